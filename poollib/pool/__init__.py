@@ -1,0 +1,1 @@
+"""Generic lending: pools of any kind of connection."""
