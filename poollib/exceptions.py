@@ -1,0 +1,411 @@
+"""Every error and warning poollib raises, in urllib3's tree and with urllib3's constructors.
+
+Rooms above raise these at the line where a system call, a peer or an argument failed, and hand them to
+the caller, who catches :exc:`HTTPError` for whatever a server or the network did.  Deciding what may be
+tried again is left to ``retry``, wording beyond the arguments to whoever raises.  The tree follows
+urllib3 2.8's; all classes pickle with their text and their plain values, while what belongs to one
+process (pool, connection, response) becomes ``None``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from http.client import IncompleteRead as _StdIncompleteRead
+from typing import Any, Final
+
+#: Attributes that point at living things of this process; they are ``None`` after unpickling.
+_PROCESS_BOUND: Final = frozenset({"pool", "conn", "response"})
+_PLAIN: Final = (type(None), bool, int, float, str, bytes)
+
+
+class HTTPError(Exception):
+    """The root of everything a server, the network or poollib's own limits can cause."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What pickle and copy need: class, arguments, and attributes that can travel."""
+        args = tuple(_travelling(arg, str(arg)) for arg in self.args)
+        state = {
+            name: None if name in _PROCESS_BOUND else _travelling(value, None)
+            for name, value in self.__dict__.items()
+        }
+        return _revive, (type(self), args, state)
+
+
+def _travelling(value: Any, otherwise: Any) -> Any:
+    """``value`` if it survives pickling, else ``otherwise``."""
+    if isinstance(value, _PLAIN):
+        return value
+    import pickle  # only needed here, and errors are rarely pickled
+
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:  # pickle promises no particular error
+        return otherwise
+    return value
+
+
+def _revive(cls: type[HTTPError], args: tuple[Any, ...], state: dict[str, Any]) -> HTTPError:
+    """The error again, without calling ``__init__``: its text is already made."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _without_userinfo(url: object) -> str:
+    """``url`` as text with ``user:password@`` replaced by ``***@``, for messages that end in logs."""
+    text = str(url)
+    start = text.find("//")
+    if start < 0 or "@" not in text:
+        return text
+    start += 2
+    ends = [end for end in (text.find(mark, start) for mark in "/?#") if end >= 0]
+    at = text.rfind("@", start, min(ends, default=len(text)))
+    return text if at < 0 else f"{text[:start]}***{text[at:]}"
+
+
+# -- lending --
+
+
+class PoolError(HTTPError):
+    """Something went wrong with, or in, a pool: ``pool`` is that pool (``None`` once unpickled)."""
+
+    def __init__(self, pool: object, message: str | None) -> None:
+        self.pool = pool
+        self._message = message
+        super().__init__(f"{pool}: {message}")
+
+
+class EmptyPoolError(PoolError):
+    """No connection came free in time.  The numbers tell the state of the pool; ``None``: not known."""
+
+    def __init__(
+        self,
+        pool: object,
+        message: str | None,
+        *,
+        waited_s: float | None = None,
+        leased: int | None = None,
+        idle: int | None = None,
+        opening: int | None = None,
+        waiting: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(pool, message)
+        self.waited_s = waited_s
+        self.leased = leased
+        self.idle = idle
+        self.opening = opening
+        self.waiting = waiting
+        self.limit = limit
+
+
+class FullPoolError(PoolError):
+    """A connection was returned to a pool that has no room for it.  Numbers as in :exc:`EmptyPoolError`."""
+
+    def __init__(
+        self,
+        pool: object,
+        message: str | None,
+        *,
+        waited_s: float | None = None,
+        leased: int | None = None,
+        idle: int | None = None,
+        opening: int | None = None,
+        waiting: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(pool, message)
+        self.waited_s = waited_s
+        self.leased = leased
+        self.idle = idle
+        self.opening = opening
+        self.waiting = waiting
+        self.limit = limit
+
+
+class ClosedPoolError(PoolError):
+    """A connection was asked of a pool that has been closed.  Numbers as in :exc:`EmptyPoolError`."""
+
+    def __init__(
+        self,
+        pool: object,
+        message: str | None,
+        *,
+        waited_s: float | None = None,
+        leased: int | None = None,
+        idle: int | None = None,
+        opening: int | None = None,
+        waiting: int | None = None,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(pool, message)
+        self.waited_s = waited_s
+        self.leased = leased
+        self.idle = idle
+        self.opening = opening
+        self.waiting = waiting
+        self.limit = limit
+
+
+class RequestError(PoolError):
+    """A request failed: ``url`` is what was asked for."""
+
+    def __init__(self, pool: object, url: str | None, message: str | None) -> None:
+        self.url = url
+        super().__init__(pool, message)
+
+
+class MaxRetryError(RequestError):
+    """The retries are used up; ``reason`` is the last error, or ``None``."""
+
+    def __init__(self, pool: object, url: str | None, reason: BaseException | None = None) -> None:
+        self.reason = reason
+        text = f"Max retries exceeded with url: {_without_userinfo(url)} (Caused by {reason!r})"
+        super().__init__(pool, url, text)
+
+
+class HostChangedError(RequestError):
+    """A pool of one host was asked for a URL of another."""
+
+    def __init__(self, pool: object, url: str, retries: object = 3) -> None:
+        super().__init__(pool, url, f"Tried to open a foreign host with url: {_without_userinfo(url)}")
+        self.retries = retries
+
+
+# -- time --
+
+
+class TimeoutStateError(HTTPError):
+    """A Timeout was asked for something its clock cannot tell, or started twice."""
+
+
+class TimeoutError(HTTPError):
+    """The common base of all timeouts."""
+
+
+class ReadTimeoutError(TimeoutError, RequestError):
+    """The server took longer to send than ``Timeout.read`` allows."""
+
+
+class WriteTimeoutError(ReadTimeoutError):
+    """The server took longer to take what was sent than ``Timeout.write`` allows."""
+
+
+class DeadlineExceededError(TimeoutError):
+    """The deadline of the whole exchange has passed; never tried again.
+
+    ``phase`` says what was under way: "waiting for a connection", "resolving", "connecting", "tunnelling",
+    "tls handshake", "sending", "waiting for the response", "reading the body" or "waiting before a retry".
+    """
+
+    def __init__(self, message: str, phase: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+class ConnectTimeoutError(TimeoutError):
+    """No connection within ``Timeout.connect``.  Nothing of the request was sent."""
+
+
+class NewConnectionError(ConnectTimeoutError, HTTPError):
+    """A connection could not be made; ``conn`` is the one that tried.  Nothing of the request was sent."""
+
+    def __init__(self, conn: object, message: str) -> None:
+        self.conn = conn
+        self._message = message
+        super().__init__(f"{conn}: {message}")
+
+    @property
+    def pool(self) -> Any:
+        """The same as ``conn``, under its former name; warns."""
+        warnings.warn("NewConnectionError.pool is deprecated: use .conn", FutureWarning, stacklevel=2)
+        return self.conn
+
+
+class NameResolutionError(NewConnectionError):
+    """The host name has no address."""
+
+    def __init__(self, host: str, conn: object, reason: BaseException) -> None:
+        self._host = host
+        self._reason = reason
+        super().__init__(conn, f"Failed to resolve '{host}' ({reason})")
+
+
+# -- what a peer sends --
+
+
+class SSLError(HTTPError):
+    """The TLS handshake, a certificate check or the TLS stream failed."""
+
+
+class ProxyError(HTTPError):
+    """The way through the proxy failed; ``original_error`` says why."""
+
+    def __init__(self, message: str, error: BaseException) -> None:
+        super().__init__(message, error)
+        self.original_error = error
+
+
+class DecodeError(HTTPError):
+    """A body is not what its Content-Encoding says."""
+
+
+class ProtocolError(HTTPError):
+    """The connection broke, or the peer left HTTP's rules, in the middle of an exchange."""
+
+
+class InvalidResponseError(ProtocolError):
+    """The head or the framing of a response is one that RFC 9112 refuses."""
+
+
+class ResponseNotChunked(ProtocolError, ValueError):
+    """Chunks were asked for of a response that has none."""
+
+
+class ResponseError(HTTPError):
+    """The reason inside :exc:`MaxRetryError` when statuses or redirects, not errors, used the retries up."""
+
+    GENERIC_ERROR = "too many error responses"
+    SPECIFIC_ERROR = "too many {status_code} error responses"
+
+
+class ResponseTooLargeError(HTTPError):
+    """A response went beyond ``limit_bytes``, the most the caller was ready to take."""
+
+    def __init__(self, message: str, limit_bytes: int) -> None:
+        super().__init__(message)
+        self.limit_bytes = limit_bytes
+
+
+class BodyNotHttplibCompatible(HTTPError):
+    """Chunks were asked for of a body object that does not work like http.client's response."""
+
+
+class IncompleteRead(HTTPError, _StdIncompleteRead):
+    """The body ended early: ``partial`` bytes came, ``expected`` more did not (``None``: number unknown)."""
+
+    partial: int  # type: ignore[assignment]
+    expected: int | None
+
+    def __init__(self, partial: int, expected: int | None) -> None:
+        self.args = (partial, expected)
+        self.partial = partial
+        self.expected = expected
+
+    def __repr__(self) -> str:
+        missing = "more" if self.expected is None else f"{self.expected} more"
+        return f"{type(self).__name__}({self.partial} bytes read, {missing} expected)"
+
+    __str__ = __repr__
+
+
+class InvalidChunkLength(HTTPError, _StdIncompleteRead):
+    """A chunk-size line is none: ``length`` is what stood there."""
+
+    def __init__(self, response: Any, length: bytes) -> None:
+        self.args = (response, length)
+        self.partial = response.tell()
+        self.expected = response.length_remaining
+        self.response = response
+        self.length = length
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(got length {self.length!r}, {self.partial!r} bytes read)"
+
+    __str__ = __repr__
+
+
+class InvalidHeader(HTTPError):
+    """A header field has a value that cannot be used."""
+
+
+class InvalidFramingError(InvalidResponseError, InvalidHeader):
+    """Content-Length or Transfer-Encoding is bad or contradicts itself (RFC 9112 section 6.3)."""
+
+
+class HeaderParsingError(HTTPError):
+    """Header fields could not all be parsed: what was wrong, and what was left over."""
+
+    def __init__(self, defects: list[Any] | None, unparsed_data: bytes | str | None) -> None:
+        super().__init__(f"{defects or 'Unknown'}, unparsed data: {unparsed_data!r}")
+
+
+# -- arguments --
+
+
+class UnrewindableBodyError(HTTPError):
+    """A body has to be sent again and cannot be taken back to its start."""
+
+
+class LocationValueError(ValueError, HTTPError):
+    """A URL cannot be used."""
+
+
+class LocationParseError(LocationValueError):
+    """``location`` is no URL, or no host name.  A password in it is kept out of the text."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(f"Failed to parse: {_without_userinfo(location)}")
+        self.location = location
+
+
+class URLSchemeUnknown(LocationValueError):
+    """``scheme`` is not one that can be spoken."""
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__(f"Not supported URL scheme {scheme}")
+        self.scheme = scheme
+
+
+class ProxySchemeUnknown(AssertionError, URLSchemeUnknown):
+    """A proxy's URL has no scheme, or one that cannot be spoken."""
+
+    def __init__(self, scheme: str | None) -> None:
+        # "localhost:3128" parses as the scheme "localhost": such a scheme means that there is none.
+        if scheme is None or scheme == "localhost":
+            text = "Proxy URL had no scheme, should start with http:// or https://"
+        else:
+            text = f"Proxy URL had unsupported scheme {scheme}, should use http:// or https://"
+        self.args = (text,)
+        self.scheme = scheme  # type: ignore[assignment]
+
+
+class ProxySchemeUnsupported(ValueError):
+    """The way through this kind of proxy needs what this Python does not have."""
+
+
+# -- warnings --
+
+
+class HTTPWarning(Warning):
+    """The root of poollib's warnings."""
+
+
+class SecurityWarning(HTTPWarning):
+    """Something makes a connection less safe than it looks."""
+
+
+class InsecureRequestWarning(SecurityWarning):
+    """An HTTPS request was sent without verifying the server's certificate."""
+
+
+class NotOpenSSLWarning(SecurityWarning):
+    """The ssl module is not built on OpenSSL."""
+
+
+class SystemTimeWarning(SecurityWarning):
+    """The clock is so far in the past that certificates will not verify."""
+
+
+class InsecurePlatformWarning(SecurityWarning):
+    """The ssl module lacks what safe connections need."""
+
+
+class DependencyWarning(HTTPWarning):
+    """An optional package is missing."""
+
+
+# -- urllib3 names --
+
+ConnectionError = ProtocolError
