@@ -19,6 +19,7 @@ import contextlib
 import enum
 import os
 import re
+import select
 import socket
 import ssl
 import struct
@@ -32,7 +33,9 @@ from types import TracebackType
 LIMIT_S = 10.0
 # How long, at the end of the `with` block, a script may go on with what the client has sent already.
 GRACE_S = 1.0
-# How long a wait lasts before it looks whether the server was stopped.
+# How long a socket is waited for before the server's time is looked at.
+RECV_S = 0.1
+# How long a wait for an event lasts before it looks whether the server was stopped.
 TICK_S = 0.01
 
 
@@ -88,7 +91,7 @@ class Connection:
         """Whether more bytes came; False at the end of the stream (a reset is an end too)."""
         while not self.at_end:
             self.check_time()
-            self.sock.settimeout(0.1)
+            self.sock.settimeout(RECV_S)
             try:
                 data = self.sock.recv(65536)
             except (TimeoutError, ssl.SSLWantReadError):
@@ -113,7 +116,7 @@ class Connection:
         view = memoryview(data)
         while view:
             self.check_time()
-            self.sock.settimeout(0.1)
+            self.sock.settimeout(RECV_S)
             with contextlib.suppress(TimeoutError, ssl.SSLWantWriteError):
                 view = view[self.sock.send(view) :]
 
@@ -292,6 +295,7 @@ class ScriptServer:
 
     def __enter__(self) -> ScriptServer:
         self._listener = self._listen()
+        self._wake, self._woken = socket.socketpair()
         self._deadline = time.monotonic() + self.limit_s
         self._start(self._accept)
         return self
@@ -299,17 +303,17 @@ class ScriptServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._wake.send(b"x")
+        self._threads[0].join(self.limit_s)
         if kind is None:
             self._let_scripts_end()
         self.stop.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join(self.limit_s)
         for connection in self.connections:
             connection.interrupt()
         for thread in self._threads:
             thread.join(self.limit_s)
-        self._listener.close()
+        for sock in (self._listener, self._wake, self._woken):
+            sock.close()
         if kind is None and self.failures:
             raise self.failures[0]
 
@@ -338,8 +342,7 @@ class ScriptServer:
             family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
             listener = socket.create_server((self.host, 0), family=family, backlog=128)
             self.port = listener.getsockname()[1]
-        # Shutting it down wakes accept() on TCP; on a Unix socket the time-out does.
-        listener.settimeout(0.02)
+        listener.setblocking(False)
         return listener
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
@@ -348,16 +351,21 @@ class ScriptServer:
         thread.start()
 
     def _accept(self) -> None:
-        while not self.stop.is_set():
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                continue
-            if self._unix is None:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(sock, len(self.connections), self.stop, self._deadline)
-            self.connections.append(connection)
-            self._start(self._serve, connection)
+        """Accept until woken, and then what is in the backlog: its client may be done already."""
+        ending = False
+        while not ending:
+            ready, _, _ = select.select([self._listener, self._woken], [], [])
+            ending = self._woken in ready
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    self._admit(self._listener.accept()[0])
+
+    def _admit(self, sock: socket.socket) -> None:
+        if self._unix is None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, len(self.connections), self.stop, self._deadline)
+        self.connections.append(connection)
+        self._start(self._serve, connection)
 
     def _serve(self, connection: Connection) -> None:
         try:
