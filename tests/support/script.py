@@ -304,14 +304,14 @@ class ScriptServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._wake.send(b"x")
-        self._threads[0].join(self.limit_s)
+        self._threads[0].join(LIMIT_S)
         if kind is None:
             self._let_scripts_end()
         self.stop.set()
         for connection in self.connections:
             connection.interrupt()
         for thread in self._threads:
-            thread.join(self.limit_s)
+            thread.join(LIMIT_S)
         for sock in (self._listener, self._wake, self._woken):
             sock.close()
         if kind is None and self.failures:
