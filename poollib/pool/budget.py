@@ -1,0 +1,86 @@
+"""Budget: what the pools of several endpoints share, so that one limit can hold for all of them.
+
+It is one lock, one count of all connections with its limit, one line of everybody who waits, and one order of all
+idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has a budget of its own.
+It hands the pools nothing but these; who is served and what is closed is decided in ``core``.
+One lock for all, rather than one for each endpoint and one above, leaves no order of locks to get wrong, and holds
+are below a microsecond; the order is an ``OrderedDict`` because its first item is found in O(1) after any number
+of removals (a plain dict's is not).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from math import inf
+from threading import RLock as make_lock
+from typing import Any
+
+from poollib.pool.entry import Entry
+from poollib.pool.waiters import Claim
+
+log = logging.getLogger(__name__)
+
+
+class Budget:
+    """``limit``: the most connections of all pools together; None: no limit.
+
+    ``shared`` is False for the private budget of a pool that stands alone: its own queue is order enough.
+    """
+
+    __slots__ = ("held", "late", "limit", "line", "lock", "order", "trim_at", "used")
+
+    def __init__(self, limit: int | None = None, *, shared: bool = True) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"total_maxsize must be at least 1 or None, not {limit}")
+        self.limit = limit
+        self.order: OrderedDict[int, Entry[Any]] | None = OrderedDict() if shared else None
+        self.line: OrderedDict[Claim, None] = OrderedDict()
+        self.reset()
+
+    def reset(self) -> None:
+        """A new lock and empty books: for a new budget, and for a forked child."""
+        #: Guards everything here and every field of the pools that share the budget.  Re-entrant, because the
+        #: garbage collector may run a finaliser that returns a connection in the very thread that holds it.
+        self.lock = make_lock()
+        #: Whether this thread holds the lock (the method ``threading.Condition`` relies on, too).
+        self.held: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
+        #: Returns that came from inside the lock; they are carried out as soon as it is free.
+        self.late: deque[Callable[[], object]] = deque()
+        #: Connections of all pools: leased, idle, opening and closing.
+        self.used = 0
+        #: When the next idle connection may have become too old; asked on acquire and release.
+        self.trim_at = inf
+        self.line.clear()
+        if self.order is not None:
+            self.order.clear()
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a connection of one endpoint can stand in the way of another's."""
+        return self.limit is not None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further connection may be opened before another is gone."""
+        return self.limit is not None and self.used >= self.limit
+
+    def check_locked(self) -> None:
+        """Assert what must hold between any two calls; for tests."""
+        assert self.used >= 0, "more connections gone than opened"
+        assert self.limit is None or self.used <= self.limit, f"{self.used} of {self.limit}"
+        assert not self.is_limited or self.is_spent or not self.line or self.order is not None
+        assert not (self.order and self.is_limited and self.line and not self.is_spent), "room, but a thread waits"
+
+    def carry_out_late(self) -> None:
+        """Do the returns that arrived while the lock was held by the thread that made them."""
+        while self.late:
+            try:
+                action = self.late.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            try:
+                action()
+            except Exception:
+                log.exception("a connection could not be returned from a finaliser")

@@ -1,0 +1,79 @@
+"""PoolStats: one look at a pool, in numbers.
+
+A pool takes the snapshot under its lock and hands it to whoever asks: tests, health endpoints, error texts.
+Nothing here changes while a pool lives on; ``sum_of`` adds several snapshots up for a pool of pools.
+The choice of figures follows psycopg_pool's ``get_stats`` and Apache HttpClient's ``PoolStats``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+class PoolStats(NamedTuple):
+    """The figures of one pool, or of several in sum; frozen.
+
+    ================ ===================================================================================
+    now
+    idle             connections that could be lent at once
+    leased           connections that are lent
+    opening          connections being opened
+    closing          connections being closed; they still count against the limits
+    waiting          threads in line for a connection
+    maxsize          the limit; None: no limit (in a sum: the limit of the whole)
+    since the pool was made
+    most_leased      the most connections that were lent at one time (in a sum: the sum of these)
+    opened           connections opened
+    reused           times an idle connection was lent
+    returned         times a connection came back and was kept
+    dropped          connections that left the pool, by reason
+    expired          those of them that left because of age (idle too long, lifetime over)
+    waited           times a thread had to stand in line
+    wait_s           seconds spent in line, in sum
+    timeouts         times a thread left the line with EmptyPoolError
+    connect_errors   times the factory's connect failed
+    leaks            leases reported as held longer than ``leak_timeout``
+    ================ ===================================================================================
+    """
+
+    idle: int = 0
+    leased: int = 0
+    opening: int = 0
+    closing: int = 0
+    waiting: int = 0
+    maxsize: int | None = None
+    most_leased: int = 0
+    opened: int = 0
+    reused: int = 0
+    returned: int = 0
+    dropped: Mapping[str, int] = _NOTHING
+    expired: int = 0
+    waited: int = 0
+    wait_s: float = 0.0
+    timeouts: int = 0
+    connect_errors: int = 0
+    leaks: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many connections exist or are about to: what the limits are compared with."""
+        return self.idle + self.leased + self.opening + self.closing
+
+
+def sum_of(snapshots: Iterable[PoolStats], maxsize: int | None) -> PoolStats:
+    """All ``snapshots`` added up, reasons by reason; ``maxsize`` is the limit of the whole."""
+    every = list(snapshots)
+    dropped: dict[str, int] = {}
+    for snapshot in every:
+        for reason, count in snapshot.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    sums = {
+        name: sum(getattr(snapshot, name) for snapshot in every)
+        for name in PoolStats._fields
+        if name not in ("dropped", "maxsize")
+    }
+    return PoolStats(**sums, dropped=MappingProxyType(dropped), maxsize=maxsize)

@@ -1,0 +1,53 @@
+"""Claim: what one call of ``acquire`` has got so far, and the bed it sleeps in while it has nothing.
+
+The pool puts an entry (a connection, already leased) or a permit (leave to open one) into the claim, always
+under its lock, and wakes the thread; whoever leaves early gives back what the claim holds at that moment.
+Who is served when is decided in ``core`` and ``budget``; nothing here takes the pool's lock.
+Handing over instead of waking to compete follows psycopg_pool's WaitingClient and Go's wantConn.
+"""
+
+from __future__ import annotations
+
+from threading import TIMEOUT_MAX
+from threading import Lock as make_lock
+from typing import Any
+
+from poollib.pool.entry import Entry
+
+
+class Permit:
+    """Leave to open one connection; it is counted as ``opening`` until it is spent.
+
+    ``victim`` is an idle connection that made room: whoever holds the permit closes it before dialling, so that
+    the peers never see one connection more than the limit allows.
+    """
+
+    __slots__ = ("pending", "victim")
+
+    def __init__(self, victim: Entry[Any] | None = None) -> None:
+        self.victim = victim
+        self.pending = True
+
+
+class Claim:
+    """One acquire under way.  ``grant`` is None while there is nothing for it; written under the pool's lock."""
+
+    __slots__ = ("bed", "grant", "pool", "since", "waited")
+
+    def __init__(self, pool: Any, since: float) -> None:
+        self.pool = pool
+        self.since = since
+        self.waited = False
+        self.grant: Entry[Any] | Permit | None = None
+        self.bed: Any = None
+
+    def lie_down(self) -> None:
+        """Make the claim ready to sleep; who holds the pool's lock wakes it with ``bed.release()``, once."""
+        self.waited = True
+        self.bed = make_lock()
+        self.bed.acquire()
+
+    def sleep(self, seconds: float | None) -> bool:
+        """True once woken; False when ``seconds`` passed first.  ``None`` sleeps as long as it takes."""
+        limit_s = -1 if seconds is None else min(seconds, TIMEOUT_MAX)
+        return bool(self.bed.acquire(True, limit_s))
