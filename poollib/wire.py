@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable
+from http.client import RemoteDisconnected
 from typing import NamedTuple
 
 from .exceptions import InvalidFramingError, InvalidResponseError, ProtocolError
@@ -63,6 +64,9 @@ class Fields(NamedTuple):
     expects_continue: bool
 
 
+SKIP_HEADER = "@@@SKIP_HEADER@@@"  # a field with this value is neither sent nor filled in
+SKIPPABLE_HEADERS = frozenset({"accept-encoding", "host", "user-agent"})
+
 NO_FIELDS = Fields(b"", frozenset(), None, None, False, False)
 _MEMO_SIZE = 256
 _memo: dict[tuple[tuple[str, str], ...], Fields] = {}
@@ -93,8 +97,11 @@ def _check_fields(items: Iterable[tuple[str | bytes, FieldValue]]) -> Fields:
     seen: dict[str, str] = {}
     for raw_name, raw_value in items:
         name, value = check_name(raw_name), check_value(raw_name, raw_value)
-        lines.append(f"{name}: {value}\r\n")
         lower = name.lower()
+        if value == SKIP_HEADER:
+            seen[_skippable(lower)] = ""
+            continue
+        lines.append(f"{name}: {value}\r\n")
         if lower in seen:
             if lower in _SINGLE:
                 raise ValueError(f"header {name!r} is given more than once")
@@ -114,7 +121,14 @@ def _check_fields(items: Iterable[tuple[str | bytes, FieldValue]]) -> Fields:
     )
 
 
-_SINGLE = frozenset({"host", "content-length", "transfer-encoding", "content-type"})
+def _skippable(name: str) -> str:
+    if name not in SKIPPABLE_HEADERS:
+        skippable = ", ".join(sorted(SKIPPABLE_HEADERS))
+        raise ValueError(f"SKIP_HEADER is for {skippable} only, not for {name!r}")
+    return name
+
+
+_SINGLE = frozenset({"host", "content-length", "transfer-encoding"})
 
 
 def _given_length(value: str) -> int:
@@ -442,9 +456,7 @@ def read_head(recv: Callable[[int], bytes], limits: Limits = DEFAULT_LIMITS) -> 
 def closed_early(data: bytes) -> ProtocolError:
     """The error for a connection that ended before a response, or within its head."""
     if not data:
-        return ProtocolError(
-            "Connection aborted.", ConnectionResetError("Remote end closed connection without response")
-        )
+        return ProtocolError("Connection aborted.", RemoteDisconnected("Remote end closed connection without response"))
     return InvalidResponseError(f"the connection closed within the head of the response, after {len(data)} bytes")
 
 

@@ -1,0 +1,216 @@
+"""The one loop: send a request, and again, until its answer stands.
+
+:func:`run` is used by a pool (errors, statuses, redirects on one host) and by a manager (redirects to other hosts),
+nested at most twice and never recursive.  :func:`after` says what the request that follows a response is, or that
+none follows; the redirect rule (RFC 9110 section 15.4) exists only there.  What may be tried again and how long to
+wait is ``retry``'s to say; connections are the caller's: ``send`` returns or raises holding no slot, unless the
+response owns it, so that waiting here never keeps a connection from others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from typing import Any
+
+from .exceptions import (
+    DeadlineExceededError,
+    MaxRetryError,
+    ProtocolError,
+    ProxyError,
+    SSLError,
+    TimeoutError,
+)
+from .headers import HTTPHeaderDict
+from .request import rewind_body
+from .retry import Retry
+from .timeout import Deadline
+from .trace import Trace, tell
+from .url import join, origin, parse_url
+
+log = logging.getLogger(__name__)
+
+RETRYABLE = (TimeoutError, ProtocolError, SSLError, ProxyError, OSError, HTTPException)
+BODY_FIELDS = ("Content-Encoding", "Content-Language", "Content-Location", "Content-Type", "Content-Length")
+BODY_FRAMING_FIELDS = ("Digest", "Last-Modified", "Transfer-Encoding", "Expect", "Trailer")
+
+
+class Call:
+    """One request as the loop sees it: what is sent, what may follow, and whose it is.
+
+    ``owner`` is the pool or manager, for error messages. ``rest`` is what only ``send`` reads.
+    """
+
+    __slots__ = (
+        "body",
+        "body_pos",
+        "deadline",
+        "headers",
+        "method",
+        "owner",
+        "redirect",
+        "redirects_only",
+        "rest",
+        "retries",
+        "trace",
+        "url",
+    )
+
+    def __init__(
+        self, owner: Any, method: str, url: str, body: Any, headers: Any, retries: Retry, redirect: bool, rest: Any
+    ) -> None:
+        self.owner = owner
+        self.method = method
+        self.url = url
+        self.body = body
+        self.headers = headers
+        self.retries = retries
+        self.redirect = redirect
+        self.rest = rest
+        self.redirects_only = False  # a manager's turn: the pools have judged errors and statuses
+        self.body_pos: Any = None
+        self.deadline: Deadline | None = None
+        self.trace: Trace | None = None
+
+    def following(self, retries: Retry) -> Call:
+        """The same request once more, with what ``retries`` leaves."""
+        call = Call(self.owner, self.method, self.url, self.body, self.headers, retries, self.redirect, self.rest)
+        call.redirects_only = self.redirects_only
+        call.body_pos, call.deadline, call.trace = self.body_pos, self.deadline, self.trace
+        return call
+
+
+def run(send: Callable[[Call], Any], call: Call) -> Any:
+    """The response that stands: neither retried nor redirected any further.
+
+    MaxRetryError when ``call.retries`` is spent; errors that may not be tried again as they come.
+    """
+    while True:
+        try:
+            response = send(call)
+        except RETRYABLE as error:
+            if call.redirects_only:
+                raise
+            call = _after_error(call, error)
+        else:
+            status = response.status
+            if (status < 300 or status == 304) and not call.retries.status_forcelist and type(call.retries) is Retry:
+                return response  # the common case: neither a redirect nor a status to try again
+            following = after(call, response)
+            if following is None:
+                return response
+            call = following
+        if call.body_pos is not None:
+            rewind_body(call.body, call.body_pos)
+
+
+def _after_error(call: Call, error: Exception) -> Call:
+    """The request once more after an error; raises what the caller shall see if there is no more try."""
+    if isinstance(error, DeadlineExceededError):
+        raise error
+    retries = call.retries.increment(
+        call.method, call.url, error=error, _pool=call.owner, _stacktrace=error.__traceback__
+    )
+    _wait(call, retries, None, error)
+    log.warning(
+        "Retrying (%r) after connection broken by '%r': %s",
+        retries,
+        error,
+        call.url,
+        extra={"__urllib3-retry-warning": {"retry": retries, "error": error, "url": call.url}},
+    )
+    return call.following(retries)
+
+
+def after(call: Call, response: Any) -> Call | None:
+    """The request that follows ``response``; None if the response stands.
+
+    Drains the response, waits as ``retries`` says, and tells the trace. MaxRetryError where Retry asks to raise.
+    """
+    location = call.redirect and response.get_redirect_location()
+    if location:
+        return _redirected(call, response, str(location))
+    if call.redirects_only:
+        return None
+    has_retry_after = bool(response.headers.get("Retry-After"))
+    if not call.retries.is_retry(call.method, response.status, has_retry_after):
+        return None
+    retries = _incremented(call, response, call.retries.raise_on_status)
+    if retries is None:
+        return None
+    response.drain_conn()
+    _wait(call, retries, response, response.status)
+    log.debug("Retry: %s", call.url)
+    return call.following(retries)
+
+
+def _incremented(call: Call, response: Any, raises: bool) -> Retry | None:
+    """What is left after this response; None if nothing is and the response shall stand."""
+    try:
+        return call.retries.increment(call.method, call.url, response=response, _pool=call.owner)
+    except MaxRetryError:
+        if raises:
+            response.drain_conn()
+            raise
+        return None
+
+
+def _redirected(call: Call, response: Any, location: str) -> Call | None:
+    """The redirect rule: method, body and fields of the request that goes to ``location``."""
+    retries = _incremented(call, response, call.retries.raise_on_redirect)
+    if retries is None:
+        return None
+    following = call.following(retries)
+    following.url = call.owner._redirect_target(call.url, location)
+    if response.status == 303 and call.method != "HEAD":
+        following.method, following.body, following.body_pos = "GET", None, None
+        following.headers = without_fields(following.headers, (*BODY_FIELDS, *BODY_FRAMING_FIELDS))
+        following.rest = following.rest.without_body()
+    if retries.remove_headers_on_redirect and not call.owner._same_origin(call.url, following.url):
+        following.headers = without_fields(following.headers, retries.remove_headers_on_redirect)
+    response.drain_conn()
+    if call.trace is not None:
+        tell(call.trace, "redirected", call.method, call.url, response.status, following.url)
+    _wait_for_retry_after(call, retries, response)
+    log.debug("Redirecting %s -> %s", call.url, following.url)
+    return following
+
+
+def without_fields(headers: Mapping[str, str] | None, names: Any) -> HTTPHeaderDict:
+    """A copy of ``headers`` without those fields, whatever the case of their names."""
+    kept = HTTPHeaderDict(headers)
+    for name in names:
+        kept.discard(name)
+    return kept
+
+
+def same_origin(url: str, other: str) -> bool:
+    """Whether both absolute URLs have the same scheme, host and port (RFC 9110 section 4.3.1)."""
+    return origin(parse_url(url)) == origin(parse_url(other))
+
+
+def joined(url: str, location: str) -> str:
+    """The absolute URL that ``location`` means in an answer from ``url``."""
+    return join(url, location)
+
+
+def _wait(call: Call, retries: Retry, response: Any, reason: object) -> None:
+    wait_s = retries.wait_s(response) if call.trace is not None or call.deadline is not None else 0.0
+    if call.trace is not None:
+        tell(call.trace, "retried", call.method, call.url, reason, wait_s)
+    _check_wait(call, wait_s)
+    retries.sleep(response)
+
+
+def _wait_for_retry_after(call: Call, retries: Retry, response: Any) -> None:
+    if call.deadline is not None:
+        _check_wait(call, retries.wait_s(response))
+    retries.sleep_for_retry(response)
+
+
+def _check_wait(call: Call, wait_s: float) -> None:
+    """Raise at once if the deadline ends before the wait would."""
+    if call.deadline is not None and wait_s and wait_s >= call.deadline.remaining_s("waiting before a retry"):
+        message = f"the deadline ends before a wait of {wait_s:.3g} s would"
+        raise DeadlineExceededError(message, "waiting before a retry")

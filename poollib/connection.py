@@ -1,0 +1,849 @@
+"""HTTPConnection, HTTPSConnection: one socket, one exchange at a time.
+
+``request`` dials if there is no socket yet, writes a head and a body; ``getresponse`` reads a head and gives an
+``HTTPResponse`` whose body reader pulls from this connection.  How to reach the server comes from ``dial``, ``tunnel``
+and ``tls``, what the bytes mean from ``wire`` and ``framing``; who may use the connection when is the pool's business.
+Both classes subclass ``http.client``'s and keep its doors working (``putrequest``, ``putheader``, ``endheaders``,
+``send``, ``set_tunnel``, ``sock``), on the same socket and the same reader.  Follows RFC 9112 section 9.
+
+A connection's life::
+
+    NEW ── connect ──> IDLE ── request ──> SENDING ── sent ──> AWAITING ── head read ──> READING
+                        ^                                                                   │
+                        └───────────────────────── body read to its end ────────────────────┤
+    CLOSED <── close, error, Connection: close, bytes left over ────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import enum
+import http.client
+import logging
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import dial
+from .endpoint import TlsWishes
+from .exceptions import (
+    ConnectTimeoutError,
+    InvalidResponseError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+    WriteTimeoutError,
+)
+from .framing import Body, BodyState, Incoming, body_reader, broken
+from .headers import HTTPHeaderDict
+from .request import body_length, body_to_chunks
+from .response import HTTPResponse
+from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
+from .trace import Trace, tell
+from .wire import (
+    CHUNKED,
+    DEFAULT_LIMITS,
+    NO_FIELDS,
+    RECEIVE_BYTES,
+    Fields,
+    Head,
+    Limits,
+    chunk_parts,
+    closed_early,
+    parse_head,
+    prepare_fields,
+    request_line,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .url import Url
+
+log = logging.getLogger(__name__)
+
+USER_AGENT = "python-poollib/0.1"
+JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
+
+port_by_scheme = {"http": 80, "https": 443}
+
+
+class ConnectionState(enum.Enum):
+    NEW = "new"
+    IDLE = "idle"
+    SENDING = "sending"
+    AWAITING = "awaiting"
+    READING = "reading"
+    CLOSED = "closed"
+
+
+_IDLE, _SENDING, _AWAITING, _READING = (
+    ConnectionState.IDLE,
+    ConnectionState.SENDING,
+    ConnectionState.AWAITING,
+    ConnectionState.READING,
+)
+
+
+class Options(NamedTuple):
+    """What one request wants beyond urllib3's arguments; a connection has one only while serving such a request."""
+
+    deadline: Deadline | None = None
+    trace: Trace | None = None
+    write_timeout_s: float | None = None
+    max_response_size: int | None = None
+    max_decoded_size: int | None = None
+    expect_continue_s: float | None = None
+    trailers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+
+class ProxyConfig(NamedTuple):
+    """What a proxy hop wants of TLS, and whether https is forwarded instead of tunnelled."""
+
+    ssl_context: ssl.SSLContext | None
+    use_forwarding_for_https: bool
+    assert_hostname: str | bool | None
+    assert_fingerprint: str | None
+
+
+class _Payload(NamedTuple):
+    """A body on its way out: its pieces, and how their end is told."""
+
+    chunks: Iterable[bytes | memoryview]
+    chunked: bool
+    length: int | None
+
+
+class HTTPConnection(http.client.HTTPConnection):
+    """A connection for plain HTTP; arguments are urllib3's.
+
+    ``timeout`` (seconds) bounds connecting, and each send and receive where ``read_timeout`` is not set.
+    ``socket_options``: for ``setsockopt``, before connecting. ``blocksize``: bytes read from a file body at a time.
+    """
+
+    default_port: int = port_by_scheme["http"]
+    default_socket_options: Sequence[tuple[int, int, int | bytes]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    is_verified: bool = False
+    proxy_is_verified: bool | None = None
+    scheme = "http"
+
+    state = ConnectionState.NEW
+    options: Options | None = None
+    read_timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT
+    exchanges = 0  # responses whose head was read
+    bytes_sent = 0
+    bytes_received = 0
+    answered = True  # whether a byte of the answer to the last request has come
+    idle_limit_s: int | None = None  # what the server's Keep-Alive said
+    requests_left: int | None = None
+    uds: str | None = None
+
+    if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
+        source_address: tuple[str, int] | None
+        _tunnel_host: str | None
+        _tunnel_port: int | None
+        _tunnel_headers: dict[str, str]
+
+    _incoming: Incoming | None = None
+    _adopted: Any = None
+    _quiet: Callable[[], bool] | None = None
+    _close_asked = False
+    _default_fields: bytes | None = None
+    _request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        *,
+        timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
+        source_address: tuple[str, int] | None = None,
+        blocksize: int = 16384,
+        socket_options: Sequence[tuple[int, int, int | bytes]] | None = _DEFAULT_TIMEOUT,  # type: ignore[assignment]
+        proxy: Url | None = None,
+        proxy_config: ProxyConfig | None = None,
+    ) -> None:
+        super().__init__(
+            host=host,
+            port=port,
+            timeout=Timeout.resolve_default_timeout(timeout),
+            source_address=source_address,
+            blocksize=blocksize,
+        )
+        given: Any = socket_options
+        self.socket_options = self.default_socket_options if given is _DEFAULT_TIMEOUT else socket_options
+        self.proxy = proxy
+        self.proxy_config = proxy_config
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(host={self.host!r}, port={self.port!r}) {self.state.value} at {id(self):#x}>"
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    # -- connecting --
+
+    @property
+    def host(self) -> str:
+        """The host's name without a trailing dot, which TLS and the Host field do not want."""
+        return self._dns_host.rstrip(".")
+
+    @host.setter
+    def host(self, value: str) -> None:
+        self._dns_host = value
+        self._default_fields = None
+
+    def connect(self) -> None:
+        """Dial, and tunnel where a proxy asks for it.
+
+        NameResolutionError, ConnectTimeoutError, NewConnectionError, ProxyError, DeadlineExceededError.
+        """
+        self.sock = self._new_conn()
+        try:
+            if self._tunnel_host:
+                self._tunnel()
+        except BaseException:
+            self.close()
+            raise
+        self._adopt()
+
+    def _new_conn(self) -> socket.socket:
+        """A connected socket. Subclasses override this to reach the server another way."""
+        trace = self._trace()
+        if trace is not None:
+            tell(trace, "dial_started", self._dns_host, self.port)
+        sys.audit("http.client.connect", self, self.host, self.port)
+        error: BaseException | None = None
+        try:
+            return dial.connect(
+                self._dns_host,
+                self.port,
+                timeout_s=self._connect_timeout_s("connecting"),
+                source_address=self.source_address,
+                socket_options=self.socket_options,
+                uds=self.uds,
+                owner=self,
+            )
+        except BaseException as caught:
+            error = caught
+            self._check_deadline("connecting")
+            raise
+        finally:
+            if trace is not None:
+                tell(trace, "dial_done", self._dns_host, self.port, error)
+
+    def _adopt(self) -> None:
+        """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
+        self._adopted = self.sock
+        self._incoming = Incoming(self._receive, self._receive_into)
+        self._quiet = None
+        self.state = _IDLE
+
+    def _connect_timeout_s(self, phase: str) -> float | None:
+        deadline = self.options.deadline if self.options is not None else None
+        return self.timeout if deadline is None else deadline.cap_s(self.timeout, phase)
+
+    def _check_deadline(self, phase: str) -> None:
+        """Raise if it is the deadline, not one of the smaller timeouts, that ended a step."""
+        if self.options is not None and self.options.deadline is not None:
+            self.options.deadline.remaining_s(phase)
+
+    def _trace(self) -> Trace | None:
+        return None if self.options is None else self.options.trace
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there is no socket."""
+        return self.sock is None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a socket on which nothing waits to be read, not even its end."""
+        return self.sock is not None and self._is_quiet()
+
+    def is_reusable(self) -> bool:
+        """Whether the next exchange may start here: the last one ended cleanly and the socket is quiet."""
+        if self.state is not _IDLE:
+            return self.sock is None and self.state is not ConnectionState.CLOSED
+        quiet = self._quiet
+        if quiet is None or self._adopted is not self.sock:
+            return self._is_quiet()
+        return quiet()
+
+    def is_reusable_state(self) -> bool:
+        """Whether the last exchange, if any, ended cleanly; what lies on the socket is looked at before reuse."""
+        return self.state is _IDLE or self.state is ConnectionState.NEW
+
+    def close_reason(self) -> str:
+        """Why this connection can't be kept, in a phrase for statistics."""
+        return "closed" if self.state is ConnectionState.CLOSED else f"given back while {self.state.value}"
+
+    def _is_quiet(self) -> bool:
+        sock = self.sock
+        if self._quiet is None or self._adopted is not sock:
+            if self._adopted is not sock:
+                self._adopt()
+            self._quiet = dial.quiet_check(sock)
+        return self._quiet()
+
+    def close(self) -> None:
+        """Close the socket; a later request dials anew."""
+        self.state = ConnectionState.CLOSED
+        self._adopted = self._incoming = self._quiet = None
+        try:
+            super().close()
+        finally:
+            self.sock = None
+            self._tunnel_host_closed()
+
+    def _tunnel_host_closed(self) -> None:
+        self.is_verified = False
+        self.proxy_is_verified = None
+
+    # -- sending --
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        *,
+        chunked: bool = False,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        enforce_content_length: bool = True,
+    ) -> None:
+        """Send a request; everything is checked before a byte leaves, and before a socket is opened.
+
+        ValueError, TypeError for what must not be sent; WriteTimeoutError, ProtocolError, and what ``connect`` raises.
+        """
+        fields = NO_FIELDS if not headers else prepare_fields(_items(headers))
+        head, payload = self._prepare(method, url, body, fields, chunked)
+        self._request = (method, url, preload_content, decode_content, enforce_content_length)
+        self._close_asked = fields.close
+        if self.sock is None:
+            self.connect()
+        elif self._adopted is not self.sock:
+            self._adopt()
+        self.answered = False
+        self.state = _SENDING
+        self._transmit(head, payload)
+        self.state = _AWAITING
+
+    def request_chunked(
+        self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """As ``request`` with ``chunked=True``."""
+        self.request(method, url, body=body, headers=headers, chunked=True)
+
+    def _prepare(
+        self, method: str, url: str, body: Any, fields: Fields, chunked: bool
+    ) -> tuple[bytes, _Payload | None]:
+        """The bytes of the head (of the whole request, if it is small), and the body that follows them."""
+        head = request_line(method, url) + self._common_fields(url, fields)
+        if fields.block:
+            head += fields.block
+        if body is None and not chunked and fields.content_length is None and fields.transfer_encoding is None:
+            if method in _METHODS_WITH_BODY:
+                return head + b"Content-Length: 0\r\n\r\n", None
+            return head + b"\r\n", None
+        payload = self._payload(method, body, fields, chunked)
+        if payload.chunked and fields.transfer_encoding is None:
+            head += b"Transfer-Encoding: chunked\r\n"
+        elif payload.length is not None and fields.content_length is None:
+            head += b"Content-Length: %d\r\n" % payload.length
+        head += b"\r\n"
+        chunks = payload.chunks
+        if isinstance(chunks, tuple) and not payload.chunked and (payload.length or 0) <= JOIN_BYTES:
+            return b"".join([head, *chunks]), None
+        return head, payload
+
+    def _payload(self, method: str, body: Any, fields: Fields, chunked: bool) -> _Payload:
+        """How the body goes out: chunked, or with a length that was given or can be known."""
+        if fields.content_length is not None and chunked:
+            raise ValueError("chunked=True contradicts the header Content-Length")
+        if fields.transfer_encoding is not None and not fields.transfer_encoding.endswith("chunked"):
+            raise ValueError(f"header Transfer-Encoding must end with 'chunked', not {fields.transfer_encoding!r}")
+        chunks, length = body_to_chunks(body, method=method, blocksize=self.blocksize)
+        if chunks is None:
+            chunks = ()
+        if chunked or fields.transfer_encoding is not None:
+            return _Payload(chunks, True, None)
+        if length is None:
+            length = body_length(body)
+        given = fields.content_length
+        if given is not None and length is not None and given != length and not hasattr(body, "read"):
+            raise ValueError(f"header Content-Length is {given}, but the body has {length} bytes")
+        if given is None and length is None and body is not None:
+            return _Payload(chunks, True, None)
+        return _Payload(chunks, False, length if given is None else given)
+
+    def _common_fields(self, url: str, fields: Fields) -> bytes:
+        """Host, Accept-Encoding and User-Agent, as far as the caller gave none."""
+        names = fields.names
+        if url[0] == "/" and (not names or _FILLED_IN.isdisjoint(names)):
+            common = self._default_fields
+            if common is None:
+                host = prepare_fields([("Host", self._host_field())]).block
+                common = self._default_fields = host + _ACCEPT_AND_AGENT
+            return common
+        lines = b""
+        if "host" not in names:
+            lines = prepare_fields([("Host", _authority(url) or self._host_field())]).block
+        if "accept-encoding" not in names:
+            lines += b"Accept-Encoding: identity\r\n"
+        if "user-agent" not in names:
+            lines += b"User-Agent: %b\r\n" % USER_AGENT.encode()
+        return lines
+
+    def _host_field(self) -> str:
+        """``host[:port]`` of the server, the port where it is not the scheme's (RFC 9110 section 7.2)."""
+        host, port = (self._tunnel_host, self._tunnel_port) if self._tunnel_host else (self.host, self.port)
+        host = host.partition("%")[0].strip("[]")
+        if ":" in host:
+            host = f"[{host}]"
+        return host if port == self.default_port else f"{host}:{port}"
+
+    def _transmit(self, head: bytes, payload: _Payload | None) -> None:
+        trace = self._trace()
+        if payload is None:
+            self._send_bytes(head)
+        else:
+            self._send_bytes(head)
+            self._set_send_timeout()
+            if payload.chunked:
+                self._send_chunked(payload)
+            else:
+                self._send_counted(payload)
+        if trace is not None:
+            tell(trace, "head_sent", *self._request[:2])
+            tell(trace, "body_sent", *self._request[:2])
+
+    def _set_send_timeout(self) -> None:
+        """A long body waits for the server again and again: its sends have their own limit, as in urllib3."""
+        options = self.options
+        wish = self.timeout if options is None or options.write_timeout_s is None else options.write_timeout_s
+        if options is not None and options.deadline is not None:
+            wish = options.deadline.cap_s(wish, "sending")
+        if self.sock.gettimeout() != wish:
+            self.sock.settimeout(wish)
+
+    def _send_chunked(self, payload: _Payload) -> None:
+        for piece in payload.chunks:
+            if len(piece):
+                self._send_bytes(b"".join(chunk_parts(piece)))
+        self._send_bytes(b"0\r\n\r\n")
+
+    def _send_counted(self, payload: _Payload) -> None:
+        """Send exactly the announced number of bytes, or fail: the framing must not break."""
+        left = payload.length or 0
+        for piece in payload.chunks:
+            size = piece.nbytes if isinstance(piece, memoryview) else len(piece)
+            if size > left:
+                raise ValueError(f"the body is longer than its Content-Length of {payload.length} bytes")
+            left -= size
+            self._send_bytes(piece)
+        if left:
+            raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {payload.length} bytes")
+
+    def _send_bytes(self, data: bytes | memoryview) -> None:
+        options = self.options
+        if options is not None and options.deadline is not None:
+            self._set_send_timeout()
+        try:
+            self.sock.sendall(data)
+        except TimeoutError as error:
+            self._check_deadline("sending")
+            raise WriteTimeoutError(self, self._request[1], "Write timed out.") from error
+        except OSError as error:
+            raise _send_failed(error) from error
+        self.bytes_sent += len(data)
+
+    # -- receiving --
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        """The response to the last request; interim ones (1xx) are read past and kept in ``response.interim``.
+
+        ReadTimeoutError, ProtocolError, InvalidResponseError; each leaves the connection closed.
+        """
+        if self.sock is None:
+            raise ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
+        if self._adopted is not self.sock:
+            self._adopt()
+        incoming = self._incoming
+        assert incoming is not None
+        try:
+            data, head, end = self._read_head(incoming)
+            interim: list[tuple[int, list[tuple[str, str]]]] = []
+            while head.status < 200 and head.status != 101:
+                data, head, end = self._past_interim(incoming, head, data, end, interim)
+        except BaseException:
+            self.close()
+            raise
+        self.exchanges += 1
+        response = self._respond(incoming, head, data, end)
+        if interim:
+            response.interim = tuple(interim)
+        if not self._request[3]:
+            response.decode_content = False
+        return response
+
+    def _respond(self, incoming: Incoming, head: Head, data: bytes, end: int) -> HTTPResponse:
+        """The response for a head; ``data[end:]`` is what was received behind it."""
+        method, url, preload, decode, _ = self._request
+        length = head.body_length(method)
+        keep = head.keep_alive and not self._close_asked
+        self.idle_limit_s, self.requests_left = head.idle_limit_s, head.requests_left
+        options = self.options
+        limit = None if options is None else options.max_response_size
+        if options is not None and options.trace is not None:
+            tell(options.trace, "head_read", head.status, head.reason)
+        if len(data) - end == length and limit is None and preload and (not head.content_encoding or not decode):
+            self.response_ended(keep)
+            return HTTPResponse.received(head, None, data[end:], method, url)
+        if head.requests_left == 0:
+            keep = False
+        incoming.data, incoming.at = data, end
+        if end == len(data):
+            incoming.data, incoming.at = b"", 0
+        self.state = _READING
+        try:
+            limits = DEFAULT_LIMITS if options is None else options.limits
+            body: Body = body_reader(incoming, length, keep, limit, limits)
+        except BaseException:
+            self.close()
+            raise
+        if head.length == CHUNKED and length == 0:
+            self.response_ended(body.state is BodyState.REUSABLE)
+        return HTTPResponse.received(head, body, None, method, url)
+
+    def _read_head(self, incoming: Incoming) -> tuple[bytes, Head, int]:
+        """Received bytes, the head at their start, and where it ends."""
+        limits = DEFAULT_LIMITS if self.options is None else self.options.limits
+        data = incoming.recv(RECEIVE_BYTES)
+        self.answered = self.answered or bool(data)
+        if data and self.options is not None and self.options.trace is not None:
+            tell(self.options.trace, "first_byte", *self._request[:2])
+        found = parse_head(data, limits) if data else None
+        while found is None:
+            piece = incoming.recv(RECEIVE_BYTES) if data else b""
+            if not piece:
+                raise closed_early(data)
+            data += piece
+            found = parse_head(data, limits)
+        head, end = found
+        return data, head, end
+
+    def _past_interim(
+        self,
+        incoming: Incoming,
+        head: Head,
+        data: bytes,
+        end: int,
+        interim: list[tuple[int, list[tuple[str, str]]]],
+    ) -> tuple[bytes, Head, int]:
+        """The next head behind an interim response (RFC 9110 section 15.2)."""
+        interim.append((head.status, head.pairs()))
+        limits = DEFAULT_LIMITS if self.options is None else self.options.limits
+        if len(interim) > limits.interim_responses:
+            raise InvalidResponseError(f"more than {limits.interim_responses} interim responses (1xx)")
+        if self.options is not None and self.options.trace is not None:
+            tell(self.options.trace, "interim_read", *interim[-1])
+        data = data[end:]
+        found = parse_head(data, limits) if data else None
+        while found is None:
+            piece = incoming.recv(RECEIVE_BYTES)
+            if not piece:
+                raise closed_early(data or b"HTTP/1.1 1xx")
+            data += piece
+            found = parse_head(data, limits)
+        return data, *found
+
+    def response_ended(self, reusable: bool) -> None:
+        """The response was read to the end of its framing; the connection may serve again, or closes."""
+        trace = self._trace()
+        if trace is not None:
+            tell(trace, "body_ended", reusable)
+        if reusable and self.requests_left != 0:
+            self.state = _IDLE
+        else:
+            self.close()
+
+    def _receive(self, limit: int) -> bytes:
+        sock = self.sock
+        if sock is None:
+            raise ProtocolError("Connection broken: the connection was closed before the response was read")
+        options = self.options
+        if options is not None and options.deadline is not None:
+            self._cap_receive(options.deadline)
+        try:
+            data: bytes = sock.recv(limit)
+        except OSError as error:
+            raise self._receive_failed(error) from error
+        self.bytes_received += len(data)
+        return data
+
+    def _receive_into(self, view: memoryview) -> int:
+        sock = self.sock
+        if sock is None:
+            raise ProtocolError("Connection broken: the connection was closed before the response was read")
+        options = self.options
+        if options is not None and options.deadline is not None:
+            self._cap_receive(options.deadline)
+        try:
+            n: int = sock.recv_into(view)
+        except OSError as error:
+            raise self._receive_failed(error) from error
+        self.bytes_received += n
+        return n
+
+    def _phase(self) -> str:
+        return "reading the body" if self.state is _READING else "waiting for the response"
+
+    def _cap_receive(self, deadline: Deadline) -> None:
+        self.sock.settimeout(deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
+
+    def _receive_failed(self, error: OSError) -> Exception:
+        """poollib's error for what a receive raised."""
+        if isinstance(error, TimeoutError):
+            self._check_deadline(self._phase())
+            timeout = self.sock.gettimeout() if self.sock is not None else None
+            return ReadTimeoutError(self, self._request[1], f"Read timed out. (read timeout={timeout})")
+        if type(error).__module__ == "ssl" and not _is_ragged_end(error):
+            return SSLError(error)
+        if self.state is _READING:
+            return broken(error)
+        return ProtocolError("Connection aborted.", error)
+
+    # -- http.client's doors --
+
+    def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
+        """Start a request by hand; method and target are checked."""
+        request_line(method, url)
+        self._request = (method, url, True, True, True)
+        self._close_asked = False
+        self.answered = False
+        super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
+
+    def set_tunnel(
+        self, host: str, port: int | None = None, headers: Mapping[str, str] | None = None, scheme: str = "http"
+    ) -> None:
+        """Reach ``host`` through the server that this connection dials, which is a proxy."""
+        if scheme not in ("http", "https"):
+            raise ValueError(f"Invalid proxy scheme for tunneling: {scheme!r}, must be either 'http' or 'https'")
+        super().set_tunnel(host, port=port, headers=dict(headers) if headers else None)
+        self._tunnel_scheme = scheme
+        self._default_fields = None
+
+    def _tunnel(self) -> None:
+        from .tunnel import http_connect
+
+        assert self._tunnel_host is not None
+        http_connect(self.sock, self._tunnel_host, self._tunnel_port, self._tunnel_headers)
+
+    @property
+    def proxy_is_tunneling(self) -> bool:
+        """Whether requests go through a tunnel."""
+        return self._tunnel_host is not None
+
+    @property
+    def proxy_is_forwarding(self) -> bool:
+        """Whether requests are sent to a proxy, which passes them on."""
+        return bool(self.proxy) and self._tunnel_host is None
+
+    @property
+    def has_connected_to_proxy(self) -> bool:
+        """Whether the proxy was reached, whatever happened behind it."""
+        return bool(self.proxy) and self._adopted is not None
+
+
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_FILLED_IN = frozenset({"host", "accept-encoding", "user-agent"})
+_ACCEPT_AND_AGENT = f"Accept-Encoding: identity\r\nUser-Agent: {USER_AGENT}\r\n".encode()
+
+
+def _items(headers: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return headers.iteritems() if isinstance(headers, HTTPHeaderDict) else headers.items()
+
+
+def _authority(url: str) -> str:
+    """``host[:port]`` of an absolute URL, without userinfo; empty for a path."""
+    if not url.lower().startswith(("http://", "https://")):
+        return ""
+    return url.split("//", 1)[1].split("/", 1)[0].split("?", 1)[0].rpartition("@")[2]
+
+
+def _send_failed(error: OSError) -> Exception:
+    if type(error).__module__ == "ssl" and not _is_ragged_end(error):
+        return SSLError(error)
+    return ProtocolError("Connection aborted.", error)
+
+
+def _is_ragged_end(error: OSError) -> bool:
+    """Whether TLS ended without the peer's word (RFC 9112 section 9.8): to us a broken connection."""
+    return type(error).__name__ in ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
+
+
+class HTTPSConnection(HTTPConnection):
+    """A connection for HTTP over TLS; arguments are urllib3's. What is wanted of TLS is settled in ``TlsWishes``."""
+
+    default_port = port_by_scheme["https"]
+    scheme = "https"
+    cert_reqs: int | str | None = None
+    ca_certs: str | None = None
+    ca_cert_dir: str | None = None
+    ca_cert_data: str | bytes | None = None
+    ssl_version: int | str | None = None
+    ssl_minimum_version: int | None = None
+    ssl_maximum_version: int | None = None
+    assert_fingerprint: str | None = None
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        *,
+        timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
+        source_address: tuple[str, int] | None = None,
+        blocksize: int = 16384,
+        socket_options: Sequence[tuple[int, int, int | bytes]] | None = _DEFAULT_TIMEOUT,  # type: ignore[assignment]
+        proxy: Url | None = None,
+        proxy_config: ProxyConfig | None = None,
+        cert_reqs: int | str | None = None,
+        assert_hostname: str | bool | None = None,
+        assert_fingerprint: str | None = None,
+        server_hostname: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        ca_certs: str | None = None,
+        ca_cert_dir: str | None = None,
+        ca_cert_data: str | bytes | None = None,
+        ssl_minimum_version: int | None = None,
+        ssl_maximum_version: int | None = None,
+        ssl_version: int | str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        key_password: str | None = None,
+    ) -> None:
+        super().__init__(
+            host,
+            port=port,
+            timeout=timeout,
+            source_address=source_address,
+            blocksize=blocksize,
+            socket_options=socket_options,
+            proxy=proxy,
+            proxy_config=proxy_config,
+        )
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.key_password = key_password
+        self.ssl_context = ssl_context
+        self.server_hostname = server_hostname
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+        self.ssl_version = ssl_version
+        self.ssl_minimum_version = ssl_minimum_version
+        self.ssl_maximum_version = ssl_maximum_version
+        self.ca_certs = ca_certs
+        self.ca_cert_dir = ca_cert_dir
+        self.ca_cert_data = ca_cert_data
+        self.cert_reqs = cert_reqs
+        self._wishes: TlsWishes | None = None
+
+    @property
+    def tls_wishes(self) -> TlsWishes:
+        """What this connection wants of TLS, as one value."""
+        if self._wishes is None:
+            self._wishes = TlsWishes(**{name: getattr(self, name) for name in TlsWishes._fields})
+        return self._wishes
+
+    @tls_wishes.setter
+    def tls_wishes(self, wishes: TlsWishes) -> None:
+        self._wishes = wishes
+
+    def set_cert(
+        self,
+        key_file: str | None = None,
+        cert_file: str | None = None,
+        cert_reqs: int | str | None = None,
+        key_password: str | None = None,
+        ca_certs: str | None = None,
+        assert_hostname: str | bool | None = None,
+        assert_fingerprint: str | None = None,
+        ca_cert_dir: str | None = None,
+        ca_cert_data: str | bytes | None = None,
+    ) -> None:
+        """Set what is wanted of TLS before connecting; the constructor's arguments are the better place."""
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.cert_reqs = cert_reqs
+        self.key_password = key_password
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+        self.ca_certs = ca_certs
+        self.ca_cert_dir = ca_cert_dir
+        self.ca_cert_data = ca_cert_data
+        self._wishes = None
+
+    def connect(self) -> None:
+        """Dial, tunnel where a proxy asks for it, and shake hands; adds SSLError to what may be raised."""
+        from . import tls
+
+        self.sock = sock = self._new_conn()
+        trace = self._trace()
+        try:
+            in_tls = False
+            if self.proxy is not None and self.proxy.scheme == "https":
+                self.sock = sock = self._connect_tls_proxy(self.proxy.host or self.host, sock)
+                in_tls = True
+            host = self.host
+            if self._tunnel_host:
+                self._tunnel()
+                host = self._tunnel_host
+            if self.proxy_is_forwarding:
+                self._adopt()
+                return
+            if trace is not None:
+                tell(trace, "tls_started", host)
+            timeout_s = self._connect_timeout_s("tls handshake")
+            wrapped = tls.wrap(sock, self.tls_wishes, host, timeout_s=timeout_s, tls_in_tls=in_tls)
+            self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
+        except ConnectTimeoutError:
+            self.close()
+            self._check_deadline("tls handshake")
+            raise
+        except BaseException:
+            self.close()
+            raise
+        if trace is not None:
+            tell(trace, "tls_done", host, None)
+        self._adopt()
+
+    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
+        """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
+        from . import tls
+
+        config = self.proxy_config
+        wishes = TlsWishes(
+            ssl_context=config.ssl_context if config else None,
+            assert_hostname=config.assert_hostname if config else None,
+            assert_fingerprint=config.assert_fingerprint if config else None,
+        )
+        try:
+            wrapped = tls.wrap(sock, wishes, hostname, timeout_s=self._connect_timeout_s("tls handshake"))
+        except SSLError as error:
+            raise ProxyError("Unable to connect to proxy", error) from error
+        self.proxy_is_verified = wrapped.is_verified
+        return wrapped.sock
+
+
+# -- urllib3 names --
+
+VerifiedHTTPSConnection = HTTPSConnection
+
+
+class DummyConnection:
+    """What a pool of HTTPS connections would have where there is no ssl module."""

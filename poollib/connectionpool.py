@@ -1,0 +1,717 @@
+"""HTTPConnectionPool, HTTPSConnectionPool: requests to one host over lent connections.
+
+Here lending (``pool``) meets HTTP (``connection``, ``response``): a pool settles a request's arguments once, and lets
+``attempts.run`` call :meth:`HTTPConnectionPool._attempt` until the answer stands; each attempt leases a connection,
+sends, reads, and gives the connection back or leaves it with the response.  How many connections there are and how
+long they live is ``pool.core``'s business, what may be tried again ``retry``'s.  The interface is urllib3's; an
+``EndpointPool`` of its own when the pool stands alone, the manager's otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from socket import getdefaulttimeout
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+
+from .attempts import Call, run
+from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
+from .endpoint import Endpoint
+from .exceptions import (
+    HostChangedError,
+    InsecureRequestWarning,
+    LocationValueError,
+    PoolError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+)
+from .pool.core import EndpointPool
+from .request import RequestMethods, encode_fields, encode_json, is_replayable, rewind_body, set_file_position
+from .response import BaseHTTPResponse, HTTPResponse
+from .retry import Retry
+from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
+from .url import Url, encode_target, join, normalize_host, origin, parse_url
+from .wire import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    import ssl
+
+log = logging.getLogger(__name__)
+
+LENDING_OPTIONS = (
+    "idle_timeout",
+    "max_lifetime",
+    "min_idle",
+    "dispose_batch_size",
+    "acquire_timeout",
+    "leak_timeout",
+)
+REQUEST_OPTIONS = (
+    "trace",
+    "max_response_size",
+    "max_decoded_size",
+    "expect_continue",
+    "trailers",
+    "limits",
+)
+FIELD_OPTIONS = ("fields", "encode_multipart", "multipart_boundary", "json")
+EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
+
+
+class Rest(NamedTuple):
+    """What only an attempt reads of a request: settled once, passed on as one value."""
+
+    timeout: Timeout
+    pool_timeout: float | None
+    release_conn: bool
+    chunked: bool
+    preload_content: bool
+    decode_content: bool
+    assert_same_host: bool
+    options: Options | None
+    response_kw: dict[str, Any]
+
+    def without_body(self) -> Rest:
+        """The same for a request that has no body any more."""
+        return self._replace(chunked=False) if self.chunked else self
+
+
+class ConnectionPool:
+    """What all pools have: a host, a port, and a ``with`` block that closes them."""
+
+    scheme: str | None = None
+    QueueCls: ClassVar[type[queue.Queue[Any]]] = queue.LifoQueue
+
+    def __init__(self, host: str, port: int | None = None) -> None:
+        if not host:
+            raise LocationValueError("No host specified.")
+        self.host = cast(str, normalize_host(host, self.scheme))
+        self.port = port
+        self._tunnel_host = self.host
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what the pool holds."""
+
+
+class HTTPConnectionPool(ConnectionPool, RequestMethods):
+    """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``pool.core``.
+
+    ``maxsize`` connections are kept; with ``block`` there are never more, and callers wait for one (``pool_timeout``
+    seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with every request
+    that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's: ``idle_timeout``,
+    ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout`` (seconds, see
+    ``pool.core.EndpointPool``), and as defaults for every request ``trace``, ``max_response_size``,
+    ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``.
+    """
+
+    scheme = "http"
+    ConnectionCls: ClassVar[type[Any]] = HTTPConnection
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
+        maxsize: int = 1,
+        block: bool = False,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | bool | int | None = None,
+        _proxy: Url | None = None,
+        _proxy_headers: Mapping[str, str] | None = None,
+        _proxy_config: ProxyConfig | None = None,
+        **conn_kw: Any,
+    ) -> None:
+        ConnectionPool.__init__(self, host, port)
+        RequestMethods.__init__(self, headers)
+        self.timeout = timeout if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
+        self.retries = Retry.DEFAULT if retries is None else retries
+        self.block = block
+        self.proxy = _proxy
+        self.proxy_headers = dict(_proxy_headers) if _proxy_headers else {}
+        self.proxy_config = _proxy_config
+        self.num_connections = 0
+        self.num_requests = 0
+        self._uds = conn_kw.pop("uds", None)
+        self._defaults = {name: conn_kw.pop(name) for name in REQUEST_OPTIONS if name in conn_kw}
+        lending = {name: conn_kw.pop(name) for name in LENDING_OPTIONS if name in conn_kw}
+        self.conn_kw = conn_kw
+        if self.proxy:
+            conn_kw.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
+            conn_kw["proxy"], conn_kw["proxy_config"] = self.proxy, self.proxy_config
+        self._lending: EndpointPool[Any, Any] = EndpointPool(
+            Endpoint(self.scheme or "http", self.host, self.port or port_by_scheme[self.scheme or "http"]),
+            _Connections(self),
+            maxsize=maxsize,
+            block=block,
+            trace=self._defaults.get("trace"),
+            on_full=_warn_full(str(self), maxsize),
+            **lending,
+        )
+
+    def close(self) -> None:
+        """Close all idle connections now and lent ones when they come back; whoever waits gets ClosedPoolError."""
+        self._lending.close()
+
+    def is_same_host(self, url: str) -> bool:
+        """Whether ``url`` is a path, or an absolute URL with this pool's scheme, host and port."""
+        if url.startswith("/"):
+            return True
+        scheme, _auth, host, port, *_ = parse_url(url)
+        scheme = scheme or "http"
+        if host is not None:
+            host = normalize_host(host, scheme)
+        own_port = self.port
+        if own_port and not port:
+            port = port_by_scheme.get(scheme)
+        elif not own_port and port == port_by_scheme.get(scheme):
+            port = None
+        return (scheme, host, port) == (self.scheme, self.host, own_port)
+
+    # -- a request --
+
+    def urlopen(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | bool | int | None = None,
+        redirect: bool = True,
+        assert_same_host: bool = True,
+        timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
+        pool_timeout: float | None = None,
+        release_conn: bool | None = None,
+        chunked: bool = False,
+        body_pos: Any = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        **response_kw: Any,
+    ) -> BaseHTTPResponse:
+        """The response to a request, after retries and redirects on this host.
+
+        ``url`` is a path or an absolute URL of this host (HostChangedError else, unless ``assert_same_host`` is False).
+        ``timeout``: seconds or a Timeout; ``pool_timeout``: seconds to wait for a connection. ``preload_content=False``
+        leaves the body on the connection, to be read from the response. Further: ``fields``, ``json`` and their options
+        (see ``request``), ``enforce_content_length``, ``trace``, ``max_response_size``, ``max_decoded_size``,
+        ``expect_continue``, ``trailers``, ``limits``. Raises poollib's HTTPError tree; ValueError, TypeError for bad
+        arguments.
+        """
+        if headers is None:
+            headers = self.headers
+        options: Options | None = None
+        if response_kw or self._defaults:
+            method, url, body, headers = self._take_fields(method, url, body, headers, response_kw)
+            options = self._take_options(response_kw)
+        if type(retries) is not Retry and not isinstance(retries, Retry):
+            default = self.retries if retries is None else None
+            if type(default) is Retry:
+                retries = default
+            else:
+                retries = Retry.from_int(cast(Any, retries), redirect=redirect, default=self.retries)
+        if timeout is _DEFAULT_TIMEOUT:
+            timeout = self.timeout
+        elif not isinstance(timeout, Timeout):
+            timeout = Timeout.from_float(timeout)
+        if timeout.deadline is not None or timeout._write is not _DEFAULT_TIMEOUT:
+            options = _with_times(options or Options(), timeout)
+        if pool_timeout is None:
+            pool_timeout = timeout.pool_timeout
+        rest = Rest(
+            timeout,
+            pool_timeout,
+            preload_content if release_conn is None else release_conn,
+            chunked,
+            preload_content,
+            decode_content,
+            assert_same_host,
+            options,
+            response_kw,
+        )
+        call = Call(self, method, self._target(url, assert_same_host, retries), body, headers, retries, redirect, rest)
+        if options is not None:
+            call.deadline, call.trace = options.deadline, options.trace
+        if self.proxy is not None:
+            self._add_proxy_headers(call)
+        if body is not None:
+            call.body_pos = set_file_position(body, body_pos)
+        return cast(BaseHTTPResponse, run(self._attempt, call))
+
+    def _take_fields(
+        self, method: str, url: str, body: Any, headers: Any, response_kw: dict[str, Any]
+    ) -> tuple[str, str, Any, Any]:
+        """``fields=`` and ``json=`` turned into URL or body, so that urlopen takes them as request does."""
+        given = {name: response_kw.pop(name) for name in FIELD_OPTIONS if name in response_kw}
+        if given.get("json") is not None:
+            if given.get("fields") is not None:
+                raise TypeError("fields and json were given: a request has one body")
+            body, headers = encode_json(given["json"], body, headers)
+        elif given.get("fields") is not None:
+            encode_multipart = given.get("encode_multipart", True)
+            boundary = given.get("multipart_boundary")
+            url, body, headers = encode_fields(method, url, given["fields"], body, headers, encode_multipart, boundary)
+        return method, url, body, headers
+
+    def _take_options(self, response_kw: dict[str, Any]) -> Options | None:
+        """poollib's own request options; what is left in ``response_kw`` goes to ``_make_request``."""
+        given = dict(self._defaults)
+        for name in REQUEST_OPTIONS:
+            if name in response_kw:
+                given[name] = response_kw.pop(name)
+        expect = given.get("expect_continue")
+        expect_s = None if not expect else EXPECT_CONTINUE_S if expect is True else float(expect)
+        if unknown := set(response_kw) - {"enforce_content_length", "request_method", "request_url"}:
+            raise TypeError(f"urlopen() got an unexpected keyword argument {min(unknown)!r}")
+        if not any(value is not None for value in given.values()):
+            return None
+        return Options(
+            trace=given.get("trace"),
+            max_response_size=given.get("max_response_size"),
+            max_decoded_size=given.get("max_decoded_size"),
+            expect_continue_s=expect_s,
+            trailers=given.get("trailers"),
+            limits=given.get("limits") or DEFAULT_LIMITS,
+        )
+
+    def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
+        """The request target: an encoded path, or for a forwarding proxy the whole URL."""
+        if url[:1] == "/":
+            return encode_target(url)
+        if assert_same_host and not self.is_same_host(url):
+            raise HostChangedError(self, url, cast(Any, retries))
+        parsed = parse_url(url)
+        return parsed.url if self._forwards() or not parsed.host else parsed.request_uri
+
+    def _forwards(self) -> bool:
+        """Whether requests go to a proxy that passes them on, with the whole URL as target."""
+        if self.proxy is None:
+            return False
+        return not connection_requires_http_tunnel(self.proxy, self.proxy_config, self.scheme)
+
+    def _add_proxy_headers(self, call: Call) -> None:
+        """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""
+        if self._forwards():
+            from .headers import HTTPHeaderDict
+
+            merged = HTTPHeaderDict(call.headers)
+            for name, value in self.proxy_headers.items():
+                merged[name] = value
+            call.headers = merged
+
+    # -- one attempt --
+
+    def _attempt(self, call: Call) -> Any:
+        """One attempt: lease, send, read. Returns or raises holding no connection unless the response owns it.
+
+        A kept connection that the server closed meanwhile is no attempt: if no byte of an answer came and the request
+        can be repeated, it goes out once more on another connection, and no retry is spent.
+        """
+        while True:
+            conn = self._lease(call)
+            try:
+                reused = getattr(conn, "exchanges", 0) > 0
+                return self._exchange(conn, call)
+            except ProtocolError:
+                if not reused or getattr(conn, "answered", True) or not _may_repeat(call):
+                    raise
+            if call.body_pos is not None:
+                rewind_body(call.body, call.body_pos)
+
+    def _lease(self, call: Call) -> Any:
+        timeout = call.rest.pool_timeout
+        if call.deadline is not None:
+            timeout = call.deadline.cap_s(timeout, "waiting for a connection")
+        try:
+            return self._get_conn(timeout=timeout)
+        except PoolError:
+            if call.deadline is not None:
+                call.deadline.remaining_s("waiting for a connection")
+            raise
+
+    def _exchange(self, conn: Any, call: Call) -> Any:
+        rest: Rest = call.rest
+        conn.options = rest.options
+        try:
+            response = self._make_request(
+                conn,
+                call.method,
+                call.url,
+                body=call.body,
+                headers=call.headers,
+                retries=call.retries,
+                timeout=rest.timeout,
+                chunked=rest.chunked,
+                preload_content=rest.preload_content,
+                decode_content=rest.decode_content,
+                **rest.response_kw,
+            )
+        except BaseException as error:
+            conn.close()
+            self._put_conn(conn)
+            if isinstance(error, PoolError):
+                self._own(error, call.url)
+            if self.proxy is not None:
+                _blame_proxy(conn, error)
+            raise
+        return self._hand_over(conn, response, call)
+
+    def _hand_over(self, conn: Any, response: Any, call: Call) -> Any:
+        """Give the connection back if the response is whole, else leave it with the response; preload if asked."""
+        rest: Rest = call.rest
+        if isinstance(response, HTTPResponse):
+            retries = call.retries
+            if retries.history:
+                response.retries = retries
+            else:
+                response._retries = retries
+            source = response._source
+            if source is None:
+                self._put_conn(conn)
+                return response
+            if rest.options is not None:
+                response._max_decoded_size = rest.options.max_decoded_size
+            response.attach(self, conn)
+            if rest.preload_content:
+                response.read(cache_content=True)
+            return response
+        response.retries = call.retries  # a stub that a recorder or a subclass put in the response's place
+        response._pool = self
+        if rest.release_conn:
+            self._put_conn(conn)
+        else:
+            response._connection = conn
+        return response
+
+    def _make_request(
+        self,
+        conn: Any,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | None = None,
+        timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
+        chunked: bool = False,
+        response_conn: Any = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        enforce_content_length: bool = True,
+    ) -> Any:
+        """Send one request on a leased connection and read the head of its response."""
+        self.num_requests += 1
+        timed = self._set_timeouts(conn, timeout)
+        self._validate_conn(conn)
+        conn.request(
+            method,
+            url,
+            body=body,
+            headers=headers,
+            chunked=chunked,
+            preload_content=preload_content,
+            decode_content=decode_content,
+            enforce_content_length=enforce_content_length,
+        )
+        read_s = timed.read_timeout if timed is not None else conn.read_timeout
+        sock = conn.sock
+        if sock is not None and sock.gettimeout() != read_s:
+            if read_s == 0:
+                raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={read_s})")
+            sock.settimeout(read_s)
+            conn.read_timeout = read_s
+        response = conn.getresponse()
+        if log.isEnabledFor(logging.DEBUG):
+            self._log_response(method, url, response)
+        return response
+
+    def _log_response(self, method: str, url: str, response: Any) -> None:
+        version = getattr(response, "version_string", "HTTP/?")
+        log.debug(
+            '%s://%s:%s "%s %s %s" %s %s',
+            self.scheme,
+            self.host,
+            self.port,
+            method,
+            url,
+            version,
+            response.status,
+            getattr(response, "length_remaining", None),
+        )
+
+    def _set_timeouts(self, conn: Any, timeout: _TYPE_TIMEOUT | Timeout) -> Timeout | None:
+        """Tell the connection its limits; the running clock if one is needed, since ``total`` counts from here."""
+        if not isinstance(timeout, Timeout):
+            timeout = self.timeout if timeout is _DEFAULT_TIMEOUT else Timeout.from_float(timeout)
+        if timeout.total is None:
+            connect, read = timeout._connect, timeout._read
+            conn.timeout = getdefaulttimeout() if connect is _DEFAULT_TIMEOUT else connect
+            conn.read_timeout = getdefaulttimeout() if read is _DEFAULT_TIMEOUT else read
+            return None
+        clock = timeout.clone()
+        clock.start_connect()
+        conn.timeout = Timeout.resolve_default_timeout(clock.connect_timeout)
+        conn.read_timeout = clock.read_timeout
+        return clock
+
+    def _own(self, error: PoolError, url: str) -> None:
+        """Let an error from below name this pool and the request's target."""
+        error.pool = self
+        error.args = (f"{self}: {error._message}",)
+        if getattr(error, "url", _MISSING) is None:
+            error.url = url  # type: ignore[attr-defined]
+
+    # -- redirects, as attempts asks --
+
+    def _redirect_target(self, url: str, location: str) -> str:
+        base = f"{self.scheme}://{_authority_of(self)}{url}" if url[:1] == "/" else url
+        target = join(base, location)
+        if not self.is_same_host(target):
+            raise HostChangedError(self, location, 0)
+        return self._target(target, False, Retry.DEFAULT)
+
+    def _same_origin(self, url: str, other: str) -> bool:
+        """Whether two targets of this pool belong together: only a forwarding proxy's pool sees whole URLs."""
+        if url[:1] == "/" and other[:1] == "/":
+            return True
+        base = f"{self.scheme}://{_authority_of(self)}"
+        whole, another = (base + u if u[:1] == "/" else u for u in (url, other))
+        return origin(parse_url(whole)) == origin(parse_url(another))
+
+    # -- urllib3 names --
+
+    def _new_conn(self) -> Any:
+        """A connection object that dials when it is first used."""
+        self.num_connections += 1
+        log.debug("Starting new HTTP connection (%d): %s:%s", self.num_connections, self.host, self.port or "80")
+        conn = self.ConnectionCls(host=self.host, port=self.port, timeout=self.timeout.connect_timeout, **self.conn_kw)
+        if self._uds is not None:
+            conn.uds = self._uds
+        return conn
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        """A leased connection, idle or new; EmptyPoolError, ClosedPoolError."""
+        try:
+            return self._lending.acquire(timeout)
+        except PoolError as error:
+            self._own(error, "")
+            raise
+
+    def _put_conn(self, conn: Any) -> None:
+        """Take a leased connection back: kept if its last exchange ended cleanly, else closed and forgotten."""
+        if conn is None:
+            return
+        if conn.is_reusable_state():
+            self._lending.release(conn, idle_limit=conn.idle_limit_s)
+        else:
+            self._lending.discard(conn, conn.close_reason())
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Called before each request on the connection it goes to."""
+
+    def _prepare_proxy(self, conn: Any) -> None:
+        """Called with a new connection that goes through a proxy."""
+
+    def _get_timeout(self, timeout: _TYPE_TIMEOUT | Timeout) -> Timeout:
+        """``timeout`` as a Timeout of its own, the pool's where none was given."""
+        if timeout is _DEFAULT_TIMEOUT:
+            return self.timeout.clone()
+        return timeout.clone() if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
+
+    def _raise_timeout(self, err: BaseException, url: str, timeout_value: _TYPE_TIMEOUT) -> None:
+        """Raise ReadTimeoutError if ``err`` is a timeout."""
+        if isinstance(err, TimeoutError):
+            raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
+
+
+_MISSING = object()
+
+
+class _Connections:
+    """How a pool's connections are made, judged and closed; holds the pool weakly, so that no ring is made."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: HTTPConnectionPool) -> None:
+        self._pool = weakref.ref(pool)
+
+    def connect(self, endpoint: Any, timeout: float | None) -> Any:
+        """A connection that dials when it is first used."""
+        pool = self._pool()
+        if pool is None:
+            raise ReferenceError("the pool is gone")
+        return pool._new_conn()
+
+    def usable(self, connection: Any) -> bool:
+        """Whether nothing came on the idle connection: no byte, no end."""
+        return bool(connection.is_reusable())
+
+    def close(self, connection: Any) -> None:
+        """Close it."""
+        connection.close()
+
+
+def _warn_full(name: str, maxsize: int) -> Callable[[Any], object]:
+    def warn(connection: Any) -> None:
+        log.warning("Connection pool is full, discarding connection: %s. Connection pool size: %s", name, maxsize)
+
+    return warn
+
+
+def _may_repeat(call: Call) -> bool:
+    """Whether sending twice does no harm: an idempotent method (RFC 9110 section 9.2.2), a body that is still there."""
+    if not call.retries._is_method_retryable(call.method):
+        return False
+    return call.body is None or is_replayable(call.body)
+
+
+def _with_times(options: Options, timeout: Timeout) -> Options:
+    deadline = timeout.start_deadline()
+    write_s = None if timeout._write is _DEFAULT_TIMEOUT else timeout.write_timeout
+    return options._replace(deadline=deadline, write_timeout_s=write_s)
+
+
+def _authority_of(pool: HTTPConnectionPool) -> str:
+    host = f"[{pool.host}]" if ":" in pool.host and not pool.host.startswith("[") else pool.host
+    return f"{host}:{pool.port}" if pool.port else host
+
+
+def _blame_proxy(conn: Any, error: BaseException) -> None:
+    """Before the proxy was reached, its failures are the proxy's."""
+    if isinstance(error, OSError) and not getattr(conn, "has_connected_to_proxy", True):
+        raise ProxyError("Unable to connect to proxy", error) from error
+
+
+class HTTPSConnectionPool(HTTPConnectionPool):
+    """As HTTPConnectionPool, over TLS; what is wanted of TLS is checked on every new connection.
+
+    ``ca_certs`` (a file), ``ca_cert_dir``, ``ca_cert_data`` (PEM text or DER bytes): only these CAs are believed;
+    certifi's where none is named. ``cert_file``, ``key_file``, ``key_password``: the client's certificate.
+    ``cert_reqs``: ``"CERT_REQUIRED"`` unless said otherwise. ``assert_hostname``: a name to expect instead of ``host``, False for any;
+    ``assert_fingerprint``: the certificate's hash; ``server_hostname``: the name to ask for; ``ssl_context``: a context
+    of your own, used as it is. Source: RFC 9110 section 4.3.4, RFC 9525.
+    """
+
+    scheme = "https"
+    ConnectionCls: ClassVar[type[Any]] = HTTPSConnection
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
+        maxsize: int = 1,
+        block: bool = False,
+        headers: Mapping[str, str] | None = None,
+        retries: Retry | bool | int | None = None,
+        _proxy: Url | None = None,
+        _proxy_headers: Mapping[str, str] | None = None,
+        key_file: str | None = None,
+        cert_file: str | None = None,
+        cert_reqs: int | str | None = None,
+        key_password: str | None = None,
+        ca_certs: str | None = None,
+        ssl_version: int | str | None = None,
+        ssl_minimum_version: ssl.TLSVersion | None = None,
+        ssl_maximum_version: ssl.TLSVersion | None = None,
+        assert_hostname: str | bool | None = None,
+        assert_fingerprint: str | None = None,
+        ca_cert_dir: str | None = None,
+        **conn_kw: Any,
+    ) -> None:
+        super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **conn_kw)
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.cert_reqs = cert_reqs
+        self.key_password = key_password
+        self.ca_certs = ca_certs
+        self.ca_cert_dir = ca_cert_dir
+        self.ssl_version = ssl_version
+        self.ssl_minimum_version = ssl_minimum_version
+        self.ssl_maximum_version = ssl_maximum_version
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+
+    def _new_conn(self) -> Any:
+        self.num_connections += 1
+        log.debug("Starting new HTTPS connection (%d): %s:%s", self.num_connections, self.host, self.port or "443")
+        conn = self.ConnectionCls(
+            host=self.host,
+            port=self.port,
+            timeout=self.timeout.connect_timeout,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            key_password=self.key_password,
+            cert_reqs=self.cert_reqs,
+            ca_certs=self.ca_certs,
+            ca_cert_dir=self.ca_cert_dir,
+            assert_hostname=self.assert_hostname,
+            assert_fingerprint=self.assert_fingerprint,
+            ssl_version=self.ssl_version,
+            ssl_minimum_version=self.ssl_minimum_version,
+            ssl_maximum_version=self.ssl_maximum_version,
+            **self.conn_kw,
+        )
+        if self.proxy is not None:
+            self._prepare_proxy(conn)
+        return conn
+
+    def _prepare_proxy(self, conn: Any) -> None:
+        """Tunnel to this pool's host, unless requests are forwarded."""
+        if not self._forwards():
+            conn.set_tunnel(scheme="https", host=self._tunnel_host, port=self.port or 443, headers=self.proxy_headers)
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connect before a request is written, and warn once per place of unverified requests."""
+        if conn.sock is None:
+            conn.connect()
+        if not conn.is_verified and not getattr(conn, "proxy_is_verified", None):
+            warnings.warn(
+                f"Unverified HTTPS request is being made to host '{conn.host}'. Adding certificate verification is"
+                " strongly advised.",
+                InsecureRequestWarning,
+                stacklevel=2,
+            )
+
+
+def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
+    """The pool for a URL's scheme, host and port; ``kw`` are the pool's arguments. LocationValueError."""
+    scheme, _auth, host, port, *_ = parse_url(url)
+    scheme = scheme or "http"
+    if host is None:
+        raise LocationValueError("No host specified.")
+    port = port or port_by_scheme.get(scheme, 80)
+    if scheme == "https":
+        return HTTPSConnectionPool(host, port=port, **kw)
+    return HTTPConnectionPool(host, port=port, **kw)
+
+
+# -- urllib3 names --
+
+
+def connection_requires_http_tunnel(
+    proxy_url: Url | None = None, proxy_config: ProxyConfig | None = None, destination_scheme: str | None = None
+) -> bool:
+    """Whether the way to the destination is a tunnel: https, unless an https proxy is trusted to forward it."""
+    if proxy_url is None or destination_scheme == "http":
+        return False
+    return not (proxy_url.scheme == "https" and proxy_config is not None and proxy_config.use_forwarding_for_https)
+
+
+def _normalize_host(host: str | None, scheme: str | None) -> str | None:
+    return normalize_host(host, scheme)
+
+
+def _url_from_pool(pool: HTTPConnectionPool, path: str | None = None) -> str:
+    """The URL of a path on a pool's host."""
+    return Url(scheme=pool.scheme, host=pool.host, port=pool.port, path=path).url

@@ -1,0 +1,435 @@
+"""PoolManager, ProxyManager: which pool for this URL.
+
+A manager finds or makes the ``HTTPConnectionPool`` for a URL's scheme, host and port, sends through ``pool.urlopen``,
+and takes the turns of the loop in ``attempts`` that lead to other hosts.  It leaves errors, statuses and redirects on
+one host to the pool, and everything about connections to the rooms below.  The key of a pool is ``PoolKey`` with
+urllib3's fields; the interface is urllib3's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+from .attempts import Call, joined, run, same_origin
+from .connection import ProxyConfig, port_by_scheme
+from .connectionpool import (
+    LENDING_OPTIONS,
+    REQUEST_OPTIONS,
+    HTTPConnectionPool,
+    HTTPSConnectionPool,
+    connection_requires_http_tunnel,
+)
+from .exceptions import LocationValueError, ProxySchemeUnknown, URLSchemeUnknown
+from .headers import HTTPHeaderDict, RecentlyUsedContainer
+from .request import RequestMethods
+from .response import BaseHTTPResponse
+from .retry import Retry
+from .url import Url, parse_url
+
+log = logging.getLogger(__name__)
+
+SSL_KEYWORDS = (
+    "key_file",
+    "cert_file",
+    "cert_reqs",
+    "ca_certs",
+    "ca_cert_data",
+    "ssl_version",
+    "ssl_minimum_version",
+    "ssl_maximum_version",
+    "ca_cert_dir",
+    "ssl_context",
+    "key_password",
+    "server_hostname",
+    "assert_hostname",
+    "assert_fingerprint",
+)
+POOL_OPTIONS = (*LENDING_OPTIONS, *REQUEST_OPTIONS, "uds")
+_DEFAULT_BLOCKSIZE = 16384
+
+# The common URL in one look: origin and target as they are, nothing to encode, no dot segments, no userinfo.
+_match_simple = re.compile(
+    r"(https?://[a-z0-9\-.]+(?::[1-9][0-9]{0,4})?)"
+    r"((?:/(?![.]{1,2}(?:[/?]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]*)+(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@/?]*)?)"
+).fullmatch
+
+
+class PoolKey(NamedTuple):
+    """What two requests must have in common to share a pool: urllib3's fields, and poollib's options at the end."""
+
+    key_scheme: str
+    key_host: str
+    key_port: int | None
+    key_timeout: Any
+    key_retries: Any
+    key_block: bool | None
+    key_source_address: tuple[str, int] | None
+    key_key_file: str | None
+    key_key_password: str | None
+    key_cert_file: str | None
+    key_cert_reqs: Any
+    key_ca_certs: str | None
+    key_ca_cert_data: str | bytes | None
+    key_ssl_version: Any
+    key_ssl_minimum_version: Any
+    key_ssl_maximum_version: Any
+    key_ca_cert_dir: str | None
+    key_ssl_context: Any
+    key_maxsize: int | None
+    key_headers: frozenset[tuple[str, str]] | None
+    key__proxy: Url | None
+    key__proxy_headers: frozenset[tuple[str, str]] | None
+    key__proxy_config: ProxyConfig | None
+    key_socket_options: tuple[Any, ...] | None
+    key__socks_options: frozenset[tuple[str, str]] | None
+    key_assert_hostname: Any
+    key_assert_fingerprint: Any
+    key_server_hostname: str | None
+    key_blocksize: int | None
+    key_options: frozenset[tuple[str, Any]] | None = None
+
+
+def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, Any]) -> Any:
+    """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
+    context = dict(request_context)
+    context["scheme"] = context["scheme"].lower()
+    context["host"] = context["host"].lower()
+    for name in ("headers", "_proxy_headers", "_socks_options"):
+        if context.get(name) is not None:
+            context[name] = frozenset(context[name].items())
+    if context.get("socket_options") is not None:
+        context["socket_options"] = tuple(context["socket_options"])
+    options = {name: context.pop(name) for name in POOL_OPTIONS if name in context}
+    key = {f"key_{name}": value for name, value in context.items()}
+    for field in key_class._fields:
+        key.setdefault(field, None)
+    if options:
+        key["key_options"] = frozenset((name, _as_key(value)) for name, value in options.items())
+    if key["key_blocksize"] is None:
+        key["key_blocksize"] = _DEFAULT_BLOCKSIZE
+    return key_class(**key)
+
+
+def _as_key(value: Any) -> Any:
+    """The value, or what stands for its identity where it can't be hashed."""
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return value
+
+
+key_fn_by_scheme: dict[str, Callable[..., Any]] = {
+    "http": partial(_default_key_normalizer, PoolKey),
+    "https": partial(_default_key_normalizer, PoolKey),
+}
+pool_classes_by_scheme: dict[str, type[HTTPConnectionPool]] = {
+    "http": HTTPConnectionPool,
+    "https": HTTPSConnectionPool,
+}
+
+
+class PoolManager(RequestMethods):
+    """Requests to any host, each through the pool of its scheme, host, port and settings.
+
+    ``num_pools``: how many pools are kept, the least recently used goes first. ``headers`` go with every request that
+    brings none. Further keywords are the pools' (see ``HTTPConnectionPool``, ``HTTPSConnectionPool``).
+    """
+
+    proxy: Url | None = None
+    proxy_config: ProxyConfig | None = None
+
+    def __init__(
+        self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any
+    ) -> None:
+        super().__init__(headers)
+        self.connection_pool_kw = connection_pool_kw
+        self.pools: RecentlyUsedContainer[Any, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
+        self.pool_classes_by_scheme = pool_classes_by_scheme
+        self.key_fn_by_scheme = key_fn_by_scheme
+        self._routes: dict[str, tuple[HTTPConnectionPool, Any]] = {}
+        self._routed_kw: dict[str, Any] = {}
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Close and forget all pools; lent connections close when they come back."""
+        self._routes.clear()
+        with self.pools.lock:
+            pools = [self.pools[key] for key in self.pools.keys()]  # noqa: SIM118 - its iteration is forbidden
+            self.pools.clear()
+        for pool in pools:
+            pool.close()
+
+    # -- which pool --
+
+    def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,
+    ) -> HTTPConnectionPool:
+        """The pool for host, port and scheme; ``pool_kwargs`` override the manager's. LocationValueError."""
+        if not host:
+            raise LocationValueError("No host specified.")
+        context = self._merge_pool_kwargs(pool_kwargs)
+        context["scheme"] = scheme or "http"
+        context["port"] = port or port_by_scheme.get(context["scheme"].lower(), 80)
+        context["host"] = host
+        return self.connection_from_context(context)
+
+    def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
+        """The pool for all that a request's context holds. URLSchemeUnknown."""
+        request_context.pop("strict", None)
+        scheme = request_context["scheme"].lower()
+        key_fn = self.key_fn_by_scheme.get(scheme)
+        if key_fn is None:
+            raise URLSchemeUnknown(scheme)
+        return self.connection_from_pool_key(key_fn(request_context), request_context=request_context)
+
+    def connection_from_pool_key(self, pool_key: Any, request_context: dict[str, Any]) -> HTTPConnectionPool:
+        """The pool of a key, made if there is none; racing threads get the same one."""
+        with self.pools.lock:
+            pool = self.pools.get(pool_key)
+            if pool is None:
+                scheme, host, port = request_context["scheme"], request_context["host"], request_context["port"]
+                pool = self._new_pool(scheme, host, port, request_context=request_context)
+                self.pools[pool_key] = pool
+        return pool
+
+    def connection_from_url(self, url: str, pool_kwargs: dict[str, Any] | None = None) -> HTTPConnectionPool:
+        """The pool for a URL's scheme, host and port."""
+        parsed = parse_url(url)
+        return self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme, pool_kwargs=pool_kwargs)
+
+    def _new_pool(
+        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+    ) -> HTTPConnectionPool:
+        """A new pool. Subclasses override this to make another kind."""
+        context = dict(self.connection_pool_kw if request_context is None else request_context)
+        if context.get("blocksize") is None:
+            context["blocksize"] = _DEFAULT_BLOCKSIZE
+        for name in ("scheme", "host", "port"):
+            context.pop(name, None)
+        if scheme == "http":
+            for name in SSL_KEYWORDS:
+                context.pop(name, None)
+        return self.pool_classes_by_scheme[scheme](host, port, **context)
+
+    def _merge_pool_kwargs(self, override: dict[str, Any] | None) -> dict[str, Any]:
+        """The manager's keywords with those of ``override``; None there takes a keyword away."""
+        merged = dict(self.connection_pool_kw)
+        for name, value in (override or {}).items():
+            if value is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = value
+        return merged
+
+    # -- a request --
+
+    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> BaseHTTPResponse:  # type: ignore[override]
+        """The response to a request on an absolute URL, after retries and redirects, also to other hosts.
+
+        Keywords are those of ``HTTPConnectionPool.urlopen``.
+        """
+        retries = kw.get("retries")
+        if retries is None:
+            retries = self.connection_pool_kw.get("retries")
+        if retries is not None:
+            if not isinstance(retries, Retry):
+                retries = Retry.from_int(retries, redirect=redirect)
+            kw["retries"] = retries
+        if kw.get("headers") is None:
+            kw["headers"] = self.headers
+        response = self._send(method, url, kw)
+        if not redirect or response.status < 300 or not response.get_redirect_location():
+            return response
+        return self._follow(method, url, kw, response)
+
+    def _send(self, method: str, url: str, kw: dict[str, Any]) -> BaseHTTPResponse:
+        """One request through the pool of ``url``; the pool leaves redirects to us."""
+        pool, target = self._route(url)
+        return pool.urlopen(method, target, redirect=False, assert_same_host=False, **kw)
+
+    def _route(self, url: str) -> tuple[HTTPConnectionPool, str]:
+        """The pool for ``url`` and the target to ask it for."""
+        match = _match_simple(url)
+        if match is None:
+            return self._route_any(url)
+        origin, target = match.groups()
+        known = self._routes.get(origin)
+        if known is not None and self._routed_kw == self.connection_pool_kw:
+            pool, key = known
+            if self.pools.get(key) is pool:
+                return pool, target
+        return self._route_any(url, origin)
+
+    def _route_any(self, url: str, origin: str | None = None) -> tuple[HTTPConnectionPool, str]:
+        parsed = parse_url(url)
+        if parsed.scheme is None:
+            import warnings
+
+            warnings.warn(
+                "URLs without a scheme (ie 'https://') are deprecated and will raise an error"
+                " in a future version. Add a scheme before the host.",
+                category=DeprecationWarning,
+                stacklevel=2,
+            )
+        pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
+        if self._proxy_requires_url_absolute_form(parsed):
+            return pool, url
+        if origin is not None and type(self) is PoolManager:
+            self._remember(origin, pool)
+        return pool, parsed.request_uri
+
+    def _remember(self, origin: str, pool: HTTPConnectionPool) -> None:
+        """Find this origin's pool by its text from now on, as long as the pool and the keywords stay."""
+        with self.pools.lock:
+            keys = [key for key in self.pools.keys() if self.pools._container.get(key) is pool]  # noqa: SIM118
+        if not keys:
+            return
+        if self._routed_kw != self.connection_pool_kw or len(self._routes) > 2 * self.pools._maxsize:
+            self._routes = {}
+            self._routed_kw = dict(self.connection_pool_kw)
+        self._routes[origin] = (pool, keys[0])
+
+    def _follow(self, method: str, url: str, kw: dict[str, Any], response: BaseHTTPResponse) -> BaseHTTPResponse:
+        """The response at the end of a redirect: the loop of ``attempts``, which judges only redirects here."""
+        retries = response.retries
+        if not isinstance(retries, Retry):
+            retries = Retry.from_int(kw.get("retries"), redirect=True)
+        kw.pop("retries", None)
+        call = Call(self, method, url, kw.pop("body", None), kw.pop("headers"), retries, True, _Keywords(kw))
+        call.redirects_only = True
+        call.body_pos = kw.pop("body_pos", None)
+        call.trace = kw.get("trace")
+        first: list[BaseHTTPResponse] = [response]
+
+        def send(call: Call) -> BaseHTTPResponse:
+            if first:
+                return first.pop()
+            more = dict(call.rest.kw, headers=call.headers, retries=call.retries)
+            if call.body is not None:
+                more["body"], more["body_pos"] = call.body, call.body_pos
+            response = self._send(call.method, call.url, more)
+            if response.retries is not None:
+                call.retries = response.retries
+            return response
+
+        return cast(BaseHTTPResponse, run(send, call))
+
+    def _redirect_target(self, url: str, location: str) -> str:
+        return joined(url, location)
+
+    def _same_origin(self, url: str, other: str) -> bool:
+        return same_origin(url, other)
+
+    # -- urllib3 names --
+
+    def _proxy_requires_url_absolute_form(self, parsed_url: Url) -> bool:
+        """Whether the proxy is to be asked for the whole URL."""
+        if self.proxy is None:
+            return False
+        return not connection_requires_http_tunnel(self.proxy, self.proxy_config, parsed_url.scheme)
+
+
+class _Keywords:
+    """The keywords of a request that stay the same over redirects."""
+
+    __slots__ = ("kw",)
+
+    def __init__(self, kw: dict[str, Any]) -> None:
+        self.kw = kw
+
+    def without_body(self) -> _Keywords:
+        return _Keywords({name: value for name, value in self.kw.items() if name not in _BODY_KEYWORDS})
+
+
+_BODY_KEYWORDS = frozenset({"chunked", "trailers", "expect_continue", "fields", "json"})
+
+
+class ProxyManager(PoolManager):
+    """As PoolManager, through a proxy: http is forwarded, https tunnelled (RFC 9110 section 9.3.6).
+
+    ``proxy_headers`` reach the proxy only. ``proxy_ssl_context``, ``proxy_assert_hostname``,
+    ``proxy_assert_fingerprint``: what is wanted of TLS with an https proxy; ``use_forwarding_for_https``: let an https
+    proxy see the requests. ProxySchemeUnknown unless ``proxy_url`` is http or https.
+    """
+
+    def __init__(
+        self,
+        proxy_url: str,
+        num_pools: int = 10,
+        headers: Mapping[str, str] | None = None,
+        proxy_headers: Mapping[str, str] | None = None,
+        proxy_ssl_context: Any = None,
+        use_forwarding_for_https: bool = False,
+        proxy_assert_hostname: Any = None,
+        proxy_assert_fingerprint: str | None = None,
+        **connection_pool_kw: Any,
+    ) -> None:
+        if isinstance(proxy_url, HTTPConnectionPool):
+            text = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"
+        else:
+            text = proxy_url
+        proxy = parse_url(text)
+        if proxy.scheme not in ("http", "https"):
+            raise ProxySchemeUnknown(proxy.scheme)
+        if not proxy.port:
+            proxy = proxy._replace(port=port_by_scheme.get(proxy.scheme, 80))
+        self.proxy = proxy
+        self.proxy_headers = proxy_headers or {}
+        self.proxy_ssl_context = proxy_ssl_context
+        self.proxy_config = ProxyConfig(
+            proxy_ssl_context, use_forwarding_for_https, proxy_assert_hostname, proxy_assert_fingerprint
+        )
+        connection_pool_kw["_proxy"] = self.proxy
+        connection_pool_kw["_proxy_headers"] = self.proxy_headers
+        connection_pool_kw["_proxy_config"] = self.proxy_config
+        super().__init__(num_pools, headers, **connection_pool_kw)
+
+    def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,
+    ) -> HTTPConnectionPool:
+        """The pool of the target behind a tunnel; for what is forwarded, the proxy's one pool."""
+        assert self.proxy is not None
+        if scheme == "https":
+            return super().connection_from_host(host, port, scheme, pool_kwargs=pool_kwargs)
+        return super().connection_from_host(
+            self.proxy.host, self.proxy.port, self.proxy.scheme, pool_kwargs=pool_kwargs
+        )
+
+    def _set_proxy_headers(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """The fields of a forwarded request: Accept and Host where the caller gave none."""
+        fields = HTTPHeaderDict({"Accept": "*/*"})
+        netloc = parse_url(url).netloc
+        if netloc:
+            fields["Host"] = netloc
+        for name, value in (headers or {}).items():
+            fields[name] = value
+        return fields
+
+    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> BaseHTTPResponse:  # type: ignore[override]
+        """As PoolManager.urlopen, through the proxy."""
+        if not connection_requires_http_tunnel(self.proxy, self.proxy_config, parse_url(url).scheme):
+            kw["headers"] = self._set_proxy_headers(url, kw.get("headers", self.headers))
+        return super().urlopen(method, url, redirect=redirect, **kw)
+
+
+def proxy_from_url(url: str, **kw: Any) -> ProxyManager:
+    """A ProxyManager for the proxy at ``url``."""
+    return ProxyManager(proxy_url=url, **kw)

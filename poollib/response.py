@@ -1,0 +1,733 @@
+"""HTTPResponse: reads, decodes, and hands its connection back once.
+
+A response is an ``io`` stream over a body source: a ``framing`` reader on a live connection, or any file object
+(recorders and mocks hand one in).  Framing belongs to ``framing``, inflating to ``decoding``; this room asks them for
+bytes, and at the framing's end, or at the first error, gives the connection back to the pool that lent it.  Whoever
+gives the connection back forgets it first, so it is given back once, whatever reads, closes or drops the response.
+It leaves retries and redirects to ``attempts``.  The interface is urllib3's.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, cast
+
+from .decoding import ContentDecoder, available_codings, decoder_for
+from .exceptions import (
+    BodyNotHttplibCompatible,
+    DecodeError,
+    HTTPError,
+    IncompleteRead,
+    InvalidHeader,
+    PoolError,
+    ReadTimeoutError,
+    ResponseNotChunked,
+    ResponseTooLargeError,
+)
+from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody, Incoming, broken
+from .headers import HTTPHeaderDict
+from .wire import Head
+
+if TYPE_CHECKING:
+    from .retry import Retry
+
+log = logging.getLogger(__name__)
+
+DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
+DRAIN_LIMIT_BYTES = 65536  # a thrown-away body is read up to here to save its connection, then closed
+_UNSET: Any = object()
+
+
+class BaseHTTPResponse(io.IOBase):
+    """What every response has: status line, fields, and the ways to read its body."""
+
+    CONTENT_DECODERS = available_codings()
+    REDIRECT_STATUSES = [301, 302, 303, 307, 308]  # noqa: RUF012 - urllib3's public list
+    DECODER_ERROR_CLASSES: tuple[type[Exception], ...] = (OSError, DecodeError)
+
+    status: int
+    version: int = 0
+    reason: str | None = None
+    decode_content = True
+    chunked = False
+    length_remaining: int | None = None
+    _headers: HTTPHeaderDict | None = None
+    _head: Head | None = None
+    _request_url: str | None = None
+    _retries: Retry | None = None
+    _version_string: str | None = None
+
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
+        status: int,
+        version: int,
+        version_string: str,
+        reason: str | None,
+        decode_content: bool,
+        request_url: str | None,
+        retries: Retry | None = None,
+    ) -> None:
+        self._headers = headers if isinstance(headers, HTTPHeaderDict) else HTTPHeaderDict(cast(Any, headers))
+        self.status = status
+        self.version = version
+        self._version_string = version_string
+        self.reason = reason
+        self.decode_content = decode_content
+        self._request_url = request_url
+        self.retries = retries
+        codings = self._headers.get("transfer-encoding", "").lower().split(",")
+        self.chunked = "chunked" in (coding.strip() for coding in codings)
+
+    @property
+    def headers(self) -> HTTPHeaderDict:
+        """The header fields; built when first looked at."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = HTTPHeaderDict.from_pairs(self._head.pairs() if self._head else ())
+        return headers
+
+    @headers.setter
+    def headers(self, headers: HTTPHeaderDict) -> None:
+        self._headers = headers
+
+    @property
+    def version_string(self) -> str:
+        """``HTTP/1.1`` or ``HTTP/1.0``; ``HTTP/?`` for a response that no server sent."""
+        if self._version_string is None:
+            self._version_string = "HTTP/1.0" if self.version == 10 else "HTTP/1.1"
+        return self._version_string
+
+    @version_string.setter
+    def version_string(self, value: str) -> None:
+        self._version_string = value
+
+    @property
+    def retries(self) -> Retry | None:
+        """The Retry as it stands after this response; its history tells how it was reached."""
+        return self._retries
+
+    @retries.setter
+    def retries(self, retries: Retry | None) -> None:
+        if retries is not None and retries.history:
+            self.url = retries.history[-1].redirect_location
+        self._retries = retries
+
+    @property
+    def url(self) -> str | None:
+        """The URL that this response answers, after redirects."""
+        return self._request_url
+
+    @url.setter
+    def url(self, url: str | None) -> None:
+        self._request_url = url
+
+    @property
+    def data(self) -> bytes:
+        """The whole body, decoded; read once and kept."""
+        raise NotImplementedError
+
+    @property
+    def connection(self) -> Any:
+        """The connection this response still holds, or None."""
+        raise NotImplementedError
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
+        """Up to ``amt`` bytes of the body, all the rest for None; ``b""`` at the end."""
+        raise NotImplementedError
+
+    def release_conn(self) -> None:
+        """Give the connection back."""
+        raise NotImplementedError
+
+    def drain_conn(self) -> None:
+        """Throw the rest of the body away."""
+        raise NotImplementedError
+
+    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The body in pieces."""
+        raise NotImplementedError
+
+    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The body chunk by chunk."""
+        raise NotImplementedError
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """Bytes of the body as they come."""
+        raise NotImplementedError
+
+    def shutdown(self) -> None:
+        """Stop all reading, also another thread's."""
+        raise NotImplementedError
+
+    def get_redirect_location(self) -> str | bool | None:
+        """Where the server redirects to (None if it does not say where); False if this is no redirect."""
+        if self.status in self.REDIRECT_STATUSES:
+            return cast("str | None", self.headers.get("location"))
+        return False
+
+    def json(self) -> Any:
+        """The body as JSON; UnicodeDecodeError or json.JSONDecodeError if it is none."""
+        import json
+
+        return json.loads(self.data.decode("utf-8"))
+
+    def geturl(self) -> str | None:
+        """As ``url``."""
+        return self.url
+
+    def info(self) -> HTTPHeaderDict:
+        """As ``headers``."""
+        return self.headers
+
+    def getheaders(self) -> HTTPHeaderDict:
+        """As ``headers``."""
+        return self.headers
+
+    def getheader(self, name: str, default: str | None = None) -> str | None:
+        """One field's value, or ``default``."""
+        return cast("str | None", self.headers.get(name, default))
+
+
+class HTTPResponse(BaseHTTPResponse):
+    """A response whose body is read from a connection or from any file object.
+
+    ``body`` may be bytes, str, or an object with ``read``; live responses are made by :meth:`received`.
+    """
+
+    enforce_content_length = True
+    auto_close = True
+    msg: Any = None
+    interim: tuple[tuple[int, list[tuple[str, str]]], ...] = ()
+    _source: Body | None = None
+    _decoded: _DecodedBody | None = None
+    _body: Any = None
+    _pool: Any = None
+    _connection: Any = None
+    _method: str | None = None
+    _max_decoded_size: int | None = None
+    _given_original: Any = None
+    _sock_shutdown: Callable[[int], None] | None = None
+
+    def __init__(
+        self,
+        body: Any = "",
+        headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
+        status: int = 0,
+        version: int = 0,
+        version_string: str = "HTTP/?",
+        reason: str | None = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        original_response: Any = None,
+        pool: Any = None,
+        connection: Any = None,
+        msg: Any = None,
+        retries: Retry | None = None,
+        enforce_content_length: bool = True,
+        request_method: str | None = None,
+        request_url: str | None = None,
+        auto_close: bool = True,
+        sock_shutdown: Callable[[int], None] | None = None,
+    ) -> None:
+        super().__init__(
+            headers=headers,
+            status=status,
+            version=version,
+            version_string=version_string,
+            reason=reason,
+            decode_content=decode_content,
+            request_url=request_url,
+            retries=retries,
+        )
+        self.enforce_content_length = enforce_content_length
+        self.auto_close = auto_close
+        self.msg = msg
+        self._given_original = original_response
+        self._pool = pool
+        self._connection = connection
+        self._sock_shutdown = sock_shutdown
+        self._method = request_method
+        self.length_remaining = self._init_length(request_method)
+        if body and isinstance(body, (str, bytes)):
+            self._body = body
+        if hasattr(body, "read"):
+            self._source = FileBody(body, self.length_remaining if enforce_content_length else None)
+        if preload_content and self._body is None:
+            self._body = self.read(decode_content=decode_content)
+
+    @classmethod
+    def received(cls, head: Head, source: Body | None, body: bytes | None, method: str, url: str) -> HTTPResponse:
+        """A live response: its head, and the reader of its body, or the whole body where that is in already."""
+        self = cls.__new__(cls)
+        self.status = head.status
+        self.version = head.version
+        self.reason = head.reason
+        self._head = head
+        self._source = source
+        self._body = body
+        self._method = method
+        self._request_url = url
+        if source is not None:
+            self.chunked = isinstance(source, ChunkedBody)
+            self.length_remaining = source.left
+        elif head.length >= 0:
+            self.length_remaining = 0
+        return self
+
+    # -- reading --
+
+    @property
+    def data(self) -> bytes:
+        if self._body is None and self._source is not None:
+            self._body = self.read()
+        return self._body  # type: ignore[no-any-return]
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
+        """Exactly ``amt`` bytes, fewer only at the end; all the rest for None or a negative number.
+
+        ``decode_content`` (None: as the response was asked for) undoes Content-Encoding; never more than about
+        ``amt`` bytes are inflated.  ``cache_content`` keeps what was read as :attr:`data`.  ReadTimeoutError,
+        ProtocolError (also for a body cut short), DecodeError, ResponseTooLargeError; each closes the connection.
+        """
+        reader = self._reader(decode_content)
+        if reader is None:
+            return b""
+        try:
+            data = reader.read_all() if amt is None or amt < 0 else reader.read(amt)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        if cache_content:
+            self._body = data
+        return data
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """What is at hand or one receive brings, up to ``amt`` bytes (None: no limit); ``b""`` at the end."""
+        reader = self._reader(decode_content)
+        if reader is None or amt == 0:
+            return b""
+        try:
+            data = reader.read1(LARGE_RECEIVE_BYTES if amt is None or amt < 0 else amt)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a part of ``buffer`` with decoded bytes; 0 only at the end."""
+        reader = self._reader(None)
+        if reader is None:
+            return 0
+        view = memoryview(buffer).cast("B")
+        try:
+            n = reader.readinto(view)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        return n
+
+    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The body in pieces of ``amt`` bytes (None: one piece); a chunked body chunk by chunk, as it arrives."""
+        if self.chunked and self.supports_chunked_reads():
+            yield from self.read_chunked(amt, decode_content)
+            return
+        while not self._exhausted():
+            data = self.read(amt, decode_content)
+            if data:
+                yield data
+
+    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The chunks of a chunked body as they were sent, longer ones in pieces of ``amt`` bytes; decoded.
+
+        ResponseNotChunked, BodyNotHttplibCompatible if the response is not chunked or its source not live.
+        """
+        if not self.chunked:
+            raise ResponseNotChunked("Response is not chunked. Header 'transfer-encoding: chunked' is missing.")
+        if not self.supports_chunked_reads():
+            raise BodyNotHttplibCompatible("the body is no live chunked body: its chunks can't be seen")
+        if self._method == "HEAD":
+            return
+        while not self._exhausted():
+            data = self._next_chunk(amt, decode_content)
+            if data:
+                yield data
+
+    def _next_chunk(self, amt: int | None, decode_content: bool | None) -> bytes:
+        source = self._source
+        reader = self._reader(decode_content)
+        assert reader is not None
+        try:
+            if reader is source and isinstance(source, ChunkedBody):
+                data = source.read_chunk(amt)
+            else:
+                data = reader.read1(amt or LARGE_RECEIVE_BYTES)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The decoded body line by line, each with its line end (LF)."""
+        rest: list[bytes] = []
+        for piece in self.stream(decode_content=True):
+            lines = piece.splitlines(True) if b"\r" not in piece else _lines(piece)
+            for line in lines:
+                if line.endswith(b"\n"):
+                    yield b"".join([*rest, line]) if rest else line
+                    rest = []
+                else:
+                    rest.append(line)
+        if rest:
+            yield b"".join(rest)
+
+    def _reader(self, decode_content: bool | None) -> Body | _DecodedBody | None:
+        """Where bytes come from: the source, or the source through a decoder; None if there is no source."""
+        decoded = self._decoded
+        if decode_content is None:
+            decode_content = self.decode_content
+        if decoded is not None:
+            if not decode_content:
+                raise RuntimeError(
+                    "Calling read(decode_content=False) is not supported after read(decode_content=True) was called."
+                )
+            return decoded
+        source = self._source
+        if source is None or not decode_content:
+            return source
+        encoding = self._content_encoding()
+        if not encoding:
+            return source
+        return self._start_decoding(source, encoding)
+
+    def _content_encoding(self) -> str:
+        if self._head is not None and self._headers is None:
+            return self._head.content_encoding
+        return str(self.headers.get("content-encoding", "")).lower()
+
+    def _start_decoding(self, source: Body, encoding: str) -> Body | _DecodedBody:
+        if source.left == 0:  # an answer to HEAD names the coding of a body that does not come
+            return source
+        try:
+            decoder = decoder_for(encoding)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        if decoder is None:
+            return source
+        self._decoded = _DecodedBody(source, decoder, encoding, self._max_decoded_size)
+        return self._decoded
+
+    def _exhausted(self) -> bool:
+        source = self._source
+        if source is None or source.state is BodyState.OPEN or source.state is BodyState.BROKEN:
+            return source is None
+        return self._decoded is None or self._decoded.ended
+
+    # -- the connection --
+
+    def attach(self, pool: Any, connection: Any) -> None:
+        """Own ``connection`` until the body has ended (which may be now), then give it back to ``pool``."""
+        self._pool = pool
+        self._connection = connection
+        source = self._source
+        if source is not None and source.state is not BodyState.OPEN:
+            self._settle(source.state)
+
+    def _after_read(self) -> None:
+        source = self._source
+        assert source is not None
+        self.length_remaining = source.left
+        if source.state is not BodyState.OPEN and self._connection is not None:
+            self._settle(source.state)
+
+    def _settle(self, state: BodyState) -> None:
+        """The framing has ended: tell the connection, then give it back."""
+        settle = getattr(self._connection, "response_ended", None)
+        if settle is not None:
+            settle(state is BodyState.REUSABLE)
+        self.release_conn()
+
+    def _fail(self, error: BaseException) -> None:
+        """The body can't be read on: nothing more of this connection is believed."""
+        if isinstance(error, PoolError) and self._pool is not None:
+            error.pool = self._pool
+        if self._source is not None:
+            self._source.state = BodyState.BROKEN
+        self._drop_connection()
+
+    def _drop_connection(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.close()
+            self.release_conn()
+
+    def release_conn(self) -> None:
+        """Give the connection back to its pool, which keeps it only if its response was read to the end."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._pool is not None:
+            self._pool._put_conn(connection)
+
+    def drain_conn(self) -> None:
+        """Throw the rest away, undecoded; a longer rest than 64 KiB costs less by closing the connection."""
+        source = self._source
+        try:
+            left = DRAIN_LIMIT_BYTES if source is not None and (source.left or 0) <= DRAIN_LIMIT_BYTES else 0
+            while source is not None and left > 0 and (piece := source.read1(left)):
+                left -= len(piece)
+        except (HTTPError, OSError, HTTPException):
+            pass
+        if source is None or source.state is BodyState.OPEN or source.state is BodyState.BROKEN:
+            self._drop_connection()
+        else:
+            self._after_read()
+
+    def close(self) -> None:
+        """Close; an unread rest closes the connection, too. The slot in the pool comes free."""
+        source = self._source
+        if source is not None and source.state is BodyState.OPEN:
+            source.state = BodyState.BROKEN
+            if isinstance(source, FileBody):
+                source.close()
+        self._drop_connection()
+        self._source = None
+        if not self.auto_close:
+            io.IOBase.close(self)
+
+    def shutdown(self) -> None:
+        """Shut the socket for reading, so that a read in another thread ends at once."""
+        shutdown = self._sock_shutdown
+        if shutdown is None and self._connection is not None:
+            sock = getattr(self._connection, "sock", None)
+            shutdown = None if sock is None else sock.shutdown
+        if shutdown is None:
+            raise ValueError("Cannot shutdown socket as self._sock_shutdown is not set")
+        import socket
+
+        shutdown(socket.SHUT_RD)
+
+    @property
+    def connection(self) -> Any:
+        return self._connection
+
+    # -- io --
+
+    @property
+    def closed(self) -> bool:
+        if not self.auto_close:
+            return bool(io.IOBase.closed.__get__(self))
+        source = self._source
+        return source is None or source.state is not BodyState.OPEN
+
+    def isclosed(self) -> bool:
+        """Whether the body was read to its end, or closed."""
+        source = self._source
+        return source is None or source.state is not BodyState.OPEN
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        """How many bytes of the body were received, before decoding."""
+        return self._source.received if self._source is not None else 0
+
+    def fileno(self) -> int:
+        sock = getattr(self._connection, "sock", None)
+        if sock is not None:
+            return int(sock.fileno())
+        source = self._source
+        if isinstance(source, FileBody) and hasattr(source.file, "fileno"):
+            return int(source.file.fileno())
+        raise OSError("HTTPResponse has no file to get a fileno from")
+
+    def flush(self) -> None:
+        source = self._source
+        if isinstance(source, FileBody) and hasattr(source.file, "flush") and not getattr(source.file, "closed", False):
+            source.file.flush()
+
+    def supports_chunked_reads(self) -> bool:
+        """Whether the chunks of the body can be seen."""
+        source = self._source
+        return isinstance(source, ChunkedBody) or (isinstance(source, FileBody) and hasattr(source.file, "fp"))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status}] {self._request_url}>"
+
+    # -- urllib3 names --
+
+    def _init_length(self, request_method: str | None) -> int | None:
+        """The length that header fields name, for bodies from files; None if they name none."""
+        value = self.headers.get("content-length")
+        if value is None or self.chunked:
+            return None
+        values = {item.strip() for item in value.split(",")}
+        if len(values) > 1:
+            raise InvalidHeader(f"Content-Length contained multiple unmatching values ({value})")
+        one = values.pop()
+        if self.status in (204, 304) or 100 <= self.status < 200 or request_method == "HEAD":
+            return 0
+        return int(one) if one.isascii() and one.isdigit() else None
+
+    @property
+    def _fp(self) -> Any:
+        source = self._source
+        return source.file if isinstance(source, FileBody) else source
+
+    @_fp.setter
+    def _fp(self, file: Any) -> None:
+        self._source = FileBody(file, None)
+
+    @property
+    def _original_response(self) -> Any:
+        return self._given_original
+
+
+class FileBody(Body):
+    """A body from any object with ``read``: a file, a recorder's stub, an ``http.client`` response.
+
+    ``length``: fewer bytes than that are an error; None: whatever the file gives is the body.
+    """
+
+    __slots__ = ("_left", "file")
+
+    def __init__(self, file: Any, length: int | None) -> None:
+        super().__init__(Incoming(_no_bytes, _no_bytes_into), True, None)
+        self.file = file
+        self._left = length
+
+    @property
+    def left(self) -> int | None:
+        return self._left
+
+    def read1(self, limit: int) -> bytes:
+        return self._read(limit)
+
+    def read_all(self) -> bytes:
+        return self._read(None)
+
+    def _read(self, limit: int | None) -> bytes:
+        if self.state is not BodyState.OPEN:
+            return b""
+        try:
+            data: bytes = self.file.read() if limit is None else self.file.read(limit)
+        except TimeoutError as error:
+            raise ReadTimeoutError(None, None, "Read timed out.") from error
+        except (HTTPException, OSError) as error:
+            raise broken(error) from error
+        self.received += len(data)
+        if self._left:
+            self._left = max(0, self._left - len(data))
+        if limit is None or not data:
+            self._finish()
+        return data
+
+    def _finish(self) -> None:
+        if self._left:
+            self.state = BodyState.BROKEN
+            raise broken(IncompleteRead(self.received, self._left))
+        self.state = BodyState.REUSABLE
+
+    def close(self) -> None:
+        """Close the file, if it can be closed."""
+        close = getattr(self.file, "close", None)
+        if close is not None:
+            close()
+
+
+def _no_bytes(limit: int) -> bytes:
+    return b""
+
+
+def _no_bytes_into(view: memoryview) -> int:
+    return 0
+
+
+class _DecodedBody:
+    """A body source seen through a decoder: the same ways to read, each bounded by what was asked for."""
+
+    __slots__ = ("_decoder", "_encoding", "_limit_bytes", "_source", "ended", "given")
+
+    def __init__(self, source: Body, decoder: ContentDecoder, encoding: str, limit_bytes: int | None) -> None:
+        self._source = source
+        self._decoder = decoder
+        self._encoding = encoding
+        self._limit_bytes = limit_bytes
+        self.given = 0
+        self.ended = False
+
+    def read1(self, limit: int) -> bytes:
+        """The next decoded bytes, at most about ``limit``; ``b""`` only at the end."""
+        if self.ended or limit <= 0:
+            return b""
+        decoder = self._decoder
+        while True:
+            data = b"" if decoder.has_unconsumed_tail else self._source.read1(DECODE_STEP_BYTES)
+            if data or decoder.has_unconsumed_tail:
+                piece = self._decompress(data, limit)
+            else:
+                self.ended = True
+                piece = self._flush()
+            if piece or self.ended:
+                return self._counted(piece)
+
+    def read(self, size: int) -> bytes:
+        """Exactly ``size`` decoded bytes, fewer only at the end."""
+        piece = self.read1(size)
+        if len(piece) == size or not piece:
+            return piece
+        out = io.BytesIO()
+        while piece:
+            out.write(piece)
+            piece = self.read1(size - out.tell())
+        return out.getvalue()
+
+    def read_all(self) -> bytes:
+        """All the rest, decoded step by step, so that memory follows what comes out."""
+        out = io.BytesIO()
+        while piece := self.read1(DECODE_STEP_BYTES):
+            out.write(piece)
+        return out.getvalue()
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill a part of ``view`` with decoded bytes; 0 only at the end."""
+        piece = self.read1(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def _decompress(self, data: bytes, limit: int) -> bytes:
+        try:
+            return self._decoder.decompress(data, max_length=limit)
+        except DecodeError as error:
+            raise self._undecodable(error) from error
+
+    def _flush(self) -> bytes:
+        try:
+            return self._decoder.flush()
+        except DecodeError as error:
+            raise self._undecodable(error) from error
+
+    def _undecodable(self, error: DecodeError) -> DecodeError:
+        text = f"Received response with content-encoding: {self._encoding}, but failed to decode it."
+        return DecodeError(text, error)
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.given += len(piece)
+        if self._limit_bytes is not None and self.given > self._limit_bytes:
+            raise ResponseTooLargeError(
+                f"the decoded body of the response exceeds {self._limit_bytes} bytes", self._limit_bytes
+            )
+        return piece
+
+
+def _lines(piece: bytes) -> list[bytes]:
+    """``piece`` cut behind each LF (and only there: bytes.splitlines cuts at CR, too)."""
+    lines = piece.split(b"\n")
+    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
