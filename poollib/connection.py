@@ -642,7 +642,7 @@ class HTTPConnection(http.client.HTTPConnection):
         from .tunnel import http_connect
 
         assert self._tunnel_host is not None
-        http_connect(self.sock, self._tunnel_host, self._tunnel_port, self._tunnel_headers)
+        http_connect(self.sock, self._tunnel_host, self._tunnel_port or 443, self._tunnel_headers)
 
     @property
     def proxy_is_tunneling(self) -> bool:

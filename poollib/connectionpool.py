@@ -255,9 +255,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """``fields=`` and ``json=`` turned into URL or body, so that urlopen takes them as request does."""
         given = {name: response_kw.pop(name) for name in FIELD_OPTIONS if name in response_kw}
         if given.get("json") is not None:
-            if given.get("fields") is not None:
-                raise TypeError("fields and json were given: a request has one body")
-            body, headers = encode_json(given["json"], body, headers)
+            if body is not None or given.get("fields") is not None:
+                raise TypeError("json was given together with body or fields: a request has one body")
+            body, headers = encode_json(given["json"], headers)
         elif given.get("fields") is not None:
             encode_multipart = given.get("encode_multipart", True)
             boundary = given.get("multipart_boundary")
@@ -597,9 +597,9 @@ class HTTPSConnectionPool(HTTPConnectionPool):
 
     ``ca_certs`` (a file), ``ca_cert_dir``, ``ca_cert_data`` (PEM text or DER bytes): only these CAs are believed;
     certifi's where none is named. ``cert_file``, ``key_file``, ``key_password``: the client's certificate.
-    ``cert_reqs``: ``"CERT_REQUIRED"`` unless said otherwise. ``assert_hostname``: a name to expect instead of ``host``, False for any;
-    ``assert_fingerprint``: the certificate's hash; ``server_hostname``: the name to ask for; ``ssl_context``: a context
-    of your own, used as it is. Source: RFC 9110 section 4.3.4, RFC 9525.
+    ``cert_reqs``: ``"CERT_REQUIRED"`` unless said otherwise. ``assert_hostname``: a name to expect instead of ``host``,
+    False for any; ``assert_fingerprint``: the certificate's hash; ``server_hostname``: the name to ask for;
+    ``ssl_context``: a context of your own, used as it is. Source: RFC 9110 section 4.3.4, RFC 9525.
     """
 
     scheme = "https"
