@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +46,7 @@ ZSTD_MAX_WINDOW_LOG = 23
 """8 MiB, the largest window a client has to offer: RFC 9659 section 3."""
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
 _FIRST_REACH = 256
 _WHOLE = 1 << 62
 _EMPTY = memoryview(b"")
@@ -83,67 +85,49 @@ def decoder_for(content_encoding: str) -> ContentDecoder | None:
     return makers[0]() if len(makers) == 1 and makers[0] is not None else MultiDecoder(content_encoding)
 
 
-def inflate_whole(decoder: ContentDecoder, data: bytes, limit_bytes: int = -1) -> bytes:
-    """Return the plain bytes of `data`, stopping soon after `limit_bytes` (-1: no limit).
-
-    Whoever gave a limit asks `len(result) > limit_bytes`. In steps of 64 KiB, because glibc hands a larger piece
-    back to the system at once and faults it in again for the next body: see `tests/benchmarks`.
-    """
-    from io import BytesIO
-
-    plain = BytesIO()
-    step = decoder.decompress(data, LINK_BYTES)
-    while step or decoder.has_unconsumed_tail:
-        plain.write(step)
-        if 0 <= limit_bytes < plain.tell():
-            break
-        step = decoder.decompress(b"", LINK_BYTES)
-    return plain.getvalue()
-
-
 class _Backlog:
     """Input in line: taken from the front in pieces, and the rest is never copied for it."""
 
-    __slots__ = ("_chunks", "_front")
+    __slots__ = ("_chunks", "front")
 
     def __init__(self) -> None:
-        self._front = _EMPTY
+        self.front = _EMPTY
         self._chunks: deque[memoryview] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._front)
+        return bool(self.front)
 
     def put(self, data: bytes) -> None:
         """Add at the end. A caller's own buffer is copied, for the caller may fill it anew."""
         if not data:
             return
         view = memoryview(data if type(data) is bytes else bytes(data))
-        if self._front:
+        if self.front:
             self._chunks.append(view)
         else:
-            self._front = view
+            self.front = view
 
     def put_back(self, data: bytes) -> None:
         """Add in front of all else."""
         if not data:
             return
-        if self._front:
-            self._chunks.appendleft(self._front)
-        self._front = memoryview(data)
+        if self.front:
+            self._chunks.appendleft(self.front)
+        self.front = memoryview(data)
 
     def peek(self, size: int) -> memoryview:
         """Return 1 to `size` bytes, without taking them; none if nothing is in line."""
-        return self._front[:size]
+        return self.front[:size]
 
     def skip(self, size: int) -> None:
         """Take `size` bytes away, no more than `peek` returned."""
-        rest = self._front[size:]
+        rest = self.front[size:]
         if not rest and self._chunks:
             rest = self._chunks.popleft()
-        self._front = rest
+        self.front = rest
 
     def clear(self) -> None:
-        self._front = _EMPTY
+        self.front = _EMPTY
         self._chunks.clear()
 
 
@@ -167,18 +151,23 @@ class _BoundedDecoder(ContentDecoder):
 
     @property
     def has_unconsumed_tail(self) -> bool:
-        return self._pending or bool(self._surplus) or bool(self._backlog)
+        return self._pending or bool(self._backlog.front) or bool(self._surplus)
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        self._backlog.put(data)
-        pieces: list[bytes] = []
+        if data:
+            self._backlog.put(data)
+        plain = b""
+        more: list[bytes] = []
         room = max_length
         while room and self.has_unconsumed_tail:
             piece = self._piece(room)
-            if piece:
-                pieces.append(piece)
-                room -= len(piece) if room > 0 else 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if not plain:
+                plain = piece
+            elif piece:
+                more.append(piece)
+            if room > 0:
+                room -= len(piece)
+        return b"".join((plain, *more)) if more else plain
 
     def flush(self) -> bytes:
         if self._midway and not self.has_unconsumed_tail:
@@ -218,7 +207,9 @@ class _BoundedDecoder(ContentDecoder):
 
     def _inflate(self, stream: Any, room: int) -> bytes:
         """Return one step of a zlib stream."""
-        view = self._backlog.peek(self._stride(room))
+        view = self._backlog.front
+        if len(view) > room or len(view) > self._reach:
+            view = view[: self._stride(room)]
         plain: bytes = stream.decompress(view, max(room, 0))
         if stream.eof:
             self._backlog.skip(len(view) - len(stream.unused_data))
@@ -250,7 +241,7 @@ class GzipDecoder(_BoundedDecoder):
     def __init__(self) -> None:
         super().__init__()
         self._state = GzipDecoderState.FIRST_MEMBER
-        self._obj = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._obj = zlib.decompressobj(_GZIP_WBITS)
         self._magic_seen = len(_GZIP_MAGIC)
 
     def _step(self, room: int) -> bytes:
@@ -259,10 +250,11 @@ class GzipDecoder(_BoundedDecoder):
         if self._state == GzipDecoderState.SWALLOW_DATA:
             self._backlog.clear()
             return b""
+        if self._obj.eof:
+            self._obj = zlib.decompressobj(_GZIP_WBITS)
         plain = self._inflate(self._obj, room)
         if self._obj.eof:
             self._state = GzipDecoderState.OTHER_MEMBERS
-            self._obj = zlib.decompressobj(16 + zlib.MAX_WBITS)
             self._magic_seen = 0
         return plain
 
@@ -602,15 +594,31 @@ def _imported(name: str) -> Any:
 
 # urllib3 names
 
-CONTENT_DECODERS: list[str]
-"""The codings that can be undone; found at the first look, because br and zstd need their packages."""
 
-if not TYPE_CHECKING:
+class _Names(Sequence[str]):
+    """The codings that can be undone, found at the first look: br and zstd need packages, and importing them time."""
 
-    def __getattr__(name: str) -> object:
-        if name == "CONTENT_DECODERS":
-            return globals().setdefault(name, available_codings())
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __len__(self) -> int:
+        return len(available_codings())
+
+    def __getitem__(self, index: Any) -> Any:
+        return available_codings()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+CONTENT_DECODERS: Sequence[str] = _Names()
+
+
+def content_decoders() -> Sequence[str]:
+    """Return `CONTENT_DECODERS`, without looking for any package yet."""
+    return CONTENT_DECODERS
 
 
 def _get_decoder(mode: str) -> ContentDecoder:
