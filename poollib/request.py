@@ -78,7 +78,9 @@ class RequestMethods:
             headers = self.headers
         method = method.upper()
         if json is not None:
-            body, headers = _encode_json(json, body, headers)
+            if body is not None:
+                raise TypeError("body and json were given: a request has one body")
+            body, headers = encode_json(json, headers)
         if self._encodes_itself or fields is not None:
             if body is not None:
                 urlopen_kw["body"] = body
@@ -155,6 +157,17 @@ def encode_fields(
     return EncodedRequest(url, *_encode_form(fields, body, headers, encode_multipart, multipart_boundary))
 
 
+def encode_json(value: Any, headers: Mapping[str, str] | None = None) -> tuple[bytes, HTTPHeaderDict]:
+    """Return the value as compact JSON in UTF-8, and the headers with its content type, if they had none.
+
+    Raises what `json.dumps` raises for a value that is none of JSON's.
+    """
+    from json import dumps
+
+    text = dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8"), _with_content_type(headers, "application/json")
+
+
 def _with_query(url: str, fields: Any) -> str:
     """Return `url` with the fields behind its query, if it has one, and before its fragment."""
     from urllib.parse import urlencode
@@ -177,16 +190,6 @@ def _encode_form(
     from urllib.parse import urlencode
 
     return urlencode(fields), _with_content_type(headers, "application/x-www-form-urlencoded")
-
-
-def _encode_json(value: Any, body: Any, headers: Mapping[str, str]) -> tuple[bytes, HTTPHeaderDict]:
-    """Return the value as compact JSON in UTF-8, and the headers with its content type."""
-    if body is not None:
-        raise TypeError("body and json were given: a request has one body")
-    from json import dumps
-
-    text = dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8"), _with_content_type(headers, "application/json")
 
 
 def _with_content_type(headers: Mapping[str, str] | None, content_type: str) -> HTTPHeaderDict:
