@@ -1,0 +1,159 @@
+"""The command line prints, stores and sends what it is told, and its exit status says what came of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from poollib import cli
+from tests.support.httpd import Httpd, Request, Response
+from tests.support.script import ScriptServer, close, expect_request, send
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def moved(request: Request) -> Response:
+    return Response(status=302, headers={"Location": "/hello"})
+
+
+ROUTES = {
+    "/hello": lambda request: Response(b"hello\n", headers={"X-A": "1"}),
+    "/moved": moved,
+    "/missing": lambda request: Response(b"not here", status=404),
+    "/broken": lambda request: Response(b"sorry", status=500),
+    "/big": lambda request: Response([bytes(65536)] * 16),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[Httpd]:
+    with Httpd(ROUTES) as running:
+        yield running
+
+
+Capture = pytest.CaptureFixture[bytes]
+
+
+def test_the_body_is_printed_and_nothing_else(server: Httpd, capsysbinary: Capture) -> None:
+    assert cli.main([server.url + "/hello"]) == 0
+    assert capsysbinary.readouterr() == (b"hello\n", b"")
+
+
+def test_a_redirect_is_followed(server: Httpd, capsysbinary: Capture) -> None:
+    assert cli.main([server.url + "/moved"]) == 0
+    assert capsysbinary.readouterr().out == b"hello\n"
+
+
+def test_i_prints_the_head_before_the_body(server: Httpd, capsysbinary: Capture) -> None:
+    assert cli.main(["-i", server.url + "/hello"]) == 0
+    assert capsysbinary.readouterr().out == b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 6\r\n\r\nhello\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "body", "content_type"),
+    [
+        ([], "GET", "", None),
+        (["-X", "PURGE"], "PURGE", "", None),
+        (["-d", "a=1"], "POST", "a=1", "application/x-www-form-urlencoded"),
+        (["-d", "é", "-X", "PUT", "-H", "Content-Type: text/plain"], "PUT", "Ã©", "text/plain"),
+        (["-d", ""], "POST", "", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_method_and_data_are_sent(
+    server: Httpd, capsysbinary: Capture, words: list[str], method: str, body: str, content_type: str | None
+) -> None:
+    assert cli.main([*words, server.url + "/echo"]) == 0
+    seen = json.loads(capsysbinary.readouterr().out)
+    assert (seen["method"], seen["body"], seen["headers"].get("content-type")) == (method, body, content_type)
+
+
+def test_headers_are_sent_each_as_often_as_given(server: Httpd) -> None:
+    assert cli.main(["-H", "X-A: 1", "-H", "X-A:2", "-H", "X-Time: 12:30", server.url + "/"]) == 0
+    (request,) = server.requests
+    values = [value.replace(" ", "") for name, value in request.headers if name == "X-A"]
+    assert ",".join(values) == "1,2"
+    assert request.header("X-Time") == "12:30"
+
+
+def test_data_comes_from_a_file_or_from_standard_input(
+    server: Httpd, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "body").write_bytes(b"\x00from a file")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from stdin")))
+    assert cli.main(["-d", f"@{tmp_path / 'body'}", server.url]) == 0
+    assert cli.main(["-d", "@-", server.url]) == 0
+    assert [request.body for request in server.requests] == [b"\x00from a file", b"from stdin"]
+
+
+def test_o_writes_the_body_to_a_file(server: Httpd, tmp_path: pathlib.Path, capsysbinary: Capture) -> None:
+    assert cli.main(["-o", str(tmp_path / "out"), server.url + "/big"]) == 0
+    assert (tmp_path / "out").read_bytes() == bytes(65536) * 16
+    assert capsysbinary.readouterr().out == b""
+
+
+@pytest.mark.parametrize(("path", "status", "body"), [("/missing", 4, b"not here"), ("/broken", 5, b"sorry")])
+def test_an_error_status_is_told_by_the_exit_status(
+    server: Httpd, capsysbinary: Capture, path: str, status: int, body: bytes
+) -> None:
+    assert cli.main([server.url + path]) == status
+    assert capsysbinary.readouterr() == (body, b"")
+
+
+def test_a_server_that_is_not_there_is_one_clear_line(capsysbinary: Capture) -> None:
+    with Httpd() as gone:
+        url = gone.url
+    assert cli.main([url]) == 1
+    out, err = capsysbinary.readouterr()
+    assert out == b""
+    assert err.startswith(f"poollib: {url}: ".encode())
+    assert b"refused" in err
+    assert err.count(b"\n") == 1
+
+
+def test_a_body_cut_short_is_an_error(capsysbinary: Capture) -> None:
+    steps = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), close()]
+    with ScriptServer(steps) as server:
+        assert cli.main([server.url]) == 1
+    assert b"IncompleteRead" in capsysbinary.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_or_written_is_one_clear_line(
+    server: Httpd, tmp_path: pathlib.Path, capsysbinary: Capture
+) -> None:
+    for words in (["-d", f"@{tmp_path}/none"], ["-o", f"{tmp_path}/none/out"]):
+        assert cli.main([*words, server.url + "/hello"]) == 1
+        assert b"FileNotFoundError" in capsysbinary.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["-H", "no colon", "http://localhost/"], ["--none", "http://localhost/"]])
+def test_wrong_arguments_end_with_status_2(words: list[str], capsysbinary: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    assert b"usage: poollib" in capsysbinary.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["ftp://localhost/", "http://[::1", "http://"])
+def test_a_url_that_cannot_be_used_is_one_clear_line(url: str, capsysbinary: Capture) -> None:
+    assert cli.main([url]) == 1
+    err = capsysbinary.readouterr().err
+    assert url.encode() in err
+    assert err.count(b"\n") == 1
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_ends_it_quietly(server: Httpd) -> None:
+    command = [sys.executable, "-m", "poollib", server.url + "/big"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(10) == 1

@@ -1,0 +1,58 @@
+"""The demo runs from a bare checkout, tells what a person wants to see, and fails when a response is wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from poollib import demo, demo_server
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *options, "-m", "poollib", "demo", "--quick"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+
+
+def test_the_demo_runs_with_no_third_party_package_in_reach() -> None:
+    begin = time.monotonic()
+    result = run("-S", "-E")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "HTTP, 200 requests, 20 of them redirected" in result.stdout
+    assert "HTTPS is left out" in result.stdout
+    assert "Every status and every body was checked and right" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert time.monotonic() - begin < 10
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trustme") is None, reason="trustme is not installed")
+def test_one_manager_opens_a_connection_a_thread_and_others_one_a_request(capsys: pytest.CaptureFixture[str]) -> None:
+    """The counts are the server's."""
+    assert demo.main(["--quick"]) == 0
+    printed = capsys.readouterr().out
+    rows = re.findall(r"connections opened +([\d,]+) +([\d,]+)", printed)
+    assert [int(pooled) <= demo.THREADS for pooled, _ in rows] == [True, True]
+    assert [fresh for _, fresh in rows] == ["200", "40"]
+    assert "4 x 503 with 'Retry-After: 1', all answered after 1." in printed
+
+
+def test_a_wrong_body_makes_the_demo_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(demo, "make_certificates", lambda folder: False)
+    # The server is a process of its own and goes on to send the right bodies.
+    monkeypatch.setattr(demo_server, "item", lambda number: b"something else")
+    assert demo.main(["--quick"]) == 1
+    assert "400 responses were wrong" in capsys.readouterr().out
+
+
+def test_the_demo_gives_up_in_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(demo, "make_certificates", lambda folder: False)
+    monkeypatch.setattr(demo, "LIMIT_S", 0.0)
+    assert demo.main([]) == 1
+    assert "0 s are over" in capsys.readouterr().out
