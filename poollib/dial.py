@@ -103,12 +103,14 @@ def addresses(host: str, port: int, *, resolver: Resolver | None = None, owner: 
     """
     name = host[1:-1] if host.startswith("[") else host
     try:
+        if "\0" in name:  # getaddrinfo would resolve what stands before it
+            raise ValueError("a NUL in a host name")
         infos = _system_lookup(name, port) if resolver is None else _answers(resolver(name, port), port)
         if not infos:
             raise socket.gaierror(socket.EAI_NONAME, "the resolver gave no address")
     except OSError as err:
         raise NameResolutionError(host, owner, err) from err
-    except ValueError as err:  # the IDNA codec: a label is empty or longer than 63 bytes; or a NUL
+    except ValueError as err:  # the IDNA codec: a label is empty or longer than 63 bytes
         raise LocationParseError(f"'{host}', label empty or too long") from err
     return infos
 
