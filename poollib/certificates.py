@@ -99,24 +99,24 @@ def public_key_info(cert: bytes) -> bytes:
     """The SubjectPublicKeyInfo of a certificate, both DER; SSLError for what is no certificate."""
     if len(cert) > _MOST_DER_BYTES:
         raise SSLError(f"Certificate of {len(cert)} bytes is too long to look for its key")
-    body, _ = _enter(cert, 0, len(cert))
-    at, end = _enter(cert, body[0], body[1])[0]
-    if cert[at] == _VERSION:
+    outer, outer_end = _enter(cert, 0, len(cert))
+    at, end = _enter(cert, outer, outer_end)
+    if _element(cert, at, end)[0] == _VERSION:
         at = _element(cert, at, end)[2]
     for _ in range(_FIELDS_BEFORE_KEY):
         at = _element(cert, at, end)[2]
     tag, _, after = _element(cert, at, end)
     if tag != _SEQUENCE:
-        raise SSLError("Certificate has no public key where RFC 5280 puts it")
+        raise SSLError("Certificate is not DER as of RFC 5280: no public key where it belongs")
     return cert[at:after]
 
 
-def _enter(data: bytes, at: int, end: int) -> tuple[tuple[int, int], int]:
-    """Where the content of the SEQUENCE at ``at`` starts and ends, and its tag."""
+def _enter(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Where the content of the SEQUENCE at ``at`` starts and ends."""
     tag, start, after = _element(data, at, end)
     if tag != _SEQUENCE:
         raise SSLError("Certificate is not DER: a SEQUENCE is missing")
-    return (start, after), tag
+    return start, after
 
 
 def _element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
