@@ -616,11 +616,6 @@ class _Names(Sequence[str]):
 CONTENT_DECODERS: Sequence[str] = _Names()
 
 
-def content_decoders() -> Sequence[str]:
-    """Return `CONTENT_DECODERS`, without looking for any package yet."""
-    return CONTENT_DECODERS
-
-
 def _get_decoder(mode: str) -> ContentDecoder:
     """Return the decoder of one coding, or of a list of them. Raises DecodeError for an unknown one."""
     if "," in mode:
