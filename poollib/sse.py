@@ -83,12 +83,13 @@ class EventParser:
             return self._end_event()
         name, _, value = line.partition(b":")
         if name:
-            self._take_field(name, value.removeprefix(b" ").decode("utf-8", "replace"))
+            self._take_field(name, value.removeprefix(b" "))
         return None
 
-    def _take_field(self, name: bytes, value: str) -> None:
+    def _take_field(self, name: bytes, raw_value: bytes) -> None:
+        value = raw_value.decode("utf-8", "replace")
         if name == b"data":
-            self._data_bytes += len(value) + 1
+            self._data_bytes += len(raw_value) + 1
             self._check_limit(self._data_bytes, "an event's data")
             self._data.append(value)
         elif name == b"event":
