@@ -305,10 +305,12 @@ def _split_authority(authority: str, scheme: str | None) -> tuple[str | None, st
         port = after[1:]
     else:
         host, _, port = hostport.partition(":")
+    if not host:
+        _refuse(hostport, "is not a valid host or port")
     auth = userinfo or None
     if auth is not None and scheme in _NORMALISED:
         auth = _encoded(auth, _not_userinfo)
-    return auth, normalize_host(host, scheme) or None, _port_number(port, hostport)
+    return auth, normalize_host(host, scheme), _port_number(port, hostport)
 
 
 def _port_number(port: str, hostport: str) -> int | None:

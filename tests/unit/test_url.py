@@ -16,6 +16,7 @@ from poollib.url import (
     Url,
     _encode_target,
     _normalize_host,
+    _parse_any,
     encode_target,
     join,
     normalize_host,
@@ -168,6 +169,11 @@ REFUSED = [
     "http://google.com\\@evil.com/",
     "http://google.com\\evil",
     "1http://host",
+    "http://user@/x",
+    "http://:80/",
+    "http://@",
+    "@",
+    ":",
     # percent-encoding in a host (CVE-2022-27780)
     "http://host%2Fevil/",
     "http://host%40evil/",
@@ -263,6 +269,13 @@ REFUSED = [
     "ftp://[a]/",
     "ftp://a/\r\n",
 ]
+
+
+@pytest.mark.parametrize(("text", "url"), VALID)
+def test_the_common_and_the_general_way_agree(text: str, url: Url) -> None:
+    """One expression takes the common URL; it must not see anything else in it."""
+    if text:
+        assert _parse_any(text) == url
 
 
 @pytest.mark.parametrize("text", REFUSED)
