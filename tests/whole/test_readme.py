@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from tests.support.httpd import Httpd, Request, Response
+from tests.support.httpd import Httpd, Request, Response, Route
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.rst"
 
@@ -59,7 +59,7 @@ def plain() -> Iterator[Httpd]:
         over.wait(5)
         return Response(b"late", close=True)
 
-    routes = {
+    routes: dict[str, Route] = {
         "/hello": hello,
         "/items": add_item,
         "/big": lambda request: Response(b"0123456789" * 100_000),
