@@ -103,7 +103,8 @@ def request(manager: PoolManager, options: argparse.Namespace) -> BaseHTTPRespon
     if body is not None and "Content-Type" not in headers:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
     method = options.method or ("GET" if body is None else "POST")
-    return manager.request(method, options.url, body=body, headers=headers, preload_content=False)
+    response: BaseHTTPResponse = manager.request(method, options.url, body=body, headers=headers, preload_content=False)
+    return response
 
 
 def body_bytes(word: str) -> bytes:
