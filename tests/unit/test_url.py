@@ -267,6 +267,7 @@ REFUSED = [
     "ftp://a\\@b/",
     "ftp://a@b@c/",
     "ftp://[a]/",
+    "ftp://a%zz/",
     "ftp://a/\r\n",
 ]
 
