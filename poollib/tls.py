@@ -348,9 +348,18 @@ def wrap(
 
 
 def server_name(host: str) -> str:
-    """The name to ask for and to verify: no brackets, no zone, no dot at the end (RFC 6066 section 3)."""
+    """The name to ask for and to verify, in ASCII: no brackets, no zone, no dot at the end (RFC 6066 section 3).
+
+    ValueError for what cannot be one. It is found out here because ``wrap_socket`` would lose the socket over it.
+    """
     name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    return name.partition("%")[0] if ":" in name else name.removesuffix(".")
+    name = name.partition("%")[0] if ":" in name else name.removesuffix(".")
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"host name of {len(name)} characters, {_LONGEST_NAME} are allowed")
+    return name.encode("idna").decode("ascii")
+
+
+_LONGEST_NAME: Final = 253  # RFC 1035; longer names made the IDNA codec slow (CVE-2022-45061)
 
 
 def _attached(sock: Any, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None) -> Any:
