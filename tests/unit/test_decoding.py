@@ -1,0 +1,435 @@
+"""Decoders beyond their byte table (tests/bytes/test_decoding_bytes.py): limits, costs, choosing, urllib3's names."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import pickle
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poollib import decoding
+from poollib.decoding import (
+    CONTENT_DECODERS,
+    LINK_BYTES,
+    MAX_BARREN_BYTES,
+    BrotliDecoder,
+    BytesQueueBuffer,
+    ContentDecoder,
+    DeflateDecoder,
+    GzipDecoder,
+    GzipDecoderState,
+    MultiDecoder,
+    ZstdDecoder,
+    _BlockwiseFrame,
+    _get_decoder,
+    available_codings,
+    decoder_for,
+)
+from poollib.exceptions import DecodeError
+
+needs_brotli = pytest.mark.skipif("br" not in available_codings(), reason="no package decodes br")
+needs_zstd = pytest.mark.skipif("zstd" not in available_codings(), reason="no package decodes zstd")
+
+
+@pytest.fixture
+def no_packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no optional package be importable."""
+    monkeypatch.setattr(decoding, "_imported", lambda name: None)
+    decoding._brotli.cache_clear()
+    decoding._zstd.cache_clear()
+    yield
+    decoding._brotli.cache_clear()
+    decoding._zstd.cache_clear()
+
+
+class StreamSpy:
+    """A zlib stream that adds up what it had to copy back to its caller."""
+
+    copied = 0
+
+    def __init__(self, wbits: int) -> None:
+        self._stream = ZLIB_STREAM(wbits)
+
+    def decompress(self, data: bytes, max_length: int = 0) -> bytes:
+        plain = self._stream.decompress(data, max_length)
+        StreamSpy.copied += len(self._stream.unused_data) + len(self._stream.unconsumed_tail)
+        return plain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+ZLIB_STREAM = zlib.decompressobj
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> type[StreamSpy]:
+    """Count what zlib copies."""
+    monkeypatch.setattr(zlib, "decompressobj", StreamSpy)
+    monkeypatch.setattr(StreamSpy, "copied", 0)
+    return StreamSpy
+
+
+def bomb(coding: str, size: int) -> bytes:
+    """Return `size` zeros, coded."""
+    if coding == "br":
+        package = decoding._brotli()
+        return bytes(package.compress(bytes(size)))
+    if coding == "zstd":
+        frame = bytearray.fromhex("28b52ffd0058")
+        runs = size // 131_072
+        for run in range(runs):
+            frame += ((131_072 << 3) | 2 | (run == runs - 1)).to_bytes(3, "little") + b"\0"
+        return bytes(frame)
+    coded = bytes(size)
+    for name in coding.split(","):
+        coded = {"gzip": gzip.compress, "deflate": zlib.compress}[name](coded)
+    return coded
+
+
+BOMBS = [
+    "gzip",
+    "deflate",
+    "gzip,gzip",
+    "deflate,gzip,gzip",
+    pytest.param("br", marks=needs_brotli),
+    pytest.param("zstd", marks=needs_zstd),
+]
+
+
+@pytest.mark.parametrize("coding", BOMBS)
+@pytest.mark.parametrize("limit", [1000, 65_536])
+def test_no_call_yields_more_than_it_was_asked_for(coding: str, limit: int) -> None:
+    """CVE-2025-66471, CVE-2026-44432: the first call and all later ones."""
+    size = 1024 * 1024
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    total = len(decoder.decompress(bomb(coding, size), limit))
+    assert total <= limit
+    while decoder.has_unconsumed_tail:
+        piece = decoder.decompress(b"", limit)
+        assert len(piece) <= limit
+        total += len(piece)
+    decoder.flush()
+    assert total == size
+
+
+@pytest.mark.parametrize("coding", BOMBS)
+def test_flush_inflates_nothing(coding: str) -> None:
+    """With input left over, flush says nothing yet, and yields nothing."""
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    assert len(decoder.decompress(bomb(coding, 1024 * 1024), 10)) == 10
+    assert decoder.has_unconsumed_tail
+    assert decoder.flush() == b""
+    assert decoder.has_unconsumed_tail
+
+
+def test_no_link_of_a_chain_is_inflated_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the inner streams are, a link hands on `LINK_BYTES` and waits until they are used up."""
+    given: list[int] = []
+    step = GzipDecoder._step
+
+    def counted(self: GzipDecoder, room: int) -> bytes:
+        plain = step(self, room)
+        given.append(len(plain))
+        return plain
+
+    monkeypatch.setattr(GzipDecoder, "_step", counted)
+    decoder = MultiDecoder("gzip, gzip, gzip")
+    coded = gzip.compress(gzip.compress(gzip.compress(bytes(8_000_000), 1), 0), 0)
+    assert decoder.decompress(coded, 100) == bytes(100)
+    assert max(given) <= LINK_BYTES
+    assert sum(given) <= 3 * LINK_BYTES
+    given.clear()
+    assert len(decoder.decompress(b"", 100)) == 100
+    assert sum(given) == 100
+
+
+@pytest.mark.slow
+def test_a_chain_that_yields_nothing_ends_in_an_error() -> None:
+    """Millions of empty members inside a member: time is bounded by the bytes received."""
+    barren = gzip.compress(gzip.compress(b"") * (MAX_BARREN_BYTES // 20 + 4000), 1)
+    decoder = MultiDecoder("gzip, gzip")
+    with pytest.raises(DecodeError, match="bytes between two content codings yielded none"):
+        decoder.decompress(barren, 1)
+
+
+@pytest.mark.parametrize("max_length", [-1, 1, 100, 65_536])
+@pytest.mark.usefixtures("spy")
+def test_many_members_cost_no_more_than_their_bytes(spy: type[StreamSpy], max_length: int) -> None:
+    """What zlib copies behind each member's end stays in proportion, however many follow in one piece."""
+    coded = gzip.compress(b"x", mtime=0) * 2000
+    decoder = GzipDecoder()
+    plain = decoder.decompress(coded, max_length)
+    while decoder.has_unconsumed_tail:
+        plain += decoder.decompress(b"", max_length)
+    assert plain == b"x" * 2000
+    assert spy.copied < 2000 * 400 + len(coded)
+
+
+def test_a_large_input_read_in_small_steps_is_not_copied_again_and_again(spy: type[StreamSpy]) -> None:
+    """With n asked for, at most about n bytes of input are offered, and so at most n are copied."""
+    plain = zlib.compress(bytes(3_000_000), 0)
+    decoder = DeflateDecoder()
+    got = len(decoder.decompress(zlib.compress(plain, 0), 2000))
+    while decoder.has_unconsumed_tail:
+        got += len(decoder.decompress(b"", 2000))
+    assert got == len(plain)
+    assert spy.copied < 2 * len(plain)
+
+
+def test_nothing_is_copied_of_input_that_waits(spy: type[StreamSpy]) -> None:
+    """Feeding on while output is pending only lengthens the line."""
+    decoder = GzipDecoder()
+    coded = gzip.compress(b"a" * 50_000, 0)
+    for at in range(0, len(coded), 100):
+        decoder.decompress(coded[at : at + 100], 0)
+    assert spy.copied == 0
+    assert decoder.decompress(b"") == b"a" * 50_000
+
+
+def test_a_damaged_stream_names_the_codec_s_error() -> None:
+    """DecodeError(message, original), and it survives pickling."""
+    with pytest.raises(DecodeError) as caught:
+        GzipDecoder().decompress(b"no gzip at all")
+    message, original = caught.value.args
+    assert message.startswith("the gzip data is damaged")
+    assert isinstance(original, zlib.error)
+    assert caught.value.__cause__ is original
+    assert pickle.loads(pickle.dumps(caught.value)).args[0] == message
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("gzip", GzipDecoder),
+        ("x-gzip", GzipDecoder),
+        (" GZip ", GzipDecoder),
+        ("gzip,", GzipDecoder),
+        ("identity, deflate", DeflateDecoder),
+        ("gzip, gzip", MultiDecoder),
+        ("gzip,deflate,gzip,deflate,gzip", MultiDecoder),
+        ("identity,gzip,identity,gzip,identity,gzip,identity", MultiDecoder),
+        ("", None),
+        (" , ,", None),
+        ("identity", None),
+        ("IDENTITY, identity", None),
+        ("aes128gcm", None),
+        ("foo, bar", None),
+        ("foo,foo,foo,foo,foo,foo", None),
+    ],
+)
+def test_the_value_of_content_encoding_names_the_decoder(value: str, kind: type[ContentDecoder] | None) -> None:
+    """RFC 9110 section 8.4: a list, without regard to case; identity is no coding."""
+    decoder = decoder_for(value)
+    assert decoder is None if kind is None else type(decoder) is kind
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (",".join(["gzip"] * 6), "6 content codings in a chain, at most 5"),
+        ("gzip," * 50_000, "50000 content codings"),
+        ("foo, gzip", "'foo' is unknown here"),
+        ("gzip, foo", "'foo' is unknown here"),
+    ],
+)
+def test_a_chain_that_cannot_be_undone_is_refused_at_once(value: str, message: str) -> None:
+    """CVE-2025-66418; a half-undone chain would hand coded bytes out as plain ones."""
+    with pytest.raises(DecodeError, match=message):
+        decoder_for(value)
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_without_packages_br_and_zstd_are_left_alone() -> None:
+    """They are not offered, their bodies come as they are, and their classes say what is missing."""
+    assert available_codings() == ["gzip", "x-gzip", "deflate"]
+    assert list(CONTENT_DECODERS) == ["gzip", "x-gzip", "deflate"]
+    assert "br" not in CONTENT_DECODERS
+    assert decoder_for("br") is None
+    assert decoder_for("zstd") is None
+    with pytest.raises(DecodeError, match="'zstd' is unknown"):
+        decoder_for("zstd, gzip")
+    with pytest.raises(ImportError, match=r"brotli or brotlicffi, 1\.2 or newer"):
+        BrotliDecoder()
+    with pytest.raises(ImportError, match=r"backports\.zstd or zstandard"):
+        ZstdDecoder()
+
+
+def test_a_brotli_that_knows_no_limit_is_not_used(monkeypatch: pytest.MonkeyPatch, no_packages: None) -> None:
+    """Packages before 1.2 inflate without bound: better not offer the coding."""
+
+    class Old:
+        class Decompressor:
+            def process(self, data: bytes) -> bytes:
+                return data
+
+    monkeypatch.setattr(decoding, "_imported", lambda name: Old if name == "brotli" else None)
+    assert "br" not in available_codings()
+    assert decoder_for("br") is None
+
+
+@needs_brotli
+def test_br_is_offered_with_its_package() -> None:
+    """And found without a look at import time."""
+    assert "br" in CONTENT_DECODERS
+    assert type(decoder_for("br")) is BrotliDecoder
+
+
+def test_content_decoders_reads_like_a_list() -> None:
+    """urllib3's is one, and is iterated, searched, indexed, compared and shown."""
+    names = list(CONTENT_DECODERS)
+    assert names[:3] == ["gzip", "x-gzip", "deflate"]
+    assert names == CONTENT_DECODERS
+    assert CONTENT_DECODERS[0] == "gzip"
+    assert len(CONTENT_DECODERS) == len(names)
+    assert repr(CONTENT_DECODERS) == repr(names)
+
+
+@pytest.mark.parametrize("room", ["decoding", "multipart", "request", "sse"])
+def test_importing_the_room_imports_nothing_heavy(room: str) -> None:
+    """Packages and slow standard modules are imported where they are needed."""
+    heavy = {
+        "brotli",
+        "brotlicffi",
+        "zstandard",
+        "urllib",
+        "json",
+        "email",
+        "mimetypes",
+        "importlib",
+        "io",
+        "dataclasses",
+    }
+    path = Path(decoding.__file__).with_name(f"{room}.py")
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(str(node.module).split(".")[0])
+    assert not names & heavy
+
+
+class TinyZstd:
+    """What zstandard's decompressobj does for frames of raw blocks and runs; notes how much came out of a call."""
+
+    def __init__(self) -> None:
+        self.eof = False
+        self.unused_data = b""
+        self.most = 0
+        self._data = b""
+        self._at = 6
+
+    def decompress(self, data: bytes) -> bytes:
+        self._data += data
+        plain = b""
+        while not self.eof and len(self._data) >= self._at + 3:
+            head = int.from_bytes(self._data[self._at : self._at + 3], "little")
+            is_run = head >> 1 & 3 == 1
+            end = self._at + 3 + (1 if is_run else head >> 3)
+            if len(self._data) < end:
+                break
+            body = self._data[self._at + 3 : end]
+            plain += body * (head >> 3) if is_run else body
+            self._at = end
+            self.eof = bool(head & 1)
+        if self.eof:
+            self.unused_data = self._data[self._at :]
+        self.most = max(self.most, len(plain))
+        return plain
+
+
+def block(body: bytes, *, run: int = 0, is_last: bool = False) -> bytes:
+    """Return a block of a zstd frame: RFC 8878 section 3.1.1.2."""
+    head = ((run or len(body)) << 3) | (2 if run else 0) | is_last
+    return head.to_bytes(3, "little") + body
+
+
+FRAME = bytes.fromhex("28b52ffd0058") + b"".join(
+    [block(b"raw"), block(b""), block(b"z", run=131_072), block(b"y", run=131_072), block(b"end", is_last=True)]
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_a_frame_without_limits_is_fed_block_by_block(size: int) -> None:
+    """The package zstandard knows no output limit: never more than one block of 128 KiB comes out of a call."""
+    stream = TinyZstd()
+    frame = _BlockwiseFrame(stream)
+    plain = b""
+    for at in range(0, len(FRAME), size):
+        plain += frame.decompress(FRAME[at : at + size], 1)
+        while not frame.needs_input and not frame.eof:
+            plain += frame.decompress(b"", 1)
+    assert plain == b"raw" + b"z" * 131_072 + b"y" * 131_072 + b"end"
+    assert stream.most == 131_072
+    assert frame.eof
+    assert frame.unused_data == b""
+
+
+def test_what_follows_a_frame_is_given_back() -> None:
+    """It is the next frame's."""
+    frame = _BlockwiseFrame(TinyZstd())
+    assert len(frame.decompress(FRAME + FRAME)) == 2 * 131_072 + 6
+    assert frame.unused_data == FRAME
+
+
+class TestUrllib3Names:
+    """Names and signatures of urllib3.response that other packages use."""
+
+    def test_get_decoder(self) -> None:
+        assert type(_get_decoder("gzip")) is GzipDecoder
+        assert type(_get_decoder("deflate")) is DeflateDecoder
+        assert type(_get_decoder("gzip, deflate")) is MultiDecoder
+        with pytest.raises(DecodeError, match="'foo' is unknown"):
+            _get_decoder("foo")
+
+    def test_multi_decoder_takes_modes_and_says_how_many(self) -> None:
+        """As google-auth uses it."""
+        decoder = MultiDecoder("deflate, gzip")
+        assert MultiDecoder.max_decode_links == 5
+        assert decoder.decompress(gzip.compress(zlib.compress(b"hello"))) + decoder.flush() == b"hello"
+        assert MultiDecoder("identity").decompress(b"hello") == b"hello"
+
+    def test_content_decoder_is_only_a_shape(self) -> None:
+        shape = ContentDecoder()
+        with pytest.raises(NotImplementedError):
+            shape.decompress(b"")
+        with pytest.raises(NotImplementedError):
+            shape.flush()
+        with pytest.raises(NotImplementedError):
+            assert shape.has_unconsumed_tail
+
+    def test_gzip_decoder_tells_its_state(self) -> None:
+        decoder = GzipDecoder()
+        assert decoder._state == GzipDecoderState.FIRST_MEMBER
+        decoder.decompress(gzip.compress(b"a"))
+        assert decoder._state == GzipDecoderState.OTHER_MEMBERS
+        decoder.decompress(b"garbage")
+        assert decoder._state == GzipDecoderState.SWALLOW_DATA
+
+    def test_bytes_queue_buffer(self) -> None:
+        buffer = BytesQueueBuffer()
+        assert buffer.get(0) == b""
+        assert buffer.get_all() == b""
+        with pytest.raises(RuntimeError):
+            buffer.get(1)
+        for piece in (b"abc", b"", bytearray(b"def"), b"ghi"):
+            buffer.put(piece)
+        assert len(buffer) == 9
+        assert [buffer.get(2), buffer.get(1), buffer.get(4), len(buffer)] == [b"ab", b"c", b"defg", 2]
+        with pytest.raises(ValueError, match="-1"):
+            buffer.get(-1)
+        assert buffer.get(100) == b"hi"
+        assert len(buffer) == 0
+        buffer.put(b"abc")
+        buffer.put(b"def")
+        assert buffer.get(1) == b"a"
+        assert buffer.get_all() == b"bcdef"
+        assert len(buffer) == len(buffer.buffer) == 0
