@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class _Kept:
     """A session and how much longer it is good for."""
 
-    __slots__ = ("given", "left", "renew_at", "session", "until")
+    __slots__ = ("given", "left", "renew_at", "session", "until", "uses")
 
     def __init__(self, session: ssl.SSLSession, uses: int, lifetime_s: float, now: float) -> None:
         self.session = session
         self.given = 0
-        self.left = uses
+        self.left = self.uses = uses
         self.renew_at = now + lifetime_s / 2
         self.until = now + lifetime_s
 
@@ -91,9 +91,9 @@ class SessionCache:
         kept = self._kept.get(at)
         if kept is None:
             return self._uses
-        if not resumed and kept.given:
-            return max(1, kept.given - 1)
-        return self._uses if kept.left <= 0 or now >= kept.renew_at else 0
+        if not resumed and kept.given:  # refused: a server that restarted, or one that takes it less often
+            return kept.given - 1 or kept.uses
+        return kept.uses if kept.left <= 0 or now >= kept.renew_at else 0
 
 
 def _lifetime_s(session: ssl.SSLSession) -> float:
