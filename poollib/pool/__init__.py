@@ -5,7 +5,8 @@ speaks to the factory.  ``core`` holds the pool of one endpoint.
 """
 
 from poollib.pool.budget import Budget
-from poollib.pool.core import EndpointPool, Factory, State
+from poollib.pool.core import EndpointPool, Factory
+from poollib.pool.ledger import State
 from poollib.pool.stats import PoolStats
 
 __all__ = ["Budget", "EndpointPool", "Factory", "PoolStats", "State"]

@@ -2,22 +2,12 @@
 
 A factory makes, checks and closes connections; borrowers get one from ``acquire`` and end with exactly one of
 ``release`` (clean), ``discard`` (not to be used again) and ``detach`` (it is theirs now).
-What a connection speaks is unknown here: the room could lend integers.  It imports exceptions and trace alone.
-Who is served follows psycopg_pool and Go's net/http (first come, first served, by hand-over), the entry beside the
-connection HikariCP, "decide under the lock, do I/O outside" httpcore.
+What a connection speaks is unknown here: the room could lend integers.  What is decided under the lock stands in
+``ledger``; this room does the rest with no lock held: it dials, checks, closes, calls hooks and listeners, and waits.
+The models are psycopg_pool (hand-over, what is told), HikariCP (the entry beside the connection) and Go's net/http.
 
-A connection's way, and what counts against ``maxsize``::
-
-    acquire -> opening -> leased -> release -> idle -> acquire -> leased ...
-                 |           |                   |
-              (error)     discard, too old    too old, makes room, close()
-                 v           v                   v
-               gone       closing -> gone     closing -> gone          detach: leased -> gone
-
-Locking: one re-entrant lock (the budget's) guards all fields.  It is never held while the factory, a hook, a
-listener or the log is called.  A return that arrives in a thread that already holds it (a finaliser run by the
-garbage collector) is put aside and carried out when the lock is free.  Under the lock an entry is written into its
-new place before it leaves the old one, with no call in between, so that no interrupt can lose it.
+A return that arrives in a thread which holds the lock already (a finaliser the garbage collector runs) is put aside
+and carried out when the lock is free.
 """
 
 from __future__ import annotations
@@ -26,36 +16,37 @@ import logging
 import random
 import sys
 import time
-from collections import OrderedDict, deque
+import traceback
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
-from itertools import islice
 from math import inf
-from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
-from weakref import ref
+from typing import Any, Protocol, TypeVar
 
-from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
+from poollib.exceptions import FullPoolError
+from poollib.pool import collector, forks
 from poollib.pool.budget import Budget
 from poollib.pool.entry import Entry
-from poollib.pool.stats import PoolStats
+from poollib.pool.ledger import POOL_CLOSED, POOL_FULL, Connection, Endpoint, Ledger, State
+from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from poollib.pool.waiters import Claim, Permit
 from poollib.trace import Trace, tell
 
 log = logging.getLogger(__name__)
 
-Endpoint = TypeVar("Endpoint")
-Connection = TypeVar("Connection")
 _E = TypeVar("_E", contravariant=True)
 _C = TypeVar("_C")
 
-#: At most this many idle connections are closed for their age in one acquire or release, so that no caller pays for
-#: a crowd (generic-connection-pool's ``dispose_batch_size`` has no default to follow; a close costs about 10 us).
-DISPOSE_BATCH_SIZE = 4
 #: ``max_lifetime`` is shortened by up to this share, so that connections opened together do not end together
 #: (psycopg_pool shortens by up to 5 % as well).
 LIFETIME_JITTER = 0.05
+#: Opening ahead of demand may take this long; the collector thread serves all pools and must not hang on one.
+WARM_TIMEOUT_S = 5.0
+#: After a failure to open ahead of demand: the first pause, doubled each time up to the last.
+WARM_PAUSE_S, WARM_LONGEST_PAUSE_S = 1.0, 60.0
+#: The collector comes by at least once an hour.
+LONGEST_PAUSE_S = 3600.0
+#: How much of the stack a leak report shows; what matters is near its end.
+LEAK_FRAMES = 20
 
 
 class Factory(Protocol[_E, _C]):
@@ -83,81 +74,27 @@ class Factory(Protocol[_E, _C]):
         """Close it; errors are logged."""
 
 
-#: Reasons for closing a connection for its age; PoolStats sums them up as ``expired``.
-IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT = "idle timeout", "max lifetime", "keep-alive limit"
-POOL_FULL, POOL_CLOSED = "pool full", "pool closed"
-
-
-class State(Enum):
-    """A pool's life.
-
-    ::
-
-        OPEN --close()--> CLOSING --the last lent connection is back--> CLOSED
-          \\______________close(), nothing lent____________________________/
-    """
-
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
-
-
-class EndpointPool(Generic[Endpoint, Connection]):
+class EndpointPool(Ledger[Endpoint, Connection]):
     """Lends connections to ``endpoint`` made by ``factory``.  Thread-safe.
 
-    ==================== ==============================================================================
-    maxsize              the most connections at a time; None: no limit of its own
-    block                True: a borrower waits when all are lent.  False: never; beyond ``maxsize`` connections are
-                         opened, and on return those are closed for which there is no room among ``maxsize`` idle
-    idle_timeout         seconds after which an idle connection is closed, down to ``min_idle``; None: never
-    max_lifetime         seconds after which any connection is closed (less up to 5 %), on return if lent; None: never
-    dispose_batch_size   the most connections closed for their age in one acquire or release
-    acquire_timeout      seconds ``acquire`` waits if not told otherwise; None: for ever
-    budget               shared with other pools: their limit holds for all together, also where ``block`` is False
-    clock                returns seconds; only differences count
-    trace                hears connection_waited, _opened, _reused, _returned, _closed
-    on_full              called with a connection that is about to be closed because ``maxsize`` others lie idle
-    ==================== ==============================================================================
+    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``budget`` is shared with other pools:
+    its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
+    differences count.  ``trace`` hears connection_waited, _opened, _reused, _returned and _closed.  ``on_full`` is
+    called with a connection that will be closed because ``maxsize`` others lie idle.
+
+    It pickles as endpoint, factory and settings.  In a forked child it starts empty.
     """
 
     __slots__ = (
-        "__weakref__",
-        "_acquire_timeout",
-        "_ages",
-        "_budget",
         "_ceremony",
-        "_clock",
-        "_closing",
-        "_connect_errors",
-        "_dispose_batch_size",
-        "_doomed",
-        "_dropped",
-        "_excess",
-        "_generation",
-        "_idle",
-        "_idle_timeout",
-        "_leased",
-        "_line",
-        "_lock",
-        "_max_lifetime",
-        "_maxsize",
-        "_me",
-        "_most_leased",
+        "_inherited",
+        "_is_watched",
         "_on_acquire",
         "_on_full",
         "_on_release",
-        "_opened",
-        "_opening",
-        "_returned",
-        "_reused",
-        "_state",
-        "_timeouts",
         "_usable",
-        "_wait_s",
-        "_waited",
-        "_watchers",
-        "block",
-        "endpoint",
+        "_warm_after",
+        "_warm_pause_s",
         "factory",
         "trace",
     )
@@ -171,46 +108,42 @@ class EndpointPool(Generic[Endpoint, Connection]):
         block: bool = False,
         idle_timeout: float | None = None,
         max_lifetime: float | None = None,
+        min_idle: int = 0,
+        background_collector: bool = False,
         dispose_batch_size: int = DISPOSE_BATCH_SIZE,
         acquire_timeout: float | None = None,
+        leak_timeout: float | None = None,
         budget: Budget | None = None,
         clock: Callable[[], float] = time.monotonic,
         trace: Trace | None = None,
         on_full: Callable[[Connection], object] | None = None,
     ) -> None:
-        self.endpoint = endpoint
+        settings = Settings(
+            maxsize,
+            block,
+            idle_timeout,
+            max_lifetime,
+            min_idle,
+            background_collector,
+            dispose_batch_size,
+            acquire_timeout,
+            leak_timeout,
+        )
+        super().__init__(endpoint, settings, budget, clock)
         self.factory = factory
-        self.block = block
         self.trace = trace
-        self._maxsize = _limit(maxsize)
-        self._idle_timeout = inf if idle_timeout is None else idle_timeout
-        self._max_lifetime = inf if max_lifetime is None else max_lifetime
-        self._ages = idle_timeout is not None or max_lifetime is not None
-        self._dispose_batch_size = dispose_batch_size
-        self._acquire_timeout = acquire_timeout
-        self._budget = Budget(shared=False) if budget is None else budget
-        self._lock = self._budget.lock
-        self._clock = clock
         self._usable = factory.usable
         self._on_acquire: Callable[[Connection], object] | None = getattr(factory, "on_acquire", None)
         self._on_release: Callable[[Connection], object] | None = getattr(factory, "on_release", None)
         self._on_full = on_full
-        self._ceremony = self._on_acquire is not None or trace is not None
-        self._me = ref(self)
-        self._state = State.OPEN
-        self._excess = False  # resize() made the limit smaller than what exists
-        self._generation = 0  # drain() calls so far
-        self._idle: deque[Entry[Connection]] = deque()  # the newest on the right
-        self._leased: dict[int, Entry[Connection]] = {}  # the single truth about what is lent
-        self._opening = 0
-        self._closing = 0  # those in _doomed, and those whose close() is running
-        self._doomed: list[Entry[Connection]] = []  # to be closed as soon as the lock is free
-        self._line: OrderedDict[Claim, None] = OrderedDict()  # the oldest first
-        self._watchers: list[Claim] = []  # threads in drain() and close()
-        self._dropped: dict[str, int] = {}
-        self._most_leased = self._opened = self._reused = self._returned = 0
-        self._waited = self._timeouts = self._connect_errors = 0
-        self._wait_s = 0.0
+        self._ceremony = self._on_acquire is not None or trace is not None or leak_timeout is not None or min_idle > 0
+        self._inherited: dict[int, Entry[Connection]] = {}  # what a forked child must not use
+        self._warm_after = -inf  # no opening ahead of demand before this
+        self._warm_pause_s = WARM_PAUSE_S
+        self._is_watched = False
+        forks.remember(self)
+        if settings.wants_collector:
+            self._ask_collector()
 
     # -- borrowing ---------------------------------------------------------------------------------------------
 
@@ -269,9 +202,11 @@ class EndpointPool(Generic[Endpoint, Connection]):
             if entry is not None:
                 entry.idle_since = now
                 entry.stale_at = entry.ends_at
+                entry.leased_at = inf
                 if idle_limit is not None or self._ages:
                     self._note_age_locked(entry, idle_limit)
                 kept = self._take_back_locked(entry, now)
+                self._returned += kept
         if entry is None:
             self._complain(connection)
         if kept and self.trace is not None:
@@ -353,7 +288,8 @@ class EndpointPool(Generic[Endpoint, Connection]):
 
     def resize(self, maxsize: int | None) -> None:
         """Change the limit.  Smaller: the longest idle are closed now, lent ones on return, until it holds."""
-        limit = _limit(maxsize)
+        check_limit("maxsize", maxsize)
+        limit = sys.maxsize if maxsize is None else maxsize
         with self._lock:
             self._maxsize = limit
             while self._idle and self._alive_locked() > limit:
@@ -362,93 +298,64 @@ class EndpointPool(Generic[Endpoint, Connection]):
             self._serve_locked()
         self._tidy(-inf)
 
-    # -- looking -----------------------------------------------------------------------------------------------
+    def sweep(self, now: float) -> float | None:
+        """Close all that is too old, tell of leaks, open what ``min_idle`` lacks; seconds until the next call.
 
-    @property
-    def maxsize(self) -> int | None:
-        """The limit; None: no limit of its own."""
-        return None if self._maxsize == sys.maxsize else self._maxsize
-
-    @property
-    def state(self) -> State:
-        """Where the pool is in its life."""
-        return self._state
-
-    @property
-    def idle(self) -> int:
-        """How many connections could be lent at once."""
-        return len(self._idle)
-
-    @property
-    def leased(self) -> int:
-        """How many connections are lent."""
-        return len(self._leased)
-
-    @property
-    def opening(self) -> int:
-        """How many connections are being opened."""
-        return self._opening
-
-    @property
-    def waiting(self) -> int:
-        """How many threads stand in line."""
-        return len(self._line)
-
-    def idle_connections(self) -> list[Connection]:
-        """The connections that lie idle, the longest idle first; a copy."""
+        None: never again, the pool is closed.  The collector calls this; without one, anybody may.  One connection at
+        most is opened in one call, within WARM_TIMEOUT_S, so that no pool keeps the others waiting.
+        """
         with self._lock:
-            return [entry.connection for entry in self._idle]
-
-    def stats(self) -> PoolStats:
-        """All figures of one moment; PoolStats explains each."""
+            if self._state is not State.OPEN:
+                self._is_watched = False
+                return None
+            self._look_at = inf
+            next_at = self._cull_locked(now)
+        self._tidy(-inf)
+        next_at = min(next_at, self._tell_leaks(now), self._open_ahead(now))
         with self._lock:
-            dropped = dict(self._dropped)
-            return PoolStats(
-                idle=len(self._idle),
-                leased=len(self._leased),
-                opening=self._opening,
-                closing=self._closing,
-                waiting=len(self._line),
-                maxsize=self.maxsize,
-                most_leased=self._most_leased,
-                opened=self._opened,
-                reused=self._reused,
-                returned=self._returned,
-                dropped=MappingProxyType(dropped),
-                expired=sum(dropped.get(age, 0) for age in (IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT)),
-                waited=self._waited,
-                wait_s=self._wait_s,
-                timeouts=self._timeouts,
-                connect_errors=self._connect_errors,
-            )
+            self._look_at = min(self._look_at, next_at)
+        return min(max(0.0, next_at - now), LONGEST_PAUSE_S)
 
-    def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} {self.endpoint!r} {self._state.value}: {len(self._idle)} idle,"
-            f" {len(self._leased)} leased, {self._opening} opening, {len(self._line)} waiting,"
-            f" maxsize {self.maxsize}>"
-        )
+    def start_afresh(self) -> None:
+        """In a forked child: empty, with new locks; inherited connections are dropped without touching the peer."""
+        if self._lock is self._budget.lock:  # the first of those that share it
+            self._budget.reset()
+        inherited = [*self._idle, *self._leased.values(), *self._doomed]
+        self._inherited.update(self._leased)  # their borrowers may still return them
+        if self._state is not State.OPEN:
+            self._state = State.CLOSED
+        self._is_watched = False
+        self._clear()
+        forget = getattr(self.factory, "forget", forks.forget)
+        for entry in inherited:
+            try:
+                forget(entry.connection)
+            except Exception:
+                log.warning("forgetting %r failed", entry.connection, exc_info=True)
 
-    def check(self) -> None:
-        """Assert everything that must hold between any two calls; for tests."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = self._settings._replace(maxsize=self.maxsize)
+        return _make, (type(self), self.endpoint, self.factory, settings._asdict())
+
+    def __del__(self) -> None:
+        if sys.is_finalizing() or not hasattr(self, "_is_watched"):
+            return
+        budget = self._budget
+        if budget.held():  # the garbage collector runs in the middle of another pool's decision
+            budget.late.append(partial(_bury, budget, self._remains_locked(), self._alive_locked(), self.factory))
+            return
         with self._lock:
-            keys = {entry.key for entry in self._idle}
-            assert len(keys) == len(self._idle), "a connection lies idle twice"
-            assert keys.isdisjoint(self._leased), "a connection is idle and lent at once"
-            assert self._opening >= 0, "more openings ended than began"
-            assert self._closing >= len(self._doomed), "a connection to be closed is not counted"
-            total = self._total_locked()
-            assert self._excess or not self.block or total <= self._maxsize, f"{total} of {self._maxsize}"
-            assert len(self._idle) <= self._maxsize, "more idle than maxsize"
-            assert self._state is State.OPEN or not (self._idle or self._line), "closed, but not empty"
-            assert not (self._idle and self._line), "a connection lies idle while a thread waits for it"
-            self._budget.check_locked()
+            remains = self._remains_locked()
+            count = self._total_locked()
+            self._clear()
+            _bury(budget, remains, count, None)
+        _bury(budget, remains, 0, self.factory)
 
     # -- finding a connection ----------------------------------------------------------------------------------
 
     def _find(self, unfit: Entry[Connection] | None, timeout: float | None, now: float) -> Entry[Connection]:
         """A fit entry, leased: the long way of acquire.  ``unfit`` is leased already and gets replaced."""
-        timeout_s = self._acquire_timeout if timeout is None else timeout
+        timeout_s = self._settings.acquire_timeout if timeout is None else timeout
         claim = Claim(self, now)
         try:
             if unfit is None:
@@ -467,6 +374,8 @@ class EndpointPool(Generic[Endpoint, Connection]):
 
     def _stake(self, claim: Claim, timeout_s: float | None) -> None:
         """Put a grant into the claim, after standing in line for it if need be."""
+        if self._settings.wants_collector and not self._is_watched:
+            self._ask_collector()
         with self._lock:
             self._refuse_unless_open_locked(0.0)
             if not self._grant_locked(claim):
@@ -479,6 +388,7 @@ class EndpointPool(Generic[Endpoint, Connection]):
 
     def _await(self, claim: Claim, timeout_s: float | None) -> None:
         """Sleep in line until the claim holds a grant.  EmptyPoolError in time, ClosedPoolError at once."""
+        self._tell_leaks(claim.since)
         claim.sleep(timeout_s)
         waited_s = self._clock() - claim.since
         with self._lock:
@@ -500,14 +410,6 @@ class EndpointPool(Generic[Endpoint, Connection]):
         except Exception:
             log.debug("checking %r failed", entry.connection, exc_info=True)
             return False
-
-    def _age_of(self, entry: Entry[Connection], now: float) -> str | None:
-        """Why an idle entry is too old, or None."""
-        if now >= entry.ends_at:
-            return MAX_LIFETIME
-        if now >= entry.stale_at:
-            return PEER_LIMIT
-        return IDLE_TIMEOUT if now - entry.idle_since >= self._idle_timeout else None
 
     def _replace(self, claim: Claim) -> None:
         """Close the unfit entry in the claim, and put another idle one or a permit in its place."""
@@ -561,13 +463,22 @@ class EndpointPool(Generic[Endpoint, Connection]):
             with self._lock:
                 self._connect_errors += 1
             raise
-        lifetime_s = self._max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
+        max_lifetime = self._settings.max_lifetime
+        lifetime_s = inf if max_lifetime is None else max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
         entry = Entry(connection, self._me, self._clock(), lifetime_s)
         entry.generation = generation
         return entry
 
     def _hand_out(self, entry: Entry[Connection]) -> None:
-        """What hooks and listeners get to see of a lending."""
+        """What only some pools do with every lending: hooks, listeners, leak reports, opening ahead."""
+        if self._settings.leak_timeout is not None:
+            entry.is_reported = False
+            entry.taker = _stack_of_borrower()
+            entry.leased_at = self._clock()
+        if len(self._idle) < self._settings.min_idle:
+            with self._lock:
+                if self._look_at > entry.idle_since and self._lacks_idle_locked():
+                    self._call_collector(0.0)
         if self._on_acquire is not None:
             try:
                 self._on_acquire(entry.connection)
@@ -593,241 +504,18 @@ class EndpointPool(Generic[Endpoint, Connection]):
                 if grant.reason:
                     self._doom_leased_locked(grant, grant.reason)
                 else:
+                    self._note_age_locked(grant, None)
                     self._take_back_locked(grant, self._clock())
         if isinstance(grant, Permit):
             self._close_victim(grant)
         self._tidy(-inf)
 
-    # -- decisions under the lock ------------------------------------------------------------------------------
-
-    def _alive_locked(self) -> int:
-        return len(self._leased) + len(self._idle) + self._opening
-
-    def _total_locked(self) -> int:
-        """Everything that counts against the limits."""
-        return len(self._leased) + len(self._idle) + self._opening + self._closing
-
-    def _grant_locked(self, claim: Claim) -> bool:
-        """Whether the claim now holds something: the newest idle connection, or leave to open one."""
-        budget = self._budget
-        if self._idle:
-            entry = self._idle[-1]
-            self._leased[entry.key] = entry
-            claim.grant = entry
-            del self._idle[-1]
-            if budget.order is not None:
-                del budget.order[entry.key]
-            entry.reuses += 1
-            self._reused += 1
-            self._most_leased = max(self._most_leased, len(self._leased))
-            return True
-        if self.block and self._total_locked() >= self._maxsize:
-            return False
-        permit = Permit()
-        if not budget.is_spent:
-            budget.used += 1
-        elif not self._evict_locked(permit):
-            return False
-        self._opening += 1
-        claim.grant = permit
-        return True
-
-    def _evict_locked(self, permit: Permit) -> bool:
-        """Whether the longest idle connection of any endpoint makes room for the permit."""
-        order = self._budget.order
-        while order:
-            entry: Entry[Any] = next(iter(order.values()))
-            home: EndpointPool[Any, Any] | None = entry.home()
-            if home is not None and home._idle and home._idle[0] is entry:
-                home._count_drop_locked("made room")
-                entry.reason = "made room"
-                permit.victim = entry
-                del home._idle[0]
-                del order[entry.key]
-                return True
-            del order[entry.key]  # its pool is being finalised and closes it
-        return False
-
-    def _serve_locked(self) -> None:
-        """Hand what is free to those who have waited longest among those who can use it.
-
-        Called whenever something became free, so that between any two calls nothing is free that anybody in line
-        could use; therefore a newcomer may take what it finds without looking at the line.
-        """
-        if self._budget.is_limited:
-            while self._serve_one_of_all_locked():
-                pass
-        else:
-            while self._line and self._serve_claim_locked(next(iter(self._line))):
-                pass
-
-    def _serve_one_of_all_locked(self) -> bool:
-        """Whether somebody in the line of the shared budget was served."""
-        budget = self._budget
-        if not budget.line or (budget.is_spent and not budget.order):
-            return False
-        unservable: set[EndpointPool[Any, Any]] = set()
-        for claim in budget.line:
-            pool: EndpointPool[Any, Any] = claim.pool
-            if pool not in unservable:
-                if pool._serve_claim_locked(claim):
-                    return True
-                unservable.add(pool)
-        return False
-
-    def _serve_claim_locked(self, claim: Claim) -> bool:
-        """Whether this claim in line was granted something; its thread is awake then."""
-        if not self._grant_locked(claim):
-            return False
-        self._send_away_locked(claim)
-        return True
-
-    def _send_away_locked(self, claim: Claim) -> None:
-        """Take a sleeping claim out of the line and wake it, with what it holds."""
-        del self._line[claim]
-        if self._budget.is_limited:
-            del self._budget.line[claim]
-        claim.bed.release()
-
-    def _leave_line_locked(self, claim: Claim) -> None:
-        self._line.pop(claim, None)
-        self._budget.line.pop(claim, None)
-
-    def _lay_down_locked(self, entry: Entry[Connection]) -> None:
-        """Lend the connection to the first in line, or lay it among the idle as the newest."""
-        self._idle.append(entry)
-        if self._budget.order is not None:
-            self._budget.order[entry.key] = entry
-        if self._line or self._budget.line:
-            self._serve_locked()
-
-    def _take_back_locked(self, entry: Entry[Connection], now: float) -> bool:
-        """Whether a returned connection is kept; else it is to be closed."""
-        if self._state is not State.OPEN:
-            reason = POOL_CLOSED
-        elif now >= entry.ends_at:
-            reason = MAX_LIFETIME
-        elif entry.generation != self._generation:
-            reason = "drained"
-        elif self._excess:
-            reason = "resized"
-        elif len(self._idle) >= self._maxsize:
-            reason = POOL_FULL
-        else:
-            del self._leased[entry.key]
-            self._lay_down_locked(entry)
-            self._returned += 1
-            return True
-        self._doom_leased_locked(entry, reason)
-        return False
-
-    def _doom_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
-        """Have a lent connection closed; until that is done it counts as closing."""
-        self._count_drop_locked(reason)
-        entry.reason = reason
-        del self._leased[entry.key]
-        self._closing += 1
-        self._doomed.append(entry)
-
-    def _doom_idle_locked(self, entry: Entry[Connection], reason: str) -> None:
-        """Have an idle connection closed; until that is done it counts as closing."""
-        self._count_drop_locked(reason)
-        entry.reason = reason
-        order = self._budget.order
-        if order is not None:
-            del order[entry.key]
-        if self._idle[0] is entry:
-            del self._idle[0]
-        else:
-            self._idle.remove(entry)
-        self._closing += 1
-        self._doomed.append(entry)
-
-    def _give_up_locked(self, permit: Permit) -> None:
-        """A permit that is not used: its slot is free for the next."""
-        if permit.pending:
-            permit.pending = False
-            self._opening -= 1
-            self._free_slot_locked()
-
-    def _free_slot_locked(self) -> None:
-        """One connection less, of this pool and of the budget."""
-        self._budget.used -= 1
-        self._settle_locked()
-        self._serve_locked()
-
-    def _settle_locked(self) -> None:
-        """Notice what became true with a connection's end, and wake who waits for that."""
-        if self._excess and self._total_locked() <= self._maxsize:
-            self._excess = False
-        if self._state is State.CLOSING and self._total_locked() == 0:
-            self._state = State.CLOSED
-        while self._watchers:
-            self._watchers.pop().bed.release()
-
-    def _count_drop_locked(self, reason: str) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + 1
-
-    def _note_age_locked(self, entry: Entry[Connection], idle_limit: float | None) -> None:
-        """Write down until when a connection that goes idle now may be lent."""
-        if idle_limit is not None:
-            entry.stale_at = min(entry.ends_at, entry.idle_since + idle_limit)
-        until = self._lendable_until(entry)
-        if until < self._budget.trim_at:
-            self._budget.trim_at = until
-
-    def _lendable_until(self, entry: Entry[Connection]) -> float:
-        return min(entry.stale_at, entry.idle_since + self._idle_timeout)
-
-    def _trim_locked(self, now: float) -> set[EndpointPool[Any, Any]]:
-        """Doom the longest idle that are too old, a batch at most; the pools that have to close some."""
-        budget = self._budget
-        oldest: Any = self._idle if budget.order is None else budget.order.values()
-        due: list[tuple[EndpointPool[Any, Any], Entry[Any], str]] = []
-        budget.trim_at = inf
-        for entry in islice(oldest, self._dispose_batch_size + 1):
-            home: EndpointPool[Any, Any] | None = entry.home()
-            if home is None:
-                continue
-            age = home._age_of(entry, now)
-            if age is None or len(due) == self._dispose_batch_size:
-                budget.trim_at = home._lendable_until(entry)
-                break
-            due.append((home, entry, age))
-        for home, entry, age in due:
-            home._doom_idle_locked(entry, age)
-        return {home for home, _, _ in due}
-
-    def _refuse_unless_open_locked(self, waited_s: float) -> None:
-        if self._state is not State.OPEN:
-            raise ClosedPoolError(self, f"the pool is {self._state.value}", **self._numbers_locked(waited_s))
-
-    def _empty_locked(self, waited_s: float) -> EmptyPoolError:
-        numbers = self._numbers_locked(waited_s)
-        text = "no connection became free in {waited_s:.3g} s: {leased} of {limit} leased, {idle} idle, "
-        text += "{opening} opening, {waiting} waiting"
-        budget = self._budget
-        if budget.is_limited:
-            text += f", {budget.used} of {budget.limit} in all pools together"
-        return EmptyPoolError(self, text.format_map(numbers), **numbers)
-
-    def _numbers_locked(self, waited_s: float | None) -> dict[str, Any]:
-        """What errors tell of the pool."""
-        return {
-            "waited_s": waited_s,
-            "leased": len(self._leased),
-            "idle": len(self._idle),
-            "opening": self._opening,
-            "waiting": len(self._line),
-            "limit": self.maxsize,
-        }
-
-    # -- doing, with no lock held ------------------------------------------------------------------------------
+    # -- with no lock held -------------------------------------------------------------------------------------
 
     def _tidy(self, now: float) -> None:
         """Close what is to be closed, trim what became too old by ``now``, carry out late returns."""
         budget = self._budget
-        pools: set[EndpointPool[Any, Any]] = {self}
+        pools: set[Any] = {self}
         if now >= budget.trim_at:
             with self._lock:
                 pools |= self._trim_locked(now)
@@ -860,6 +548,83 @@ class EndpointPool(Generic[Endpoint, Connection]):
             home: EndpointPool[Any, Any] | None = entry.home()
             (home or self)._close_connection(entry)
 
+    def _ask_collector(self) -> None:
+        """Be swept from now on."""
+        self._is_watched = True
+        collector.watch(self)
+
+    def _open_ahead(self, now: float) -> float:
+        """Open one connection if ``min_idle`` lacks one; when to do so again (``inf``: nothing lacks)."""
+        if not self._settings.min_idle:
+            return inf
+        if now < self._warm_after:
+            return self._warm_after
+        with self._lock:
+            if not self._lacks_idle_locked():
+                return inf
+            self._budget.used += 1
+            self._opening += 1
+            self._warming += 1
+        entry: Entry[Connection] | None = None
+        try:
+            entry = self._connect_warm()
+        finally:
+            with self._lock:
+                self._warming -= 1
+                self._opening -= 1
+                if entry is None:
+                    self._free_slot_locked()
+                else:
+                    self._leased[entry.key] = entry
+                    self._opened += 1
+                    self._note_age_locked(entry, None)
+                    self._take_back_locked(entry, self._clock())
+            self._tidy(-inf)
+        if entry is None:
+            self._warm_after = now + self._warm_pause_s
+            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)
+            return self._warm_after
+        self._warm_pause_s = WARM_PAUSE_S
+        return now
+
+    def _connect_warm(self) -> Entry[Connection] | None:
+        """A connection that is really open, on no list yet; None if that failed, which is logged."""
+        warm: Callable[[Connection, float], object] | None = getattr(self.factory, "warm", None)
+        try:
+            entry = self._connect(WARM_TIMEOUT_S)
+        except Exception:
+            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
+            return None
+        try:
+            if warm is not None:
+                warm(entry.connection, WARM_TIMEOUT_S)
+        except BaseException as error:
+            entry.reason = "warm failed"
+            self._close_connection(entry)
+            if not isinstance(error, Exception):
+                raise
+            with self._lock:
+                self._connect_errors += 1
+            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
+            return None
+        if self.trace is not None:
+            tell(self.trace, "connection_opened", self.endpoint, entry.connection)
+        return entry
+
+    def _tell_leaks(self, now: float) -> float:
+        """Log every lease that lasts too long, once; when to look again (``inf``: nobody asked)."""
+        leak_timeout = self._settings.leak_timeout
+        if leak_timeout is None:
+            return inf
+        with self._lock:
+            leaked = self._leaked_locked(now, leak_timeout)
+            next_at = min((e.leased_at for e in self._leased.values() if not e.is_reported), default=now)
+        for entry in leaked:
+            taker = "".join(entry.taker.format()) if entry.taker is not None else "  unknown\n"
+            held_s = now - entry.leased_at
+            log.warning("%r is held for %.3g s from %r; taken by:\n%s", entry.connection, held_s, self, taker)
+        return min(next_at, now) + leak_timeout
+
     def _close_connection(self, entry: Entry[Connection]) -> None:
         """Close it, and tell; nobody else has it any more.  Errors are logged."""
         reason = entry.reason or "interrupted"
@@ -891,7 +656,9 @@ class EndpointPool(Generic[Endpoint, Connection]):
         return True
 
     def _complain(self, connection: Connection) -> None:
-        """Raise what fits a connection that came back but was not lent."""
+        """Raise what fits a connection that came back but was not lent; nothing for one inherited in a fork."""
+        if self._inherited.pop(id(connection), None) is not None:
+            return
         with self._lock:
             lies_idle = any(entry.connection is connection for entry in self._idle)
             numbers = self._numbers_locked(None)
@@ -917,17 +684,31 @@ class EndpointPool(Generic[Endpoint, Connection]):
             elif give_up_at is not None:
                 left_s = give_up_at - self._clock()
 
-    def _is_over_locked(self) -> bool:
-        return self._state is State.CLOSED
 
-    def _is_drained_locked(self) -> bool:
-        return not self._closing and all(e.generation == self._generation for e in self._leased.values())
+def _make(
+    cls: type[EndpointPool[Any, Any]], endpoint: Any, factory: Any, settings: dict[str, Any]
+) -> EndpointPool[Any, Any]:
+    """What a pickled pool unpickles to: a new one with the same settings."""
+    return cls(endpoint, factory, **settings)
 
 
-def _limit(maxsize: int | None) -> int:
-    """``maxsize`` as a number to compare with."""
-    if maxsize is None:
-        return sys.maxsize
-    if maxsize < 1:
-        raise ValueError(f"maxsize must be at least 1 or None, not {maxsize}")
-    return maxsize
+def _bury(budget: Budget, remains: list[Entry[Any]], count: int, factory: Factory[Any, Any] | None) -> None:
+    """Strike a vanished pool's ``count`` connections off the shared books; with a factory, close what remains."""
+    with budget.lock:
+        budget.used -= count
+        if budget.order is not None:
+            for entry in remains:
+                budget.order.pop(entry.key, None)
+        if count and budget.line:
+            next(iter(budget.line)).pool._serve_locked()
+    for entry in remains if factory is not None else ():
+        try:
+            factory.close(entry.connection)  # type: ignore[union-attr]
+        except Exception:
+            log.warning("closing %r failed", entry.connection, exc_info=True)
+
+
+def _stack_of_borrower() -> traceback.StackSummary:
+    """The frames of who called ``acquire``, without the source lines: those are looked up when it is told."""
+    frames = list(traceback.walk_stack(sys._getframe(3)))[:LEAK_FRAMES]
+    return traceback.StackSummary.extract(reversed(frames), lookup_lines=False)

@@ -26,9 +26,9 @@ class Entry(Generic[Connection]):
     ends_at        when its life is over (``max_lifetime`` less its jitter); ``inf``: never
     stale_at       when it may no longer be lent: ``ends_at``, or sooner if the peer announced to close it
     idle_since     when it was last laid among the idle
-    leased_at      when it was last lent; written only where leaks are watched for
+    leased_at      when it was last lent, if leaks are watched for; ``inf``: it is not lent
     taker          the frames of who took it, likewise
-    reported       whether its present lease was reported as a leak
+    is_reported    whether its present lease was reported as a leak
     reuses         how often it was lent after lying idle
     generation     the pool's drain count when it was opened; an older one is closed on return
     reason         why it is being closed; empty while it lives
@@ -41,11 +41,11 @@ class Entry(Generic[Connection]):
         "generation",
         "home",
         "idle_since",
+        "is_reported",
         "key",
         "leased_at",
         "opened_at",
         "reason",
-        "reported",
         "reuses",
         "stale_at",
         "taker",
@@ -55,10 +55,11 @@ class Entry(Generic[Connection]):
         self.connection = connection
         self.key = id(connection)
         self.home = home
-        self.opened_at = self.idle_since = self.leased_at = opened_at
+        self.opened_at = self.idle_since = opened_at
+        self.leased_at = inf
         self.ends_at = self.stale_at = opened_at + lifetime_s
         self.taker: StackSummary | None = None
-        self.reported = False
+        self.is_reported = False
         self.reuses = 0
         self.generation = 0
         self.reason = ""

@@ -1,0 +1,54 @@
+"""Forks: what happens to pools in a forked child.
+
+A child inherits the descriptors of its parent's connections, and locks in whatever state another thread left them.
+Every pool registers here, weakly; in the child each starts afresh: new locks, no lease, nobody in line, counts at zero,
+and its inherited connections are forgotten: the child's copy of the descriptor is closed and the peer learns nothing.
+What a connection needs to be forgotten, beyond sockets, is for its factory to say.
+SQLAlchemy's advice about pools and ``os.fork`` and gunicorn's preforking are the cases in mind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any, Protocol
+from weakref import WeakSet
+
+log = logging.getLogger(__name__)
+
+
+class Forkable(Protocol):
+    """What can be remembered here: hashable by identity, weakly referable."""
+
+    def start_afresh(self) -> None:
+        """Called in the child, where no other thread runs."""
+
+
+_pools: WeakSet[Any] = WeakSet()
+
+
+def remember(pool: Forkable) -> None:
+    """Have ``pool`` start afresh in every forked child, as long as it lives."""
+    _pools.add(pool)
+
+
+def forget(connection: object) -> None:
+    """Drop an inherited connection without touching the peer: no shutdown, no TLS close_notify.
+
+    The default for factories that have no ``forget`` of their own; other things than sockets are merely let go.
+    """
+    if isinstance(connection, socket.socket) and connection.fileno() >= 0:
+        os.close(connection.detach())
+
+
+def _start_all_afresh() -> None:
+    for pool in list(_pools):
+        try:
+            pool.start_afresh()
+        except Exception:
+            log.exception("%r could not start afresh after a fork", pool)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_all_afresh)

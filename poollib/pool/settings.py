@@ -1,0 +1,67 @@
+"""Settings: the numbers a pool is run by, as one value.
+
+Pools make it from their keywords, check it here once, hand it on to the pools they make, and pickle as it.
+What the numbers mean for a connection is decided in ``ledger`` and ``core``.
+Names and meanings follow urllib3 (``maxsize``, ``block``), HikariCP and generic-connection-pool (the others).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+#: At most this many idle connections are closed for their age in one acquire or release, so that no caller pays for
+#: a crowd; a close of a socket costs about 10 us.
+DISPOSE_BATCH_SIZE = 4
+
+
+class Settings(NamedTuple):
+    """How one pool behaves.
+
+    ==================== ==============================================================================
+    maxsize              the most connections to an endpoint; None: no limit
+    block                True: a borrower waits when all are lent.  False: never for ``maxsize``: beyond it connections
+                         are opened, and closed on return if ``maxsize`` others lie idle
+    idle_timeout         seconds after which an idle connection is closed, down to ``min_idle``; None: never
+    max_lifetime         seconds after which any connection is closed (less up to 5 %), a lent one on its return;
+                         None: never
+    min_idle             connections opened ahead of demand and kept; above 0 it starts the collector
+    background_collector True: the process's collector closes what is too old.  False: acquire and release do
+    dispose_batch_size   the most connections closed for their age in one acquire or release
+    acquire_timeout      seconds ``acquire`` waits if not told otherwise; None: for ever
+    leak_timeout         seconds after which a lease is reported, once, with the stack of who took it; None: never
+    ==================== ==============================================================================
+    """
+
+    maxsize: int | None = 1
+    block: bool = False
+    idle_timeout: float | None = None
+    max_lifetime: float | None = None
+    min_idle: int = 0
+    background_collector: bool = False
+    dispose_batch_size: int = DISPOSE_BATCH_SIZE
+    acquire_timeout: float | None = None
+    leak_timeout: float | None = None
+
+    def checked(self) -> Settings:
+        """These settings.  ValueError names what makes no sense in them."""
+        check_limit("maxsize", self.maxsize)
+        for name in ("idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds >= 0:
+                raise ValueError(f"{name} must be None or at least 0 seconds, not {seconds!r}")
+        if self.min_idle < 0 or (self.maxsize is not None and self.min_idle > self.maxsize):
+            raise ValueError(f"min_idle must be between 0 and maxsize ({self.maxsize}), not {self.min_idle!r}")
+        if self.dispose_batch_size < 1:
+            raise ValueError(f"dispose_batch_size must be at least 1, not {self.dispose_batch_size!r}")
+        return self
+
+    @property
+    def wants_collector(self) -> bool:
+        """Whether a background thread is asked for."""
+        return self.background_collector or self.min_idle > 0
+
+
+def check_limit(name: str, limit: int | None) -> None:
+    """ValueError unless ``limit`` is None or at least 1."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"{name} must be None or at least 1, not {limit!r}")
