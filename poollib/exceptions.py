@@ -25,8 +25,7 @@ class HTTPError(Exception):
         """What pickle and copy need: class, arguments, and attributes that can travel."""
         args = tuple(_travelling(arg, str(arg)) for arg in self.args)
         state = {
-            name: None if name in _PROCESS_BOUND else _travelling(value, None)
-            for name, value in self.__dict__.items()
+            name: None if name in _PROCESS_BOUND else _travelling(value, None) for name, value in self.__dict__.items()
         }
         return _revive, (type(self), args, state)
 

@@ -188,9 +188,7 @@ class Timeout:
 def _validate_slowly(value: Any, name: str) -> float:
     """A number of another type (numpy's, a Fraction), or ValueError saying what is wrong with ``value``."""
     if isinstance(value, bool):
-        raise ValueError(
-            f"Timeout cannot be a boolean value. {name} was {value}: it must be an int, float or None."
-        )
+        raise ValueError(f"Timeout cannot be a boolean value. {name} was {value}: it must be an int, float or None.")
     try:
         number = float(value)
         is_comparable = bool(value <= number or value > number)
