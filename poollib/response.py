@@ -15,19 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, cast
 
-from .decoding import ContentDecoder, available_codings, decoder_for
+from .bodies import DecodedBody, FileBody
+from .decoding import available_codings, decoder_for
 from .exceptions import (
     BodyNotHttplibCompatible,
     DecodeError,
     HTTPError,
-    IncompleteRead,
     InvalidHeader,
     PoolError,
-    ReadTimeoutError,
     ResponseNotChunked,
-    ResponseTooLargeError,
 )
-from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody, Incoming, broken
+from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .headers import HTTPHeaderDict
 from .wire import Head
 
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
 DRAIN_LIMIT_BYTES = 65536  # a thrown-away body is read up to here to save its connection, then closed
 _UNSET: Any = object()
 
@@ -204,7 +201,7 @@ class HTTPResponse(BaseHTTPResponse):
     msg: Any = None
     interim: tuple[tuple[int, list[tuple[str, str]]], ...] = ()
     _source: Body | None = None
-    _decoded: _DecodedBody | None = None
+    _decoded: DecodedBody | None = None
     _body: Any = None
     _pool: Any = None
     _connection: Any = None
@@ -389,7 +386,7 @@ class HTTPResponse(BaseHTTPResponse):
         if rest:
             yield b"".join(rest)
 
-    def _reader(self, decode_content: bool | None) -> Body | _DecodedBody | None:
+    def _reader(self, decode_content: bool | None) -> Body | DecodedBody | None:
         """Where bytes come from: the source, or the source through a decoder; None if there is no source."""
         decoded = self._decoded
         if decode_content is None:
@@ -413,7 +410,7 @@ class HTTPResponse(BaseHTTPResponse):
             return self._head.content_encoding
         return str(self.headers.get("content-encoding", "")).lower()
 
-    def _start_decoding(self, source: Body, encoding: str) -> Body | _DecodedBody:
+    def _start_decoding(self, source: Body, encoding: str) -> Body | DecodedBody:
         if source.left == 0:  # an answer to HEAD names the coding of a body that does not come
             return source
         try:
@@ -423,7 +420,7 @@ class HTTPResponse(BaseHTTPResponse):
             raise
         if decoder is None:
             return source
-        self._decoded = _DecodedBody(source, decoder, encoding, self._max_decoded_size)
+        self._decoded = DecodedBody(source, decoder, encoding, self._max_decoded_size)
         return self._decoded
 
     def _exhausted(self) -> bool:
@@ -588,143 +585,6 @@ class HTTPResponse(BaseHTTPResponse):
     @property
     def _original_response(self) -> Any:
         return self._given_original
-
-
-class FileBody(Body):
-    """A body from any object with ``read``: a file, a recorder's stub, an ``http.client`` response.
-
-    ``length``: fewer bytes than that are an error; None: whatever the file gives is the body.
-    """
-
-    __slots__ = ("_left", "file")
-
-    def __init__(self, file: Any, length: int | None) -> None:
-        super().__init__(Incoming(_no_bytes, _no_bytes_into), True, None)
-        self.file = file
-        self._left = length
-
-    @property
-    def left(self) -> int | None:
-        return self._left
-
-    def read1(self, limit: int) -> bytes:
-        return self._read(limit)
-
-    def read_all(self) -> bytes:
-        return self._read(None)
-
-    def _read(self, limit: int | None) -> bytes:
-        if self.state is not BodyState.OPEN:
-            return b""
-        try:
-            data: bytes = self.file.read() if limit is None else self.file.read(limit)
-        except TimeoutError as error:
-            raise ReadTimeoutError(None, None, "Read timed out.") from error
-        except (HTTPException, OSError) as error:
-            raise broken(error) from error
-        self.received += len(data)
-        if self._left:
-            self._left = max(0, self._left - len(data))
-        if limit is None or not data:
-            self._finish()
-        return data
-
-    def _finish(self) -> None:
-        if self._left:
-            self.state = BodyState.BROKEN
-            raise broken(IncompleteRead(self.received, self._left))
-        self.state = BodyState.REUSABLE
-
-    def close(self) -> None:
-        """Close the file, if it can be closed."""
-        close = getattr(self.file, "close", None)
-        if close is not None:
-            close()
-
-
-def _no_bytes(limit: int) -> bytes:
-    return b""
-
-
-def _no_bytes_into(view: memoryview) -> int:
-    return 0
-
-
-class _DecodedBody:
-    """A body source seen through a decoder: the same ways to read, each bounded by what was asked for."""
-
-    __slots__ = ("_decoder", "_encoding", "_limit_bytes", "_source", "ended", "given")
-
-    def __init__(self, source: Body, decoder: ContentDecoder, encoding: str, limit_bytes: int | None) -> None:
-        self._source = source
-        self._decoder = decoder
-        self._encoding = encoding
-        self._limit_bytes = limit_bytes
-        self.given = 0
-        self.ended = False
-
-    def read1(self, limit: int) -> bytes:
-        """The next decoded bytes, at most about ``limit``; ``b""`` only at the end."""
-        if self.ended or limit <= 0:
-            return b""
-        decoder = self._decoder
-        while True:
-            data = b"" if decoder.has_unconsumed_tail else self._source.read1(DECODE_STEP_BYTES)
-            if data or decoder.has_unconsumed_tail:
-                piece = self._decompress(data, limit)
-            else:
-                self.ended = True
-                piece = self._flush()
-            if piece or self.ended:
-                return self._counted(piece)
-
-    def read(self, size: int) -> bytes:
-        """Exactly ``size`` decoded bytes, fewer only at the end."""
-        piece = self.read1(size)
-        if len(piece) == size or not piece:
-            return piece
-        out = io.BytesIO()
-        while piece:
-            out.write(piece)
-            piece = self.read1(size - out.tell())
-        return out.getvalue()
-
-    def read_all(self) -> bytes:
-        """All the rest, decoded step by step, so that memory follows what comes out."""
-        out = io.BytesIO()
-        while piece := self.read1(DECODE_STEP_BYTES):
-            out.write(piece)
-        return out.getvalue()
-
-    def readinto(self, view: memoryview) -> int:
-        """Fill a part of ``view`` with decoded bytes; 0 only at the end."""
-        piece = self.read1(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
-
-    def _decompress(self, data: bytes, limit: int) -> bytes:
-        try:
-            return self._decoder.decompress(data, max_length=limit)
-        except DecodeError as error:
-            raise self._undecodable(error) from error
-
-    def _flush(self) -> bytes:
-        try:
-            return self._decoder.flush()
-        except DecodeError as error:
-            raise self._undecodable(error) from error
-
-    def _undecodable(self, error: DecodeError) -> DecodeError:
-        text = f"Received response with content-encoding: {self._encoding}, but failed to decode it."
-        return DecodeError(text, error)
-
-    def _counted(self, piece: bytes) -> bytes:
-        self.given += len(piece)
-        if self._limit_bytes is not None and self.given > self._limit_bytes:
-            raise ResponseTooLargeError(
-                f"the decoded body of the response exceeds {self._limit_bytes} bytes", self._limit_bytes
-            )
-        return piece
 
 
 def _lines(piece: bytes) -> list[bytes]:

@@ -1,0 +1,155 @@
+"""Two more places that body bytes come from: any file object, and a body seen through a decoder.
+
+Both offer what a ``framing`` reader offers, so that ``response`` reads all three alike.  :class:`FileBody` stands in
+for a live body where a recorder or a mock hands one in; :class:`DecodedBody` undoes Content-Encoding on the way, never
+more than about what is asked for.  Framing is left to ``framing``, the codings themselves to ``decoding``.
+"""
+
+from __future__ import annotations
+
+import io
+from http.client import HTTPException
+from typing import Any
+
+from .decoding import ContentDecoder
+from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError
+from .framing import Body, BodyState, Incoming, broken
+
+DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
+
+
+class FileBody(Body):
+    """A body from any object with ``read``: a file, a recorder's stub, an ``http.client`` response.
+
+    ``length``: fewer bytes than that are an error; None: whatever the file gives is the body.
+    """
+
+    __slots__ = ("_left", "file")
+
+    def __init__(self, file: Any, length: int | None) -> None:
+        super().__init__(Incoming(_no_bytes, _no_bytes_into), True, None)
+        self.file = file
+        self._left = length
+
+    @property
+    def left(self) -> int | None:
+        return self._left
+
+    def read1(self, limit: int) -> bytes:
+        return self._read(limit)
+
+    def read_all(self) -> bytes:
+        return self._read(None)
+
+    def _read(self, limit: int | None) -> bytes:
+        if self.state is not BodyState.OPEN:
+            return b""
+        try:
+            data: bytes = self.file.read() if limit is None else self.file.read(limit)
+        except TimeoutError as error:
+            raise ReadTimeoutError(None, None, "Read timed out.") from error
+        except (HTTPException, OSError) as error:
+            raise broken(error) from error
+        self.received += len(data)
+        if self._left:
+            self._left = max(0, self._left - len(data))
+        if limit is None or not data:
+            self._finish()
+        return data
+
+    def _finish(self) -> None:
+        if self._left:
+            self.state = BodyState.BROKEN
+            raise broken(IncompleteRead(self.received, self._left))
+        self.state = BodyState.REUSABLE
+
+    def close(self) -> None:
+        """Close the file, if it can be closed."""
+        close = getattr(self.file, "close", None)
+        if close is not None:
+            close()
+
+
+def _no_bytes(limit: int) -> bytes:
+    return b""
+
+
+def _no_bytes_into(view: memoryview) -> int:
+    return 0
+
+
+class DecodedBody:
+    """A body source seen through a decoder: the same ways to read, each bounded by what was asked for."""
+
+    __slots__ = ("_decoder", "_encoding", "_limit_bytes", "_source", "ended", "given")
+
+    def __init__(self, source: Body, decoder: ContentDecoder, encoding: str, limit_bytes: int | None) -> None:
+        self._source = source
+        self._decoder = decoder
+        self._encoding = encoding
+        self._limit_bytes = limit_bytes
+        self.given = 0
+        self.ended = False
+
+    def read1(self, limit: int) -> bytes:
+        """The next decoded bytes, at most about ``limit``; ``b""`` only at the end."""
+        if self.ended or limit <= 0:
+            return b""
+        decoder = self._decoder
+        while True:
+            data = b"" if decoder.has_unconsumed_tail else self._source.read1(DECODE_STEP_BYTES)
+            if data or decoder.has_unconsumed_tail:
+                piece = self._decompress(data, limit)
+            else:
+                self.ended = True
+                piece = self._flush()
+            if piece or self.ended:
+                return self._counted(piece)
+
+    def read(self, size: int) -> bytes:
+        """Exactly ``size`` decoded bytes, fewer only at the end."""
+        piece = self.read1(size)
+        if len(piece) == size or not piece:
+            return piece
+        out = io.BytesIO()
+        while piece:
+            out.write(piece)
+            piece = self.read1(size - out.tell())
+        return out.getvalue()
+
+    def read_all(self) -> bytes:
+        """All the rest, decoded step by step, so that memory follows what comes out."""
+        out = io.BytesIO()
+        while piece := self.read1(DECODE_STEP_BYTES):
+            out.write(piece)
+        return out.getvalue()
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill a part of ``view`` with decoded bytes; 0 only at the end."""
+        piece = self.read1(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def _decompress(self, data: bytes, limit: int) -> bytes:
+        try:
+            return self._decoder.decompress(data, max_length=limit)
+        except DecodeError as error:
+            raise self._undecodable(error) from error
+
+    def _flush(self) -> bytes:
+        try:
+            return self._decoder.flush()
+        except DecodeError as error:
+            raise self._undecodable(error) from error
+
+    def _undecodable(self, error: DecodeError) -> DecodeError:
+        text = f"Received response with content-encoding: {self._encoding}, but failed to decode it."
+        return DecodeError(text, error)
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.given += len(piece)
+        if self._limit_bytes is not None and self.given > self._limit_bytes:
+            raise ResponseTooLargeError(
+                f"the decoded body of the response exceeds {self._limit_bytes} bytes", self._limit_bytes
+            )
+        return piece
