@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
+from socket import IPPROTO_TCP, TCP_NODELAY
 from types import SimpleNamespace
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_threads_take_no_session_more_often_than_it_may_be(context: ssl.SSLConte
 def exchange(port: int, wishes: TlsWishes, cache: SessionCache, host: str = "localhost") -> tuple[bool, bool]:
     """Whether a connection resumed, and whether its peer is verified; one exchange takes place on it."""
     context = tls.context_for(wishes)
-    plain = dial.connect("127.0.0.1", port, timeout_s=5)
+    plain = dial.connect("127.0.0.1", port, timeout_s=5, socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)])
     session = cache.take(context, (host, port))
     sock, is_verified = tls.wrap(plain, wishes, host, timeout_s=5, session=session, context=context)
     with sock if isinstance(sock, ssl.SSLSocket) else contextlib.closing(sock):
