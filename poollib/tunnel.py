@@ -224,12 +224,12 @@ def socks5(
 
 
 def _password_message(user: str, password: str) -> bytes:
-    """RFC 1929 section 2; ValueError for what does not fit."""
+    """RFC 1929 section 2, but an empty password is sent, as curl does; ValueError for what does not fit."""
     message = b"\1"
-    for name, text in (("username", user), ("password", password)):
+    for name, text, least in (("username", user, 1), ("password", password, 0)):
         raw = text.encode("utf-8")
-        if not 1 <= len(raw) <= 255:
-            raise ValueError(f"{name}: {len(raw)} bytes, SOCKS 5 takes 1 to 255")
+        if not least <= len(raw) <= 255:
+            raise ValueError(f"{name}: {len(raw)} bytes, SOCKS 5 takes {least} to 255")
         message += bytes((len(raw),)) + raw
     return message
 
