@@ -1,23 +1,23 @@
 """Content codings undone: coded bytes in, plain bytes out, never many more than were asked for.
 
-A decoder keeps the input it could not use yet and is asked again with `b""`, so that a body of a few bytes
-that swells to gigabytes costs its reader only what the reader asks for. `response` asks `decoder_for` for the
-decoder of a `Content-Encoding` value and hands the plain bytes on; framing and reading belong to `wire` and
-`response`. Sources: RFC 9110 section 8.4, RFC 1950 to 1952 (deflate, gzip), RFC 7932 (br), RFC 8878 and
+A decoder keeps the input it could not use yet and is asked again with ``b""``, so that a body of a few bytes
+that swells to gigabytes costs its reader only what the reader asks for. ``response`` asks ``decoder_for`` for the
+decoder of a ``Content-Encoding`` value and hands the plain bytes on; framing and reading belong to ``wire`` and
+``response``. Sources: RFC 9110 section 8.4, RFC 1950 to 1952 (deflate, gzip), RFC 7932 (br), RFC 8878 and
 RFC 9659 (zstd).
 
 What a decoder promises, whatever it is fed:
 
 | call | result |
 | --- | --- |
-| `decompress(data)` | all plain bytes that can be had by now |
-| `decompress(data, n)` | at most n plain bytes; the input left over is kept inside |
-| `decompress(data, 0)` | `b""`: the data is only put in line |
-| `has_unconsumed_tail` | True while `decompress(b"", n)` can still do something |
-| `flush()` | always `b""`; DecodeError when the input so far is the beginning of a stream that goes on |
+| ``decompress(data)`` | all plain bytes that can be had by now |
+| ``decompress(data, n)`` | at most n plain bytes; the input left over is kept inside |
+| ``decompress(data, 0)`` | ``b""``: the data is only put in line |
+| ``has_unconsumed_tail`` | True while ``decompress(b"", n)`` can still do something |
+| ``flush()`` | always ``b""``; DecodeError when the input so far is the beginning of a stream that goes on |
 
 Each turn of each loop here uses up input, yields output or ends (bytes behind the end of a deflate stream once
-made another library turn forever: CVE-2026-97688). Every error of a codec becomes `DecodeError(message, original)`.
+made another library turn forever: CVE-2026-97688). Every error of a codec becomes ``DecodeError(message, original)``.
 """
 
 from __future__ import annotations
@@ -56,24 +56,24 @@ class ContentDecoder:
     """What every decoder offers; the table stands in the module's docstring."""
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """Return plain bytes: all there are, or at most `max_length`. Raises DecodeError."""
+        """Return plain bytes: all there are, or at most ``max_length``. Raises DecodeError."""
         raise NotImplementedError
 
     @property
     def has_unconsumed_tail(self) -> bool:
-        """True while `decompress(b"", n)` can still yield something without more input."""
+        """True while ``decompress(b"", n)`` can still yield something without more input."""
         raise NotImplementedError
 
     def flush(self) -> bytes:
-        """Return `b""`; to be called when the input has ended. Raises DecodeError if it was cut short."""
+        """Return ``b""``; to be called when the input has ended. Raises DecodeError if it was cut short."""
         raise NotImplementedError
 
 
 def decoder_for(content_encoding: str) -> ContentDecoder | None:
-    """Return a fresh decoder for the whole value of `Content-Encoding`, several lines joined by commas.
+    """Return a fresh decoder for the whole value of ``Content-Encoding``, several lines joined by commas.
 
-    None: nothing to undo (`identity`, empty), or no coding in it that is known here. Raises DecodeError for a
-    chain of more than `MAX_LINKS`, or one of which only a part is known (RFC 9110 section 8.4).
+    None: nothing to undo (``identity``, empty), or no coding in it that is known here. Raises DecodeError for a
+    chain of more than ``MAX_LINKS``, or one of which only a part is known (RFC 9110 section 8.4).
     """
     maker = _CODINGS.get(content_encoding)
     if maker is not None:
@@ -116,11 +116,11 @@ class _Backlog:
         self.front = memoryview(data)
 
     def peek(self, size: int) -> memoryview:
-        """Return 1 to `size` bytes, without taking them; none if nothing is in line."""
+        """Return 1 to ``size`` bytes, without taking them; none if nothing is in line."""
         return self.front[:size]
 
     def skip(self, size: int) -> None:
-        """Take `size` bytes away, no more than `peek` returned."""
+        """Take ``size`` bytes away, no more than ``peek`` returned."""
         rest = self.front[size:]
         if not rest and self._chunks:
             rest = self._chunks.popleft()
@@ -132,7 +132,7 @@ class _Backlog:
 
 
 class _BoundedDecoder(ContentDecoder):
-    """The loop all codings share: work off the backlog, one `_step` at a time, until the room is full."""
+    """The loop all codings share: work off the backlog, one ``_step`` at a time, until the room is full."""
 
     coding = ""
     _errors: tuple[type[Exception], ...] = (EOFError,)
@@ -189,7 +189,7 @@ class _BoundedDecoder(ContentDecoder):
         return piece
 
     def _step(self, room: int) -> bytes:
-        """Use up some of the backlog or of what is pending; return at most about `room` bytes (-1: any number)."""
+        """Use up some of the backlog or of what is pending; return at most about ``room`` bytes (-1: any number)."""
         raise NotImplementedError
 
     def _stride(self, room: int) -> int:
@@ -231,7 +231,7 @@ class GzipDecoderState:
 class GzipDecoder(_BoundedDecoder):
     """gzip and x-gzip: RFC 1952, members one after the other.
 
-    Behind a complete member, bytes that do not start another one (`1f 8b 08`) are swallowed: padding, garbage.
+    Behind a complete member, bytes that do not start another one (``1f 8b 08``) are swallowed: padding, garbage.
     Bytes that do start one must make a whole, sound member: DecodeError otherwise.
     """
 
@@ -467,9 +467,9 @@ class _BlockwiseFrame:
 class MultiDecoder(ContentDecoder):
     """Several codings, undone from the last applied to the first (RFC 9110 section 8.4).
 
-    Every link is bounded: one hands at most `LINK_BYTES` to the next, and only when the next has used up what it
-    had. Raises DecodeError for more than `max_decode_links` codings, an unknown one among them, or a chain that
-    passes `MAX_BARREN_BYTES` on without yielding a byte.
+    Every link is bounded: one hands at most ``LINK_BYTES`` to the next, and only when the next has used up what it
+    had. Raises DecodeError for more than ``max_decode_links`` codings, an unknown one among them, or a chain that
+    passes ``MAX_BARREN_BYTES`` on without yielding a byte.
     """
 
     max_decode_links = MAX_LINKS
@@ -513,7 +513,7 @@ class MultiDecoder(ContentDecoder):
         return None
 
     def _pass_on(self, index: int, room: int) -> bytes:
-        """Return what comes out at the end when the decoder at `index` gives one more piece."""
+        """Return what comes out at the end when the decoder at ``index`` gives one more piece."""
         piece = b""
         for decoder in self._decoders[index:-1]:
             piece = decoder.decompress(piece, LINK_BYTES)
@@ -529,7 +529,7 @@ class MultiDecoder(ContentDecoder):
 
 
 def _coding_names(content_encoding: str) -> list[str]:
-    """Return the codings in the order they were applied, `identity` and empty elements left out."""
+    """Return the codings in the order they were applied, ``identity`` and empty elements left out."""
     names = [name.strip(" \t").lower() for name in content_encoding.split(",")]
     return [name for name in names if name and name != "identity"]
 
@@ -627,7 +627,7 @@ def _get_decoder(mode: str) -> ContentDecoder:
 
 
 class BytesQueueBuffer:
-    """Bytes in line: `put` pieces at the end, `get` any number from the front, without copying the rest."""
+    """Bytes in line: ``put`` pieces at the end, ``get`` any number from the front, without copying the rest."""
 
     def __init__(self) -> None:
         self.buffer: deque[bytes | memoryview] = deque()
@@ -643,7 +643,7 @@ class BytesQueueBuffer:
             self._size += len(data)
 
     def get(self, n: int) -> bytes:
-        """Return up to `n` bytes; RuntimeError if there are none, ValueError for a negative number."""
+        """Return up to ``n`` bytes; RuntimeError if there are none, ValueError for a negative number."""
         if n == 0:
             return b""
         if not self.buffer:
@@ -666,7 +666,7 @@ class BytesQueueBuffer:
         return data
 
     def _from_front(self, n: int) -> bytes:
-        """Return up to `n` bytes of the first piece."""
+        """Return up to ``n`` bytes of the first piece."""
         front = self.buffer.popleft()
         if len(front) > n:
             rest = memoryview(front)[n:]

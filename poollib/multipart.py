@@ -1,6 +1,6 @@
 """Form fields as multipart/form-data: whole as bytes, or as a stream in which open files are never loaded whole.
 
-`request` asks for the bytes when all fields are in memory and for a `MultipartStream` when one is a file; the
+``request`` asks for the bytes when all fields are in memory and for a ``MultipartStream`` when one is a file; the
 connection iterates it like any other body. Choosing between a form and a query, and sending, belong to them.
 Sources: RFC 7578 (multipart/form-data), RFC 2046 section 5.1, and the HTML standard's rule for names and file
 names ("multipart form data": CR, LF and the quote become %0D, %0A and %22).
@@ -38,7 +38,7 @@ _TYPE_FIELDS: TypeAlias = Any
 class MultipartStream:
     """A form as an iterable body of bytes, whose files are read in blocks while it is being sent.
 
-    `fields` as for `encode_multipart_formdata`, with open files allowed as data. `content_length` is the size in
+    ``fields`` as for ``encode_multipart_formdata``, with open files allowed as data. ``content_length`` is the size in
     bytes, known without reading; None: a part's size is unknown, so the body has to go out chunked. A file is
     read from where it stands now; one that ends early raises ValueError, what it gains meanwhile is left out.
     """
@@ -96,7 +96,7 @@ class _FilePart:
         self.size = remaining_bytes(file)
 
     def blocks(self, blocksize: int) -> Iterator[bytes]:
-        """Yield exactly `size` bytes; everything if the size is unknown."""
+        """Yield exactly ``size`` bytes; everything if the size is unknown."""
         if self.start is not None:
             try:
                 self._file.seek(self.start)
@@ -176,7 +176,7 @@ def remaining_bytes(file: Any) -> int | None:
     """Return how many bytes a file has from its position on, without reading it; None: cannot be known.
 
     Only for regular files opened in binary mode and for BytesIO: the descriptor of a GzipFile, say, tells the
-    size of something else than what `read` returns. The files of `tempfile` count by what they wrap.
+    size of something else than what ``read`` returns. The files of ``tempfile`` count by what they wrap.
     """
     import io
 
@@ -222,8 +222,8 @@ def file_position(file: Any) -> int | None:
 class RequestField:
     """One field of a form: its data and the headers of its part.
 
-    `name` and `filename` go into `Content-Disposition`; `headers` are further header lines by name, of which
-    those with an empty value are left out. `data`: str (sent as UTF-8), bytes, int, or an open file.
+    ``name`` and ``filename`` go into ``Content-Disposition``; ``headers`` are further header lines by name, of which
+    those with an empty value are left out. ``data``: str (sent as UTF-8), bytes, int, or an open file.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class RequestField:
         value: _TYPE_FIELD_VALUE_TUPLE,
         header_formatter: Callable[[str, str | bytes], str] | None = None,
     ) -> RequestField:
-        """Return the field for `data`, `(filename, data)` or `(filename, data, content_type)`.
+        """Return the field for ``data``, ``(filename, data)`` or ``(filename, data, content_type)``.
 
         A missing content type is guessed from the file name. An open file alone brings its own name.
         """
@@ -313,25 +313,25 @@ def _name_of_file(file: Any) -> str | None:
 
 
 def format_multipart_header_param(name: str, value: str | bytes) -> str:
-    """Return `name="value"` as the HTML standard encodes it; bytes are taken as UTF-8."""
+    """Return ``name="value"`` as the HTML standard encodes it; bytes are taken as UTF-8."""
     text = value.decode("utf-8") if isinstance(value, bytes) else value
     return f'{name}="{_quotable.sub(lambda match: _QUOTED[match[0]], text)}"'
 
 
 def format_header_param_html5(name: str, value: str | bytes) -> str:
-    """Return what `format_multipart_header_param` returns, with a FutureWarning: the name is old."""
+    """Return what ``format_multipart_header_param`` returns, with a FutureWarning: the name is old."""
     _warn_future("format_header_param_html5 is now called format_multipart_header_param")
     return format_multipart_header_param(name, value)
 
 
 def format_header_param(name: str, value: str | bytes) -> str:
-    """Return what `format_multipart_header_param` returns, with a FutureWarning: the name is old."""
+    """Return what ``format_multipart_header_param`` returns, with a FutureWarning: the name is old."""
     _warn_future("format_header_param is now called format_multipart_header_param")
     return format_multipart_header_param(name, value)
 
 
 def format_header_param_rfc2231(name: str, value: str | bytes) -> str:
-    """Return `name="value"`, or `name*=utf-8''...` if it needs encoding (RFC 2231), with a FutureWarning.
+    """Return ``name="value"``, or ``name*=utf-8''...`` if it needs encoding (RFC 2231), with a FutureWarning.
 
     RFC 7578 section 4.2 forbids the second form in form-data.
     """
@@ -345,7 +345,7 @@ def format_header_param_rfc2231(name: str, value: str | bytes) -> str:
 
 
 def guess_content_type(filename: str | bytes | None, default: str = "application/octet-stream") -> str:
-    """Return the media type that goes with a file name's ending, or `default`."""
+    """Return the media type that goes with a file name's ending, or ``default``."""
     if not filename:
         return default
     from mimetypes import guess_type
@@ -376,8 +376,8 @@ def iter_field_objects(fields: _TYPE_FIELDS) -> Iterator[RequestField]:
 def encode_multipart_formdata(fields: _TYPE_FIELDS, boundary: str | None = None) -> tuple[bytes, str]:
     """Return the form's bytes and its content type.
 
-    `fields`: a mapping, or an iterable of pairs and RequestFields; a pair's second half is the data, or
-    `(filename, data[, content_type])`. Open files are read whole: `MultipartStream` does not. None as boundary: a
+    ``fields``: a mapping, or an iterable of pairs and RequestFields; a pair's second half is the data, or
+    ``(filename, data[, content_type])``. Open files are read whole: ``MultipartStream`` does not. None as boundary: a
     random one. Raises ValueError for headers that would break lines, TypeError for data of another kind.
     """
     form = MultipartStream(fields, boundary)

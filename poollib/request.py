@@ -1,9 +1,10 @@
 """What a caller asks for, made ready to send: fields and JSON become URL, body and headers; bodies become chunks.
 
-`RequestMethods` is the upper door of pools and managers (`request` calls their `urlopen`); the connection asks
-`body_to_chunks` and `body_length` how a body goes out, and the retry loop asks `is_replayable` and `rewind_body`
-whether and how it goes out again. Writing and checking the head is left to `wire`, forms to `multipart`, reading a
-response to `response`. Sources: RFC 9110 section 8.6 (when to send Content-Length: 0), RFC 7617 (Basic).
+``RequestMethods`` is the upper door of pools and managers (``request`` calls their ``urlopen``); the connection asks
+``body_to_chunks`` and ``body_length`` how a body goes out, and the retry loop asks ``is_replayable`` and
+``rewind_body`` whether and how it goes out again. Writing and checking the head is left to ``wire``, forms to
+``multipart``, reading a response to ``response``. Sources: RFC 9110 section 8.6 (when to send Content-Length: 0),
+RFC 7617 (Basic).
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ _line_breaker = re.compile(r"[\r\n\0]")
 
 
 class RequestMethods:
-    """`request` and its two halves, over the `urlopen` of a subclass. `headers` are sent where none are given."""
+    """``request`` and its two halves, over the ``urlopen`` of a subclass. ``headers`` are sent where none are given."""
 
     _encode_url_methods = _METHODS_WITH_QUERY
     _encodes_itself = False
-    """True in subclasses that override a half: `request` then goes through it even with nothing to encode."""
+    """True in subclasses that override a half: ``request`` then goes through it even with nothing to encode."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -68,11 +69,11 @@ class RequestMethods:
         json: Any = None,
         **urlopen_kw: Any,
     ) -> Any:
-        """Return the response to `method` on `url`; what `urlopen` takes is passed on.
+        """Return the response to ``method`` on ``url``; what ``urlopen`` takes is passed on.
 
-        `fields` go into the URL for GET, HEAD, DELETE and OPTIONS, else into a form as the body. `json`, unless None,
-        is sent as JSON, with `Content-Type: application/json` if none is given. At most one of body, fields and json:
-        TypeError (only a query may go with a body). An empty `headers` means none, None means `self.headers`.
+        ``fields`` go into the URL for GET, HEAD, DELETE and OPTIONS, else into a form as the body. ``json``, unless
+        None, is sent as JSON, with ``Content-Type: application/json`` if none is given. At most one of body, fields and json:
+        TypeError (only a query may go with a body). An empty ``headers`` means none, None means ``self.headers``.
         """
         if headers is None:
             headers = self.headers
@@ -102,7 +103,7 @@ class RequestMethods:
         headers: Mapping[str, str] | None = None,
         **urlopen_kw: Any,
     ) -> Any:
-        """Return the response to a request whose `fields` (a mapping or pairs) stand in the URL's query."""
+        """Return the response to a request whose ``fields`` (a mapping or pairs) stand in the URL's query."""
         headers = self.headers if headers is None else headers
         return self.urlopen(method, _with_query(url, fields) if fields else url, headers=headers, **urlopen_kw)
 
@@ -116,10 +117,10 @@ class RequestMethods:
         multipart_boundary: str | None = None,
         **urlopen_kw: Any,
     ) -> Any:
-        """Return the response to a request whose `fields` are a form in its body.
+        """Return the response to a request whose ``fields`` are a form in its body.
 
-        multipart/form-data, streamed if a field is an open file; `encode_multipart=False`: urlencoded. TypeError
-        if there is a `body` as well.
+        multipart/form-data, streamed if a field is an open file; ``encode_multipart=False``: urlencoded. TypeError
+        if there is a ``body`` as well.
         """
         headers = self.headers if headers is None else headers
         if fields:
@@ -129,7 +130,7 @@ class RequestMethods:
 
 
 class EncodedRequest(NamedTuple):
-    """What `fields` turned a request into."""
+    """What ``fields`` turned a request into."""
 
     url: str
     body: Any
@@ -145,7 +146,7 @@ def encode_fields(
     encode_multipart: bool = True,
     multipart_boundary: str | None = None,
 ) -> EncodedRequest:
-    """Return URL, body and headers with `fields` in their place, as `RequestMethods.request` puts them.
+    """Return URL, body and headers with ``fields`` in their place, as ``RequestMethods.request`` puts them.
 
     A given Content-Type stays; the headers handed in are not changed. TypeError for fields and a body where
     both would be the body. Empty fields or None: everything comes back as it is.
@@ -160,7 +161,7 @@ def encode_fields(
 def encode_json(value: Any, headers: Mapping[str, str] | None = None) -> tuple[bytes, HTTPHeaderDict]:
     """Return the value as compact JSON in UTF-8, and the headers with its content type, if they had none.
 
-    Raises what `json.dumps` raises for a value that is none of JSON's.
+    Raises what ``json.dumps`` raises for a value that is none of JSON's.
     """
     from json import dumps
 
@@ -169,7 +170,7 @@ def encode_json(value: Any, headers: Mapping[str, str] | None = None) -> tuple[b
 
 
 def _with_query(url: str, fields: Any) -> str:
-    """Return `url` with the fields behind its query, if it has one, and before its fragment."""
+    """Return ``url`` with the fields behind its query, if it has one, and before its fragment."""
     from urllib.parse import urlencode
 
     url, mark, fragment = url.partition("#")
@@ -209,10 +210,10 @@ class ChunksAndContentLength(NamedTuple):
 
 
 def body_to_chunks(body: Any, method: str, blocksize: int) -> ChunksAndContentLength:
-    """Return what a body sends. Text is sent as UTF-8; files are read `blocksize` at a time; empty pieces left out.
+    """Return what a body sends. Text is sent as UTF-8; files are read ``blocksize`` at a time; empty pieces left out.
 
     The length is known for bytes-like bodies and str; None as body has 0 where the method expects a body (RFC 9110
-    section 8.6). For files and iterables it is None, as in urllib3: ask `body_length`. TypeError for other kinds.
+    section 8.6). For files and iterables it is None, as in urllib3: ask ``body_length``. TypeError for other kinds.
     """
     if body is None:
         return ChunksAndContentLength(None, None if method.upper() in _METHODS_NOT_EXPECTING_BODY else 0)
@@ -238,7 +239,7 @@ def body_length(body: Any) -> int | None:
     """Return how many bytes a body will send, without reading it; None: unknown, or there is no body.
 
     Known for bytes-like bodies and str, regular files in binary mode and BytesIO (from their position on), and
-    `MultipartStream`. Of a file the size is a promise: whoever announces it sends no more, and fails with less.
+    ``MultipartStream``. Of a file the size is a promise: whoever announces it sends no more, and fails with less.
     """
     if body is None:
         return None
@@ -296,7 +297,7 @@ def _encoded(pieces: Iterator[Any]) -> Iterator[bytes]:
 
 
 class _TYPE_FAILEDTELL(Enum):
-    """The position of a file that has `tell` and fails at it."""
+    """The position of a file that has ``tell`` and fails at it."""
 
     token = 0
 
@@ -306,9 +307,9 @@ _TYPE_BODY_POSITION: TypeAlias = int | _TYPE_FAILEDTELL | None
 
 
 def set_file_position(body: Any, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSITION:
-    """Return the position to rewind to: `pos`, to which the body is taken, or where the body stands now.
+    """Return the position to rewind to: ``pos``, to which the body is taken, or where the body stands now.
 
-    None: the body has no position. A position that cannot be told is marked, and `rewind_body` refuses it.
+    None: the body has no position. A position that cannot be told is marked, and ``rewind_body`` refuses it.
     """
     if pos is not None:
         rewind_body(body, pos)
@@ -323,7 +324,7 @@ def set_file_position(body: Any, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSITIO
 
 
 def rewind_body(body: Any, body_pos: _TYPE_BODY_POSITION) -> None:
-    """Take a file back to `body_pos`. UnrewindableBodyError if that fails, ValueError if it is no position."""
+    """Take a file back to ``body_pos``. UnrewindableBodyError if that fails, ValueError if it is no position."""
     if body_pos is _FAILEDTELL:
         raise UnrewindableBodyError("the body cannot be sent again: where it started could not be told")
     seek = getattr(body, "seek", None)
@@ -353,8 +354,8 @@ def make_headers(
 ) -> dict[str, str]:
     """Return request headers for common wishes.
 
-    `accept_encoding`: True for all codings that can be undone here, a list, or the value itself. `basic_auth` and
-    `proxy_basic_auth`: "user:password", encoded as told (UnicodeEncodeError if that cannot be). Raises ValueError
+    ``accept_encoding``: True for all codings that can be undone here, a list, or the value itself. ``basic_auth`` and
+    ``proxy_basic_auth``: "user:password", encoded as told (UnicodeEncodeError if that cannot be). Raises ValueError
     for CR, LF or NUL in a value.
     """
     headers: dict[str, str] = {}
@@ -396,7 +397,7 @@ def _basic(credentials: str, encoding: str) -> str:
 
 
 ACCEPT_ENCODING: str
-"""What `make_headers(accept_encoding=True)` sends; found at the first look, for br and zstd need their packages."""
+"""What ``make_headers(accept_encoding=True)`` sends; found at the first look, for br and zstd need their packages."""
 
 if not TYPE_CHECKING:
 

@@ -1,7 +1,7 @@
 """Server-sent events: the bytes of a text/event-stream in, events out.
 
-`response.events()` feeds an `EventParser` with whatever arrived and hands its events on; `eventsource` keeps
-`last_event_id` and `retry_ms` for the next connection. Sockets, content codings and reconnecting are theirs.
+``response.events()`` feeds an ``EventParser`` with whatever arrived and hands its events on; ``eventsource`` keeps
+``last_event_id`` and ``retry_ms`` for the next connection. Sockets, content codings and reconnecting are theirs.
 Source: the HTML standard, section "Server-sent events", subsections "Parsing" and "Interpreting an event stream".
 
 An event is out as soon as its blank line is in: a CR ends a line at once, and the LF that may follow is
@@ -35,8 +35,8 @@ class Event(NamedTuple):
 class EventParser:
     """Turns the bytes of one stream into events; a new connection needs a new parser.
 
-    `last_event_id` is what the one before ended with. No line and no event's data may be longer than
-    `limit_bytes`.
+    ``last_event_id`` is what the one before ended with. No line and no event's data may be longer than
+    ``limit_bytes``.
     """
 
     def __init__(self, last_event_id: str = "", limit_bytes: int = EVENT_LIMIT_BYTES) -> None:
@@ -56,7 +56,7 @@ class EventParser:
         self._data_bytes = 0
 
     def feed(self, data: bytes) -> list[Event]:
-        """Return the events that `data` completes. Raises InvalidResponseError beyond the limit."""
+        """Return the events that ``data`` completes. Raises InvalidResponseError beyond the limit."""
         if self._skips_lf and data:
             self._skips_lf = False
             data = data[1:] if data[:1] == b"\n" else data
@@ -100,7 +100,7 @@ class EventParser:
             self._event_retry_ms = self.retry_ms = int(value)
 
     def _end_event(self) -> Event | None:
-        """Return the event, if it has data (an empty `data` line counts)."""
+        """Return the event, if it has data (an empty ``data`` line counts)."""
         self.last_event_id = self._id
         event = None
         if self._data:
