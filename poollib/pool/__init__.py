@@ -1,12 +1,17 @@
 """Generic lending: pools of any kind of connection.
 
-This package lends connections and takes them back, for HTTP as for anything else; it leaves what a connection
-speaks to the factory.  ``core`` holds the pool of one endpoint.
+``ConnectionPool`` lends connections to many endpoints under one limit, ``EndpointPool`` to one; both take a factory
+that knows how to make, check and close a connection, and some factories are ready here.
+Nothing in this package knows HTTP; it could lend integers.
+The rooms: ``core`` lends to many endpoints and ``lending`` to one, ``ledger`` and ``budget`` keep the books,
+``collector`` looks after what lies idle, ``forks`` keeps children apart from parents.
 """
 
 from poollib.pool.budget import Budget
-from poollib.pool.core import EndpointPool, Factory
+from poollib.pool.core import ConnectionPool
 from poollib.pool.ledger import State
+from poollib.pool.lending import EndpointPool, Factory
+from poollib.pool.settings import Settings
 from poollib.pool.stats import PoolStats
 
-__all__ = ["Budget", "EndpointPool", "Factory", "PoolStats", "State"]
+__all__ = ["Budget", "ConnectionPool", "EndpointPool", "Factory", "PoolStats", "Settings", "State"]

@@ -2,7 +2,7 @@
 
 It is one lock, one count of all connections with its limit, one line of everybody who waits, and one order of all
 idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has a budget of its own.
-It hands the pools nothing but these; who is served and what is closed is decided in ``core``.
+It hands the pools nothing but these; who is served and what is closed is decided in ``ledger``.
 One lock for all, rather than one for each endpoint and one above, leaves no order of locks to get wrong, and holds
 are below a microsecond; the order is an ``OrderedDict`` because its first item is found in O(1) after any number
 of removals (a plain dict's is not).
@@ -29,7 +29,7 @@ class Budget:
     ``shared`` is False for the private budget of a pool that stands alone: its own queue is order enough.
     """
 
-    __slots__ = ("held", "late", "limit", "line", "lock", "order", "trim_at", "used")
+    __slots__ = ("excess", "held", "late", "limit", "line", "lock", "order", "trim_at", "used")
 
     def __init__(self, limit: int | None = None, *, shared: bool = True) -> None:
         if limit is not None and limit < 1:
@@ -50,6 +50,8 @@ class Budget:
         self.late: deque[Callable[[], object]] = deque()
         #: Connections of all pools: leased, idle, opening and closing.
         self.used = 0
+        #: Whether the limit was made smaller than what exists; returned connections are closed until it holds.
+        self.excess = False
         #: When the next idle connection may have become too old; asked on acquire and release.
         self.trim_at = inf
         self.line.clear()
@@ -62,16 +64,27 @@ class Budget:
         return self.limit is not None
 
     @property
+    def is_shared(self) -> bool:
+        """Whether there are several pools, so that the line and the order of all count."""
+        return self.order is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more connections exist than may."""
+        return self.limit is not None and self.used > self.limit
+
+    @property
     def is_spent(self) -> bool:
         """Whether no further connection may be opened before another is gone."""
         return self.limit is not None and self.used >= self.limit
 
+    def __reduce__(self) -> tuple[type[Budget], tuple[int | None]]:
+        return type(self), (self.limit,)
+
     def check_locked(self) -> None:
         """Assert what must hold between any two calls; for tests."""
         assert self.used >= 0, "more connections gone than opened"
-        assert self.limit is None or self.used <= self.limit, f"{self.used} of {self.limit}"
-        assert not self.is_limited or self.is_spent or not self.line or self.order is not None
-        assert not (self.order and self.is_limited and self.line and not self.is_spent), "room, but a thread waits"
+        assert self.excess or not self.is_over, f"{self.used} of {self.limit}"
 
     def carry_out_late(self) -> None:
         """Do the returns that arrived while the lock was held by the thread that made them."""

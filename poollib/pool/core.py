@@ -1,110 +1,55 @@
-"""EndpointPool: lends the connections to one endpoint, of any kind, and takes them back.
+"""ConnectionPool: lends connections to any number of endpoints, under one limit for all.
 
-A factory makes, checks and closes connections; borrowers get one from ``acquire`` and end with exactly one of
-``release`` (clean), ``discard`` (not to be used again) and ``detach`` (it is theirs now).
-What a connection speaks is unknown here: the room could lend integers.  What is decided under the lock stands in
-``ledger``; this room does the rest with no lock held: it dials, checks, closes, calls hooks and listeners, and waits.
-The models are psycopg_pool (hand-over, what is told), HikariCP (the entry beside the connection) and Go's net/http.
-
-A return that arrives in a thread which holds the lock already (a finaliser the garbage collector runs) is put aside
-and carried out when the lock is free.
+It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a budget (``total_maxsize``), and
+drops those that have become empty; callers get connections, or a whole ``EndpointPool`` that takes part.
+How one endpoint's connections are lent, aged and closed is left to ``lending``, who is served first to ``ledger``.
+A dict of pools with one limit above is Apache HttpClient's pooling manager; its name and verbs are generic-connection-
+pool's, so that any kind of connection fits.
 """
 
 from __future__ import annotations
 
-import logging
-import random
-import sys
 import time
-import traceback
-from collections.abc import Callable
-from functools import partial
-from math import inf
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
-from poollib.exceptions import FullPoolError
-from poollib.pool import collector, forks
+from poollib.exceptions import ClosedPoolError
+from poollib.pool import forks
 from poollib.pool.budget import Budget
-from poollib.pool.entry import Entry
-from poollib.pool.ledger import POOL_CLOSED, POOL_FULL, Connection, Endpoint, Ledger, State
+from poollib.pool.ledger import State, shrink_locked
+from poollib.pool.lending import EndpointPool, Factory
 from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
-from poollib.pool.waiters import Claim, Permit
-from poollib.trace import Trace, tell
+from poollib.pool.stats import PoolStats, sum_of
+from poollib.trace import Trace
 
-log = logging.getLogger(__name__)
+Endpoint = TypeVar("Endpoint", bound=Hashable)
+Connection = TypeVar("Connection")
 
-_E = TypeVar("_E", contravariant=True)
-_C = TypeVar("_C")
+__all__ = ["ConnectionPool", "EndpointPool", "Factory", "PoolStats", "Settings", "State"]
 
-#: ``max_lifetime`` is shortened by up to this share, so that connections opened together do not end together
-#: (psycopg_pool shortens by up to 5 % as well).
-LIFETIME_JITTER = 0.05
-#: Opening ahead of demand may take this long; the collector thread serves all pools and must not hang on one.
-WARM_TIMEOUT_S = 5.0
-#: After a failure to open ahead of demand: the first pause, doubled each time up to the last.
-WARM_PAUSE_S, WARM_LONGEST_PAUSE_S = 1.0, 60.0
-#: The collector comes by at least once an hour.
-LONGEST_PAUSE_S = 3600.0
-#: How much of the stack a leak report shows; what matters is near its end.
-LEAK_FRAMES = 20
+#: Below this many endpoints nobody looks for empty ones; above, whenever the number has doubled.
+FEW_ENDPOINTS = 64
 
 
-class Factory(Protocol[_E, _C]):
-    """How connections are made, checked and closed.  The three methods here are required.
+class ConnectionPool(Generic[Endpoint, Connection]):
+    """Lends connections made by ``factory`` to hashable endpoints.  Thread-safe.
 
-    Optional, looked up once when the pool is made:
+    ``total_maxsize`` is the most connections to all endpoints together (None: no limit): when it is spent, the longest
+    idle connection of any endpoint makes room, and if none lies idle, borrowers wait, whatever ``block`` says, in one
+    line for all endpoints.  The other settings hold for each endpoint; the table of ``Settings`` explains them.
 
-    ================================ ==================================================================
-    ``on_acquire(connection)``       called before every lending; an error discards the connection and is raised
-    ``on_release(connection)``       called before a connection is laid back; an error discards it and is logged
-    ``warm(connection, timeout)``    called after ``connect`` when the pool opens ahead of demand (``min_idle``), for
-                                     factories whose ``connect`` puts off the work
-    ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
-                                     without touching the peer
-    ================================ ==================================================================
+    It pickles as factory and settings.  In a forked child it starts empty.
     """
-
-    def connect(self, endpoint: _E, timeout: float | None) -> _C:
-        """A new connection, within ``timeout`` seconds (None: no limit); any error goes to the borrower."""
-
-    def usable(self, connection: _C) -> bool:
-        """Whether an idle connection may be lent; an error means no."""
-
-    def close(self, connection: _C) -> None:
-        """Close it; errors are logged."""
-
-
-class EndpointPool(Ledger[Endpoint, Connection]):
-    """Lends connections to ``endpoint`` made by ``factory``.  Thread-safe.
-
-    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``budget`` is shared with other pools:
-    its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
-    differences count.  ``trace`` hears connection_waited, _opened, _reused, _returned and _closed.  ``on_full`` is
-    called with a connection that will be closed because ``maxsize`` others lie idle.
-
-    It pickles as endpoint, factory and settings.  In a forked child it starts empty.
-    """
-
-    __slots__ = (
-        "_ceremony",
-        "_inherited",
-        "_is_watched",
-        "_on_acquire",
-        "_on_full",
-        "_on_release",
-        "_usable",
-        "_warm_after",
-        "_warm_pause_s",
-        "factory",
-        "trace",
-    )
 
     def __init__(
         self,
-        endpoint: Endpoint,
         factory: Factory[Endpoint, Connection],
         *,
         maxsize: int | None = 1,
+        total_maxsize: int | None = None,
         block: bool = False,
         idle_timeout: float | None = None,
         max_lifetime: float | None = None,
@@ -113,12 +58,12 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         dispose_batch_size: int = DISPOSE_BATCH_SIZE,
         acquire_timeout: float | None = None,
         leak_timeout: float | None = None,
-        budget: Budget | None = None,
         clock: Callable[[], float] = time.monotonic,
         trace: Trace | None = None,
-        on_full: Callable[[Connection], object] | None = None,
     ) -> None:
-        settings = Settings(
+        self.factory = factory
+        self.trace = trace
+        self._settings = Settings(
             maxsize,
             block,
             idle_timeout,
@@ -128,587 +73,253 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             dispose_batch_size,
             acquire_timeout,
             leak_timeout,
-        )
-        super().__init__(endpoint, settings, budget, clock)
-        self.factory = factory
-        self.trace = trace
-        self._usable = factory.usable
-        self._on_acquire: Callable[[Connection], object] | None = getattr(factory, "on_acquire", None)
-        self._on_release: Callable[[Connection], object] | None = getattr(factory, "on_release", None)
-        self._on_full = on_full
-        self._ceremony = self._on_acquire is not None or trace is not None or leak_timeout is not None or min_idle > 0
-        self._inherited: dict[int, Entry[Connection]] = {}  # what a forked child must not use
-        self._warm_after = -inf  # no opening ahead of demand before this
-        self._warm_pause_s = WARM_PAUSE_S
-        self._is_watched = False
+        ).checked()
+        self._clock = clock
+        self._budget = Budget(total_maxsize)
+        self._state = State.OPEN
+        self._pools: dict[Endpoint, EndpointPool[Endpoint, Connection]] = {}  # written under the budget's lock
+        self._guests: WeakSet[EndpointPool[Any, Any]] = WeakSet()  # made by endpoint_pool(), owned by the caller
+        self._homes: dict[int, EndpointPool[Endpoint, Connection]] = {}  # id(connection) -> who lent it
+        self._past = PoolStats()  # of the pools that were dropped
+        self._look_for_empty_at = FEW_ENDPOINTS
         forks.remember(self)
-        if settings.wants_collector:
-            self._ask_collector()
 
     # -- borrowing ---------------------------------------------------------------------------------------------
 
-    def acquire(self, timeout: float | None = None) -> Connection:
-        """A connection that is open, fresh and quiet; the caller owes one release, discard or detach.
-
-        The newest idle connection, else a new one, else (``block``, or a shared budget that is spent) the first that
-        becomes free for this place in the line.  ``timeout`` in seconds covers waiting, and what is left of it is
-        passed to the factory's ``connect``; None: ``acquire_timeout``.  Raises EmptyPoolError with the pool's
-        numbers, ClosedPoolError, or what ``connect`` or ``on_acquire`` raised.
-        """
-        budget = self._budget
-        if budget.held():
-            raise RuntimeError(f"acquire from inside {self}: by a finaliser or signal handler that interrupted it")
-        entry: Entry[Connection] | None = None
-        now = self._clock()
+    @contextmanager
+    def connection(self, endpoint: Endpoint, timeout: float | None = None) -> Iterator[Connection]:
+        """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
+        connection = self.acquire(endpoint, timeout)
         try:
-            with self._lock:
-                if self._idle:  # nobody in line can use it: see _serve_locked
-                    entry = self._idle[-1]
-                    self._leased[entry.key] = entry
-                    del self._idle[-1]
-                    if budget.order is not None:
-                        del budget.order[entry.key]
-                    entry.reuses += 1
-                    self._reused += 1
-                    if len(self._leased) > self._most_leased:
-                        self._most_leased = len(self._leased)
-            if entry is None or not self._is_fit(entry, now):
-                entry = self._find(entry, timeout, now)
-            if self._ceremony:
-                self._hand_out(entry)
-        except BaseException:
-            self._rescue(entry)
+            yield connection
+        except BaseException as error:
+            if id(connection) in self._homes:
+                self.discard(connection, type(error).__name__)
             raise
-        if budget.late or self._doomed or now >= budget.trim_at:
-            self._tidy(now)
-        return entry.connection
+        if id(connection) in self._homes:  # else the block detached or discarded it
+            self.release(connection)
+
+    def acquire(self, endpoint: Endpoint, timeout: float | None = None) -> Connection:
+        """A connection to ``endpoint``; the caller owes one release, discard or detach.  See EndpointPool.acquire."""
+        while True:
+            pool = self._pools.get(endpoint) or self._add_pool(endpoint)
+            try:
+                connection = pool.acquire(timeout)
+            except ClosedPoolError:
+                if self._state is State.OPEN and self._pools.get(endpoint) is not pool:
+                    continue  # it was dropped as empty just now
+                raise
+            self._homes[id(connection)] = pool
+            return connection
 
     def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
-        """Give a clean connection back; it is lent again, or closed if it is too old or there is no room.
-
-        ``idle_limit``: seconds after which the peer will close it (``Keep-Alive: timeout=``); None: not announced.
-        Safe in finalisers.  Raises FullPoolError for a second return, ValueError for what was not lent here.
-        """
-        budget = self._budget
-        if budget.held():
-            budget.late.append(partial(self.release, connection, idle_limit=idle_limit))
-            return
-        if self._on_release is not None and not self._reset(connection):
-            return
-        now = self._clock()
-        kept = False
-        with self._lock:
-            entry = self._leased.get(id(connection))
-            if entry is not None:
-                entry.idle_since = now
-                entry.stale_at = entry.ends_at
-                entry.leased_at = inf
-                if idle_limit is not None or self._ages:
-                    self._note_age_locked(entry, idle_limit)
-                kept = self._take_back_locked(entry, now)
-                self._returned += kept
-        if entry is None:
-            self._complain(connection)
-        if kept and self.trace is not None:
-            tell(self.trace, "connection_returned", self.endpoint, connection)
-        if budget.late or self._doomed or now >= budget.trim_at:
-            self._tidy(now)
+        """Give a clean connection back.  See EndpointPool.release."""
+        self._home_of(connection).release(connection, idle_limit=idle_limit)
 
     def discard(self, connection: Connection, reason: str = "discarded") -> None:
-        """Close a connection that must not be used again; its slot is free once it is closed.
-
-        ``reason`` is one short phrase; it is counted in the stats and told to the listener.  Safe in finalisers.
-        Raises FullPoolError for a connection that lies idle already, ValueError for what was not lent here.
-        """
-        budget = self._budget
-        if budget.held():
-            budget.late.append(partial(self.discard, connection, reason))
-            return
-        try:
-            with self._lock:
-                entry = self._leased.get(id(connection))
-                if entry is not None:
-                    self._doom_leased_locked(entry, reason)
-        finally:
-            self._tidy(-inf)
-        if entry is None:
-            self._complain(connection)
+        """Close a connection that must not be used again.  See EndpointPool.discard."""
+        self._home_of(connection).discard(connection, reason)
 
     def detach(self, connection: Connection) -> Connection:
-        """The connection itself, now the caller's own: the pool forgets it without closing it.
+        """The connection itself, now the caller's own.  See EndpointPool.detach."""
+        return self._home_of(connection).detach(connection)
 
-        For sockets that changed hands (101, CONNECT).  Raises ValueError for what was not lent here.
+    def endpoint_pool(
+        self, endpoint: Endpoint, factory: Factory[Any, Any] | None = None, **settings: Any
+    ) -> EndpointPool[Any, Any]:
+        """A new pool for one endpoint that takes part in the budget; it lives as long as the caller holds it.
+
+        ``settings`` are keywords of EndpointPool; what is not given is as in this pool.  It is closed, swept and
+        counted together with the others, and never lent from by ``acquire`` of this pool.
         """
-        with self._lock:
-            entry = self._leased.get(id(connection))
-            if entry is not None:
-                self._count_drop_locked("detached")
-                del self._leased[entry.key]
-                self._free_slot_locked()
-        if entry is None:
-            self._complain(connection)
-        self._tidy(-inf)
-        return connection
+        keywords = {**self._settings._asdict(), "clock": self._clock, "trace": self.trace, **settings}
+        maker = self.factory if factory is None else factory
+        pool: EndpointPool[Any, Any] = EndpointPool(endpoint, maker, budget=self._budget, **keywords)
+        with self._budget.lock:
+            self._refuse_unless_open()
+            self._guests.add(pool)
+        pool.ask_collector()
+        return pool
 
     # -- the pool as a whole -----------------------------------------------------------------------------------
 
     def close(self, timeout: float | None = None) -> bool:
-        """True once all connections are closed: idle ones now, lent ones when they come back.
-
-        Nothing is lent from now on; everybody in line gets ClosedPoolError at once.  Waits up to ``timeout``
-        seconds for what is lent; None: does not wait.  Calling it again is fine.
-        """
-        with self._lock:
-            if self._state is State.OPEN:
-                self._state = State.CLOSING
-            while self._line:
-                self._send_away_locked(next(iter(self._line)))
-        self.drop_idle(POOL_CLOSED)
-        return self._wait_until(self._is_over_locked, 0.0 if timeout is None else timeout)
+        """True once all connections of all endpoints are closed.  See EndpointPool.close."""
+        with self._budget.lock:
+            self._state = State.CLOSING
+        pools = self._every_pool()
+        for pool in pools:
+            pool.close()
+        is_over = self._all_in_time(pools, EndpointPool.wait_closed, 0.0 if timeout is None else timeout)
+        if is_over:
+            self._state = State.CLOSED
+        return is_over
 
     def drain(self, timeout: float | None = None) -> bool:
-        """True once every connection that exists now is closed: idle ones now, lent ones when they come back.
-
-        The pool stays open and opens new ones meanwhile.  ``timeout``: seconds to wait; None: as long as it takes.
-        """
-        with self._lock:
-            self._generation += 1
-        self.drop_idle("drained")
-        return self._wait_until(self._is_drained_locked, timeout)
+        """True once every connection that exists now is closed.  See EndpointPool.drain."""
+        pools = self._every_pool()
+        for pool in pools:
+            pool.drain(0.0)
+        return self._all_in_time(pools, EndpointPool.wait_drained, timeout)
 
     def drop_idle(self, reason: str = "refreshed") -> int:
         """How many idle connections were closed: all there were."""
-        with self._lock:
-            count = len(self._idle)
-            while self._idle:
-                self._doom_idle_locked(self._idle[0], reason)
-            self._settle_locked()
-        self._tidy(-inf)
-        return count
+        return sum(pool.drop_idle(reason) for pool in self._every_pool())
 
     def resize(self, maxsize: int | None) -> None:
-        """Change the limit.  Smaller: the longest idle are closed now, lent ones on return, until it holds."""
+        """Change the limit of each endpoint, of those there are and of those to come."""
         check_limit("maxsize", maxsize)
-        limit = sys.maxsize if maxsize is None else maxsize
-        with self._lock:
-            self._maxsize = limit
-            while self._idle and self._alive_locked() > limit:
-                self._doom_idle_locked(self._idle[0], "resized")
-            self._excess = self.block and self._total_locked() > limit
-            self._serve_locked()
-        self._tidy(-inf)
+        with self._budget.lock:
+            self._settings = self._settings._replace(maxsize=maxsize)
+        for pool in list(self._pools.values()):
+            pool.resize(maxsize)
+
+    def resize_total(self, total_maxsize: int | None) -> None:
+        """Change the limit of all endpoints together.
+
+        Smaller: the longest idle are closed now, lent ones on return, until it holds.
+        """
+        check_limit("total_maxsize", total_maxsize)
+        with self._budget.lock:
+            self._budget.limit = total_maxsize
+            shrink_locked(self._budget)
+        for pool in self._every_pool():
+            pool.look_again()
 
     def sweep(self, now: float) -> float | None:
-        """Close all that is too old, tell of leaks, open what ``min_idle`` lacks; seconds until the next call.
-
-        None: never again, the pool is closed.  The collector calls this; without one, anybody may.  One connection at
-        most is opened in one call, within WARM_TIMEOUT_S, so that no pool keeps the others waiting.
-        """
-        with self._lock:
-            if self._state is not State.OPEN:
-                self._is_watched = False
-                return None
-            self._look_at = inf
-            next_at = self._cull_locked(now)
-        self._tidy(-inf)
-        next_at = min(next_at, self._tell_leaks(now), self._open_ahead(now))
-        with self._lock:
-            self._look_at = min(self._look_at, next_at)
-        return min(max(0.0, next_at - now), LONGEST_PAUSE_S)
+        """Sweep all endpoints' pools and drop the empty ones; seconds until the next call, None: closed."""
+        if self._state is not State.OPEN:
+            return None
+        pauses = [pool.sweep(now) for pool in self._every_pool()]
+        self._drop_empty_pools()
+        return min((pause_s for pause_s in pauses if pause_s is not None), default=None)
 
     def start_afresh(self) -> None:
-        """In a forked child: empty, with new locks; inherited connections are dropped without touching the peer."""
-        if self._lock is self._budget.lock:  # the first of those that share it
-            self._budget.reset()
-        inherited = [*self._idle, *self._leased.values(), *self._doomed]
-        self._inherited.update(self._leased)  # their borrowers may still return them
-        if self._state is not State.OPEN:
-            self._state = State.CLOSED
-        self._is_watched = False
-        self._clear()
-        forget = getattr(self.factory, "forget", forks.forget)
-        for entry in inherited:
-            try:
-                forget(entry.connection)
-            except Exception:
-                log.warning("forgetting %r failed", entry.connection, exc_info=True)
+        """In a forked child: counts at zero; the endpoints' pools look after themselves."""
+        self._past = PoolStats()
+
+    def __enter__(self) -> ConnectionPool[Endpoint, Connection]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = self._settings._replace(maxsize=self.maxsize)
-        return _make, (type(self), self.endpoint, self.factory, settings._asdict())
+        return _make, (type(self), self.factory, {**self._settings._asdict(), "total_maxsize": self._budget.limit})
 
-    def __del__(self) -> None:
-        if sys.is_finalizing() or not hasattr(self, "_is_watched"):
-            return
-        budget = self._budget
-        if budget.held():  # the garbage collector runs in the middle of another pool's decision
-            budget.late.append(partial(_bury, budget, self._remains_locked(), self._alive_locked(), self.factory))
-            return
-        with self._lock:
-            remains = self._remains_locked()
-            count = self._total_locked()
-            self._clear()
-            _bury(budget, remains, count, None)
-        _bury(budget, remains, 0, self.factory)
+    # -- looking -----------------------------------------------------------------------------------------------
 
-    # -- finding a connection ----------------------------------------------------------------------------------
+    @property
+    def state(self) -> State:
+        """Where the pool is in its life."""
+        return self._state
 
-    def _find(self, unfit: Entry[Connection] | None, timeout: float | None, now: float) -> Entry[Connection]:
-        """A fit entry, leased: the long way of acquire.  ``unfit`` is leased already and gets replaced."""
-        timeout_s = self._settings.acquire_timeout if timeout is None else timeout
-        claim = Claim(self, now)
-        try:
-            if unfit is None:
-                self._stake(claim, timeout_s)
-            else:
-                claim.grant = unfit
-                self._replace(claim)
-            while isinstance(claim.grant, Entry):
-                if self._is_fit(claim.grant, self._clock()):
-                    return claim.grant
-                self._replace(claim)
-            return self._open(claim, timeout_s)
-        except BaseException:
-            self._withdraw(claim)
-            raise
+    @property
+    def maxsize(self) -> int | None:
+        """The limit of each endpoint; None: no limit."""
+        return self._settings.maxsize
 
-    def _stake(self, claim: Claim, timeout_s: float | None) -> None:
-        """Put a grant into the claim, after standing in line for it if need be."""
-        if self._settings.wants_collector and not self._is_watched:
-            self._ask_collector()
-        with self._lock:
-            self._refuse_unless_open_locked(0.0)
-            if not self._grant_locked(claim):
-                claim.lie_down()
-                self._line[claim] = None
-                if self._budget.is_limited:
-                    self._budget.line[claim] = None
-        if claim.grant is None:
-            self._await(claim, timeout_s)
+    @property
+    def total_maxsize(self) -> int | None:
+        """The limit of all endpoints together; None: no limit."""
+        return self._budget.limit
 
-    def _await(self, claim: Claim, timeout_s: float | None) -> None:
-        """Sleep in line until the claim holds a grant.  EmptyPoolError in time, ClosedPoolError at once."""
-        self._tell_leaks(claim.since)
-        claim.sleep(timeout_s)
-        waited_s = self._clock() - claim.since
-        with self._lock:
-            self._waited += 1
-            self._wait_s += waited_s
-            if claim.grant is None:
-                self._refuse_unless_open_locked(waited_s)
-                self._timeouts += 1
-                raise self._empty_locked(waited_s)
-        if self.trace is not None:
-            tell(self.trace, "connection_waited", self.endpoint, waited_s)
+    @property
+    def budget(self) -> Budget:
+        """What the endpoints' pools share."""
+        return self._budget
 
-    def _is_fit(self, entry: Entry[Connection], now: float) -> bool:
-        """Whether an entry may be lent: young enough, and the factory finds it usable.  No lock is held."""
-        if now >= entry.stale_at or now - entry.idle_since >= self._idle_timeout:
-            return False
-        try:
-            return self._usable(entry.connection)
-        except Exception:
-            log.debug("checking %r failed", entry.connection, exc_info=True)
-            return False
+    def stats(self) -> PoolStats:
+        """The figures of all endpoints in sum, those of pools made by ``endpoint_pool`` while they live."""
+        return sum_of([self._past, *(pool.stats() for pool in self._every_pool())], self._budget.limit)
 
-    def _replace(self, claim: Claim) -> None:
-        """Close the unfit entry in the claim, and put another idle one or a permit in its place."""
-        entry = claim.grant
-        assert isinstance(entry, Entry)
-        entry.reason = self._age_of(entry, self._clock()) or "dead"
-        self._close_connection(entry)
-        permit = Permit()
-        with self._lock:
-            self._reused -= 1
-            self._count_drop_locked(entry.reason)
-            self._opening += 1  # the entry's slot becomes the permit's
-            claim.grant = permit
-            del self._leased[entry.key]
-            if self._idle:
-                self._grant_locked(claim)
-                self._give_up_locked(permit)
+    def stats_by_endpoint(self) -> dict[Endpoint, PoolStats]:
+        """The figures of every endpoint that has connections, or had some lately."""
+        return {endpoint: pool.stats() for endpoint, pool in list(self._pools.items())}
 
-    def _open(self, claim: Claim, timeout_s: float | None) -> Entry[Connection]:
-        """A new entry, leased, in place of the claim's permit."""
-        permit = claim.grant
-        assert isinstance(permit, Permit)
-        self._close_victim(permit)
-        with self._lock:
-            self._refuse_unless_open_locked(0.0)
-        left_s = None if timeout_s is None else max(0.0, timeout_s - (self._clock() - claim.since))
-        entry = self._connect(left_s)
-        try:
-            with self._lock:
-                self._leased[entry.key] = entry
-                claim.grant = entry
-                permit.pending = False
-                self._opening -= 1
-                self._opened += 1
-                self._most_leased = max(self._most_leased, len(self._leased))
-                self._refuse_unless_open_locked(0.0)
-        except BaseException:
-            if claim.grant is permit:
-                self._close_connection(entry)
-            raise
-        if self.trace is not None:
-            tell(self.trace, "connection_opened", self.endpoint, entry.connection)
-        return entry
+    def __repr__(self) -> str:
+        now = self.stats()
+        return (
+            f"<{type(self).__name__} {self._state.value}: {len(self._pools)} endpoints, {now.idle} idle,"
+            f" {now.leased} leased, {now.opening} opening, {now.waiting} waiting,"
+            f" total_maxsize {self._budget.limit}>"
+        )
 
-    def _connect(self, timeout_s: float | None) -> Entry[Connection]:
-        """A new connection's entry, in no table yet."""
-        generation = self._generation
-        try:
-            connection = self.factory.connect(self.endpoint, timeout_s)
-        except Exception:
-            with self._lock:
-                self._connect_errors += 1
-            raise
-        max_lifetime = self._settings.max_lifetime
-        lifetime_s = inf if max_lifetime is None else max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
-        entry = Entry(connection, self._me, self._clock(), lifetime_s)
-        entry.generation = generation
-        return entry
+    def check(self) -> None:
+        """Assert everything that must hold between any two calls; for tests."""
+        with self._budget.lock:
+            pools = self._every_pool()
+            for pool in pools:
+                pool.check()
+            total = sum(pool.stats().total for pool in pools)
+            assert total == self._budget.used, f"{total} connections, {self._budget.used} in the budget"
+            idle = {id(connection) for pool in pools for connection in pool.idle_connections()}
+            assert idle == set(self._budget.order or ()), "the order of the idle is not that of the pools"
+            waiting = sum(pool.waiting for pool in pools)
+            assert waiting == len(self._budget.line), f"{waiting} wait, {len(self._budget.line)} in line"
 
-    def _hand_out(self, entry: Entry[Connection]) -> None:
-        """What only some pools do with every lending: hooks, listeners, leak reports, opening ahead."""
-        if self._settings.leak_timeout is not None:
-            entry.is_reported = False
-            entry.taker = _stack_of_borrower()
-            entry.leased_at = self._clock()
-        if len(self._idle) < self._settings.min_idle:
-            with self._lock:
-                if self._look_at > entry.idle_since and self._lacks_idle_locked():
-                    self._call_collector(0.0)
-        if self._on_acquire is not None:
-            try:
-                self._on_acquire(entry.connection)
-            except BaseException:
-                self.discard(entry.connection, "on_acquire failed")
-                raise
-        if self.trace is not None and entry.reuses:
-            tell(self.trace, "connection_reused", self.endpoint, entry.connection)
+    # -- helpers -----------------------------------------------------------------------------------------------
 
-    def _rescue(self, entry: Entry[Connection] | None) -> None:
-        """An acquire was interrupted: its connection, if it still has one, is closed."""
-        if entry is not None and self._leased.get(entry.key) is entry:
-            self.discard(entry.connection, "interrupted")
-
-    def _withdraw(self, claim: Claim) -> None:
-        """Give back what an abandoned claim holds: the next in line gets it."""
-        with self._lock:
-            self._leave_line_locked(claim)
-            grant = claim.grant
-            if isinstance(grant, Permit):
-                self._give_up_locked(grant)
-            elif grant is not None and self._leased.get(grant.key) is grant:
-                if grant.reason:
-                    self._doom_leased_locked(grant, grant.reason)
-                else:
-                    self._note_age_locked(grant, None)
-                    self._take_back_locked(grant, self._clock())
-        if isinstance(grant, Permit):
-            self._close_victim(grant)
-        self._tidy(-inf)
-
-    # -- with no lock held -------------------------------------------------------------------------------------
-
-    def _tidy(self, now: float) -> None:
-        """Close what is to be closed, trim what became too old by ``now``, carry out late returns."""
-        budget = self._budget
-        pools: set[Any] = {self}
-        if now >= budget.trim_at:
-            with self._lock:
-                pools |= self._trim_locked(now)
-        for pool in pools:
-            while pool._close_one_doomed():
-                pass
-        budget.carry_out_late()
-
-    def _close_one_doomed(self) -> bool:
-        """Whether there was a doomed connection; it is closed, and its slot is free."""
-        entry: Entry[Connection] | None = None
-        try:
-            with self._lock:
-                if self._doomed:
-                    entry = self._doomed[-1]
-                    del self._doomed[-1]
-            if entry is not None:
-                self._close_connection(entry)
-        finally:
-            if entry is not None:
-                with self._lock:
-                    self._closing -= 1
-                    self._free_slot_locked()
-        return entry is not None
-
-    def _close_victim(self, permit: Permit) -> None:
-        """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
-        entry, permit.victim = permit.victim, None
-        if entry is not None:
-            home: EndpointPool[Any, Any] | None = entry.home()
-            (home or self)._close_connection(entry)
-
-    def _ask_collector(self) -> None:
-        """Be swept from now on."""
-        self._is_watched = True
-        collector.watch(self)
-
-    def _open_ahead(self, now: float) -> float:
-        """Open one connection if ``min_idle`` lacks one; when to do so again (``inf``: nothing lacks)."""
-        if not self._settings.min_idle:
-            return inf
-        if now < self._warm_after:
-            return self._warm_after
-        with self._lock:
-            if not self._lacks_idle_locked():
-                return inf
-            self._budget.used += 1
-            self._opening += 1
-            self._warming += 1
-        entry: Entry[Connection] | None = None
-        try:
-            entry = self._connect_warm()
-        finally:
-            with self._lock:
-                self._warming -= 1
-                self._opening -= 1
-                if entry is None:
-                    self._free_slot_locked()
-                else:
-                    self._leased[entry.key] = entry
-                    self._opened += 1
-                    self._note_age_locked(entry, None)
-                    self._take_back_locked(entry, self._clock())
-            self._tidy(-inf)
-        if entry is None:
-            self._warm_after = now + self._warm_pause_s
-            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)
-            return self._warm_after
-        self._warm_pause_s = WARM_PAUSE_S
-        return now
-
-    def _connect_warm(self) -> Entry[Connection] | None:
-        """A connection that is really open, on no list yet; None if that failed, which is logged."""
-        warm: Callable[[Connection, float], object] | None = getattr(self.factory, "warm", None)
-        try:
-            entry = self._connect(WARM_TIMEOUT_S)
-        except Exception:
-            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
-            return None
-        try:
-            if warm is not None:
-                warm(entry.connection, WARM_TIMEOUT_S)
-        except BaseException as error:
-            entry.reason = "warm failed"
-            self._close_connection(entry)
-            if not isinstance(error, Exception):
-                raise
-            with self._lock:
-                self._connect_errors += 1
-            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
-            return None
-        if self.trace is not None:
-            tell(self.trace, "connection_opened", self.endpoint, entry.connection)
-        return entry
-
-    def _tell_leaks(self, now: float) -> float:
-        """Log every lease that lasts too long, once; when to look again (``inf``: nobody asked)."""
-        leak_timeout = self._settings.leak_timeout
-        if leak_timeout is None:
-            return inf
-        with self._lock:
-            leaked = self._leaked_locked(now, leak_timeout)
-            next_at = min((e.leased_at for e in self._leased.values() if not e.is_reported), default=now)
-        for entry in leaked:
-            taker = "".join(entry.taker.format()) if entry.taker is not None else "  unknown\n"
-            held_s = now - entry.leased_at
-            log.warning("%r is held for %.3g s from %r; taken by:\n%s", entry.connection, held_s, self, taker)
-        return min(next_at, now) + leak_timeout
-
-    def _close_connection(self, entry: Entry[Connection]) -> None:
-        """Close it, and tell; nobody else has it any more.  Errors are logged."""
-        reason = entry.reason or "interrupted"
-        try:
-            if self._on_full is not None and reason == POOL_FULL:
-                self._on_full(entry.connection)
-        except Exception:
-            log.exception("on_full failed for %r", entry.connection)
-        try:
-            self.factory.close(entry.connection)
-        except Exception:
-            log.warning("closing %r failed", entry.connection, exc_info=True)
-        if self.trace is not None:
-            tell(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
-
-    def _reset(self, connection: Connection) -> bool:
-        """Whether on_release found nothing wrong; else the connection is discarded."""
-        if id(connection) not in self._leased:
-            return True  # release() complains
-        try:
-            assert self._on_release is not None
-            self._on_release(connection)
-        except BaseException as error:
-            self.discard(connection, "on_release failed")
-            if not isinstance(error, Exception):
-                raise
-            log.warning("on_release failed for %r", connection, exc_info=True)
-            return False
-        return True
-
-    def _complain(self, connection: Connection) -> None:
-        """Raise what fits a connection that came back but was not lent; nothing for one inherited in a fork."""
-        if self._inherited.pop(id(connection), None) is not None:
-            return
-        with self._lock:
-            lies_idle = any(entry.connection is connection for entry in self._idle)
-            numbers = self._numbers_locked(None)
-        if lies_idle:
-            raise FullPoolError(self, f"{connection!r} was returned twice", **numbers)
+    def _home_of(self, connection: Connection) -> EndpointPool[Endpoint, Connection]:
+        """Who lent it; it is struck off the index, for whatever follows ends the lease."""
+        home = self._homes.pop(id(connection), None)
+        if home is not None:
+            return home
+        for pool in list(self._pools.values()):
+            if any(idle is connection for idle in pool.idle_connections()):
+                return pool  # which raises FullPoolError
         raise ValueError(f"{connection!r} is not lent by {self!r}")
 
-    def _wait_until(self, is_true_locked: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Whether something became true within ``timeout_s`` seconds; None: wait as long as it takes."""
-        give_up_at = None if timeout_s is None else self._clock() + timeout_s
-        left_s = timeout_s
-        while True:
-            claim = Claim(self, 0.0)
-            claim.lie_down()
-            with self._lock:
-                if is_true_locked():
-                    return True
-                if left_s is not None and left_s <= 0:
-                    return False
-                self._watchers.append(claim)
-            if not claim.sleep(left_s):
-                left_s = 0.0
-            elif give_up_at is not None:
-                left_s = give_up_at - self._clock()
+    def _every_pool(self) -> list[EndpointPool[Any, Any]]:
+        with self._budget.lock:
+            return [*self._pools.values(), *self._guests]
+
+    def _add_pool(self, endpoint: Endpoint) -> EndpointPool[Endpoint, Connection]:
+        """The pool for a new endpoint; racing threads get the same."""
+        if len(self._pools) >= self._look_for_empty_at:
+            self._drop_empty_pools()
+        with self._budget.lock:
+            self._refuse_unless_open()
+            pool = self._pools.get(endpoint)
+            if pool is None:
+                pool = self._pools[endpoint] = EndpointPool(
+                    endpoint,
+                    self.factory,
+                    budget=self._budget,
+                    clock=self._clock,
+                    trace=self.trace,
+                    **self._settings._asdict(),
+                )
+        pool.ask_collector()
+        return pool
+
+    def _drop_empty_pools(self) -> None:
+        """Forget the endpoints without connections; amortised, this costs O(1) for each new endpoint."""
+        with self._budget.lock:
+            gone = [pool for pool in self._pools.values() if pool.retire_locked()]
+            for pool in gone:
+                del self._pools[pool.endpoint]
+            self._past = sum_of([self._past, *(pool.stats() for pool in gone)], None)
+            self._look_for_empty_at = max(FEW_ENDPOINTS, 2 * len(self._pools))
+
+    def _all_in_time(
+        self,
+        pools: list[EndpointPool[Any, Any]],
+        wait: Callable[[EndpointPool[Any, Any], float | None], bool],
+        timeout: float | None,
+    ) -> bool:
+        """Whether ``wait`` is true of all pools within ``timeout`` seconds together; None: as long as it takes."""
+        give_up_at = None if timeout is None else self._clock() + timeout
+        outcomes = [wait(pool, None if give_up_at is None else max(0.0, give_up_at - self._clock())) for pool in pools]
+        return all(outcomes)
+
+    def _refuse_unless_open(self) -> None:
+        if self._state is not State.OPEN:
+            raise ClosedPoolError(self, f"the pool is {self._state.value}")
 
 
-def _make(
-    cls: type[EndpointPool[Any, Any]], endpoint: Any, factory: Any, settings: dict[str, Any]
-) -> EndpointPool[Any, Any]:
+def _make(cls: type[ConnectionPool[Any, Any]], factory: Any, settings: dict[str, Any]) -> ConnectionPool[Any, Any]:
     """What a pickled pool unpickles to: a new one with the same settings."""
-    return cls(endpoint, factory, **settings)
-
-
-def _bury(budget: Budget, remains: list[Entry[Any]], count: int, factory: Factory[Any, Any] | None) -> None:
-    """Strike a vanished pool's ``count`` connections off the shared books; with a factory, close what remains."""
-    with budget.lock:
-        budget.used -= count
-        if budget.order is not None:
-            for entry in remains:
-                budget.order.pop(entry.key, None)
-        if count and budget.line:
-            next(iter(budget.line)).pool._serve_locked()
-    for entry in remains if factory is not None else ():
-        try:
-            factory.close(entry.connection)  # type: ignore[union-attr]
-        except Exception:
-            log.warning("closing %r failed", entry.connection, exc_info=True)
-
-
-def _stack_of_borrower() -> traceback.StackSummary:
-    """The frames of who called ``acquire``, without the source lines: those are looked up when it is told."""
-    frames = list(traceback.walk_stack(sys._getframe(3)))[:LEAK_FRAMES]
-    return traceback.StackSummary.extract(reversed(frames), lookup_lines=False)
+    return cls(factory, **settings)

@@ -1,7 +1,8 @@
 """Ledger: the books of one pool, and every decision that is taken under its lock.
 
 It knows which connections are idle, lent, being opened and being closed, who stands in line, and what is counted;
-``core`` calls it with the lock held and does afterwards, without the lock, what was decided: dial, close, call hooks.
+``lending`` calls it with the lock held, and afterwards, without the lock, does what was decided: dial, close, call
+hooks.
 Nothing in here calls a factory, a hook, a listener or the log, and nothing waits.
 First come, first served by hand-over follows psycopg_pool and Go's net/http; "decide under the lock, do I/O outside"
 is httpcore's habit.
@@ -169,6 +170,11 @@ class Ledger(Generic[Endpoint, Connection]):
         """How many threads stand in line."""
         return len(self._line)
 
+    def connections(self) -> list[Connection]:
+        """All connections there are, lent or idle; a copy."""
+        with self._lock:
+            return [entry.connection for entry in (*self._leased.values(), *self._idle)]
+
     def idle_connections(self) -> list[Connection]:
         """The connections that lie idle, the longest idle first; a copy."""
         with self._lock:
@@ -311,7 +317,7 @@ class Ledger(Generic[Endpoint, Connection]):
     def _send_away_locked(self, claim: Claim) -> None:
         """Take a sleeping claim out of the line and wake it, with what it holds."""
         del self._line[claim]
-        if self._budget.is_limited:
+        if self._budget.order is not None:
             del self._budget.line[claim]
         claim.bed.release()
 
@@ -329,7 +335,7 @@ class Ledger(Generic[Endpoint, Connection]):
             reason = MAX_LIFETIME
         elif entry.generation != self._generation:
             reason = "drained"
-        elif self._excess:
+        elif self._excess or self._budget.excess:
             reason = "resized"
         elif len(self._idle) >= self._maxsize:
             reason = POOL_FULL
@@ -360,15 +366,18 @@ class Ledger(Generic[Endpoint, Connection]):
         """Have an idle connection closed; until that is done it counts as closing."""
         self._count_drop_locked(reason)
         entry.reason = reason
-        order = self._budget.order
-        if order is not None:
-            del order[entry.key]
+        self._leave_idle_locked(entry)
+        self._closing += 1
+        self._doomed.append(entry)
+
+    def _leave_idle_locked(self, entry: Entry[Connection]) -> None:
+        """Strike an entry off the idle queue, in O(1) if it is the longest idle."""
+        if self._budget.order is not None:
+            del self._budget.order[entry.key]
         if self._idle[0] is entry:
             del self._idle[0]
         else:
             self._idle.remove(entry)
-        self._closing += 1
-        self._doomed.append(entry)
 
     def _give_up_locked(self, permit: Permit) -> None:
         """A permit that is not used: its slot is free for the next."""
@@ -379,7 +388,10 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def _free_slot_locked(self) -> None:
         """One connection less, of this pool and of the budget."""
-        self._budget.used -= 1
+        budget = self._budget
+        budget.used -= 1
+        if budget.excess and not budget.is_over:
+            budget.excess = False
         self._settle_locked()
         self._serve_locked()
 
@@ -402,6 +414,13 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def _is_drained_locked(self) -> bool:
         return not self._closing and all(e.generation == self._generation for e in self._leased.values())
+
+    def retire_locked(self) -> bool:
+        """Whether the pool is empty and not needed; it is closed then."""
+        if self._total_locked() or self._line or self._settings.min_idle:
+            return False
+        self._state = State.CLOSED
+        return True
 
     # -- age ---------------------------------------------------------------------------------------------------
 
@@ -512,3 +531,14 @@ class Ledger(Generic[Endpoint, Connection]):
             "waiting": len(self._line),
             "limit": self.maxsize,
         }
+
+
+def shrink_locked(budget: Budget) -> None:
+    """Doom the longest idle connections of any endpoint until the budget's limit holds; lent ones go on return."""
+    budget.excess = budget.is_over
+    excess = budget.used - budget.limit if budget.limit is not None else 0
+    oldest = budget.order.values() if budget.order is not None else ()
+    for entry in list(islice(oldest, max(0, excess))):
+        home: Ledger[Any, Any] | None = entry.home()
+        if home is not None:
+            home._doom_idle_locked(entry, "resized")

@@ -1,7 +1,7 @@
 """Settings: the numbers a pool is run by, as one value.
 
 Pools make it from their keywords, check it here once, hand it on to the pools they make, and pickle as it.
-What the numbers mean for a connection is decided in ``ledger`` and ``core``.
+What the numbers mean for a connection is decided in ``ledger`` and ``lending``.
 Names and meanings follow urllib3 (``maxsize``, ``block``), HikariCP and generic-connection-pool (the others).
 """
 

@@ -2,7 +2,7 @@
 
 The pool puts an entry (a connection, already leased) or a permit (leave to open one) into the claim, always
 under its lock, and wakes the thread; whoever leaves early gives back what the claim holds at that moment.
-Who is served when is decided in ``core`` and ``budget``; nothing here takes the pool's lock.
+Who is served when is decided in ``ledger``; nothing here takes the pool's lock.
 Handing over instead of waking to compete follows psycopg_pool's WaitingClient and Go's wantConn.
 """
 
