@@ -72,8 +72,9 @@ class RequestMethods:
         """Return the response to ``method`` on ``url``; what ``urlopen`` takes is passed on.
 
         ``fields`` go into the URL for GET, HEAD, DELETE and OPTIONS, else into a form as the body. ``json``, unless
-        None, is sent as JSON, with ``Content-Type: application/json`` if none is given. At most one of body, fields and json:
-        TypeError (only a query may go with a body). An empty ``headers`` means none, None means ``self.headers``.
+        None, is sent as JSON, with ``Content-Type: application/json`` if none is given. At most one of body, fields
+        and json: TypeError (only a query may go with a body). An empty ``headers`` means none, None means
+        ``self.headers``.
         """
         if headers is None:
             headers = self.headers
