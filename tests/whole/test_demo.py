@@ -45,6 +45,7 @@ def test_one_manager_opens_a_connection_a_thread_and_others_one_a_request(capsys
 
 def test_a_wrong_body_makes_the_demo_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(demo, "make_certificates", lambda folder: False)
+    monkeypatch.setattr(demo, "REFUSED", 0)
     # The server is a process of its own and goes on to send the right bodies.
     monkeypatch.setattr(demo_server, "item", lambda number: b"something else")
     assert demo.main(["--quick"]) == 1

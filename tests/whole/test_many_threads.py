@@ -18,8 +18,8 @@ from tests.whole.peers import MAKES, body, is_missing, serve, target
 
 THREADS, MAXSIZE = 16, 8
 # The servers written in Python share this process's time with the client. The 8,000 requests hold for nginx and for
-# http.server; pytest-httpserver closes after each response: its 640 show that no more than eight are open at once.
-EACH = {"nginx": 500, "http.server": 500, "pytest-httpserver": 40}
+# http.server; pytest-httpserver closes after each response: its 400 show that no more than eight are open at once.
+EACH = {"nginx": 500, "http.server": 500, "pytest-httpserver": 25}
 
 
 def in_threads(work: Callable[[int], None]) -> None:
