@@ -88,6 +88,7 @@ def connect(
     try:
         sock = _open(infos, _Way(until, source_address, socket_options))
     except TimeoutError as err:
+        _forget(resolver, host)
         raise ConnectTimeoutError(owner, f"Connection to {where} timed out. (connect timeout={timeout_s})") from err
     except OSError as err:
         _forget(resolver, host)

@@ -132,9 +132,9 @@ def _made(wishes: TlsWishes) -> ssl.SSLContext:
 def _adapted(wishes: TlsWishes, context: ssl.SSLContext) -> ssl.SSLContext:
     """The given context with what was wished beside it."""
     if wishes.ssl_minimum_version is not None:
-        context.minimum_version = ssl.TLSVersion(wishes.ssl_minimum_version)
+        context.minimum_version = _version("ssl_minimum_version", wishes.ssl_minimum_version)
     if wishes.ssl_maximum_version is not None:
-        context.maximum_version = ssl.TLSVersion(wishes.ssl_maximum_version)
+        context.maximum_version = _version("ssl_maximum_version", wishes.ssl_maximum_version)
     _set_verification(context, wishes)
     if _names_cas(wishes):
         _load_cas(context, wishes)
@@ -201,8 +201,15 @@ def _versions(
             raise ValueError(f"ssl_version: {exact!r} is no version that can be spoken")
         version = _SSL_VERSION_TO_TLS_VERSION[method]
         return version, version
-    oldest = _MINIMUM_VERSION if minimum is None else ssl.TLSVersion(minimum)
-    return oldest, None if maximum is None else ssl.TLSVersion(maximum)
+    oldest = _MINIMUM_VERSION if minimum is None else _version("ssl_minimum_version", minimum)
+    return oldest, None if maximum is None else _version("ssl_maximum_version", maximum)
+
+
+def _version(name: str, wish: int) -> ssl.TLSVersion:
+    try:
+        return ssl.TLSVersion(wish)
+    except ValueError as err:
+        raise ValueError(f"{name}: {wish!r} is no ssl.TLSVersion") from err
 
 
 # Authorities
@@ -325,11 +332,16 @@ def wrap(
     context and endpoint; the server may refuse it, and then the handshake is a full one. ``context``: what
     ``context_for(wishes)`` gave, to be handed in together with a session. On any error ``sock`` is closed.
     A read at an end without close_notify raises ``ssl.SSLEOFError``; with it, it returns ``b""``.
-    Errors: SSLError (handshake, chain, name or pin), ConnectTimeoutError, ProtocolError for a connection that broke.
+    Errors: SSLError (handshake, chain, name or pin), ConnectTimeoutError, ProtocolError for a connection that broke;
+    those of ``context_for``.
     """
     stream: Any = sock
     try:
         settled = context_for(wishes) if context is None else context
+    except BaseException:
+        sock.close()
+        raise
+    try:
         name = server_name(wishes.server_hostname or host)
         sock.settimeout(timeout_s)
         if tls_in_tls:
@@ -401,7 +413,7 @@ def _translated(err: BaseException, host: str, timeout_s: float | None) -> BaseE
     if isinstance(err, OSError):
         return ProtocolError(f"Connection to {host} broke in the TLS handshake.", err)
     if isinstance(err, (ValueError, SSLError)) and not isinstance(err, ProxySchemeUnsupported):
-        return SSLError(f"{host}: {err}")  # the wrong name or pin, a file, a name that cannot be sent (IDNA)
+        return SSLError(f"{host}: {err}")  # the wrong name or pin, or a name that cannot be sent (IDNA)
     return err
 
 

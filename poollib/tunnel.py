@@ -117,24 +117,35 @@ def socks_connect(
     port: int,
     *,
     timeout_s: float | None = None,
-    resolve: Callable[[str, int], str] | None = None,
+    resolve: Callable[[str, int], Iterable[Any]] | None = None,
     owner: object = None,
 ) -> None:
     """Nothing, once the proxy ``hop`` has connected to host and port, by the protocol its scheme names.
 
-    ``resolve``: host and port to a numeric address, for ``socks4`` and ``socks5``, which ask for addresses alone;
-    ``None`` lets the proxy resolve. ``socks4a`` and ``socks5h`` never resolve here.
-    Errors: as ``socks4`` and ``socks5``; ValueError for another scheme.
+    ``resolve``: ``dial.addresses``, for ``socks4`` and ``socks5``, which ask for addresses alone; ``None`` lets the
+    proxy resolve. ``socks4a`` and ``socks5h`` never resolve here.
+    Errors: as ``socks4``, ``socks5`` and ``resolve``; NewConnectionError if only IPv6 addresses are there for SOCKS 4;
+    ValueError for another scheme.
     """
     if hop.scheme not in SOCKS_SCHEMES:
         raise ValueError(f"scheme: {hop.scheme!r} is none of {', '.join(sorted(SOCKS_SCHEMES))}")
     if resolve is not None and hop.scheme in ("socks4", "socks5") and _literal(host) is None:
-        host = resolve(host, port)
+        host = _resolved(hop, host, resolve(host, port), owner)
     if hop.scheme.startswith("socks4"):
         socks4(sock, host, port, user_id=hop.username or "", timeout_s=timeout_s, owner=owner)
     else:
         login = None if hop.username is None else (hop.username, hop.password or "")
         socks5(sock, host, port, login=login, timeout_s=timeout_s, owner=owner)
+
+
+def _resolved(hop: ProxyHop, host: str, infos: Iterable[Any], owner: object) -> str:
+    """The first address that the proxy's protocol can carry."""
+    for info in infos:
+        address: str = info[4][0]
+        if hop.scheme != "socks4" or ":" not in address:
+            return address
+    text = f"Failed to establish a new connection: {host} has no address for a {hop.scheme} proxy to connect to"
+    raise NewConnectionError(owner, text)
 
 
 _SOCKS4_REFUSALS: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -43,9 +44,8 @@ def by_connect(sock: Any) -> None:
 
 def by_socks(scheme: str) -> Way:
     hop = ProxyHop(scheme, "127.0.0.1", 1080, username="ann", password="secret")
-    return lambda sock: tunnel.socks_connect(
-        sock, hop, TARGET, 443, timeout_s=4, resolve=lambda host, port: "127.0.0.9"
-    )
+    resolve = functools.partial(dial.addresses, resolver=lambda host, port: ["127.0.0.9"])
+    return lambda sock: tunnel.socks_connect(sock, hop, TARGET, 443, timeout_s=4, resolve=resolve)
 
 
 def trusting() -> TlsWishes:

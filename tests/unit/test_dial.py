@@ -351,13 +351,19 @@ def test_the_cache_is_bounded_and_can_forget() -> None:
     assert len(ask.asked) == 6
 
 
-def test_an_answer_that_leads_nowhere_is_not_kept(refusing_port: int) -> None:
-    ask = Asked()
-    names = dial.Names(ask, lifetime_s=1000)
-    for _ in range(2):
-        with pytest.raises(NewConnectionError):
-            dial.connect("a", refusing_port, timeout_s=5, resolver=names)
-    assert len(ask.asked) == 2
+def test_an_answer_that_leads_nowhere_is_not_kept(refusing_port: int, dead_port: int) -> None:
+    for port, error in ((refusing_port, NewConnectionError), (dead_port, ConnectTimeoutError)):
+        asked: list[str] = []
+
+        def ask(host: str, port: int, asked: list[str] = asked) -> list[Info]:
+            asked.append(host)
+            return [info(port)]
+
+        names = dial.Names(ask, lifetime_s=1000)
+        for _ in range(2):
+            with pytest.raises(error):
+                dial.connect("a", port, timeout_s=0.01, resolver=names)
+        assert len(asked) == 2
 
 
 # Quiet

@@ -217,6 +217,10 @@ def test_contradicting_and_unknown_versions_are_a_value_error() -> None:
         tls.context_for(trusting(ssl_version="TLSv1_2", ssl_minimum_version=ssl.TLSVersion.TLSv1_2))
     with pytest.raises(ValueError, match="ssl_version: 99"):
         tls.context_for(trusting(ssl_version=99))
+    for name in ("ssl_minimum_version", "ssl_maximum_version"):
+        for context in (None, given_context()):
+            with pytest.raises(ValueError, match=f"{name}: 1 is no"):
+                tls.context_for(trusting(ssl_context=context, **{name: 1}))
 
 
 # Verification
@@ -484,6 +488,16 @@ def test_a_peer_that_speaks_plain_http_is_named_as_such() -> None:
         sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
         with pytest.raises(SSLError, match="the peer does not speak TLS here"):
             tls.wrap(sock, trusting(), "localhost", timeout_s=4)
+
+
+@pytest.mark.parametrize(("wishes", "error"), [({"ca_certs": "/no/such"}, SSLError), ({"ssl_version": 99}, ValueError)])
+def test_wishes_that_cannot_be_met_close_the_socket(wishes: dict[str, Any], error: type[Exception]) -> None:
+    """A file is the machine's fault, a wrong argument the caller's."""
+    with ScriptServer([stall()]) as peer:
+        sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
+        with pytest.raises(error, match=r"/no/such|ssl_version: 99"):
+            tls.wrap(sock, trusting(**wishes), "localhost", timeout_s=4)
+        assert sock.fileno() == -1
 
 
 class Torn(BaseException):

@@ -398,6 +398,11 @@ def test_without_a_timeout_the_sockets_own_holds() -> None:
 # A hop
 
 
+def resolving(*addresses: str) -> Callable[[str, int], list[Any]]:
+    """As `dial.addresses` answers."""
+    return lambda host, port: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in addresses]
+
+
 @pytest.mark.parametrize(
     ("scheme", "told"),
     [
@@ -410,15 +415,25 @@ def test_without_a_timeout_the_sockets_own_holds() -> None:
 def test_the_scheme_of_the_hop_decides_who_resolves(scheme: str, told: bytes) -> None:
     hop = ProxyHop(scheme, "proxy.example", 1080, username="ann", password="secret")
     with Proxy(GRANTED if scheme.startswith("socks4") else b"\5\0" + BOUND) as proxy:
-        tunnel.socks_connect(proxy.near, hop, HOST, PORT, resolve=lambda host, port: "127.0.0.9")
+        tunnel.socks_connect(proxy.near, hop, HOST, PORT, resolve=resolving("127.0.0.9"))
         assert proxy.told() == told
 
 
 def test_an_address_is_not_resolved_and_no_login_is_offered_without_a_user() -> None:
     hop = ProxyHop("socks5", "proxy.example", 1080)
     with Proxy(b"\5\0" + BOUND) as proxy:
-        tunnel.socks_connect(proxy.near, hop, "127.0.0.2", PORT, resolve=lambda host, port: "never")
+        tunnel.socks_connect(proxy.near, hop, "127.0.0.2", PORT, resolve=resolving())
         assert proxy.told() == b"\5\1\0" + b"\5\1\0\1\x7f\0\0\2\x01\xbb"
+
+
+def test_socks4_takes_the_first_ipv4_address_and_socks5_the_first() -> None:
+    for scheme, address in (("socks4", b"\x7f\0\0\x09"), ("socks5", b"\4" + b"\0" * 15 + b"\1")):
+        with Proxy(GRANTED if scheme == "socks4" else b"\5\0" + BOUND) as proxy:
+            hop = ProxyHop(scheme, "proxy.example", 1080)
+            tunnel.socks_connect(proxy.near, hop, HOST, PORT, resolve=resolving("::1", "127.0.0.9"))
+            assert address in proxy.told()
+    with Proxy(b"") as proxy, pytest.raises(NewConnectionError, match=r"target\.example has no address for a socks4"):
+        tunnel.socks_connect(proxy.near, ProxyHop("socks4", "p", 1), HOST, PORT, resolve=resolving("::1"))
 
 
 def test_another_scheme_is_refused() -> None:
