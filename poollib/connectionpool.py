@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
-from .attempts import Call, run
+from .attempts import RETRYABLE, Call, run
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .endpoint import Endpoint
 from .exceptions import (
@@ -29,11 +30,16 @@ from .exceptions import (
     ProxyError,
     ReadTimeoutError,
 )
-from .pool.core import EndpointPool
+from .headers import HTTPHeaderDict
+from .health import HealthCheck
+from .idlequeue import IdleQueue
+from .pool import collector, forks
+from .pool.core import EndpointPool, State
 from .request import RequestMethods, encode_fields, encode_json, is_replayable, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
+from .trace import tell
 from .url import Url, encode_target, join, normalize_host, origin, parse_url
 from .wire import DEFAULT_LIMITS
 
@@ -49,7 +55,10 @@ LENDING_OPTIONS = (
     "dispose_batch_size",
     "acquire_timeout",
     "leak_timeout",
+    "background_collector",
+    "budget",
 )
+HEALTH_OPTIONS = ("health_check_interval", "health_check_path")
 REQUEST_OPTIONS = (
     "trace",
     "max_response_size",
@@ -112,8 +121,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     ``maxsize`` connections are kept; with ``block`` there are never more, and callers wait for one (``pool_timeout``
     seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with every request
     that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's: ``idle_timeout``,
-    ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout`` (seconds, see
-    ``pool.core.EndpointPool``), and as defaults for every request ``trace``, ``max_response_size``,
+    ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
+    ``background_collector`` (times in seconds, see ``pool.core.EndpointPool``), ``health_check_interval`` (seconds) and
+    ``health_check_path`` (see ``health``), and as defaults for every request ``trace``, ``max_response_size``,
     ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``.
     """
 
@@ -143,27 +153,92 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self.proxy_headers = dict(_proxy_headers) if _proxy_headers else {}
         self.proxy_config = _proxy_config
         self.num_connections = 0
-        self.num_requests = 0
         self._uds = conn_kw.pop("uds", None)
         self._defaults = {name: conn_kw.pop(name) for name in REQUEST_OPTIONS if name in conn_kw}
         lending = {name: conn_kw.pop(name) for name in LENDING_OPTIONS if name in conn_kw}
+        checks = [conn_kw.pop(name, None) for name in HEALTH_OPTIONS]
         self.conn_kw = conn_kw
         if self.proxy:
             conn_kw.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
             conn_kw["proxy"], conn_kw["proxy_config"] = self.proxy, self.proxy_config
+        self._settings = {"maxsize": maxsize, "block": block, **lending}
+        self._health_settings = checks
+        self._open()
+
+    def _open(self) -> None:
+        """Make what is this process's own: the lending of connections, the counts and the health notes."""
+        self._tally = _Tally()
+        self._view: IdleQueue | None = None
+        scheme = self.scheme or "http"
         self._lending: EndpointPool[Any, Any] = EndpointPool(
-            Endpoint(self.scheme or "http", self.host, self.port or port_by_scheme[self.scheme or "http"]),
+            Endpoint(scheme, self.host, self.port or port_by_scheme[scheme]),
             _Connections(self),
-            maxsize=maxsize,
-            block=block,
             trace=self._defaults.get("trace"),
-            on_full=_warn_full(str(self), maxsize),
-            **lending,
+            on_full=_warn_full(str(self), self._settings["maxsize"]),
+            **self._settings,
         )
+        self._health = HealthCheck(self, *self._health_settings)
+        if self._health_settings[0] is not None:
+            collector.watch(self._health)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings only: an unpickled pool opens connections of its own, and shares no budget."""
+        own = {"_tally", "_view", "_lending", "_health"}
+        state = {name: value for name, value in self.__dict__.items() if name not in own}
+        state["_settings"] = {name: value for name, value in self._settings.items() if name != "budget"}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    @property
+    def num_requests(self) -> int:
+        """How many requests were sent, repeated ones included."""
+        return self._sum("requests")
+
+    @property
+    def pool(self) -> IdleQueue | None:
+        """The idle connections as urllib3's queue; None once the pool is closed."""
+        if self._lending.state is not State.OPEN:
+            return None
+        if self._view is None:
+            self._view = IdleQueue(self._lending)
+        return self._view
 
     def close(self) -> None:
         """Close all idle connections now and lent ones when they come back; whoever waits gets ClosedPoolError."""
         self._lending.close()
+
+    # -- how it goes --
+
+    def stats(self) -> dict[str, Any]:
+        """All figures of this pool; ``docs/stats.rst`` says what each means, ``pool.stats`` where lending counts it."""
+        figures = self._lending.stats()._asdict()
+        figures["dropped"] = dict(figures["dropped"])
+        figures.update((name, self._sum(name)) for name in _Tally.COUNTED)
+        figures["errors"] = self._tally.errors
+        return figures
+
+    def health(self) -> dict[str, Any]:
+        """What is known of the endpoint (see ``health``), with the figures a reader of it wants; JSON-ready."""
+        lending = self._lending
+        report = self._health.report()
+        report.update(pool=lending.state.value, idle=lending.idle, leased=lending.leased, waiting=lending.waiting)
+        return report
+
+    def probe_idle(self) -> int:
+        """How many idle connections turned out dead; they are closed."""
+        return self._lending.drop_unusable("dead when probed")
+
+    def refresh(self, reason: str = "refreshed") -> int:
+        """Close all idle connections, so that new ones are opened; lent ones are not touched. How many there were."""
+        return self._lending.drop_idle(reason)
+
+    def _sum(self, name: str) -> int:
+        return self._tally.total(name, self._lending.connections())
+
+    # -- a request --
 
     def is_same_host(self, url: str) -> bool:
         """Whether ``url`` is a path, or an absolute URL with this pool's scheme, host and port."""
@@ -179,8 +254,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         elif not own_port and port == port_by_scheme.get(scheme):
             port = None
         return (scheme, host, port) == (self.scheme, self.host, own_port)
-
-    # -- a request --
 
     def urlopen(  # type: ignore[override]
         self,
@@ -303,8 +376,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _add_proxy_headers(self, call: Call) -> None:
         """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""
         if self._forwards():
-            from .headers import HTTPHeaderDict
-
             merged = HTTPHeaderDict(call.headers)
             for name, value in self.proxy_headers.items():
                 merged[name] = value
@@ -334,11 +405,15 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if call.deadline is not None:
             timeout = call.deadline.cap_s(timeout, "waiting for a connection")
         try:
-            return self._get_conn(timeout=timeout)
+            conn = self._get_conn(timeout=timeout)
         except PoolError:
             if call.deadline is not None:
                 call.deadline.remaining_s("waiting for a connection")
             raise
+        if call.trace is not None and call.trace is not self._lending.trace:
+            reused = getattr(conn, "exchanges", 0) > 0
+            tell(call.trace, "connection_reused" if reused else "connection_opened", self._lending.endpoint, conn)
+        return conn
 
     def _exchange(self, conn: Any, call: Call) -> Any:
         rest: Rest = call.rest
@@ -360,8 +435,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         except BaseException as error:
             conn.close()
             self._put_conn(conn)
-            if isinstance(error, PoolError):
-                self._own(error, call.url)
+            self._note(error, call.url)
             if self.proxy is not None:
                 _blame_proxy(conn, error)
             raise
@@ -370,6 +444,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _hand_over(self, conn: Any, response: Any, call: Call) -> Any:
         """Give the connection back if the response is whole, else leave it with the response; preload if asked."""
         rest: Rest = call.rest
+        if not self._health.is_ok:
+            self._health.note_success()
         if isinstance(response, HTTPResponse):
             retries = call.retries
             if retries.history:
@@ -410,7 +486,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         enforce_content_length: bool = True,
     ) -> Any:
         """Send one request on a leased connection and read the head of its response."""
-        self.num_requests += 1
+        conn.requests = getattr(conn, "requests", 0) + 1
         timed = self._set_timeouts(conn, timeout)
         self._validate_conn(conn)
         conn.request(
@@ -464,6 +540,15 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         conn.read_timeout = clock.read_timeout
         return clock
 
+    def _note(self, error: BaseException, url: str) -> None:
+        """Count an error, and let it name this pool."""
+        if isinstance(error, PoolError):
+            self._own(error, url)
+        if isinstance(error, Exception):
+            self._tally.count_error()
+            if isinstance(error, RETRYABLE):
+                self._health.note_error(error)
+
     def _own(self, error: PoolError, url: str) -> None:
         """Let an error from below name this pool and the request's target."""
         error.pool = self
@@ -492,12 +577,16 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _new_conn(self) -> Any:
         """A connection object that dials when it is first used."""
-        self.num_connections += 1
+        self._count_connection()
         log.debug("Starting new HTTP connection (%d): %s:%s", self.num_connections, self.host, self.port or "80")
         conn = self.ConnectionCls(host=self.host, port=self.port, timeout=self.timeout.connect_timeout, **self.conn_kw)
         if self._uds is not None:
             conn.uds = self._uds
         return conn
+
+    def _count_connection(self) -> None:
+        with self._tally._lock:
+            self.num_connections += 1
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         """A leased connection, idle or new; EmptyPoolError, ClosedPoolError."""
@@ -537,6 +626,36 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 _MISSING = object()
 
 
+class _Tally:
+    """What connections have counted. Only who leases a connection writes to it; closed ones are summed up here.
+
+    The lock guards the sums.
+    """
+
+    COUNTED = ("requests", "bytes_sent", "bytes_received")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._retired = dict.fromkeys(self.COUNTED, 0)
+        self.errors = 0
+
+    def retire(self, connection: Any) -> None:
+        """Keep a closed connection's counts, once."""
+        with self._lock:
+            for name in self.COUNTED:
+                self._retired[name] += getattr(connection, name, 0)
+                setattr(connection, name, 0)
+
+    def count_error(self) -> None:
+        with self._lock:
+            self.errors += 1
+
+    def total(self, name: str, connections: list[Any]) -> int:
+        """The count of all connections there are and were."""
+        with self._lock:
+            return self._retired[name] + sum(getattr(connection, name, 0) for connection in connections)
+
+
 class _Connections:
     """How a pool's connections are made, judged and closed; holds the pool weakly, so that no ring is made."""
 
@@ -556,9 +675,25 @@ class _Connections:
         """Whether nothing came on the idle connection: no byte, no end."""
         return bool(connection.is_reusable())
 
-    def close(self, connection: Any) -> None:
-        """Close it."""
+    def warm(self, connection: Any, timeout: float | None) -> None:
+        """Dial ahead of demand."""
+        if timeout is not None:
+            connection.timeout = timeout
+        connection.connect()
+
+    def forget(self, connection: Any) -> None:
+        """In a forked child: let go of the parent's socket without a word on it."""
+        sock, connection.sock = connection.sock, None
         connection.close()
+        if sock is not None:
+            forks.forget(sock)
+
+    def close(self, connection: Any) -> None:
+        """Close it, and keep what it counted."""
+        connection.close()
+        pool = self._pool()
+        if pool is not None:
+            pool._tally.retire(connection)
 
 
 def _warn_full(name: str, maxsize: int) -> Callable[[Any], object]:
@@ -643,7 +778,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         self.assert_fingerprint = assert_fingerprint
 
     def _new_conn(self) -> Any:
-        self.num_connections += 1
+        self._count_connection()
         log.debug("Starting new HTTPS connection (%d): %s:%s", self.num_connections, self.host, self.port or "443")
         conn = self.ConnectionCls(
             host=self.host,

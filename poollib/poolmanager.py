@@ -9,26 +9,31 @@ urllib3's fields; the interface is urllib3's.
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from .attempts import Call, joined, run, same_origin
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import (
+    HEALTH_OPTIONS,
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
     HTTPConnectionPool,
     HTTPSConnectionPool,
     connection_requires_http_tunnel,
 )
+from .environment import settings
 from .exceptions import LocationValueError, ProxySchemeUnknown, URLSchemeUnknown
 from .headers import HTTPHeaderDict, RecentlyUsedContainer
+from .pool.budget import Budget
 from .request import RequestMethods
 from .response import BaseHTTPResponse
 from .retry import Retry
-from .url import Url, parse_url
+from .timeout import Timeout
+from .url import Url, origin, parse_url
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +53,7 @@ SSL_KEYWORDS = (
     "assert_hostname",
     "assert_fingerprint",
 )
-POOL_OPTIONS = (*LENDING_OPTIONS, *REQUEST_OPTIONS, "uds")
+POOL_OPTIONS = (*LENDING_OPTIONS, *HEALTH_OPTIONS, *REQUEST_OPTIONS, "uds")
 _DEFAULT_BLOCKSIZE = 16384
 
 # The common URL in one look: origin and target as they are, nothing to encode, no dot segments, no userinfo.
@@ -137,7 +142,9 @@ class PoolManager(RequestMethods):
     """Requests to any host, each through the pool of its scheme, host, port and settings.
 
     ``num_pools``: how many pools are kept, the least recently used goes first. ``headers`` go with every request that
-    brings none. Further keywords are the pools' (see ``HTTPConnectionPool``, ``HTTPSConnectionPool``).
+    brings none. ``total_maxsize``: the most connections to all hosts together; when they are spent, the longest idle
+    one makes room, and if none is idle a request waits. Further keywords are the pools' (see ``HTTPConnectionPool``,
+    ``HTTPSConnectionPool``).
     """
 
     proxy: Url | None = None
@@ -147,7 +154,10 @@ class PoolManager(RequestMethods):
         self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any
     ) -> None:
         super().__init__(headers)
+        total_maxsize = connection_pool_kw.pop("total_maxsize", None)
+        self._budget = None if total_maxsize is None else Budget(total_maxsize)
         self.connection_pool_kw = connection_pool_kw
+        self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
         self.pools: RecentlyUsedContainer[Any, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = key_fn_by_scheme
@@ -160,14 +170,119 @@ class PoolManager(RequestMethods):
     def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         self.clear()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings only: pools are made anew where this is unpickled."""
+        state = dict(self.__dict__, pools=self.pools._maxsize, _routes={}, _named={})
+        state["_budget"] = None if self._budget is None else self._budget.limit
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.pools = RecentlyUsedContainer(state["pools"])
+        self._budget = None if state["_budget"] is None else Budget(state["_budget"])
+
     def clear(self) -> None:
         """Close and forget all pools; lent connections close when they come back."""
+        self.close_all()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **kw: Any) -> PoolManager:
+        """A manager with the settings that environment variables name (see ``environment``); ``kw`` win over them.
+
+        ``environ``: ``os.environ`` if None. ValueError that names the variable for a value that can't be meant.
+        """
+        return cls(**{**settings(os.environ if environ is None else environ), **kw})
+
+    # -- one pool per base URL --
+
+    def pool_for(self, base_url: str, *, streaming: bool = False, **pool_kwargs: Any) -> HTTPConnectionPool:
+        """The pool of a base URL, made at the first call; the same one however the URL is spelled, in any thread.
+
+        Scheme, host, port and path tell base URLs apart; requests to the pool name whole paths, as in urllib3.
+        ``pool_kwargs`` (``headers=``, ``timeout=``, ...) override the manager's when the pool is made. ``streaming``:
+        the URL's other pool, for responses without end: five minutes between bytes, no limit on the whole. Such pools
+        are not among the ``num_pools``: they stay until closed. LocationValueError, URLSchemeUnknown.
+        """
+        parsed = parse_url(base_url)
+        key = _base_key(parsed, streaming)
+        with self.pools.lock:
+            pool = self._named.get(key)
+            if pool is None:
+                context = self._merge_pool_kwargs({"timeout": STREAMING_TIMEOUT} if streaming else {})
+                context.update(pool_kwargs, scheme=parsed.scheme)
+                scheme, host, port = origin(parsed)
+                if scheme not in self.pool_classes_by_scheme:
+                    raise URLSchemeUnknown(scheme)
+                pool = self._named[key] = self._new_pool(scheme, host, cast(int, port), request_context=context)
+        return pool
+
+    def existing_pool(self, base_url: str, *, streaming: bool = False) -> HTTPConnectionPool | None:
+        """The pool that ``pool_for`` made for this base URL, or None; never makes one."""
+        with self.pools.lock:
+            return self._named.get(_base_key(parse_url(base_url), streaming))
+
+    def close_pool(self, base_url: str, *, streaming: bool = False) -> bool:
+        """Close and forget the pool of a base URL; whether there was one."""
+        with self.pools.lock:
+            pool = self._named.pop(_base_key(parse_url(base_url), streaming), None)
+        if pool is not None:
+            pool.close()
+        return pool is not None
+
+    def close_all(self) -> dict[str, Exception]:
+        """Close and forget all pools, those of base URLs included; what failed, by pool. One failure stops no other."""
         self._routes.clear()
         with self.pools.lock:
-            pools = [self.pools[key] for key in self.pools.keys()]  # noqa: SIM118 - its iteration is forbidden
+            pools = list(self._all_pools())
+            self._named.clear()
             self.pools.clear()
+        failed: dict[str, Exception] = {}
         for pool in pools:
-            pool.close()
+            try:
+                pool.close()
+            except Exception as error:
+                log.warning("closing %s failed", pool, exc_info=True)
+                failed[str(pool)] = error
+        return failed
+
+    def _all_pools(self) -> Iterator[HTTPConnectionPool]:
+        """All pools, the lock held by the caller."""
+        yield from self.pools._container.values()
+        yield from self._named.values()
+
+    # -- how it goes --
+
+    def stats(self) -> dict[str, Any]:
+        """``{"pools": {name: figures}, "total": figures}``; ``docs/stats.rst`` says what each figure means."""
+        by_pool = {name: pool.stats() for name, pool in self._named_pools().items()}
+        total: dict[str, Any] = {}
+        for figures in by_pool.values():
+            for name, value in figures.items():
+                total[name] = _added(total.get(name), value)
+        return {"pools": by_pool, "total": total}
+
+    def health(self) -> dict[str, Any]:
+        """``{"status": "ok" | "degraded" | "failing", "pools": {name: report}}``, ready for JSON.
+
+        Failing: every pool that was asked anything failed last; degraded: some did.
+        """
+        reports = {name: pool.health() for name, pool in self._named_pools().items()}
+        states = [report["state"] for report in reports.values() if report["state"] != "unknown"]
+        failing = states.count("failing")
+        status = "ok" if not failing else "failing" if failing == len(states) else "degraded"
+        return {"status": status, "pools": reports}
+
+    def _named_pools(self) -> dict[str, HTTPConnectionPool]:
+        """All pools by a name that tells them apart."""
+        with self.pools.lock:
+            pools = list(self._all_pools())
+        names: dict[str, HTTPConnectionPool] = {}
+        for pool in pools:
+            name = base = f"{pool.scheme}://{pool.host}:{pool.port}"
+            while name in names:
+                name = f"{base}#{len(names) + 1}"
+            names[name] = pool
+        return names
 
     # -- which pool --
 
@@ -220,6 +335,8 @@ class PoolManager(RequestMethods):
             context["blocksize"] = _DEFAULT_BLOCKSIZE
         for name in ("scheme", "host", "port"):
             context.pop(name, None)
+        if self._budget is not None:
+            context["budget"] = self._budget
         if scheme == "http":
             for name in SSL_KEYWORDS:
                 context.pop(name, None)
@@ -251,6 +368,9 @@ class PoolManager(RequestMethods):
             kw["retries"] = retries
         if kw.get("headers") is None:
             kw["headers"] = self.headers
+        timeout = kw.get("timeout") or self.connection_pool_kw.get("timeout")
+        if isinstance(timeout, Timeout) and timeout.deadline is not None:
+            kw["timeout"] = _started(timeout)  # one clock for all hosts of this request
         response = self._send(method, url, kw)
         if not redirect or response.status < 300 or not response.get_redirect_location():
             return response
@@ -295,7 +415,7 @@ class PoolManager(RequestMethods):
     def _remember(self, origin: str, pool: HTTPConnectionPool) -> None:
         """Find this origin's pool by its text from now on, as long as the pool and the keywords stay."""
         with self.pools.lock:
-            keys = [key for key in self.pools.keys() if self.pools._container.get(key) is pool]  # noqa: SIM118
+            keys = [key for key, value in self.pools._container.items() if value is pool]
         if not keys:
             return
         if self._routed_kw != self.connection_pool_kw or len(self._routes) > 2 * self.pools._maxsize:
@@ -341,6 +461,33 @@ class PoolManager(RequestMethods):
         if self.proxy is None:
             return False
         return not connection_requires_http_tunnel(self.proxy, self.proxy_config, parsed_url.scheme)
+
+
+#: For responses without end: five minutes between two receives, no limit on the whole.
+STREAMING_TIMEOUT = Timeout(connect=10.0, read=300.0)
+
+
+def _base_key(url: Url, streaming: bool) -> tuple[str, bool]:
+    """A base URL without what may be spelled in several ways. LocationValueError if it names no host."""
+    if not url.host:
+        raise LocationValueError(f"a base URL names scheme and host, {url.url!r} does not")
+    scheme, host, port = origin(url)
+    return f"{scheme}://{host}:{port}{(url.path or '').rstrip('/')}", streaming
+
+
+def _started(timeout: Timeout) -> Timeout:
+    """The same Timeout, its deadline running."""
+    running = timeout.clone()
+    running.deadline = timeout.start_deadline()
+    return running
+
+
+def _added(sum_: Any, value: Any) -> Any:
+    """Two figures in sum: numbers added, counts by name added name by name, None where one has no limit."""
+    if isinstance(value, dict):
+        names = {**(sum_ or {}), **value}
+        return {name: (sum_ or {}).get(name, 0) + value.get(name, 0) for name in names}
+    return value if sum_ is None else None if value is None else sum_ + value
 
 
 class _Keywords:

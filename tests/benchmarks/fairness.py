@@ -76,9 +76,10 @@ def main() -> None:
         try:
             for threads, maxsize in ((12, 1), (32, 4)):
                 counts, longest_s = crowd(port, threads, maxsize, args.seconds)
+                ratio = max(counts) / max(1, min(counts))
                 print(
                     f"{threads} threads, {maxsize} connections: {sum(counts) / args.seconds:,.0f} requests/s,"
-                    f" busiest/least busy {max(counts) / max(1, min(counts)):.2f}, longest wait {longest_s * 1e3:.1f} ms"
+                    f" busiest/least busy {ratio:.2f}, longest wait {longest_s * 1e3:.1f} ms"
                 )
         finally:
             server.terminate()

@@ -1,0 +1,142 @@
+"""Health: does a pool's endpoint answer, as seen by the requests and by probes of its own.
+
+A :class:`HealthCheck` belongs to one pool: it notes what the pool's requests meet, probes idle connections and, given a
+path, sends a real request at intervals; when that fails it refreshes the pool (its idle connections are dropped and
+opened anew) and logs the event.  The one collector thread tells it when; the probe itself runs in a thread of its own,
+so that a server that does not answer holds up nobody else's.  What it says is a plain dict, ready for an endpoint.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+from typing import Any, Protocol
+
+from .exceptions import HTTPError
+
+log = logging.getLogger(__name__)
+
+PROBE_TIMEOUT_S = 5.0  # a health endpoint that takes longer is not healthy
+
+
+class HealthState(enum.Enum):
+    """What is known of an endpoint. UNKNOWN: nothing was asked of it yet."""
+
+    UNKNOWN = "unknown"
+    OK = "ok"
+    FAILING = "failing"
+
+
+class CheckedPool(Protocol):
+    """What a check needs of a pool."""
+
+    def probe_idle(self) -> int:
+        """How many idle connections turned out dead; they are closed."""
+
+    def refresh(self, reason: str) -> int:
+        """How many idle connections were dropped."""
+
+    def urlopen(self, method: str, url: str, **kw: Any) -> Any:
+        """Send a request."""
+
+
+class HealthCheck:
+    """The health of one pool. ``interval_s``: seconds between probes; ``path``: what to ask for, None: no request.
+
+    One lock guards the notes; it is never held while a probe runs.
+    """
+
+    def __init__(self, pool: CheckedPool, interval_s: float | None = None, path: str | None = None) -> None:
+        if interval_s is not None and not interval_s > 0:
+            raise ValueError(f"health_check_interval must be above 0 seconds, not {interval_s!r}")
+        self._pool = pool
+        self._interval_s = interval_s
+        self._path = path
+        self._lock = threading.Lock()
+        self._state = HealthState.UNKNOWN
+        self._failures = 0
+        self._last_error: str | None = None
+        self._since = time.monotonic()
+        self._probes = 0
+        self._next_at: float | None = None
+        self._probing = False
+
+    def note_error(self, error: BaseException) -> None:
+        """A request or probe failed for a reason that lies with the endpoint."""
+        with self._lock:
+            self._failures += 1
+            self._last_error = f"{type(error).__name__}: {error}"
+            self._change_locked(HealthState.FAILING)
+
+    def note_success(self) -> None:
+        """A request or probe was answered."""
+        with self._lock:
+            self._failures = 0
+            self._change_locked(HealthState.OK)
+
+    def _change_locked(self, state: HealthState) -> None:
+        if state is not self._state:
+            self._state, self._since = state, time.monotonic()
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the last thing that was tried was answered."""
+        return self._state is HealthState.OK
+
+    def report(self) -> dict[str, Any]:
+        """State and for how long (seconds), consecutive failures, last error (text) and the number of probes."""
+        with self._lock:
+            return {
+                "state": self._state.value,
+                "state_for_s": round(time.monotonic() - self._since, 3),
+                "consecutive_failures": self._failures,
+                "last_error": self._last_error,
+                "probes": self._probes,
+            }
+
+    def sweep(self, now: float) -> float | None:
+        """Start a probe if it is time; seconds until the next. Called by the collector."""
+        interval_s = self._interval_s
+        if interval_s is None:
+            return None
+        with self._lock:
+            due = self._next_at is not None and now >= self._next_at and not self._probing
+            if self._next_at is None or due:
+                self._next_at = now + interval_s
+            self._probing = self._probing or due
+            wait_s = max(0.001, self._next_at - now)
+        if due:
+            threading.Thread(target=self.probe, name="poollib-health", daemon=True).start()
+        return wait_s if not self._probing else interval_s
+
+    def probe(self) -> bool:
+        """Whether the endpoint is healthy: look at the idle connections, and ask for the path if there is one."""
+        try:
+            error = self._probe_error()
+        finally:
+            with self._lock:
+                self._probing = False
+                self._probes += 1
+        if error is None:
+            return True
+        self.note_error(error)
+        dropped = self._pool.refresh("health check failed")
+        log.warning("health check of %s failed (%s): %d idle connections dropped", self._pool, error, dropped)
+        return False
+
+    def _probe_error(self) -> BaseException | None:
+        self._pool.probe_idle()
+        if self._path is None:
+            return None
+        try:
+            response = self._pool.urlopen(
+                "GET", self._path, retries=False, redirect=False, timeout=PROBE_TIMEOUT_S, pool_timeout=PROBE_TIMEOUT_S
+            )
+        except (HTTPError, OSError) as error:
+            return error
+        if response.status >= 500:
+            return HTTPError(f"status {response.status}")
+        self.note_success()
+        return None
