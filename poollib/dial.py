@@ -163,6 +163,15 @@ class Names:
             for key in [key for key in self._kept if host is None or key[0] == host.lower()]:
                 del self._kept[key]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings: what was kept belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_kept")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._kept = OrderedDict()
+
     def _keep(self, key: tuple[str, int], entry: tuple[float, Sequence[Any]]) -> None:
         if not entry[1]:
             return
@@ -218,7 +227,10 @@ def _silence(sock: Any) -> Callable[[], bool]:
     if not hasattr(select, "poll"):
         return lambda: _select_silent(sock)
     poller = select.poll()
-    poller.register(sock, select.POLLIN)
+    try:
+        poller.register(sock, select.POLLIN)
+    except (OSError, TypeError, ValueError):  # closed already, or no socket at all
+        return lambda: False
     events = poller.poll
 
     def silent() -> bool:
@@ -230,7 +242,7 @@ def _silence(sock: Any) -> Callable[[], bool]:
 def _select_silent(sock: Any) -> bool:
     try:
         return not select.select([sock], [], [], 0)[0]
-    except (OSError, ValueError):  # closed, or a descriptor beyond FD_SETSIZE
+    except (OSError, TypeError, ValueError):  # closed, no socket, or a descriptor beyond FD_SETSIZE
         return False
 
 

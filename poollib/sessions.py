@@ -9,6 +9,7 @@ advisories on sessions resumed across settings (curl CVE-2016-5419, CVE-2021-228
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -86,6 +87,10 @@ class SessionCache:
         with self._lock:
             self._kept.clear()
 
+    def renew_lock(self) -> None:
+        """Free the lock in the child of a fork: the thread that held it is not there."""
+        self._lock = threading.Lock()
+
     def _uses_from_now_locked(self, at: tuple[ssl.SSLContext, Hashable], resumed: bool, now: float) -> int:
         """How often a new session may be given; 0: the kept one stays."""
         kept = self._kept.get(at)
@@ -103,3 +108,6 @@ def _lifetime_s(session: ssl.SSLSession) -> float:
 
 #: The sessions of this process.
 sessions: Final = SessionCache()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=sessions.renew_lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import pickle
 import select
 import socket
 import ssl
@@ -366,6 +367,14 @@ def test_an_answer_that_leads_nowhere_is_not_kept(refusing_port: int, dead_port:
         assert len(asked) == 2
 
 
+def test_a_resolver_pickles_as_its_settings() -> None:
+    names = dial.Names(resolve={"a": ["127.0.0.9"]}, lifetime_s=10)
+    names("localhost", 80)
+    twin = pickle.loads(pickle.dumps(names))
+    assert twin("a", 80) == ("127.0.0.9",)
+    assert twin("localhost", 80) == names("localhost", 80)
+
+
 # Quiet
 
 
@@ -402,6 +411,8 @@ def test_a_closed_socket_is_not_quiet(
     is_quiet = quiet(pair[0])
     pair[0].close()
     assert not is_quiet()
+    assert not quiet(pair[0])()
+    assert not quiet(object())()
 
 
 def tls_pair(newest: ssl.TLSVersion | None = None) -> tuple[ssl.SSLSocket, ssl.SSLSocket]:

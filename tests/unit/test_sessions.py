@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 import threading
 from socket import IPPROTO_TCP, TCP_NODELAY
@@ -14,7 +15,7 @@ import pytest
 from poollib import dial, tls
 from poollib.certificates import key_pin
 from poollib.endpoint import TlsWishes
-from poollib.sessions import SessionCache
+from poollib.sessions import SessionCache, sessions
 from tests.support.certs import certs
 from tests.support.script import ScriptServer, close, expect, send
 
@@ -146,6 +147,16 @@ def test_threads_take_no_session_more_often_than_it_may_be(context: ssl.SSLConte
     for thread in threads:
         thread.join()
     assert sum(session is not None for session in taken) == 50
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_forked_while_the_cache_is_locked_can_use_its_own() -> None:
+    with sessions._lock:
+        child = os.fork()
+        if not child:
+            os._exit(0 if sessions._lock.acquire(timeout=2) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 # Real servers
