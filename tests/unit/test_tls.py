@@ -572,6 +572,13 @@ def test_ssl_wrap_socket_opens_urllib3s_door() -> None:
             assert sock.recv(1) == b"x"
 
 
+def test_ssl_wrap_socket_trusts_the_usual_authorities_if_none_is_named() -> None:
+    with ScriptServer([stall()], tls=certs().server()) as peer:
+        with dial.connect("127.0.0.1", peer.port, timeout_s=5) as plain:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                tls.ssl_wrap_socket(plain, server_hostname="localhost")
+
+
 def test_addresses_are_told_from_names() -> None:
     """As urllib3 2.8.0 answers."""
     addresses: list[str | bytes] = ["127.0.0.1", "::1", "fe80::1%eth0", b"127.0.0.1"]

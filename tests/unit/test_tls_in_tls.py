@@ -142,13 +142,18 @@ def test_a_context_without_memory_buffers_is_named() -> None:
         SSLTransport(socket.socket, context)
 
 
-def test_a_silent_target_times_out() -> None:
-    """The peer answers the outer handshake and then says nothing."""
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_silent_or_dripping_target_times_out(drips: bool) -> None:
+    """The peer answers the outer handshake, and then says nothing, or the beginning of a record without end."""
     ours, theirs = socket.socketpair()
     done = threading.Event()
 
     def serve() -> None:
-        with certs().server(OUTER).wrap_socket(theirs, server_side=True):
+        with certs().server(OUTER).wrap_socket(theirs, server_side=True) as sock, contextlib.suppress(OSError):
+            for byte in b"\x16\x03\x03\x40\x00" + b"\0" * 100 if drips else b"":
+                sock.sendall(bytes([byte]))
+                if done.wait(0.003):
+                    break
             done.wait(5)
 
     thread = threading.Thread(target=serve)
@@ -195,6 +200,18 @@ def test_urllib3s_class_takes_a_ragged_end_for_an_end() -> None:
             assert inner.recv(10) == b"end"
             assert inner.recv(10) == b""
             assert inner.recv_into(bytearray(3)) == 0
+
+
+def test_urllib3s_door_opens_it_too() -> None:
+    wishes = TlsWishes(ca_certs=certs().ca_file)
+    with served() as sock:
+        outer = tls.wrap(sock, wishes, OUTER, timeout_s=None)
+        inner = tls.ssl_wrap_socket(outer.sock, ca_certs=certs().ca_file, server_hostname=INNER, tls_in_tls=True)
+        assert isinstance(inner, SSLTransport)
+        with inner:
+            inner.sendall(b"x")
+            assert inner.recv(1) == b"x"
+            inner.shutdown(socket.SHUT_RDWR)
 
 
 def test_quiet_sees_tickets_data_and_ends() -> None:
