@@ -228,7 +228,7 @@ class HTTPConnection(http.client.HTTPConnection):
             )
         except BaseException as caught:
             error = caught
-            self._check_deadline("connecting")
+            self._check_deadline(getattr(caught, "phase", "connecting"))
             raise
         finally:
             if trace is not None:
