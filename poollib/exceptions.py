@@ -206,6 +206,9 @@ class DeadlineExceededError(TimeoutError):
 class ConnectTimeoutError(TimeoutError):
     """No connection within ``Timeout.connect``.  Nothing of the request was sent."""
 
+    #: What took too long: "resolving" or "connecting".
+    phase: str = "connecting"
+
 
 class NewConnectionError(ConnectTimeoutError, HTTPError):
     """A connection could not be made; ``conn`` is the one that tried.  Nothing of the request was sent."""

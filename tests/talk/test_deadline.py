@@ -1,0 +1,200 @@
+"""One deadline over the whole exchange: every slow way ends in time, with an error that names the phase.
+
+Source: the fifth promise (time is bounded by what was asked for); DESIGN, "Timeouts".
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from poollib import HTTPConnectionPool, PoolManager, Retry, Timeout, dial
+from poollib.exceptions import DeadlineExceededError
+from tests.support.certs import certs
+from tests.support.httpd import Httpd, Request, Response
+from tests.support.script import ScriptServer, Step, expect_request, respond, send, send_slowly, stall
+
+DEADLINE_S = 0.3
+GRACE_S = 0.1
+
+
+@contextmanager
+def ends_in_time(phase: str) -> Iterator[None]:
+    """The block raises DeadlineExceededError for ``phase``, and no later than a tenth of a second after it."""
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceededError) as caught:
+        yield
+    assert time.monotonic() - start < DEADLINE_S + GRACE_S
+    assert caught.value.phase == phase
+
+
+def pool_for(server: ScriptServer, **kw: object) -> HTTPConnectionPool:
+    return HTTPConnectionPool("127.0.0.1", server.port, timeout=Timeout(deadline=DEADLINE_S), **kw)  # type: ignore[arg-type]
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "phase"),
+    [
+        pytest.param([expect_request(), stall()], "waiting for the response", id="no answer"),
+        pytest.param(
+            [expect_request(), send_slowly(b"HTTP/1.1 200 OK\r\n" + b"X-Drip: 1\r\n" * 99, pause_s=0.01)],
+            "waiting for the response",
+            id="a head dripping byte by byte",
+        ),
+        pytest.param(
+            [expect_request(), send_slowly(b"HTTP/1.1 102 Processing\r\n\r\n" * 20, pause_s=0.01)],
+            "waiting for the response",
+            id="interim responses dripping",
+        ),
+        pytest.param([expect_request(), send(LENGTH + b"x"), stall()], "reading the body", id="half a body"),
+        pytest.param(
+            [expect_request(), send(LENGTH), send_slowly(b"x" * 100, pause_s=0.02)],
+            "reading the body",
+            id="a body dripping byte by byte",
+        ),
+        pytest.param(
+            [expect_request(), send(CHUNKED), send_slowly(b"1\r\nx\r\n" * 50, pause_s=0.02)],
+            "reading the body",
+            id="chunks dripping",
+        ),
+    ],
+)
+def test_a_slow_answer_ends_at_the_deadline(steps: list[Step], phase: str) -> None:
+    """No number of small steps adds up to more than the deadline."""
+    with ScriptServer(steps) as server, pool_for(server) as pool:
+        with ends_in_time(phase):
+            pool.urlopen("GET", "/", retries=False)
+        assert pool._lending.leased == 0
+
+
+def test_a_streamed_body_ends_at_the_deadline() -> None:
+    """The clock runs on after the response was handed out."""
+    steps = [expect_request(), send(LENGTH), send_slowly(b"x" * 100, pause_s=0.02)]
+    with ScriptServer(steps) as server, pool_for(server) as pool:
+        with ends_in_time("reading the body"):
+            response = pool.urlopen("GET", "/", preload_content=False)
+            while response.read1(10):
+                pass
+        assert pool._lending.leased == 0
+
+
+def test_sending_to_a_server_that_does_not_read_ends_at_the_deadline() -> None:
+    """A body larger than all buffers waits for the peer; not for ever."""
+    done = threading.Event()
+    with ScriptServer([stall(done)]) as server, pool_for(server) as pool:
+        with ends_in_time("sending"):
+            pool.urlopen("PUT", "/", body=b"x" * (64 << 20), retries=False)
+        done.set()
+
+
+def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
+    """The wait in line is a part of the exchange."""
+    with ScriptServer([expect_request(), respond(b"a" * 10)]) as server, pool_for(server, block=True) as pool:
+        kept = pool.urlopen("GET", "/", preload_content=False)
+        with ends_in_time("waiting for a connection"):
+            pool.urlopen("GET", "/")
+        assert pool._lending.leased == 1
+        assert kept.data == b"a" * 10
+
+
+def test_a_tls_handshake_that_stalls_ends_at_the_deadline() -> None:
+    """The server accepts and says nothing."""
+    with (
+        ScriptServer([stall()]) as server,
+        PoolManager(timeout=Timeout(deadline=DEADLINE_S), ca_certs=certs().ca_file, retries=False) as manager,
+        ends_in_time("tls handshake"),
+    ):
+        manager.request("GET", f"https://127.0.0.1:{server.port}/")
+
+
+def test_connecting_ends_at_the_deadline() -> None:
+    """A listener whose queue is full lets nobody connect."""
+    with full_listener() as port, HTTPConnectionPool("127.0.0.1", port, timeout=Timeout(deadline=DEADLINE_S)) as pool:
+        with ends_in_time("connecting"):
+            pool.urlopen("GET", "/", retries=False)
+        assert pool._lending.leased == 0
+
+
+@contextmanager
+def full_listener() -> Iterator[int]:
+    """The port of a socket that listens, never accepts, and whose queue is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        try:
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            yield listener.getsockname()[1]
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+def test_a_name_lookup_that_hangs_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """getaddrinfo can't be interrupted, but nobody has to wait for it."""
+    answer = threading.Event()
+    monkeypatch.setattr(dial, "_system_lookup", lambda host, port: [] if answer.wait(10) else [])
+    try:
+        with HTTPConnectionPool("localhost", 9, timeout=Timeout(deadline=DEADLINE_S)) as pool:
+            with ends_in_time("resolving"):
+                pool.urlopen("GET", "/", retries=False)
+    finally:
+        answer.set()
+
+
+BUSY = [expect_request(), respond(status="503 Busy")]
+
+
+@pytest.mark.parametrize(
+    ("retry", "steps"),
+    [
+        # the first repeat comes at once, the second after 20 s
+        pytest.param(Retry(3, status_forcelist=[503], backoff_factor=10), BUSY * 2, id="a long backoff"),
+        pytest.param(
+            Retry(3),
+            [expect_request(), respond(status="503 Busy", headers=["Retry-After: 60"])],
+            id="a server that says Retry-After",
+        ),
+    ],
+)
+def test_a_wait_before_a_retry_never_outlasts_the_deadline(retry: Retry, steps: list[Step]) -> None:
+    """It is refused at once, since nothing could come of it."""
+    with ScriptServer(steps) as server, pool_for(server) as pool:
+        with ends_in_time("waiting before a retry"):
+            pool.urlopen("GET", "/", retries=retry)
+        assert pool._lending.leased == 0
+
+
+def test_redirects_share_one_deadline() -> None:
+    """Each hop is quick; together they are too slow."""
+
+    def hop(request: Request) -> Response:
+        time.sleep(0.05)
+        return Response(status=302, headers={"Location": "/again"})
+
+    with (
+        Httpd({"/": hop, "/again": hop}) as server,
+        PoolManager(timeout=Timeout(deadline=DEADLINE_S)) as manager,
+        ends_in_time("waiting for the response"),
+    ):
+        manager.request("GET", f"{server.url}/", retries=Retry(20))
+
+
+def test_what_ends_in_time_is_not_disturbed() -> None:
+    """A deadline that holds leaves no trace on the connection: the next request has its own clock."""
+    steps = [expect_request(), respond(b"one"), expect_request(), respond(b"two")]
+    with ScriptServer(steps) as server, pool_for(server) as pool:
+        assert pool.urlopen("GET", "/").data == b"one"
+        assert pool.urlopen("GET", "/", timeout=None).data == b"two"
+        assert server.opened == 1
