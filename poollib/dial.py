@@ -78,8 +78,9 @@ def connect(
 ) -> socket.socket:
     """A connected socket whose timeout is ``timeout_s``.
 
-    ``timeout_s``: seconds for resolving and connecting together, ``None`` for no limit. ``uds``: the path of a Unix socket; host and port then
-    only name it. ``owner``: the connection that errors point at. ``resolver``: ``None`` for the system's.
+    ``timeout_s``: seconds for resolving and connecting together, ``None`` for no limit. ``uds``: the path of a Unix
+    socket; host and port then only name it. ``owner``: the connection that errors point at. ``resolver``: ``None``
+    for the system's.
     Errors: NameResolutionError, ConnectTimeoutError, NewConnectionError; LocationParseError for what is no host name.
     """
     until = math.inf if timeout_s is None else monotonic() + timeout_s
