@@ -21,7 +21,7 @@ import http.client
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import dial
@@ -39,6 +39,7 @@ from .framing import Body, BodyState, Incoming, body_reader, broken
 from .headers import HTTPHeaderDict
 from .request import body_length, body_to_chunks
 from .response import HTTPResponse
+from .sessions import sessions
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace, tell
 from .wire import (
@@ -752,6 +753,7 @@ class HTTPSConnection(HTTPConnection):
         self.ca_cert_data = ca_cert_data
         self.cert_reqs = cert_reqs
         self._wishes: TlsWishes | None = None
+        self._session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep this connection's session
 
     @property
     def tls_wishes(self) -> TlsWishes:
@@ -809,8 +811,15 @@ class HTTPSConnection(HTTPConnection):
             if trace is not None:
                 tell(trace, "tls_started", host)
             timeout_s = self._connect_timeout_s("tls handshake")
-            wrapped = tls.wrap(sock, self.tls_wishes, host, timeout_s=timeout_s, tls_in_tls=in_tls)
+            wishes = self.tls_wishes
+            context = tls.context_for(wishes)
+            key = (host, self._tunnel_port if self._tunnel_host else self.port, self.uds, self.proxy, wishes)
+            session = sessions.take(context, key)
+            wrapped = tls.wrap(
+                sock, wishes, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
+            )
             self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
+            self._session_at = (context, key)
         except ConnectTimeoutError:
             self.close()
             self._check_deadline("tls handshake")
@@ -821,6 +830,14 @@ class HTTPSConnection(HTTPConnection):
         if trace is not None:
             tell(trace, "tls_done", host, None)
         self._adopt()
+
+    def response_ended(self, reusable: bool) -> None:
+        """As for plain HTTP; after the first response, the TLS session may be worth keeping (TLS 1.3 sends it late)."""
+        at = self._session_at
+        if at is not None:
+            self._session_at = None
+            sessions.keep(*at, self.sock)
+        super().response_ended(reusable)
 
     def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
         """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
