@@ -27,7 +27,7 @@ from poollib.exceptions import FullPoolError
 from poollib.pool import collector, forks
 from poollib.pool.budget import Budget
 from poollib.pool.entry import Entry
-from poollib.pool.ledger import POOL_CLOSED, POOL_FULL, Connection, Endpoint, Ledger, State
+from poollib.pool.ledger import IDLE_TIMEOUT, POOL_CLOSED, POOL_FULL, Connection, Endpoint, Ledger, State
 from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from poollib.pool.waiters import Claim, Permit
 from poollib.trace import Trace, tell
@@ -485,7 +485,11 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             return False
 
     def _replace(self, claim: Claim) -> None:
-        """Close the unfit entry in the claim, and put another idle one or a permit in its place."""
+        """Close the unfit entry in the claim, and put another idle one or a permit in its place.
+
+        A permit, too, if the newest lay idle too long, for the others lay longer; and after a few misses, so that
+        no caller pays for a crowd of dead connections.
+        """
         entry = claim.grant
         assert isinstance(entry, Entry)
         entry.reason = self._age_of(entry, self._clock()) or "dead"
@@ -497,7 +501,8 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             self._opening += 1  # the entry's slot becomes the permit's
             claim.grant = permit
             del self._leased[entry.key]
-            if self._idle:
+            claim.misses += 1
+            if self._idle and entry.reason != IDLE_TIMEOUT and claim.misses < self._settings.dispose_batch_size:
                 self._grant_locked(claim)
                 self._give_up_locked(permit)
 

@@ -32,18 +32,17 @@ class Permit:
 class Claim:
     """One acquire under way.  ``grant`` is None while there is nothing for it; written under the pool's lock."""
 
-    __slots__ = ("bed", "grant", "pool", "since", "waited")
+    __slots__ = ("bed", "grant", "misses", "pool", "since")
 
     def __init__(self, pool: Any, since: float) -> None:
         self.pool = pool
         self.since = since
-        self.waited = False
+        self.misses = 0  # unfit connections it was given
         self.grant: Entry[Any] | Permit | None = None
         self.bed: Any = None
 
     def lie_down(self) -> None:
         """Make the claim ready to sleep; who holds the pool's lock wakes it with ``bed.release()``, once."""
-        self.waited = True
         self.bed = make_lock()
         self.bed.acquire()
 
