@@ -16,11 +16,13 @@ A connection's life::
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import http.client
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,23 +37,22 @@ from .exceptions import (
     SSLError,
     WriteTimeoutError,
 )
-from .framing import Body, BodyState, Incoming, body_reader, broken
+from .framing import Body, Incoming, UpgradedBody, body_reader, broken
 from .headers import HTTPHeaderDict
-from .request import body_length, body_to_chunks
+from .outgoing import AnsweredEarly, Payload, Trailers, Upload, framing_field, payload_for
 from .response import HTTPResponse
 from .sessions import sessions
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace, tell
 from .wire import (
-    CHUNKED,
     DEFAULT_LIMITS,
     NO_FIELDS,
     RECEIVE_BYTES,
     Fields,
     Head,
     Limits,
-    chunk_parts,
     closed_early,
+    complete_head,
     parse_head,
     prepare_fields,
     request_line,
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USER_AGENT = "python-poollib/0.1"
-JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
+EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
 port_by_scheme = {"http": 80, "https": 443}
 
@@ -96,7 +97,7 @@ class Options(NamedTuple):
     max_response_size: int | None = None
     max_decoded_size: int | None = None
     expect_continue_s: float | None = None
-    trailers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None
+    trailers: Trailers | None = None
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -107,14 +108,6 @@ class ProxyConfig(NamedTuple):
     use_forwarding_for_https: bool
     assert_hostname: str | bool | None
     assert_fingerprint: str | None
-
-
-class _Payload(NamedTuple):
-    """A body on its way out: its pieces, and how their end is told."""
-
-    chunks: Iterable[bytes | memoryview]
-    chunked: bool
-    length: int | None
 
 
 class HTTPConnection(http.client.HTTPConnection):
@@ -138,7 +131,6 @@ class HTTPConnection(http.client.HTTPConnection):
     bytes_received = 0
     answered = True  # whether a byte of the answer to the last request has come
     idle_limit_s: int | None = None  # what the server's Keep-Alive said
-    requests_left: int | None = None
     uds: str | None = None
 
     if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
@@ -151,6 +143,8 @@ class HTTPConnection(http.client.HTTPConnection):
     _adopted: Any = None
     _quiet: Callable[[], bool] | None = None
     _close_asked = False
+    _wants_upgrade = False
+    _interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
     _default_fields: bytes | None = None
     _request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
 
@@ -238,7 +232,8 @@ class HTTPConnection(http.client.HTTPConnection):
     def _adopt(self) -> None:
         """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
         self._adopted = self.sock
-        self._incoming = Incoming(self._receive, self._receive_into)
+        whole = self._receive_whole if type(self.sock) is socket.socket else None
+        self._incoming = Incoming(self._receive, self._receive_into, whole)
         self._quiet = None
         self.state = _IDLE
 
@@ -292,7 +287,7 @@ class HTTPConnection(http.client.HTTPConnection):
     def close(self) -> None:
         """Close the socket; a later request dials anew."""
         self.state = ConnectionState.CLOSED
-        self._adopted = self._incoming = self._quiet = None
+        self._adopted = self._incoming = self._quiet = self._interim = None
         try:
             super().close()
         finally:
@@ -323,15 +318,25 @@ class HTTPConnection(http.client.HTTPConnection):
         """
         fields = NO_FIELDS if not headers else prepare_fields(_items(headers))
         head, payload = self._prepare(method, url, body, fields, chunked)
-        self._request = (method, url, preload_content, decode_content, enforce_content_length)
-        self._close_asked = fields.close
         if self.sock is None:
             self.connect()
         elif self._adopted is not self.sock:
             self._adopt()
+        elif self.state is not _IDLE:
+            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
+        self._request = (method, url, preload_content, decode_content, enforce_content_length)
+        self._close_asked = fields.close
+        self._wants_upgrade = method == "CONNECT" or "upgrade" in fields.names
         self.answered = False
         self.state = _SENDING
-        self._transmit(head, payload)
+        try:
+            if payload is None and self.options is None:
+                self._send_bytes(head)
+            else:
+                self._transmit(head, payload, fields)
+        except BaseException:
+            self.close()
+            raise
         self.state = _AWAITING
 
     def request_chunked(
@@ -340,47 +345,32 @@ class HTTPConnection(http.client.HTTPConnection):
         """As ``request`` with ``chunked=True``."""
         self.request(method, url, body=body, headers=headers, chunked=True)
 
-    def _prepare(
-        self, method: str, url: str, body: Any, fields: Fields, chunked: bool
-    ) -> tuple[bytes, _Payload | None]:
+    def _prepare(self, method: str, url: str, body: Any, fields: Fields, chunked: bool) -> tuple[bytes, Payload | None]:
         """The bytes of the head (of the whole request, if it is small), and the body that follows them."""
         head = request_line(method, url) + self._common_fields(url, fields)
         if fields.block:
             head += fields.block
-        if body is None and not chunked and fields.content_length is None and fields.transfer_encoding is None:
+        options = self.options
+        trailers = None if options is None else options.trailers
+        is_framed = chunked or fields.content_length is not None or fields.transfer_encoding is not None
+        if body is None and not is_framed and trailers is None:
             if method in _METHODS_WITH_BODY:
                 return head + b"Content-Length: 0\r\n\r\n", None
             return head + b"\r\n", None
-        payload = self._payload(method, body, fields, chunked)
-        if payload.chunked and fields.transfer_encoding is None:
-            head += b"Transfer-Encoding: chunked\r\n"
-        elif payload.length is not None and fields.content_length is None:
-            head += b"Content-Length: %d\r\n" % payload.length
+        payload = payload_for(method, body, fields, chunked, self.blocksize, trailers)
+        head += framing_field(payload, fields)
+        expects = self._expect_s(fields) is not None
+        if expects and not fields.expects_continue:
+            head += b"Expect: 100-continue\r\n"
         head += b"\r\n"
-        chunks = payload.chunks
-        if isinstance(chunks, tuple) and not payload.chunked and (payload.length or 0) <= JOIN_BYTES:
-            return b"".join([head, *chunks]), None
+        if payload.is_small and not expects:
+            return b"".join([head, *payload.pieces]), None
         return head, payload
 
-    def _payload(self, method: str, body: Any, fields: Fields, chunked: bool) -> _Payload:
-        """How the body goes out: chunked, or with a length that was given or can be known."""
-        if fields.content_length is not None and chunked:
-            raise ValueError("chunked=True contradicts the header Content-Length")
-        if fields.transfer_encoding is not None and not fields.transfer_encoding.endswith("chunked"):
-            raise ValueError(f"header Transfer-Encoding must end with 'chunked', not {fields.transfer_encoding!r}")
-        chunks, length = body_to_chunks(body, method=method, blocksize=self.blocksize)
-        if chunks is None:
-            chunks = ()
-        if chunked or fields.transfer_encoding is not None:
-            return _Payload(chunks, True, None)
-        if length is None:
-            length = body_length(body)
-        given = fields.content_length
-        if given is not None and length is not None and given != length and not hasattr(body, "read"):
-            raise ValueError(f"header Content-Length is {given}, but the body has {length} bytes")
-        if given is None and length is None and body is not None:
-            return _Payload(chunks, True, None)
-        return _Payload(chunks, False, length if given is None else given)
+    def _expect_s(self, fields: Fields) -> float | None:
+        """How many seconds the body waits for 100 Continue; None: it does not wait."""
+        wish = None if self.options is None else self.options.expect_continue_s
+        return EXPECT_CONTINUE_S if wish is None and fields.expects_continue else wish
 
     def _common_fields(self, url: str, fields: Fields) -> bytes:
         """Host, Accept-Encoding and User-Agent, as far as the caller gave none."""
@@ -408,60 +398,108 @@ class HTTPConnection(http.client.HTTPConnection):
             host = f"[{host}]"
         return host if port == self.default_port else f"{host}:{port}"
 
-    def _transmit(self, head: bytes, payload: _Payload | None) -> None:
+    def _transmit(self, head: bytes, payload: Payload | None, fields: Fields) -> None:
+        """Send a request that has a long body, or a listener."""
         trace = self._trace()
         if payload is None:
             self._send_bytes(head)
         else:
-            self._send_bytes(head)
-            self._set_send_timeout()
-            if payload.chunked:
-                self._send_chunked(payload)
-            else:
-                self._send_counted(payload)
+            expect_s = self._expect_s(fields)
+            if expect_s is not None:
+                self._send_bytes(head)
+                head = b""
+            if expect_s is None or self._may_send_body(expect_s):
+                self._upload(head, payload)
         if trace is not None:
             tell(trace, "head_sent", *self._request[:2])
             tell(trace, "body_sent", *self._request[:2])
 
-    def _set_send_timeout(self) -> None:
-        """A long body waits for the server again and again: its sends have their own limit, as in urllib3."""
+    def _may_send_body(self, expect_s: float) -> bool:
+        """Wait for 100 Continue, up to ``expect_s`` (RFC 9110 section 10.1.1); False: the answer is there already."""
+        end = time.monotonic() + expect_s
+        while (left_s := end - time.monotonic()) > 0:
+            if self.options is not None and self.options.deadline is not None:
+                left_s = self.options.deadline.cap_s(left_s, "sending") or left_s
+            if self._hear(left_s):
+                self._close_asked = True  # the body is still owed: nothing else may follow on this connection
+                return False
+            if any(status == 100 for status, _ in self._interim or ()):
+                break
+        return True
+
+    def _upload(self, head: bytes, payload: Payload) -> None:
+        """Send a body; what the server says meanwhile is heard, and its final answer ends the sending."""
+        upload = Upload(self.sock, self._write_timeout_s, lambda: self._hear(0.0))
+        try:
+            upload.run(head, payload)
+        except AnsweredEarly:
+            self._close_asked = True
+        except TimeoutError as error:
+            self._check_deadline("sending")
+            raise WriteTimeoutError(self, self._request[1], f"Write timed out. ({error})") from error
+        except OSError as error:
+            if not self._answered_before_failing():
+                raise _send_failed(error) from error
+        finally:
+            self.bytes_sent += upload.sent
+
+    def _write_timeout_s(self) -> float | None:
+        """A body waits for the server again and again: each wait has its own limit, the connect timeout's if none."""
         options = self.options
         wish = self.timeout if options is None or options.write_timeout_s is None else options.write_timeout_s
         if options is not None and options.deadline is not None:
             wish = options.deadline.cap_s(wish, "sending")
-        if self.sock.gettimeout() != wish:
-            self.sock.settimeout(wish)
+        return wish
 
-    def _send_chunked(self, payload: _Payload) -> None:
-        for piece in payload.chunks:
-            if len(piece):
-                self._send_bytes(b"".join(chunk_parts(piece)))
-        self._send_bytes(b"0\r\n\r\n")
-
-    def _send_counted(self, payload: _Payload) -> None:
-        """Send exactly the announced number of bytes, or fail: the framing must not break."""
-        left = payload.length or 0
-        for piece in payload.chunks:
-            size = piece.nbytes if isinstance(piece, memoryview) else len(piece)
-            if size > left:
-                raise ValueError(f"the body is longer than its Content-Length of {payload.length} bytes")
-            left -= size
-            self._send_bytes(piece)
-        if left:
-            raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {payload.length} bytes")
-
-    def _send_bytes(self, data: bytes | memoryview) -> None:
+    def _send_bytes(self, data: bytes) -> None:
         options = self.options
-        if options is not None and options.deadline is not None:
-            self._set_send_timeout()
+        if options is not None and (options.deadline is not None or options.write_timeout_s is not None):
+            self.sock.settimeout(self._write_timeout_s())
         try:
             self.sock.sendall(data)
         except TimeoutError as error:
             self._check_deadline("sending")
             raise WriteTimeoutError(self, self._request[1], "Write timed out.") from error
         except OSError as error:
-            raise _send_failed(error) from error
+            if not self._answered_before_failing():
+                raise _send_failed(error) from error
         self.bytes_sent += len(data)
+
+    def _answered_before_failing(self) -> bool:
+        """Whether the server answered before it stopped taking bytes, as with a 413 (RFC 9112 section 9.5)."""
+        self._close_asked = True
+        self._hear(0.0)
+        return self._incoming is not None and bool(self._incoming.data)
+
+    def _hear(self, wait_s: float) -> bool:
+        """Whether, within ``wait_s``, the final answer begins or the connection ends; interim ones are kept."""
+        incoming, sock = self._incoming, self.sock
+        assert incoming is not None
+        timeout_s = sock.gettimeout()
+        try:
+            sock.settimeout(wait_s)
+            data: bytes = sock.recv(RECEIVE_BYTES)
+        except OSError as error:  # nothing yet, or the end, of which getresponse hears again
+            return not isinstance(error, (TimeoutError, BlockingIOError)) and not _wants_more(error)
+        finally:
+            if sock.fileno() >= 0:
+                sock.settimeout(timeout_s)
+        self.bytes_received += len(data)
+        self.answered = self.answered or bool(data)
+        incoming.data += data
+        return not data or self._is_answered(incoming)
+
+    def _is_answered(self, incoming: Incoming) -> bool:
+        """Whether the final head is among what was received; interim ones in front of it are taken off."""
+        with contextlib.suppress(InvalidResponseError):  # getresponse meets it again
+            while incoming.data and (found := parse_head(incoming.data, self._limits())) is not None:
+                head, end = found
+                if head.status >= 200 or head.status == 101:
+                    return True
+                self._note_interim(head)
+                incoming.data = incoming.data[end:]
+            return False
+        return True
 
     # -- receiving --
 
@@ -476,18 +514,23 @@ class HTTPConnection(http.client.HTTPConnection):
             self._adopt()
         incoming = self._incoming
         assert incoming is not None
+        if self.answered and self.state is not _AWAITING:
+            raise http.client.ResponseNotReady("no request was sent")
         try:
             data, head, end = self._read_head(incoming)
-            interim: list[tuple[int, list[tuple[str, str]]]] = []
             while head.status < 200 and head.status != 101:
-                data, head, end = self._past_interim(incoming, head, data, end, interim)
+                self._note_interim(head)
+                data, head, end = complete_head(incoming.recv, data[end:], self._limits())
+            self.exchanges += 1
+            if self._wants_upgrade or head.status == 101:
+                response = self._respond_to_upgrade(incoming, head, data, end)
+            else:
+                response = self._respond(incoming, head, data, end)
         except BaseException:
             self.close()
             raise
-        self.exchanges += 1
-        response = self._respond(incoming, head, data, end)
-        if interim:
-            response.interim = tuple(interim)
+        if self._interim:
+            response.interim, self._interim = tuple(self._interim), None
         if not self._request[3]:
             response.decode_content = False
         return response
@@ -496,84 +539,93 @@ class HTTPConnection(http.client.HTTPConnection):
         """The response for a head; ``data[end:]`` is what was received behind it."""
         method, url, preload, decode, _ = self._request
         length = head.body_length(method)
-        keep = head.keep_alive and not self._close_asked
-        self.idle_limit_s, self.requests_left = head.idle_limit_s, head.requests_left
+        keep = head.keep_alive and not self._close_asked and head.requests_left != 0
+        self.idle_limit_s = head.idle_limit_s
         options = self.options
-        limit = None if options is None else options.max_response_size
-        if options is not None and options.trace is not None:
-            tell(options.trace, "head_read", head.status, head.reason)
-        if len(data) - end == length and limit is None and preload and (not head.content_encoding or not decode):
+        decodes = head.content_encoding and decode
+        limit = None
+        if options is not None:
+            limit = _size_limit(options, bool(decodes))
+            if options.trace is not None:
+                tell(options.trace, "head_read", head.status, head.reason)
+        if len(data) - end == length and limit is None and preload and not decodes:
             self.response_ended(keep)
             return HTTPResponse.received(head, None, data[end:], method, url)
-        if head.requests_left == 0:
-            keep = False
-        incoming.data, incoming.at = data, end
-        if end == len(data):
-            incoming.data, incoming.at = b"", 0
+        incoming.data, incoming.at = (data, end) if end < len(data) else (b"", 0)
         self.state = _READING
-        try:
-            limits = DEFAULT_LIMITS if options is None else options.limits
-            body: Body = body_reader(incoming, length, keep, limit, limits)
-        except BaseException:
-            self.close()
-            raise
-        if head.length == CHUNKED and length == 0:
-            self.response_ended(body.state is BodyState.REUSABLE)
-        return HTTPResponse.received(head, body, None, method, url)
+        body: Body = body_reader(incoming, length, keep, limit, self._limits())
+        response = HTTPResponse.received(head, body, None, method, url)
+        if options is not None:
+            response._max_decoded_size = options.max_decoded_size
+        return response
+
+    def _respond_to_upgrade(self, incoming: Incoming, head: Head, data: bytes, end: int) -> HTTPResponse:
+        """The response to CONNECT or Upgrade: one that hands the socket over, or an ordinary one.
+
+        A connection that saw CONNECT serves nothing else whatever the answer (RFC 9110 section 9.3.6).
+        """
+        method, url = self._request[:2]
+        if head.status == 101 and not self._wants_upgrade:
+            raise InvalidResponseError("101 Switching Protocols, which nobody asked for (RFC 9110 section 15.2.2)")
+        if method == "CONNECT":
+            self._close_asked = True
+        if head.status != 101 and not (method == "CONNECT" and head.status < 300):
+            return self._respond(incoming, head, data, end)
+        incoming.data, incoming.at = data[end:], 0
+        self.state = _READING
+        if (trace := self._trace()) is not None:
+            tell(trace, "head_read", head.status, head.reason)
+        response = HTTPResponse.received(head, UpgradedBody(incoming), None, method, url)
+        response._connection = self
+        return response
+
+    def detach(self) -> socket.socket:
+        """The socket, which this connection forgets: the caller closes it (``HTTPResponse.detach`` asks for it)."""
+        sock: socket.socket = self.sock
+        self.sock = None
+        self.close()
+        return sock
+
+    def _limits(self) -> Limits:
+        return DEFAULT_LIMITS if self.options is None else self.options.limits
 
     def _read_head(self, incoming: Incoming) -> tuple[bytes, Head, int]:
         """Received bytes, the head at their start, and where it ends."""
-        limits = DEFAULT_LIMITS if self.options is None else self.options.limits
-        data = incoming.recv(RECEIVE_BYTES)
-        self.answered = self.answered or bool(data)
-        if data and self.options is not None and self.options.trace is not None:
-            tell(self.options.trace, "first_byte", *self._request[:2])
-        found = parse_head(data, limits) if data else None
-        while found is None:
-            piece = incoming.recv(RECEIVE_BYTES) if data else b""
-            if not piece:
+        data = incoming.data
+        if data:  # heard while the body was being sent
+            incoming.data = b""
+        else:
+            data = incoming.recv(RECEIVE_BYTES)
+            if not data:
                 raise closed_early(data)
-            data += piece
-            found = parse_head(data, limits)
-        head, end = found
-        return data, head, end
+            self.answered = True
+            if self.options is not None and self.options.trace is not None:
+                tell(self.options.trace, "first_byte", *self._request[:2])
+        if self.options is None and (found := parse_head(data)) is not None:
+            return data, *found
+        return complete_head(incoming.recv, data, self._limits())
 
-    def _past_interim(
-        self,
-        incoming: Incoming,
-        head: Head,
-        data: bytes,
-        end: int,
-        interim: list[tuple[int, list[tuple[str, str]]]],
-    ) -> tuple[bytes, Head, int]:
-        """The next head behind an interim response (RFC 9110 section 15.2)."""
+    def _note_interim(self, head: Head) -> None:
+        """Keep an interim response (RFC 9110 section 15.2); InvalidResponseError for more than anybody sends."""
+        interim = self._interim = self._interim or []
         interim.append((head.status, head.pairs()))
-        limits = DEFAULT_LIMITS if self.options is None else self.options.limits
-        if len(interim) > limits.interim_responses:
-            raise InvalidResponseError(f"more than {limits.interim_responses} interim responses (1xx)")
+        limit = self._limits().interim_responses
+        if len(interim) > limit:
+            raise InvalidResponseError(f"more than {limit} interim responses (1xx)")
         if self.options is not None and self.options.trace is not None:
             tell(self.options.trace, "interim_read", *interim[-1])
-        data = data[end:]
-        found = parse_head(data, limits) if data else None
-        while found is None:
-            piece = incoming.recv(RECEIVE_BYTES)
-            if not piece:
-                raise closed_early(data or b"HTTP/1.1 1xx")
-            data += piece
-            found = parse_head(data, limits)
-        return data, *found
 
     def response_ended(self, reusable: bool) -> None:
         """The response was read to the end of its framing; the connection may serve again, or closes."""
         trace = self._trace()
         if trace is not None:
             tell(trace, "body_ended", reusable)
-        if reusable and self.requests_left != 0:
+        if reusable:
             self.state = _IDLE
         else:
             self.close()
 
-    def _receive(self, limit: int) -> bytes:
+    def _receive(self, limit: int, flags: int = 0) -> bytes:
         sock = self.sock
         if sock is None:
             raise ProtocolError("Connection broken: the connection was closed before the response was read")
@@ -581,11 +633,15 @@ class HTTPConnection(http.client.HTTPConnection):
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)
         try:
-            data: bytes = sock.recv(limit)
+            data: bytes = sock.recv(limit, flags) if flags else sock.recv(limit)
         except OSError as error:
             raise self._receive_failed(error) from error
         self.bytes_received += len(data)
         return data
+
+    def _receive_whole(self, limit: int) -> bytes:
+        """As ``_receive``, waiting for all of ``limit`` where the socket can: one without a timeout."""
+        return self._receive(limit, socket.MSG_WAITALL)
 
     def _receive_into(self, view: memoryview) -> int:
         sock = self.sock
@@ -626,7 +682,9 @@ class HTTPConnection(http.client.HTTPConnection):
         request_line(method, url)
         self._request = (method, url, True, True, True)
         self._close_asked = False
+        self._wants_upgrade = True  # what fields follow is not known here
         self.answered = False
+        self._HTTPConnection__state = "Idle"  # getresponse, which sets it back in http.client, is ours
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
 
     def set_tunnel(
@@ -681,6 +739,17 @@ def _send_failed(error: OSError) -> Exception:
     if type(error).__module__ == "ssl" and not _is_ragged_end(error):
         return SSLError(error)
     return ProtocolError("Connection aborted.", error)
+
+
+def _wants_more(error: OSError) -> bool:
+    """Whether TLS only needs more bytes or room to go on."""
+    return type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
+
+
+def _size_limit(options: Options, decodes: bool) -> int | None:
+    """The most body bytes that may come; a body that is not decoded is bounded by both limits."""
+    limits = [options.max_response_size, None if decodes else options.max_decoded_size]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _is_ragged_end(error: OSError) -> bool:

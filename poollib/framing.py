@@ -50,11 +50,17 @@ class Incoming:
     the end of the stream, and raise poollib's errors.
     """
 
-    __slots__ = ("at", "data", "recv", "recv_into")
+    __slots__ = ("at", "data", "recv", "recv_into", "recv_whole")
 
-    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[memoryview], int]) -> None:
+    def __init__(
+        self,
+        recv: Callable[[int], bytes],
+        recv_into: Callable[[memoryview], int],
+        recv_whole: Callable[[int], bytes] | None = None,
+    ) -> None:
         self.recv = recv
         self.recv_into = recv_into
+        self.recv_whole = recv_whole or recv  # waits for all ``n`` bytes where the socket can; may give fewer
         self.data = b""
         self.at = 0
 
@@ -191,6 +197,19 @@ class LengthBody(Body):
         self._used(len(piece))
         return piece
 
+    def read(self, size: int) -> bytes:
+        left = self._left
+        if size > left:
+            size = left
+        incoming = self.incoming
+        if incoming.data or size > LARGE_RECEIVE_BYTES or size <= 0:
+            return self._read_large(size) if WHOLE_READER_FROM < size <= TRUSTED_LENGTH else super().read(size)
+        piece = incoming.recv_whole(size)
+        if not piece:
+            raise self._cut_short(left)
+        self._used(len(piece))
+        return piece if len(piece) == size else piece + super().read(size - len(piece))
+
     def readinto(self, view: memoryview) -> int:
         left = self._left
         if not left:
@@ -206,15 +225,18 @@ class LengthBody(Body):
 
     def read_all(self) -> bytes:
         if WHOLE_READER_FROM < self._left <= TRUSTED_LENGTH:
-            return self._read_large()
+            return self._read_large(self._left)
         return super().read_all()
 
-    def _read_large(self) -> bytes:
+    def _read_large(self, size: int) -> bytes:
         """One allocation, filled in place: its pages become real only as bytes arrive."""
+        before = self.received
         try:
-            whole: bytes = io.BufferedReader(_RawBody(self), RECEIVE_BYTES).read(self._left)
+            whole: bytes = io.BufferedReader(_RawBody(self, size), RECEIVE_BYTES).read(size)
         except MemoryError:
-            return super().read_all()
+            if self.received != before:
+                raise
+            return super().read(size)
         return whole
 
     def _used(self, n: int) -> None:
@@ -227,14 +249,17 @@ class LengthBody(Body):
 class _RawBody(io.RawIOBase):
     """A body as io's raw stream, so that BufferedReader can fill its result directly."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, size: int) -> None:
         self._body = body
+        self._left = size
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        return self._body.readinto(buffer)
+        n = self._body.readinto(buffer if len(buffer) <= self._left else buffer[: self._left])
+        self._left -= n
+        return n
 
 
 class UntilCloseBody(Body):
@@ -257,7 +282,30 @@ class UntilCloseBody(Body):
         return piece
 
 
+class UpgradedBody(Body):
+    """No body: behind this head (101, or 2xx to CONNECT) the connection speaks something else.
+
+    The bytes that came behind the head stay in ``incoming`` for whoever detaches the socket.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, incoming: Incoming) -> None:
+        super().__init__(incoming, False, None)
+        self.state = BodyState.UPGRADED
+
+    @property
+    def left(self) -> int:
+        return 0
+
+    def read1(self, limit: int) -> bytes:
+        return b""
+
+
 _match_size = re.compile(rb"([0-9a-fA-F]{1,%d})([ \t]*(?:;[\t -~\x80-\xff]*)?)\r\n" % MAX_CHUNK_DIGITS).match
+
+
+_END_DUE = -1
 
 
 class ChunkedBody(Body):
@@ -267,7 +315,7 @@ class ChunkedBody(Body):
 
     def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None, limits: Limits) -> None:
         super().__init__(incoming, keep, limit_bytes)
-        self.chunk_left: int | None = None  # None: a size line comes next
+        self.chunk_left: int | None = None  # None: a size line comes next; _END_DUE: the CR LF of a chunk
         self._limits = limits
         self._overhead = 0
 
@@ -275,7 +323,7 @@ class ChunkedBody(Body):
         if self.state is not BodyState.OPEN or limit <= 0:
             return b""
         left = self.chunk_left
-        if left is None:
+        if left is None or left < 0:
             left = self._next_size()
             if not left:
                 return b""
@@ -295,7 +343,7 @@ class ChunkedBody(Body):
     def read_chunk(self, limit: int | None) -> bytes:
         """The next chunk, or exactly ``limit`` bytes of it if it is longer; ``b""`` at the end."""
         left = self.chunk_left
-        if left is None:
+        if left is None or left < 0:
             left = self._next_size() if self.state is BodyState.OPEN else 0
         if not left:
             return b""
@@ -312,24 +360,36 @@ class ChunkedBody(Body):
         return b"".join(pieces)
 
     def _advance(self, left: int) -> None:
-        """Note what is left of the chunk; behind its last byte exactly CR LF must stand."""
+        """Note what is left of the chunk; its CR LF is looked for at once if it is in, else when more is asked for."""
         self.chunk_left = left
         if left:
             return
         incoming = self.incoming
+        if incoming.data.startswith(b"\r\n", incoming.at):
+            incoming.take(2)
+            self.chunk_left = None
+        elif incoming.unread() >= 2:
+            raise self._refuse(incoming.data[incoming.at : incoming.at + 2])
+        else:
+            self.chunk_left = _END_DUE
+
+    def _end_chunk(self) -> None:
+        """Behind the last byte of a chunk exactly CR LF must stand."""
+        incoming = self.incoming
         while incoming.unread() < 2:
-            if incoming.data and incoming.data[incoming.at] != 13:
+            if incoming.unread() and incoming.data[incoming.at] != 13:
                 break
             if not incoming.more():
                 raise self._cut_short(None)
         if not incoming.data.startswith(b"\r\n", incoming.at):
             raise self._refuse(incoming.data[incoming.at : incoming.at + 2])
         incoming.take(2)
-        self.chunk_left = None
 
     def _next_size(self) -> int:
         """The size of the next chunk, its size line used up; at the last one the trailers, too."""
         incoming = self.incoming
+        if self.chunk_left is not None:
+            self._end_chunk()
         match = _match_size(incoming.data, incoming.at)
         if match is None:
             match = self._wait_for_size()
@@ -340,8 +400,9 @@ class ChunkedBody(Body):
         extension = len(match[2])
         if extension:
             self._overhead += extension
-            if self._overhead > self._limits.overhead_bytes + self.received // 16:
-                raise self._refuse(match[0])
+            allowed = self._limits.overhead_bytes + self.received // 16
+            if self._overhead > allowed or extension > self._limits.chunk_line_bytes:
+                raise self._refuse(match[0][:80])
         self.chunk_left = size
         if not size:
             self._read_trailers()
@@ -365,10 +426,10 @@ class ChunkedBody(Body):
         """Trailer fields up to the empty line; a stream that ends right behind the last chunk is complete."""
         incoming = self.incoming
         while True:
-            found = parse_trailers(incoming.data[incoming.at :], self._limits)
+            found = parse_trailers(incoming.data, incoming.at, self._limits)
             if found is not None:
-                self.trailers, used = found
-                incoming.take(used)
+                self.trailers, end = found
+                incoming.take(end - incoming.at)
                 self.chunk_left = 0
                 self._end()
                 return

@@ -13,7 +13,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .bodies import DecodedBody, FileBody
 from .decoding import available_codings, decoder_for
@@ -31,11 +31,19 @@ from .wire import Head
 
 if TYPE_CHECKING:
     from .retry import Retry
+    from .sse import Event, EventParser
 
 log = logging.getLogger(__name__)
 
 DRAIN_LIMIT_BYTES = 65536  # a thrown-away body is read up to here to save its connection, then closed
 _UNSET: Any = object()
+
+
+class Detached(NamedTuple):
+    """A socket that speaks another protocol from here on, and the bytes that came already."""
+
+    sock: Any
+    data: bytes
 
 
 class BaseHTTPResponse(io.IOBase):
@@ -386,6 +394,41 @@ class HTTPResponse(BaseHTTPResponse):
         if rest:
             yield b"".join(rest)
 
+    def iter_lines(self, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The body line by line without line ends (LF or CRLF), each as soon as it is in."""
+        rest: list[bytes] = []
+        while piece := self.read1(None, decode_content):
+            first, *others = piece.split(b"\n")
+            rest.append(first)
+            for line in others:
+                yield b"".join(rest).removesuffix(b"\r")
+                rest = [line]
+        if last := b"".join(rest):
+            yield last.removesuffix(b"\r")
+
+    def events(self, last_event_id: str = "") -> Iterator[Event]:
+        """Server-sent events, each as soon as its blank line is in; ``last_event_id``: what the stream goes on from.
+
+        InvalidResponseError for a line or event beyond 1 MiB. Source: the HTML standard, "Server-sent events".
+        """
+        from .sse import EventParser
+
+        parser = EventParser(last_event_id)
+        while piece := self.read1(None, True):
+            yield from self._parsed(parser, piece)
+
+    def _parsed(self, parser: EventParser, piece: bytes) -> list[Event]:
+        try:
+            return parser.feed(piece)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    @property
+    def trailers(self) -> HTTPHeaderDict:
+        """The trailer fields of a chunked body; empty until it is read to its end (RFC 9110 section 6.5)."""
+        return HTTPHeaderDict.from_pairs(self._source.trailers if self._source is not None else ())
+
     def _reader(self, decode_content: bool | None) -> Body | DecodedBody | None:
         """Where bytes come from: the source, or the source through a decoder; None if there is no source."""
         decoded = self._decoded
@@ -446,8 +489,27 @@ class HTTPResponse(BaseHTTPResponse):
         if source.state is not BodyState.OPEN and self._connection is not None:
             self._settle(source.state)
 
+    def detach(self) -> Detached:
+        """The socket and the bytes received behind the head, after 101 or a successful CONNECT; once.
+
+        The pool forgets the connection, its slot is free; the caller closes the socket. ValueError for responses
+        that hand no socket over (RFC 9110 sections 7.8 and 9.3.6).
+        """
+        source, connection = self._source, self._connection
+        if source is None or source.state is not BodyState.UPGRADED or connection is None:
+            raise ValueError(f"a response with status {self.status} hands no socket over, or has done so already")
+        data = source.incoming.take(source.incoming.unread())
+        self._connection = None
+        sock = connection.detach()
+        if self._pool is not None:
+            self._pool._lending.detach(connection)
+        source.state = BodyState.CLOSE
+        return Detached(sock, data)
+
     def _settle(self, state: BodyState) -> None:
         """The framing has ended: tell the connection, then give it back."""
+        if state is BodyState.UPGRADED:
+            return
         settle = getattr(self._connection, "response_ended", None)
         if settle is not None:
             settle(state is BodyState.REUSABLE)
@@ -490,7 +552,7 @@ class HTTPResponse(BaseHTTPResponse):
     def close(self) -> None:
         """Close; an unread rest closes the connection, too. The slot in the pool comes free."""
         source = self._source
-        if source is not None and source.state is BodyState.OPEN:
+        if source is not None and source.state in (BodyState.OPEN, BodyState.UPGRADED):
             source.state = BodyState.BROKEN
             if isinstance(source, FileBody):
                 source.close()
@@ -522,7 +584,7 @@ class HTTPResponse(BaseHTTPResponse):
         if not self.auto_close:
             return bool(io.IOBase.closed.__get__(self))
         source = self._source
-        return source is None or source.state is not BodyState.OPEN
+        return source is None or (source.state is not BodyState.OPEN and source.state is not BodyState.UPGRADED)
 
     def isclosed(self) -> bool:
         """Whether the body was read to its end, or closed."""

@@ -117,8 +117,47 @@ def _check_fields(items: Iterable[tuple[str | bytes, FieldValue]]) -> Fields:
         None if length is None else _given_length(length),
         None if coding is None else coding.lower(),
         bool(_is_connection_close(seen.get("connection", ""))),
-        seen.get("expect", "").lower() == "100-continue",
+        "100-continue" in seen.get("expect", "").lower(),
     )
+
+
+_NO_TRAILERS = frozenset(
+    {
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "max-forwards",
+        "pragma",
+        "proxy-authorization",
+        "range",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def trailer_block(trailers: Iterable[tuple[str | bytes, FieldValue]]) -> bytes:
+    """Checked trailer fields and the empty line that ends a chunked body.
+
+    ValueError also for fields that a recipient needs before the body (RFC 9110 section 6.5.1).
+    """
+    lines = []
+    for raw_name, raw_value in trailers:
+        name = check_name(raw_name)
+        if name.lower() in _NO_TRAILERS:
+            raise ValueError(f"{name!r} can't be a trailer field (RFC 9110 section 6.5.1)")
+        lines.append(f"{name}: {check_value(name, raw_value)}\r\n")
+    return "".join(lines).encode("latin-1") + b"\r\n"
 
 
 def _skippable(name: str) -> str:
@@ -202,12 +241,6 @@ def request_head(method: str, target: str, fields: Iterable[tuple[str | bytes, F
     return b"%b%b\r\n" % (request_line(method, target), prepare_fields(fields).block)
 
 
-def chunk_parts(piece: bytes | memoryview) -> tuple[bytes, bytes | memoryview, bytes]:
-    """One chunk in three parts: size line, data, CRLF (RFC 9112 section 7.1)."""
-    size = piece.nbytes if isinstance(piece, memoryview) else len(piece)
-    return b"%x\r\n" % size, piece, b"\r\n"
-
-
 # -- reading a head -------------------------------------------------------------------------------------------
 
 # Possessive quantifiers (3.11) keep no way back: 1.4 us instead of 1.8 for a head of 12 fields.
@@ -223,7 +256,6 @@ _find_framing = re.compile(
 _split_fields = re.compile(r"([^:\r\n]+):[ \t]*([^\r\n]*)").findall
 _is_field_line = re.compile(f"({TOKEN}+):({_VALUE}*)".encode("latin-1")).fullmatch
 _is_status_line = re.compile(f"HTTP/1\\.([01]) ([1-9][0-9][0-9])(?: ({_VALUE}*))?".encode("latin-1")).fullmatch
-_is_keep_alive = re.compile(r"([a-z]+)\s*=\s*\"?([0-9]{1,9})\"?").findall
 
 NO_ENCODING = ""
 
@@ -264,7 +296,7 @@ class Head:
     def _read_framing(self, block: bytes) -> None:
         """Take the five fields that decide framing and reuse in one scan, without building the mapping."""
         length: bytes | None = None
-        coding: list[bytes] | None = None
+        coding: bytes | None = None
         connection: bytes | None = None
         for name, value in _find_framing(block.lower()):
             if name == b"content-length":
@@ -277,7 +309,7 @@ class Head:
                 text = value.decode("latin-1").strip()
                 self.content_encoding = f"{self.content_encoding}, {text}" if self.content_encoding else text
             elif name == b"transfer-encoding":
-                coding = [*(coding or ()), *value.split(b",")]
+                coding = value if coding is None else coding + b"," + value
             else:
                 self._read_keep_alive(value.decode("latin-1"))
         if length is not None:
@@ -299,19 +331,21 @@ class Head:
 
     def _read_keep_alive(self, value: str) -> None:
         """``Keep-Alive: timeout=5, max=100``: how long and how often the server will have this connection."""
-        for name, number in _is_keep_alive(value):
-            if name == "timeout":
+        for item in value.split(","):
+            name, _, number = item.partition("=")
+            number = number.strip(' \t"')
+            if not (number.isascii() and number.isdigit() and len(number) < 10):
+                continue
+            if name.strip() == "timeout":
                 self.idle_limit_s = int(number)
-            elif name == "max":
+            elif name.strip() == "max":
                 self.requests_left = int(number)
 
-    def _read_coding(self, items: list[bytes], with_length: bool) -> None:
+    def _read_coding(self, value: bytes, with_length: bool) -> None:
         """RFC 9112 section 6.1 and 6.3 rules 3 and 4: only ``chunked``, alone and last, can be framed."""
-        codings = [item.strip() for item in items if item.strip()]
+        codings = [item.strip() for item in value.split(b",") if item.strip()]
         if codings != [b"chunked"]:
-            raise InvalidFramingError(
-                f"Transfer-Encoding {b', '.join(codings).decode('latin-1')!r} is not understood: only 'chunked' is"
-            )
+            raise InvalidFramingError(f"Transfer-Encoding {_shown(value)} is not understood: only 'chunked' is")
         if with_length or self.version == 10:
             self.keep_alive = False  # faulty framing: what follows on this connection can't be believed
         self.length = CHUNKED
@@ -351,8 +385,8 @@ def _one_length(value: bytes, earlier: bytes | None) -> bytes:
         (one,) = values
         if one.isdigit() and len(one) <= MAX_LENGTH_DIGITS:
             return one
-    shown = ", ".join(sorted(v.decode("latin-1") for v in values))
-    raise InvalidFramingError(f"Content-Length is not one number of bytes (RFC 9112 section 6.3): {shown!r}")
+    shown = _shown(b", ".join(sorted(values)))
+    raise InvalidFramingError(f"Content-Length is not one number of bytes (RFC 9112 section 6.3): {shown}")
 
 
 def parse_head(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Head, int] | None:
@@ -386,16 +420,12 @@ _LINE_END = re.compile(rb"\r?\n\r?\n")
 
 def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
     """As parse_head, for heads that are incomplete, or not written as RFC 9112 wants them sent."""
-    skipped = 0
-    while data.startswith(b"\r\n", skipped) and skipped < 8:
-        skipped += 2  # some servers send a spare CRLF after a body; RFC 9112 section 2.2 lets us skip it
-    end = _LINE_END.search(data, skipped)
+    end = _LINE_END.search(data)
     if end is None:
-        _refuse_hopeless(data[skipped:], limits)
+        _refuse_hopeless(data, limits)
         return None
-    head = data[skipped : end.end()]
-    _check_limits(head, limits)
-    lines = _unfold(head)
+    _check_limits(data[: end.end()], limits)
+    lines = _unfold(data[: end.start()])
     status_line = _is_status_line(lines[0])
     if status_line is None:
         raise InvalidResponseError(f"not a status line of HTTP/1.x: {_shown(lines[0])}")
@@ -407,11 +437,13 @@ def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
     return Head(version, status, reason, block), end.end()
 
 
-def _refuse_hopeless(data: bytes, limits: Limits) -> None:
+_START = b"HTTP/1."
+
+
+def _refuse_hopeless(data: bytes | bytearray, limits: Limits) -> None:
     """Raise if no bytes to come can make this the start of a head."""
-    start = b"HTTP/1."
-    if data[: len(start)] != start[: len(data)] and data not in (b"\r",):
-        raise InvalidResponseError(f"not an HTTP/1.x response: {_shown(data)}")
+    if data[: len(_START)] != _START[: len(data)]:
+        raise InvalidResponseError(f"not an HTTP/1.x response: {_shown(bytes(data[:81]))}")
     if len(data) > limits.head_bytes:
         raise InvalidResponseError(f"the head of the response is longer than {limits.head_bytes} bytes")
     if len(data) - data.rfind(b"\n") > limits.line_bytes + 1:
@@ -423,12 +455,18 @@ def _refuse_hopeless(data: bytes, limits: Limits) -> None:
 def _unfold(head: bytes) -> list[bytes]:
     """The lines of a head; a folded value becomes one line (RFC 9112 section 5.2), a bare LF ends a line (2.2)."""
     lines: list[bytes] = []
-    for raw in head.rstrip(b"\r\n").split(b"\n"):
+    folded: list[bytes] = []
+    for raw in head.split(b"\n"):
         line = raw[:-1] if raw.endswith(b"\r") else raw
         if line[:1] in (b" ", b"\t") and len(lines) > 1:
-            lines[-1] = lines[-1].rstrip(b" \t") + b" " + line.strip(b" \t")
-        else:
-            lines.append(line)
+            folded.append(line.strip(b" \t"))
+            continue
+        if folded:
+            lines[-1] = b" ".join([lines[-1].rstrip(b" \t"), *folded])
+            folded = []
+        lines.append(line)
+    if folded:
+        lines[-1] = b" ".join([lines[-1].rstrip(b" \t"), *folded])
     return lines
 
 
@@ -441,38 +479,52 @@ def read_head(recv: Callable[[int], bytes], limits: Limits = DEFAULT_LIMITS) -> 
 
     ProtocolError if the peer closes before the head is complete (RFC 9112 section 8).
     """
-    data = b""
-    while True:
+    data, head, end = complete_head(recv, b"", limits)
+    return head, data[end:]
+
+
+def complete_head(recv: Callable[[int], bytes], data: bytes, limits: Limits) -> tuple[bytes, Head, int]:
+    """All received bytes, the head at their start and the index behind it; ``data`` is what came already.
+
+    A head that drips in is looked at whole only when its end may be in, so that its cost stays linear.
+    """
+    found = parse_head(data, limits) if data else None
+    if found is not None:
+        return data, *found
+    buffer = bytearray(data)
+    while found is None:
         piece = recv(RECEIVE_BYTES)
         if not piece:
-            raise closed_early(data)
-        data += piece
-        found = parse_head(data, limits)
-        if found is not None:
-            head, end = found
-            return head, data[end:]
+            raise closed_early(buffer)
+        at = max(0, len(buffer) - 3)
+        buffer += piece
+        if _LINE_END.search(buffer, at):
+            found = parse_head(bytes(buffer), limits)
+        else:
+            _refuse_hopeless(buffer, limits)
+    return bytes(buffer), *found
 
 
-def closed_early(data: bytes) -> ProtocolError:
+def closed_early(data: bytes | bytearray) -> ProtocolError:
     """The error for a connection that ended before a response, or within its head."""
     if not data:
         return ProtocolError("Connection aborted.", RemoteDisconnected("Remote end closed connection without response"))
     return InvalidResponseError(f"the connection closed within the head of the response, after {len(data)} bytes")
 
 
-def parse_trailers(data: bytes, limits: Limits) -> tuple[list[tuple[str, str]], int] | None:
-    """The trailer fields at the start of ``data`` and the index behind their empty line; None: more is needed.
+def parse_trailers(data: bytes, at: int, limits: Limits) -> tuple[list[tuple[str, str]], int] | None:
+    """The trailer fields that begin at ``data[at]`` and the index behind their empty line; None: more is needed.
 
     RFC 9112 section 7.1.2; nothing but CR LF ends a line here, since no old sender needs leniency.
     """
-    if data.startswith(b"\r\n"):
-        return [], 2
-    end = data.find(b"\r\n\r\n")
-    if (end if end >= 0 else len(data)) > limits.trailer_bytes:
+    if data.startswith(b"\r\n", at):
+        return [], at + 2
+    end = data.find(b"\r\n\r\n", at)
+    if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:
         raise InvalidResponseError(f"the trailers are longer than {limits.trailer_bytes} bytes")
     if end < 0:
         return None
-    lines = data[:end].split(b"\r\n")
+    lines = data[at:end].split(b"\r\n")
     if len(lines) > limits.trailer_lines:
         raise InvalidResponseError(f"the response has more than {limits.trailer_lines} trailer lines")
     return [_trailer(line) for line in lines], end + 4

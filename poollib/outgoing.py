@@ -1,0 +1,305 @@
+"""A request's body on its way out: how it is framed, and how it leaves a socket.
+
+``connection`` asks :func:`payload_for` how a body goes out, before a byte is sent, and lets an :class:`Upload` send
+what does not fit into one call with the head.  A plain file over plain TCP leaves by ``sendfile``, pieces leave as
+soon as they are there, and an answer that comes meanwhile stops the sending (RFC 9112 section 9.5).  Reading that
+answer is ``connection``'s business, telling bodies apart ``request``'s.  Framing follows RFC 9112 sections 6 and 7.1.
+
+Between the first and the last byte the socket is non-blocking, and all waiting is done here::
+
+    send ── taken ──> send ...
+      └── would block ──> wait for room or for an answer ── room ──> send ...
+                             ├── time is up ──> TimeoutError
+                             └── answer ──────> AnsweredEarly
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .dial import wait_for_socket
+from .request import body_length, body_to_chunks
+from .wire import Fields, FieldValue, trailer_block
+
+JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
+READ_BYTES = 65536  # read from a file at a time: blocks of 16 KiB cost 165 ms for 256 MiB, of 64 KiB 118
+URLLIB3_BLOCK_BYTES = 16384  # urllib3's default for ``blocksize``: nobody asked for it, so READ_BYTES holds
+SENDFILE_BYTES = 1 << 30  # the most that one call of sendfile is asked for; Linux takes 2 GiB less a page
+
+Piece = bytes | memoryview
+Trailers = Mapping[str, FieldValue] | Callable[[], Mapping[str, FieldValue]]
+
+
+class AnsweredEarly(Exception):
+    """The server has answered, or ended the connection, before the whole body was sent; nothing more is sent."""
+
+
+class Payload(NamedTuple):
+    """A body to send: its pieces, and how their end is told."""
+
+    pieces: Iterable[Piece]
+    length: int | None  # None: chunked
+    ready: bool = False  # all pieces are at hand: small ones may leave together
+    file: Any = None  # a plain file whose bytes are ``length`` from its position on, else None
+    trailers: Trailers | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it leaves in one call with the head."""
+        return isinstance(self.pieces, tuple) and self.length is not None and self.length <= JOIN_BYTES
+
+
+def payload_for(
+    method: str, body: Any, fields: Fields, chunked: bool, blocksize: int, trailers: Trailers | None = None
+) -> Payload:
+    """How ``body`` goes out: chunked, or with a length that was given or can be known.
+
+    ValueError for what contradicts itself: a length that is not the body's, chunked with a length.
+    """
+    if fields.content_length is not None and (chunked or trailers is not None):
+        raise ValueError("chunked or trailers contradict the header Content-Length (RFC 9112 section 6.2)")
+    if fields.transfer_encoding is not None and fields.transfer_encoding.split(",")[-1].strip() != "chunked":
+        raise ValueError(f"header Transfer-Encoding must end with 'chunked', not {fields.transfer_encoding!r}")
+    if blocksize == URLLIB3_BLOCK_BYTES:
+        blocksize = READ_BYTES
+    chunks, known = body_to_chunks(body, method=method, blocksize=blocksize)
+    pieces: Iterable[Any] = () if chunks is None else chunks
+    length = body_length(body) if known is None else known
+    ready = length is not None or isinstance(body, (list, tuple))
+    given = fields.content_length
+    if given is not None and length is None and body is None:
+        length = 0
+    if given is not None and length is not None and given != length:
+        raise ValueError(f"header Content-Length is {given}, but the body has {length} bytes")
+    if isinstance(trailers, Mapping):
+        trailer_block(trailers.items())  # what can be checked before a byte leaves is
+    is_chunked = chunked or trailers is not None or fields.transfer_encoding is not None
+    if not is_chunked and (length is not None or given is not None or body is None):
+        file = body if length is not None and hasattr(body, "read") else None
+        return Payload(pieces, given if length is None else length, ready, file)
+    return Payload(pieces, None, ready, None, trailers)
+
+
+def framing_field(payload: Payload, fields: Fields) -> bytes:
+    """The field that tells the body's framing, and Trailer where its names are known; what the caller gave stays."""
+    if payload.length is not None:
+        return b"" if fields.content_length is not None else b"Content-Length: %d\r\n" % payload.length
+    line = b"" if fields.transfer_encoding is not None else b"Transfer-Encoding: chunked\r\n"
+    if isinstance(payload.trailers, Mapping) and payload.trailers and "trailer" not in fields.names:
+        line += f"Trailer: {', '.join(payload.trailers)}\r\n".encode("latin-1")
+    return line
+
+
+class Upload:
+    """The sending of one body over ``sock``, piece by piece.
+
+    ``wait_s()``: how many seconds one wait for room may take (None: no limit); it may raise. ``answered()``: called
+    when something can be read; True if that is the final answer or the end, so that sending shall stop.
+    ``sent``: bytes that left. Errors: OSError as the socket raises it, TimeoutError, AnsweredEarly.
+    """
+
+    def __init__(self, sock: Any, wait_s: Callable[[], float | None], answered: Callable[[], bool]) -> None:
+        self.sent = 0
+        self._sock = sock
+        self._wait_s = wait_s
+        self._answered = answered
+        self._is_plain = type(sock) is socket.socket
+        self._is_socket = isinstance(sock, socket.socket)  # TLS in TLS is none: it waits inside its sendall
+        self._poll: Any = None
+        self._gathers = self._is_plain and hasattr(sock, "sendmsg")
+
+    def run(self, head: bytes, payload: Payload) -> None:
+        """Send ``head`` and the body behind it. ValueError if the body has not the announced length."""
+        timeout_s = self._sock.gettimeout()
+        self._sock.settimeout(0.0 if self._is_socket else self._wait_s())
+        try:
+            if payload.length is None:
+                self._send_chunked(head, payload)
+            elif payload.file is not None and self._is_plain and (file := plain_file(payload.file)) is not None:
+                self._send_file(head, file, payload)
+            else:
+                self._send_counted(head, payload)
+        finally:
+            if self._sock.fileno() >= 0:
+                self._sock.settimeout(timeout_s)
+
+    # -- bodies --
+
+    def _send_counted(self, head: bytes, payload: Payload) -> None:
+        """Send exactly the announced number of bytes, or fail: the framing must not break."""
+        announced = payload.length or 0
+        left = announced
+        for piece in joined(payload.pieces) if payload.ready else payload.pieces:
+            size = size_of(piece)
+            if size > left:
+                if payload.file is None:
+                    raise ValueError(f"the body is longer than its Content-Length of {announced} bytes")
+                piece, size = memoryview(piece)[:left], left  # the file has grown since its size was announced
+            left -= size
+            self._send_now(head, piece)
+            head = b""
+            if not left and payload.file is not None:
+                break
+        if head:
+            self._send_now(head)
+        if left:
+            raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {announced} bytes")
+
+    def _send_chunked(self, head: bytes, payload: Payload) -> None:
+        """Send each piece as a chunk as soon as it is there, then the last chunk and the trailers."""
+        for piece in joined(payload.pieces) if payload.ready else payload.pieces:
+            size = size_of(piece)
+            if not size:
+                continue
+            if size <= JOIN_BYTES:
+                self._send_now(b"".join([b"%b%x\r\n" % (head, size), piece, b"\r\n"]))
+            else:
+                self._send_now(b"%b%x\r\n" % (head, size), piece, b"\r\n")
+            head = b""
+        trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
+        self._send_now(head + b"0\r\n" + trailer_block((trailers or {}).items()))
+
+    def _send_file(self, head: bytes, file: Any, payload: Payload) -> None:
+        """Let the kernel copy the file; reading it, where this file system does not know how."""
+        left = payload.length or 0
+        start = at = file.tell()
+        more = getattr(socket, "MSG_MORE", 0)  # Linux: the head waits for the first bytes of the file
+        self._send_now(head, flags=more)
+        try:
+            while left:
+                n = self._sendfile(file.fileno(), at, min(left, SENDFILE_BYTES))
+                if n is None:
+                    break
+                at += n
+                left -= n
+                if not n:
+                    raise ValueError(
+                        f"the body is {left} bytes shorter than its Content-Length of {payload.length} bytes"
+                    )
+        finally:
+            file.seek(at)
+            self.sent += at - start
+        if left:
+            self._send_counted(b"", payload._replace(length=left))
+
+    def _sendfile(self, number: int, at: int, count: int) -> int | None:
+        """Bytes that were sent, 0 at the file's end; None if this file can't be sent so."""
+        while True:
+            try:
+                return os.sendfile(self._sock.fileno(), number, at, count)
+            except BlockingIOError:
+                self._wait(write=True)
+            except OSError as error:
+                if error.errno in _NO_SENDFILE:
+                    return None
+                raise
+
+    # -- the socket --
+
+    def _send_now(self, *parts: Piece, flags: int = 0) -> None:
+        """Send all parts, unless an answer is there already."""
+        if not self._is_socket:
+            data = b"".join(parts)
+            self._sock.sendall(data)
+            self.sent += len(data)
+            return
+        if self._has_news() and self._answered():
+            raise AnsweredEarly
+        if len(parts) > 1 and (not self._gathers or sum(map(size_of, parts)) <= JOIN_BYTES):
+            parts = _put_together(parts)
+        pending = [memoryview(part).cast("B") for part in parts if size_of(part)]
+        while pending:
+            n = self._send_some(pending, flags)
+            self.sent += n
+            while pending and n >= len(pending[0]):
+                n -= len(pending.pop(0))
+            if n:
+                pending[0] = pending[0][n:]
+
+    def _send_some(self, pending: list[memoryview], flags: int) -> int:
+        """How many bytes the socket took, at least one."""
+        while True:
+            try:
+                if len(pending) > 1:
+                    return int(self._sock.sendmsg(pending, (), flags))
+                return int(self._sock.send(pending[0], flags) if flags else self._sock.send(pending[0]))
+            except BlockingIOError:
+                self._wait(write=True)
+            except OSError as error:
+                name = type(error).__name__
+                if name not in ("SSLWantWriteError", "SSLWantReadError"):
+                    raise
+                self._wait(write=name == "SSLWantWriteError")
+
+    def _wait(self, write: bool) -> None:
+        """Wait until the socket takes bytes (TLS may want to read first) or an answer is there."""
+        while True:
+            if self._has_news():
+                if self._answered():
+                    raise AnsweredEarly
+                if not write:
+                    return
+            wait_s = self._wait_s()
+            if not wait_for_socket(self._sock, read=True, write=write, timeout=wait_s):
+                raise TimeoutError(f"nothing was taken for {wait_s} s")
+            if write and wait_for_socket(self._sock, write=True, timeout=0):
+                return
+
+    def _has_news(self) -> bool:
+        """Whether something can be read; TLS session tickets count, and ``answered`` finds out."""
+        if self._poll is None:
+            if not hasattr(select, "poll"):
+                return wait_for_socket(self._sock, read=True, timeout=0)
+            self._poll = select.poll()
+            self._poll.register(self._sock, select.POLLIN)
+        return bool(self._poll.poll(0))
+
+
+_NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTSOCK, errno.EBADF})
+
+
+def size_of(piece: Any) -> int:
+    """The number of bytes in anything bytes-like."""
+    return len(piece) if type(piece) is bytes else memoryview(piece).nbytes
+
+
+def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The same bytes in fewer pieces: small neighbours together, up to JOIN_BYTES."""
+    small: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        more = size_of(piece)
+        if small and size + more > JOIN_BYTES:
+            yield b"".join(small) if len(small) > 1 else small[0]
+            small, size = [], 0
+        small.append(piece)
+        size += more
+    if small:
+        yield b"".join(small) if len(small) > 1 else small[0]
+
+
+def plain_file(file: Any) -> Any:
+    """The file that sendfile may read in ``file``'s place, or None: a subclass may give other bytes than the disk."""
+    if not hasattr(os, "sendfile"):
+        return None
+    if type(file).__module__ == "tempfile":
+        file = getattr(file, "file", None) or getattr(file, "_file", file)
+    raw = getattr(file, "raw", None) if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    return file if type(raw) is io.FileIO else None
+
+
+def _put_together(parts: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """All parts as one if they are small, else the small ones in front of the first large one."""
+    if sum(map(size_of, parts)) <= JOIN_BYTES:
+        return (b"".join(parts),)
+    small: list[Piece] = []
+    rest = list(parts)
+    while rest and size_of(rest[0]) <= JOIN_BYTES:
+        small.append(rest.pop(0))
+    return (b"".join(small), *rest) if small else tuple(rest)
