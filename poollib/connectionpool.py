@@ -11,13 +11,21 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import warnings
-import weakref
 from collections.abc import Callable, Mapping
 from socket import getdefaulttimeout
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from .arguments import (
+    HEALTH_OPTIONS,
+    LENDING_OPTIONS,
+    REQUEST_OPTIONS,
+    Rest,
+    take,
+    take_fields,
+    take_options,
+    with_times,
+)
 from .attempts import RETRYABLE, Call, run
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .endpoint import Endpoint
@@ -33,60 +41,20 @@ from .exceptions import (
 from .headers import HTTPHeaderDict
 from .health import HealthCheck
 from .idlequeue import IdleQueue
-from .pool import collector, forks
+from .pool import collector
 from .pool.core import EndpointPool, State
-from .request import RequestMethods, encode_fields, encode_json, is_replayable, rewind_body, set_file_position
+from .request import RequestMethods, is_replayable, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
+from .supply import Supply, Tally
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .trace import tell
 from .url import Url, encode_target, join, normalize_host, origin, parse_url
-from .wire import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     import ssl
 
 log = logging.getLogger(__name__)
-
-LENDING_OPTIONS = (
-    "idle_timeout",
-    "max_lifetime",
-    "min_idle",
-    "dispose_batch_size",
-    "acquire_timeout",
-    "leak_timeout",
-    "background_collector",
-    "budget",
-)
-HEALTH_OPTIONS = ("health_check_interval", "health_check_path")
-REQUEST_OPTIONS = (
-    "trace",
-    "max_response_size",
-    "max_decoded_size",
-    "expect_continue",
-    "trailers",
-    "limits",
-)
-FIELD_OPTIONS = ("fields", "encode_multipart", "multipart_boundary", "json")
-EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
-
-
-class Rest(NamedTuple):
-    """What only an attempt reads of a request: settled once, passed on as one value."""
-
-    timeout: Timeout
-    pool_timeout: float | None
-    release_conn: bool
-    chunked: bool
-    preload_content: bool
-    decode_content: bool
-    assert_same_host: bool
-    options: Options | None
-    response_kw: dict[str, Any]
-
-    def without_body(self) -> Rest:
-        """The same for a request that has no body any more."""
-        return self._replace(chunked=False) if self.chunked else self
 
 
 class ConnectionPool:
@@ -152,10 +120,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self.proxy = _proxy
         self.proxy_headers = dict(_proxy_headers) if _proxy_headers else {}
         self.proxy_config = _proxy_config
-        self.num_connections = 0
         self._uds = conn_kw.pop("uds", None)
-        self._defaults = {name: conn_kw.pop(name) for name in REQUEST_OPTIONS if name in conn_kw}
-        lending = {name: conn_kw.pop(name) for name in LENDING_OPTIONS if name in conn_kw}
+        self._defaults = take(REQUEST_OPTIONS, conn_kw)
+        lending = take(LENDING_OPTIONS, conn_kw)
         checks = [conn_kw.pop(name, None) for name in HEALTH_OPTIONS]
         self.conn_kw = conn_kw
         if self.proxy:
@@ -167,12 +134,12 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _open(self) -> None:
         """Make what is this process's own: the lending of connections, the counts and the health notes."""
-        self._tally = _Tally()
+        self._tally = Tally()
         self._view: IdleQueue | None = None
         scheme = self.scheme or "http"
         self._lending: EndpointPool[Any, Any] = EndpointPool(
             Endpoint(scheme, self.host, self.port or port_by_scheme[scheme]),
-            _Connections(self),
+            Supply(self),
             trace=self._defaults.get("trace"),
             on_full=_warn_full(str(self), self._settings["maxsize"]),
             **self._settings,
@@ -191,6 +158,11 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open()
+
+    @property
+    def num_connections(self) -> int:
+        """How many connections were made."""
+        return self._tally.opened
 
     @property
     def num_requests(self) -> int:
@@ -216,7 +188,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """All figures of this pool; ``docs/stats.rst`` says what each means, ``pool.stats`` where lending counts it."""
         figures = self._lending.stats()._asdict()
         figures["dropped"] = dict(figures["dropped"])
-        figures.update((name, self._sum(name)) for name in _Tally.COUNTED)
+        figures.update((name, self._sum(name)) for name in Tally.COUNTED)
         figures["errors"] = self._tally.errors
         return figures
 
@@ -286,8 +258,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             headers = self.headers
         options: Options | None = None
         if response_kw or self._defaults:
-            method, url, body, headers = self._take_fields(method, url, body, headers, response_kw)
-            options = self._take_options(response_kw)
+            url, body, headers = take_fields(method, url, body, headers, response_kw)
+            options = take_options(self._defaults, response_kw)
         if type(retries) is not Retry and not isinstance(retries, Retry):
             default = self.retries if retries is None else None
             if type(default) is Retry:
@@ -299,7 +271,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         elif not isinstance(timeout, Timeout):
             timeout = Timeout.from_float(timeout)
         if timeout.deadline is not None or timeout._write is not _DEFAULT_TIMEOUT:
-            options = _with_times(options or Options(), timeout)
+            options = with_times(options, timeout)
         if pool_timeout is None:
             pool_timeout = timeout.pool_timeout
         rest = Rest(
@@ -321,42 +293,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if body is not None:
             call.body_pos = set_file_position(body, body_pos)
         return cast(BaseHTTPResponse, run(self._attempt, call))
-
-    def _take_fields(
-        self, method: str, url: str, body: Any, headers: Any, response_kw: dict[str, Any]
-    ) -> tuple[str, str, Any, Any]:
-        """``fields=`` and ``json=`` turned into URL or body, so that urlopen takes them as request does."""
-        given = {name: response_kw.pop(name) for name in FIELD_OPTIONS if name in response_kw}
-        if given.get("json") is not None:
-            if body is not None or given.get("fields") is not None:
-                raise TypeError("json was given together with body or fields: a request has one body")
-            body, headers = encode_json(given["json"], headers)
-        elif given.get("fields") is not None:
-            encode_multipart = given.get("encode_multipart", True)
-            boundary = given.get("multipart_boundary")
-            url, body, headers = encode_fields(method, url, given["fields"], body, headers, encode_multipart, boundary)
-        return method, url, body, headers
-
-    def _take_options(self, response_kw: dict[str, Any]) -> Options | None:
-        """poollib's own request options; what is left in ``response_kw`` goes to ``_make_request``."""
-        given = dict(self._defaults)
-        for name in REQUEST_OPTIONS:
-            if name in response_kw:
-                given[name] = response_kw.pop(name)
-        expect = given.get("expect_continue")
-        expect_s = None if not expect else EXPECT_CONTINUE_S if expect is True else float(expect)
-        if unknown := set(response_kw) - {"enforce_content_length", "request_method", "request_url"}:
-            raise TypeError(f"urlopen() got an unexpected keyword argument {min(unknown)!r}")
-        if not any(value is not None for value in given.values()):
-            return None
-        return Options(
-            trace=given.get("trace"),
-            max_response_size=given.get("max_response_size"),
-            max_decoded_size=given.get("max_decoded_size"),
-            expect_continue_s=expect_s,
-            trailers=given.get("trailers"),
-            limits=given.get("limits") or DEFAULT_LIMITS,
-        )
 
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
         """The request target: an encoded path, or for a forwarding proxy the whole URL."""
@@ -577,16 +513,12 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _new_conn(self) -> Any:
         """A connection object that dials when it is first used."""
-        self._count_connection()
-        log.debug("Starting new HTTP connection (%d): %s:%s", self.num_connections, self.host, self.port or "80")
+        count = self._tally.count_connection()
+        log.debug("Starting new HTTP connection (%d): %s:%s", count, self.host, self.port or "80")
         conn = self.ConnectionCls(host=self.host, port=self.port, timeout=self.timeout.connect_timeout, **self.conn_kw)
         if self._uds is not None:
             conn.uds = self._uds
         return conn
-
-    def _count_connection(self) -> None:
-        with self._tally._lock:
-            self.num_connections += 1
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         """A leased connection, idle or new; EmptyPoolError, ClosedPoolError."""
@@ -626,76 +558,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 _MISSING = object()
 
 
-class _Tally:
-    """What connections have counted. Only who leases a connection writes to it; closed ones are summed up here.
-
-    The lock guards the sums.
-    """
-
-    COUNTED = ("requests", "bytes_sent", "bytes_received")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._retired = dict.fromkeys(self.COUNTED, 0)
-        self.errors = 0
-
-    def retire(self, connection: Any) -> None:
-        """Keep a closed connection's counts, once."""
-        with self._lock:
-            for name in self.COUNTED:
-                self._retired[name] += getattr(connection, name, 0)
-                setattr(connection, name, 0)
-
-    def count_error(self) -> None:
-        with self._lock:
-            self.errors += 1
-
-    def total(self, name: str, connections: list[Any]) -> int:
-        """The count of all connections there are and were."""
-        with self._lock:
-            return self._retired[name] + sum(getattr(connection, name, 0) for connection in connections)
-
-
-class _Connections:
-    """How a pool's connections are made, judged and closed; holds the pool weakly, so that no ring is made."""
-
-    __slots__ = ("_pool",)
-
-    def __init__(self, pool: HTTPConnectionPool) -> None:
-        self._pool = weakref.ref(pool)
-
-    def connect(self, endpoint: Any, timeout: float | None) -> Any:
-        """A connection that dials when it is first used."""
-        pool = self._pool()
-        if pool is None:
-            raise ReferenceError("the pool is gone")
-        return pool._new_conn()
-
-    def usable(self, connection: Any) -> bool:
-        """Whether nothing came on the idle connection: no byte, no end."""
-        return bool(connection.is_reusable())
-
-    def warm(self, connection: Any, timeout: float | None) -> None:
-        """Dial ahead of demand."""
-        if timeout is not None:
-            connection.timeout = timeout
-        connection.connect()
-
-    def forget(self, connection: Any) -> None:
-        """In a forked child: let go of the parent's socket without a word on it."""
-        sock, connection.sock = connection.sock, None
-        connection.close()
-        if sock is not None:
-            forks.forget(sock)
-
-    def close(self, connection: Any) -> None:
-        """Close it, and keep what it counted."""
-        connection.close()
-        pool = self._pool()
-        if pool is not None:
-            pool._tally.retire(connection)
-
-
 def _warn_full(name: str, maxsize: int) -> Callable[[Any], object]:
     def warn(connection: Any) -> None:
         log.warning("Connection pool is full, discarding connection: %s. Connection pool size: %s", name, maxsize)
@@ -708,12 +570,6 @@ def _may_repeat(call: Call) -> bool:
     if not call.retries._is_method_retryable(call.method):
         return False
     return call.body is None or is_replayable(call.body)
-
-
-def _with_times(options: Options, timeout: Timeout) -> Options:
-    deadline = timeout.start_deadline()
-    write_s = None if timeout._write is _DEFAULT_TIMEOUT else timeout.write_timeout
-    return options._replace(deadline=deadline, write_timeout_s=write_s)
 
 
 def _authority_of(pool: HTTPConnectionPool) -> str:
@@ -778,8 +634,8 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         self.assert_fingerprint = assert_fingerprint
 
     def _new_conn(self) -> Any:
-        self._count_connection()
-        log.debug("Starting new HTTPS connection (%d): %s:%s", self.num_connections, self.host, self.port or "443")
+        count = self._tally.count_connection()
+        log.debug("Starting new HTTPS connection (%d): %s:%s", count, self.host, self.port or "443")
         conn = self.ConnectionCls(
             host=self.host,
             port=self.port,

@@ -15,6 +15,7 @@ import time
 from typing import Any, Protocol
 
 from .exceptions import HTTPError
+from .pool import forks
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ class HealthCheck:
         self._pool = pool
         self._interval_s = interval_s
         self._path = path
+        self.start_afresh()
+        forks.remember(self)
+
+    def start_afresh(self) -> None:
+        """Nothing is known yet and no probe runs: at the start, and in a forked child."""
         self._lock = threading.Lock()
         self._state = HealthState.UNKNOWN
         self._failures = 0

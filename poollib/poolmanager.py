@@ -15,16 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from .arguments import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 from .attempts import Call, joined, run, same_origin
 from .connection import ProxyConfig, port_by_scheme
-from .connectionpool import (
-    HEALTH_OPTIONS,
-    LENDING_OPTIONS,
-    REQUEST_OPTIONS,
-    HTTPConnectionPool,
-    HTTPSConnectionPool,
-    connection_requires_http_tunnel,
-)
+from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_requires_http_tunnel
 from .environment import settings
 from .exceptions import LocationValueError, ProxySchemeUnknown, URLSchemeUnknown
 from .headers import HTTPHeaderDict, RecentlyUsedContainer

@@ -1,0 +1,110 @@
+"""health: what is noted, when a probe is due, and what a failed one does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from poollib.exceptions import ProtocolError
+from poollib.health import HealthCheck
+
+
+class FakePool:
+    """A pool that answers probes as it is told, and remembers what was asked of it."""
+
+    def __init__(self, *answers: int | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.refreshed: list[str] = []
+        self.probed = threading.Event()
+
+    def probe_idle(self) -> int:
+        self.probed.set()
+        return 0
+
+    def refresh(self, reason: str) -> int:
+        self.refreshed.append(reason)
+        return 3
+
+    def urlopen(self, method: str, url: str, **kw: Any) -> Any:
+        self.asked.append(f"{method} {url}")
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(status=answer)
+
+    def __str__(self) -> str:
+        return "FakePool"
+
+
+def test_nothing_is_known_at_first() -> None:
+    """Neither good nor bad."""
+    report = HealthCheck(FakePool()).report()
+    assert report["state"] == "unknown"
+    assert report["consecutive_failures"] == 0
+    assert report["last_error"] is None
+
+
+def test_errors_and_answers_are_noted() -> None:
+    """Failures count until the first answer."""
+    check = HealthCheck(FakePool())
+    check.note_error(ProtocolError("cut"))
+    check.note_error(ProtocolError("cut again"))
+    report = check.report()
+    assert (report["state"], report["consecutive_failures"]) == ("failing", 2)
+    assert report["last_error"] == "ProtocolError: cut again"
+    check.note_success()
+    report = check.report()
+    assert (report["state"], report["consecutive_failures"]) == ("ok", 0)
+    assert check.is_ok
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 404])
+def test_an_answer_below_500_is_healthy(status: int) -> None:
+    """The endpoint answers; what it says is not ours to judge."""
+    pool = FakePool(status)
+    assert HealthCheck(pool, 60, "/health").probe()
+    assert pool.asked == ["GET /health"]
+    assert pool.refreshed == []
+
+
+@pytest.mark.parametrize("answer", [500, 503, ProtocolError("cut"), ConnectionResetError("reset")])
+def test_a_failed_probe_refreshes_the_pool_and_is_logged(
+    answer: int | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Idle connections of a failing endpoint are not worth keeping."""
+    pool = FakePool(answer)
+    check = HealthCheck(pool, 60, "/health")
+    with caplog.at_level(logging.WARNING, "poollib.health"):
+        assert not check.probe()
+    assert pool.refreshed == ["health check failed"]
+    assert "FakePool" in caplog.text
+    assert "3 idle connections dropped" in caplog.text
+    assert check.report()["state"] == "failing"
+
+
+def test_probes_come_at_their_interval() -> None:
+    """The first after one interval, and no second one while the first is out."""
+    pool = FakePool(200)
+    check = HealthCheck(pool, 10.0, "/")
+    assert check.sweep(100.0) == pytest.approx(10.0)
+    assert check.sweep(105.0) == pytest.approx(5.0)
+    assert not pool.probed.is_set()
+    assert check.sweep(110.0) == pytest.approx(10.0)
+    assert pool.probed.wait(5)
+
+
+def test_without_an_interval_there_is_nothing_to_sweep() -> None:
+    """The collector forgets it."""
+    assert HealthCheck(FakePool()).sweep(1.0) is None
+
+
+@pytest.mark.parametrize("interval", [0, -1, float("nan")])
+def test_a_bad_interval_is_refused(interval: float) -> None:
+    """It names the keyword."""
+    with pytest.raises(ValueError, match="health_check_interval"):
+        HealthCheck(FakePool(), interval)
