@@ -6,7 +6,7 @@ The public names and nothing else. urllib3's names are here under the same names
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import exceptions
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
@@ -18,6 +18,9 @@ from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .timeout import Timeout
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from .compat import install_as_urllib3, uninstall_as_urllib3
 
 __version__ = "0.1.0"
 
@@ -37,12 +40,15 @@ __all__ = [
     "disable_warnings",
     "encode_multipart_formdata",
     "exceptions",
+    "install_as_urllib3",
     "make_headers",
     "proxy_from_url",
     "request",
+    "uninstall_as_urllib3",
 ]
 
-logging.getLogger(__name__).addHandler(logging.NullHandler())
+_logger_name = __name__  # "urllib3" as long as poollib is installed as that
+logging.getLogger(_logger_name).addHandler(logging.NullHandler())
 
 _DEFAULT_POOL = PoolManager()
 
@@ -80,12 +86,12 @@ def request(
 
 def add_stderr_logger(level: int = logging.DEBUG) -> logging.StreamHandler[Any]:
     """Log to standard error from now on; gives the handler, for taking it away again."""
-    logger = logging.getLogger(__name__)
+    logger = logging.getLogger(_logger_name)
     handler: logging.StreamHandler[Any] = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(level)
-    logger.debug("Added a stderr logging handler to logger: %s", __name__)
+    logger.debug("Added a stderr logging handler to logger: %s", _logger_name)
     return handler
 
 
@@ -94,3 +100,17 @@ def disable_warnings(category: type[Warning] = exceptions.HTTPWarning) -> None:
     import warnings
 
     warnings.simplefilter("ignore", category)
+
+
+_URLLIB3_PATHS = frozenset(
+    "_base_connection _collections _request_methods _version contrib fields filepost http2 util".split()
+)
+
+
+def __getattr__(name: str) -> Any:
+    """What only programs written for urllib3 ask for: its other modules, and taking its place."""
+    if name in _URLLIB3_PATHS or name in ("install_as_urllib3", "uninstall_as_urllib3"):
+        from .compat import attribute
+
+        return attribute(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

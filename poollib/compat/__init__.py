@@ -1,0 +1,86 @@
+"""For programs and libraries written for urllib3: poollib under urllib3's names.
+
+``install_as_urllib3`` lets ``import urllib3`` and every path below it give poollib, by a finder that stands before all
+others and survives purges of ``sys.modules``; ``uninstall_as_urllib3`` takes it away again.  How paths become modules
+is left to ``modules``, which path is which room to the tables in ``names``, what the names do to the rooms.  Nothing
+happens by importing this room; the interface is that of urllib3 2.8.0.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from types import ModuleType
+from typing import Any
+
+from .modules import HOME, ROOT, Finder, exists
+from .names import API_VERSION, LOGGERS
+
+__all__ = ["API_VERSION", "install_as_urllib3", "is_installed", "uninstall_as_urllib3"]
+
+_finder = Finder(ROOT)
+_own_finder = Finder(HOME)  # for `import poollib as urllib3`; asked last, and only once urllib3's names were asked for
+_replaced: dict[str, ModuleType] = {}  # what install_as_urllib3(force=True) pushed aside
+
+
+def install_as_urllib3(*, force: bool = False) -> None:
+    """Let ``import urllib3`` and all paths below it give poollib, in this process, from now on.
+
+    Call it before anything that imports urllib3: ImportError if urllib3 is imported already. ``force``: replace it all
+    the same; who holds urllib3's objects goes on with those. A second call changes nothing.
+    """
+    if is_installed():
+        return
+    others = {name: module for name, module in sys.modules.items() if _is_below_root(name)}
+    if others and not force:
+        raise ImportError(
+            "urllib3 is imported already, and who imported it would go on with it: call install_as_urllib3() earlier,"
+            " or with force=True"
+        )
+    _replaced.update(others)
+    for name in others:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _finder)
+    _name_loggers(ROOT)
+    importlib.import_module(ROOT)
+
+
+def uninstall_as_urllib3() -> None:
+    """Undo install_as_urllib3; an urllib3 that it replaced comes back. Who holds poollib's objects keeps them."""
+    if not is_installed():
+        return
+    sys.meta_path.remove(_finder)
+    for name in [name for name in sys.modules if _is_below_root(name)]:
+        del sys.modules[name]
+    sys.modules.update(_replaced)
+    _replaced.clear()
+    _name_loggers(HOME)
+
+
+def is_installed() -> bool:
+    """Whether ``import urllib3`` gives poollib."""
+    return _finder in sys.meta_path
+
+
+def attribute(name: str) -> Any:
+    """What ``poollib`` offers only when asked: the two functions above, and urllib3's modules that are no rooms."""
+    if not exists(name):
+        return globals()[name]
+    if _own_finder not in sys.meta_path:
+        sys.meta_path.append(_own_finder)
+    return importlib.import_module(f"{HOME}.{name}")
+
+
+def _is_below_root(name: str) -> bool:
+    return name == ROOT or name.startswith(f"{ROOT}.")
+
+
+def _name_loggers(root: str) -> None:
+    """Let the rooms log by urllib3's names, or again by their own."""
+    for room, path in LOGGERS.items():
+        name = f"{ROOT}.{path}" if root == ROOT else f"{HOME}.{room}"
+        vars(importlib.import_module(f"{HOME}.{room}"))["log"] = logging.getLogger(name)
+    vars(importlib.import_module(HOME))["_logger_name"] = root
+    if root == ROOT and not logging.getLogger(ROOT).handlers:
+        logging.getLogger(ROOT).addHandler(logging.NullHandler())
