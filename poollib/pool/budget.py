@@ -86,6 +86,16 @@ class Budget:
         assert self.used >= 0, "more connections gone than opened"
         assert self.excess or not self.is_over, f"{self.used} of {self.limit}"
 
+    def __enter__(self) -> None:
+        """``with budget, budget.lock:`` is the way to take the lock: late returns are carried out at its end.
+
+        The lock is taken by its own ``with``, for that cannot be interrupted between taking it and guarding it.
+        """
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self.late and not self.held():
+            self.carry_out_late()
+
     def carry_out_late(self) -> None:
         """Do the returns that arrived while the lock was held by the thread that made them."""
         while self.late:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from heapq import heappop, heappush
 from itertools import count
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 PAUSE_AFTER_ERROR_S = 30.0
 #: The thread looks at the clock at least once a day; far longer waits overflow the system's timers.
 LONGEST_PAUSE_S = 86_400.0
+LATEST = sys.float_info.max
 THREAD_NAME = "poollib-collector"
 
 
@@ -45,6 +47,7 @@ class Collector:
         self._start_lock = Lock()  # guards _thread
         self._thread: Thread | None = None
         self._due: dict[ref[Any], float] = {}  # every watched one, and when it is asked next
+        self._own: dict[ref[Any], ref[Any]] = {}  # any reference to a watched one -> the one that tells its end
         self._timetable: list[tuple[float, int, ref[Any]]] = []  # a heap; rows that _due contradicts are void
         self._row = count()
 
@@ -93,26 +96,29 @@ class Collector:
             return
 
     def _enter(self, target: ref[Any], delay_s: float | None) -> None:
+        """Note that ``target`` is to be asked in ``delay_s`` seconds, if not sooner; None: it has vanished."""
         if delay_s is None:
             self._due.pop(target, None)
-            return
-        at = time.monotonic() + delay_s
-        if at < self._due.get(target, inf):
-            self._due[target] = at
-            heappush(self._timetable, (at, next(self._row), target))
+        elif target() is not None:
+            at = min(time.monotonic() + delay_s, LATEST)
+            if at < self._due.get(target, inf):
+                self._due[target] = at  # the key stays the first one, whose callback tells when the target vanishes
+                heappush(self._timetable, (at, next(self._row), target))
 
     def _sweep(self, reference: ref[Any]) -> None:
         target = reference()
         if target is None:
-            self._due.pop(reference, None)
+            self._enter(reference, None)
             return
         try:
             pause_s = target.sweep(time.monotonic())
         except Exception:
             log.exception("sweeping %r failed", target)
             pause_s = PAUSE_AFTER_ERROR_S
-        self._due.pop(reference, None)
-        if pause_s is not None:
+        if pause_s is None:
+            self._due.pop(reference, None)
+        else:
+            self._due[reference] = inf
             self._enter(reference, max(0.0, pause_s))
 
 

@@ -135,7 +135,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         keywords = {**self._settings._asdict(), "clock": self._clock, "trace": self.trace, **settings}
         maker = self.factory if factory is None else factory
         pool: EndpointPool[Any, Any] = EndpointPool(endpoint, maker, budget=self._budget, **keywords)
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             self._refuse_unless_open()
             self._guests.add(pool)
         pool.ask_collector()
@@ -145,7 +145,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def close(self, timeout: float | None = None) -> bool:
         """True once all connections of all endpoints are closed.  See EndpointPool.close."""
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             self._state = State.CLOSING
         pools = self._every_pool()
         for pool in pools:
@@ -169,7 +169,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     def resize(self, maxsize: int | None) -> None:
         """Change the limit of each endpoint, of those there are and of those to come."""
         check_limit("maxsize", maxsize)
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             self._settings = self._settings._replace(maxsize=maxsize)
         for pool in list(self._pools.values()):
             pool.resize(maxsize)
@@ -180,7 +180,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         Smaller: the longest idle are closed now, lent ones on return, until it holds.
         """
         check_limit("total_maxsize", total_maxsize)
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             self._budget.limit = total_maxsize
             shrink_locked(self._budget)
         for pool in self._every_pool():
@@ -249,7 +249,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def check(self) -> None:
         """Assert everything that must hold between any two calls; for tests."""
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             pools = self._every_pool()
             for pool in pools:
                 pool.check()
@@ -273,14 +273,14 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         raise ValueError(f"{connection!r} is not lent by {self!r}")
 
     def _every_pool(self) -> list[EndpointPool[Any, Any]]:
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             return [*self._pools.values(), *self._guests]
 
     def _add_pool(self, endpoint: Endpoint) -> EndpointPool[Endpoint, Connection]:
         """The pool for a new endpoint; racing threads get the same."""
         if len(self._pools) >= self._look_for_empty_at:
             self._drop_empty_pools()
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             self._refuse_unless_open()
             pool = self._pools.get(endpoint)
             if pool is None:
@@ -297,7 +297,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def _drop_empty_pools(self) -> None:
         """Forget the endpoints without connections; amortised, this costs O(1) for each new endpoint."""
-        with self._budget.lock:
+        with self._budget, self._budget.lock:
             gone = [pool for pool in self._pools.values() if pool.retire_locked()]
             for pool in gone:
                 del self._pools[pool.endpoint]

@@ -172,17 +172,17 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def connections(self) -> list[Connection]:
         """All connections there are, lent or idle; a copy."""
-        with self._lock:
+        with self._budget, self._lock:
             return [entry.connection for entry in (*self._leased.values(), *self._idle)]
 
     def idle_connections(self) -> list[Connection]:
         """The connections that lie idle, the longest idle first; a copy."""
-        with self._lock:
+        with self._budget, self._lock:
             return [entry.connection for entry in self._idle]
 
     def stats(self) -> PoolStats:
         """All figures of one moment; PoolStats explains each."""
-        with self._lock:
+        with self._budget, self._lock:
             dropped = dict(self._dropped)
             return PoolStats(
                 idle=len(self._idle),
@@ -213,7 +213,7 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def check(self) -> None:
         """Assert everything that must hold between any two calls; for tests."""
-        with self._lock:
+        with self._budget, self._lock:
             keys = {entry.key for entry in self._idle}
             assert len(keys) == len(self._idle), "a connection lies idle twice"
             assert keys.isdisjoint(self._leased), "a connection is idle and lent at once"

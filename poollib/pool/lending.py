@@ -226,7 +226,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             budget.late.append(partial(self.discard, connection, reason))
             return
         try:
-            with self._lock:
+            with self._budget, self._lock:
                 entry = self._leased.get(id(connection))
                 if entry is not None:
                     self._doom_leased_locked(entry, reason)
@@ -240,7 +240,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
         For sockets that changed hands (101, CONNECT).  Raises ValueError for what was not lent here.
         """
-        with self._lock:
+        with self._budget, self._lock:
             entry = self._leased.get(id(connection))
             if entry is not None:
                 self._count_drop_locked("detached")
@@ -270,7 +270,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         FullPoolError if there is no room for it, ClosedPoolError, ValueError if it is here already.
         """
         entry = self._entry_for(connection)
-        with self._lock:
+        with self._budget, self._lock:
             self._refuse_unless_open_locked(0.0)
             if entry.key in self._leased or any(idle.connection is connection for idle in self._idle):
                 raise ValueError(f"{connection!r} belongs to {self!r} already")
@@ -289,12 +289,14 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         Nothing is lent from now on; everybody in line gets ClosedPoolError at once.  Waits up to ``timeout``
         seconds for what is lent; None: does not wait.  Calling it again is fine.
         """
-        with self._lock:
+        with self._budget, self._lock:
             if self._state is State.OPEN:
                 self._state = State.CLOSING
             while self._line:
                 self._send_away_locked(next(iter(self._line)))
         self.drop_idle(POOL_CLOSED)
+        if self._is_watched:
+            collector.hasten(self._me, 0.0)  # so that it lets go of the pool
         return self.wait_closed(0.0 if timeout is None else timeout)
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -302,7 +304,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
         The pool stays open and opens new ones meanwhile.  ``timeout``: seconds to wait; None: as long as it takes.
         """
-        with self._lock:
+        with self._budget, self._lock:
             self._generation += 1
         self.drop_idle("drained")
         return self.wait_drained(timeout)
@@ -317,7 +319,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
     def drop_idle(self, reason: str = "refreshed") -> int:
         """How many idle connections were closed: all there were."""
-        with self._lock:
+        with self._budget, self._lock:
             count = len(self._idle)
             while self._idle:
                 self._doom_idle_locked(self._idle[0], reason)
@@ -339,7 +341,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             try:
                 is_fit = self._is_fit(entry, self._clock())
             finally:
-                with self._lock:
+                with self._budget, self._lock:
                     if is_fit:
                         self._take_back_locked(entry, self._clock())
                     else:
@@ -352,7 +354,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         """Change the limit.  Smaller: the longest idle are closed now, lent ones on return, until it holds."""
         check_limit("maxsize", maxsize)
         limit = sys.maxsize if maxsize is None else maxsize
-        with self._lock:
+        with self._budget, self._lock:
             self._maxsize = limit
             while self._idle and self._alive_locked() > limit:
                 self._doom_idle_locked(self._idle[0], "resized")
@@ -362,7 +364,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
     def look_again(self) -> None:
         """After the budget was changed from outside: serve who can be served, close what is to be closed."""
-        with self._lock:
+        with self._budget, self._lock:
             self._serve_locked()
         self._tidy(-inf)
 
@@ -378,7 +380,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         None: never again, the pool is closed.  The collector calls this; without one, anybody may.  One connection at
         most is opened in one call, within WARM_TIMEOUT_S, so that no pool keeps the others waiting.
         """
-        with self._lock:
+        with self._budget, self._lock:
             if self._state is not State.OPEN:
                 self._is_watched = False
                 return None
@@ -386,7 +388,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             next_at = self._cull_locked(now)
         self._tidy(-inf)
         next_at = min(next_at, self._tell_leaks(now), self._open_ahead(now))
-        with self._lock:
+        with self._budget, self._lock:
             self._look_at = min(self._look_at, next_at)
         return min(max(0.0, next_at - now), LONGEST_PAUSE_S)
 
@@ -418,7 +420,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         if budget.held():  # the garbage collector runs in the middle of another pool's decision
             budget.late.append(partial(_bury, budget, self._remains_locked(), self._alive_locked(), self.factory))
             return
-        with self._lock:
+        with self._budget, self._lock:
             remains = self._remains_locked()
             count = self._total_locked()
             self._clear()
@@ -449,7 +451,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
     def _stake(self, claim: Claim, timeout_s: float | None) -> None:
         """Put a grant into the claim, after standing in line for it if need be."""
         self.ask_collector()
-        with self._lock:
+        with self._budget, self._lock:
             self._refuse_unless_open_locked(0.0)
             if not self._grant_locked(claim):
                 claim.lie_down()
@@ -464,7 +466,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         self._tell_leaks(claim.since)
         claim.sleep(timeout_s)
         waited_s = self._clock() - claim.since
-        with self._lock:
+        with self._budget, self._lock:
             self._waited += 1
             self._wait_s += waited_s
             if claim.grant is None:
@@ -476,7 +478,9 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
     def _is_fit(self, entry: Entry[Connection], now: float) -> bool:
         """Whether an entry may be lent: young enough, and the factory finds it usable.  No lock is held."""
-        if now >= entry.stale_at or now - entry.idle_since >= self._idle_timeout:
+        if now >= entry.stale_at:
+            return False
+        if now - entry.idle_since >= self._idle_timeout and len(self._idle) >= self._settings.min_idle:
             return False
         try:
             return self._usable(entry.connection)
@@ -495,7 +499,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         entry.reason = self._age_of(entry, self._clock()) or "dead"
         self._close_connection(entry)
         permit = Permit()
-        with self._lock:
+        with self._budget, self._lock:
             self._reused -= 1
             self._count_drop_locked(entry.reason)
             self._opening += 1  # the entry's slot becomes the permit's
@@ -511,12 +515,12 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         permit = claim.grant
         assert isinstance(permit, Permit)
         self._close_victim(permit)
-        with self._lock:
+        with self._budget, self._lock:
             self._refuse_unless_open_locked(0.0)
         left_s = None if timeout_s is None else max(0.0, timeout_s - (self._clock() - claim.since))
         entry = self._connect(left_s)
         try:
-            with self._lock:
+            with self._budget, self._lock:
                 self._leased[entry.key] = entry
                 claim.grant = entry
                 permit.pending = False
@@ -538,7 +542,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         try:
             connection = self.factory.connect(self.endpoint, timeout_s)
         except Exception:
-            with self._lock:
+            with self._budget, self._lock:
                 self._connect_errors += 1
             raise
         entry = self._entry_for(connection)
@@ -555,7 +559,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
     def _lend_this(self, connection: Connection) -> Entry[Connection] | None:
         """The entry of a connection, leased, if it still lies idle."""
-        with self._lock:
+        with self._budget, self._lock:
             for entry in self._idle:
                 if entry.connection is connection:
                     self._leased[entry.key] = entry
@@ -570,7 +574,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             entry.taker = _stack_of_borrower()
             entry.leased_at = self._clock()
         if len(self._idle) < self._settings.min_idle:
-            with self._lock:
+            with self._budget, self._lock:
                 if self._look_at > entry.idle_since and self._lacks_idle_locked():
                     self._call_collector(0.0)
         if self._on_acquire is not None:
@@ -589,7 +593,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
     def _withdraw(self, claim: Claim) -> None:
         """Give back what an abandoned claim holds: the next in line gets it."""
-        with self._lock:
+        with self._budget, self._lock:
             self._leave_line_locked(claim)
             grant = claim.grant
             if isinstance(grant, Permit):
@@ -611,7 +615,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         budget = self._budget
         pools: set[Any] = {self}
         if now >= budget.trim_at:
-            with self._lock:
+            with self._budget, self._lock:
                 pools |= self._trim_locked(now)
         for pool in pools:
             while pool._close_one_doomed():
@@ -622,7 +626,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         """Whether there was a doomed connection; it is closed, and its slot is free."""
         entry: Entry[Connection] | None = None
         try:
-            with self._lock:
+            with self._budget, self._lock:
                 if self._doomed:
                     entry = self._doomed[-1]
                     del self._doomed[-1]
@@ -630,7 +634,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
                 self._close_connection(entry)
         finally:
             if entry is not None:
-                with self._lock:
+                with self._budget, self._lock:
                     self._closing -= 1
                     self._free_slot_locked()
         return entry is not None
@@ -648,7 +652,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             return inf
         if now < self._warm_after:
             return self._warm_after
-        with self._lock:
+        with self._budget, self._lock:
             if not self._lacks_idle_locked():
                 return inf
             self._budget.used += 1
@@ -658,7 +662,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         try:
             entry = self._connect_warm()
         finally:
-            with self._lock:
+            with self._budget, self._lock:
                 self._warming -= 1
                 self._opening -= 1
                 if entry is None:
@@ -692,7 +696,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             self._close_connection(entry)
             if not isinstance(error, Exception):
                 raise
-            with self._lock:
+            with self._budget, self._lock:
                 self._connect_errors += 1
             log.warning("opening ahead of demand failed for %r", self, exc_info=True)
             return None
@@ -705,7 +709,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         leak_timeout = self._settings.leak_timeout
         if leak_timeout is None:
             return inf
-        with self._lock:
+        with self._budget, self._lock:
             leaked = self._leaked_locked(now, leak_timeout)
             next_at = min((e.leased_at for e in self._leased.values() if not e.is_reported), default=now)
         for entry in leaked:
@@ -748,7 +752,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         """Raise what fits a connection that came back but was not lent; nothing for one inherited in a fork."""
         if self._inherited.pop(id(connection), None) is not None:
             return
-        with self._lock:
+        with self._budget, self._lock:
             lies_idle = any(entry.connection is connection for entry in self._idle)
             numbers = self._numbers_locked(None)
         if lies_idle:
@@ -762,7 +766,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         while True:
             claim = Claim(self, 0.0)
             claim.lie_down()
-            with self._lock:
+            with self._budget, self._lock:
                 if is_true_locked():
                     return True
                 if left_s is not None and left_s <= 0:
