@@ -12,6 +12,7 @@ import enum
 import logging
 import threading
 import time
+import weakref
 from typing import Any, Protocol
 
 from .exceptions import HTTPError
@@ -52,7 +53,7 @@ class HealthCheck:
     def __init__(self, pool: CheckedPool, interval_s: float | None = None, path: str | None = None) -> None:
         if interval_s is not None and not interval_s > 0:
             raise ValueError(f"health_check_interval must be above 0 seconds, not {interval_s!r}")
-        self._pool = pool
+        self._pool = weakref.ref(pool)
         self._interval_s = interval_s
         self._path = path
         self.start_afresh()
@@ -119,8 +120,11 @@ class HealthCheck:
 
     def probe(self) -> bool:
         """Whether the endpoint is healthy: look at the idle connections, and ask for the path if there is one."""
+        pool = self._pool()
+        if pool is None:
+            return False
         try:
-            error = self._probe_error()
+            error = self._probe_error(pool)
         finally:
             with self._lock:
                 self._probing = False
@@ -128,16 +132,16 @@ class HealthCheck:
         if error is None:
             return True
         self.note_error(error)
-        dropped = self._pool.refresh("health check failed")
-        log.warning("health check of %s failed (%s): %d idle connections dropped", self._pool, error, dropped)
+        dropped = pool.refresh("health check failed")
+        log.warning("health check of %s failed (%s): %d idle connections dropped", pool, error, dropped)
         return False
 
-    def _probe_error(self) -> BaseException | None:
-        self._pool.probe_idle()
+    def _probe_error(self, pool: CheckedPool) -> BaseException | None:
+        pool.probe_idle()
         if self._path is None:
             return None
         try:
-            response = self._pool.urlopen(
+            response = pool.urlopen(
                 "GET", self._path, retries=False, redirect=False, timeout=PROBE_TIMEOUT_S, pool_timeout=PROBE_TIMEOUT_S
             )
         except (HTTPError, OSError) as error:

@@ -51,7 +51,8 @@ def test_nothing_is_known_at_first() -> None:
 
 def test_errors_and_answers_are_noted() -> None:
     """Failures count until the first answer."""
-    check = HealthCheck(FakePool())
+    pool = FakePool()
+    check = HealthCheck(pool)
     check.note_error(ProtocolError("cut"))
     check.note_error(ProtocolError("cut again"))
     report = check.report()
