@@ -328,29 +328,33 @@ class ChunkedBody(Body):
             if not left:
                 return b""
         incoming = self.incoming
-        if limit > left:
-            limit = left
-        if incoming.data:
-            piece = incoming.take(limit)
-        else:
-            piece = incoming.recv(min(limit, LARGE_RECEIVE_BYTES))
-            if not piece:
-                raise self._cut_short(left)
+        if not incoming.data and not incoming.more():
+            raise self._cut_short(left)
+        piece = incoming.take(limit if limit < left else left)
         self._count(len(piece))
         self._advance(left - len(piece))
         return piece
 
     def read_chunk(self, limit: int | None) -> bytes:
         """The next chunk, or exactly ``limit`` bytes of it if it is longer; ``b""`` at the end."""
+        if self.state is not BodyState.OPEN:
+            return b""
+        if self.chunk_left is None and (piece := self._whole_chunk(limit)):
+            return piece
         left = self.chunk_left
         if left is None or left < 0:
-            left = self._next_size() if self.state is BodyState.OPEN else 0
-        if not left:
-            return b""
-        wanted = left if limit is None else min(left, limit)
+            left = self._next_size()
+            if not left:
+                return b""
+        wanted = left if limit is None or limit > left else limit
+        if wanted <= LARGE_RECEIVE_BYTES:
+            while 0 < self.incoming.unread() < wanted and self.incoming.more():
+                pass
         piece = self.read1(wanted)
-        if len(piece) == wanted:
-            return piece
+        return piece if len(piece) == wanted else self._joined(piece, wanted)
+
+    def _joined(self, piece: bytes, wanted: int) -> bytes:
+        """``piece`` and what is missing of ``wanted`` bytes of this chunk."""
         pieces = [piece]
         wanted -= len(piece)
         while wanted:
@@ -358,6 +362,24 @@ class ChunkedBody(Body):
             pieces.append(piece)
             wanted -= len(piece)
         return b"".join(pieces)
+
+    def _whole_chunk(self, limit: int | None) -> bytes:
+        """The next chunk if all of it is in and nothing about it is special; else ``b""``, and nothing is used up."""
+        incoming = self.incoming
+        data = incoming.data
+        match = _match_size(data, incoming.at)
+        if match is None or match[2]:
+            return b""
+        start = match.end()
+        size = int(match[1], 16)
+        end = start + size
+        if not size or not data.startswith(b"\r\n", end) or (limit is not None and size > limit):
+            return b""
+        incoming.at = end + 2
+        if incoming.at == len(data):
+            incoming.data, incoming.at = b"", 0
+        self._count(size)
+        return data[start:end]
 
     def _advance(self, left: int) -> None:
         """Note what is left of the chunk; its CR LF is looked for at once if it is in, else when more is asked for."""

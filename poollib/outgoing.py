@@ -20,16 +20,17 @@ import io
 import os
 import select
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .dial import wait_for_socket
 from .request import body_length, body_to_chunks
 from .wire import Fields, FieldValue, trailer_block
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
 READ_BYTES = 65536  # read from a file at a time: blocks of 16 KiB cost 165 ms for 256 MiB, of 64 KiB 118
 URLLIB3_BLOCK_BYTES = 16384  # urllib3's default for ``blocksize``: nobody asked for it, so READ_BYTES holds
+LOOK_EVERY_S = 0.01  # while the socket takes all, an answer is looked for so often: a look at each piece costs 0.7 us
 SENDFILE_BYTES = 1 << 30  # the most that one call of sendfile is asked for; Linux takes 2 GiB less a page
 
 Piece = bytes | memoryview
@@ -111,7 +112,10 @@ class Upload:
         self._answered = answered
         self._is_plain = type(sock) is socket.socket
         self._is_socket = isinstance(sock, socket.socket)  # TLS in TLS is none: it waits inside its sendall
-        self._poll: Any = None
+        self._poll: Any
+        self._poll_write: Any
+        self._poll, self._poll_write = _pollers(sock) if self._is_socket else (None, None)
+        self._looked_at = 0.0
         self._gathers = self._is_plain and hasattr(sock, "sendmsg")
 
     def run(self, head: bytes, payload: Payload) -> None:
@@ -142,12 +146,17 @@ class Upload:
                     raise ValueError(f"the body is longer than its Content-Length of {announced} bytes")
                 piece, size = memoryview(piece)[:left], left  # the file has grown since its size was announced
             left -= size
-            self._send_now(head, piece)
-            head = b""
+            if head:
+                self._send_parts(head, piece)
+                head = b""
+            elif type(piece) is bytes:
+                self._send(piece)
+            else:
+                self._send_parts(piece)
             if not left and payload.file is not None:
                 break
         if head:
-            self._send_now(head)
+            self._send(head)
         if left:
             raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {announced} bytes")
 
@@ -158,19 +167,19 @@ class Upload:
             if not size:
                 continue
             if size <= JOIN_BYTES:
-                self._send_now(b"".join([b"%b%x\r\n" % (head, size), piece, b"\r\n"]))
+                self._send(b"".join((b"%b%x\r\n" % (head, size), piece, b"\r\n")))
             else:
-                self._send_now(b"%b%x\r\n" % (head, size), piece, b"\r\n")
+                self._send_parts(b"%b%x\r\n" % (head, size), piece, b"\r\n")
             head = b""
         trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
-        self._send_now(head + b"0\r\n" + trailer_block((trailers or {}).items()))
+        self._send(head + b"0\r\n" + trailer_block((trailers or {}).items()))
 
     def _send_file(self, head: bytes, file: Any, payload: Payload) -> None:
         """Let the kernel copy the file; reading it, where this file system does not know how."""
         left = payload.length or 0
         start = at = file.tell()
         more = getattr(socket, "MSG_MORE", 0)  # Linux: the head waits for the first bytes of the file
-        self._send_now(head, flags=more)
+        self._send(head, more)
         try:
             while left:
                 n = self._sendfile(file.fileno(), at, min(left, SENDFILE_BYTES))
@@ -191,10 +200,11 @@ class Upload:
     def _sendfile(self, number: int, at: int, count: int) -> int | None:
         """Bytes that were sent, 0 at the file's end; None if this file can't be sent so."""
         while True:
+            self._wait_for_room()
             try:
                 return os.sendfile(self._sock.fileno(), number, at, count)
             except BlockingIOError:
-                self._wait(write=True)
+                continue
             except OSError as error:
                 if error.errno in _NO_SENDFILE:
                     return None
@@ -202,63 +212,103 @@ class Upload:
 
     # -- the socket --
 
-    def _send_now(self, *parts: Piece, flags: int = 0) -> None:
-        """Send all parts, unless an answer is there already."""
-        if not self._is_socket:
-            data = b"".join(parts)
-            self._sock.sendall(data)
-            self.sent += len(data)
+    def _send(self, data: bytes, flags: int = 0) -> None:
+        """Send all of ``data``, unless an answer is there already."""
+        now = time.monotonic()
+        if now - self._looked_at > LOOK_EVERY_S:
+            self._looked_at = now
+            self._look()
+        sock = self._sock
+        n = 0
+        try:
+            if self._is_socket:
+                n = sock.send(data, flags) if flags else sock.send(data)
+            else:
+                sock.sendall(data)
+                n = len(data)
+        except OSError as error:
+            self._wait_after(error)
+        self.sent += n
+        if n < len(data):
+            self._send_views([memoryview(data)[n:]])
+
+    def _send_parts(self, *parts: Piece) -> None:
+        """Send parts in one call; a large one is not copied for that where the socket gathers."""
+        if not self._is_socket or sum(map(size_of, parts)) <= JOIN_BYTES:
+            self._send(b"".join(parts))
             return
-        if self._has_news() and self._answered():
-            raise AnsweredEarly
-        if len(parts) > 1 and (not self._gathers or sum(map(size_of, parts)) <= JOIN_BYTES):
-            parts = _put_together(parts)
-        pending = [memoryview(part).cast("B") for part in parts if size_of(part)]
+        self._look()
+        views = [memoryview(part).cast("B") for part in parts if size_of(part)]
+        for together in [views] if self._gathers else [[view] for view in views]:
+            self._send_views(together)
+
+    def _send_views(self, pending: list[memoryview]) -> None:
         while pending:
-            n = self._send_some(pending, flags)
+            n = self._send_some(pending)
             self.sent += n
             while pending and n >= len(pending[0]):
                 n -= len(pending.pop(0))
             if n:
                 pending[0] = pending[0][n:]
 
-    def _send_some(self, pending: list[memoryview], flags: int) -> int:
+    def _send_some(self, pending: list[memoryview]) -> int:
         """How many bytes the socket took, at least one."""
         while True:
             try:
-                if len(pending) > 1:
-                    return int(self._sock.sendmsg(pending, (), flags))
-                return int(self._sock.send(pending[0], flags) if flags else self._sock.send(pending[0]))
-            except BlockingIOError:
-                self._wait(write=True)
+                return int(self._sock.sendmsg(pending) if len(pending) > 1 else self._sock.send(pending[0]))
             except OSError as error:
-                name = type(error).__name__
-                if name not in ("SSLWantWriteError", "SSLWantReadError"):
-                    raise
-                self._wait(write=name == "SSLWantWriteError")
+                self._wait_after(error)
 
-    def _wait(self, write: bool) -> None:
-        """Wait until the socket takes bytes (TLS may want to read first) or an answer is there."""
-        while True:
-            if self._has_news():
-                if self._answered():
-                    raise AnsweredEarly
-                if not write:
-                    return
-            wait_s = self._wait_s()
-            if not wait_for_socket(self._sock, read=True, write=write, timeout=wait_s):
-                raise TimeoutError(f"nothing was taken for {wait_s} s")
-            if write and wait_for_socket(self._sock, write=True, timeout=0):
-                return
+    def _wait_after(self, error: OSError) -> None:
+        """Wait for what the socket wants; raise the error if it wants nothing."""
+        name = type(error).__name__
+        if name in ("BlockingIOError", "SSLWantWriteError"):
+            self._wait_for_room()
+        elif name == "SSLWantReadError":
+            self._wait_for_bytes()
+        else:
+            raise error
 
-    def _has_news(self) -> bool:
-        """Whether something can be read; TLS session tickets count, and ``answered`` finds out."""
+    def _wait_for_room(self) -> None:
+        """Wait until the socket takes bytes or an answer is there."""
+        ready = 0
+        while not ready & WRITE:
+            ready = self._ready(write=True)
+            if not ready:
+                raise TimeoutError("the server took no bytes in time")
+            if ready & READ and self._answered():
+                raise AnsweredEarly
+
+    def _wait_for_bytes(self) -> None:
+        """TLS wants to read before it sends on: let ``answered`` do so when there is something."""
+        if not self._ready(write=False):
+            raise TimeoutError("the server sent nothing that TLS waits for in time")
+        if self._answered():
+            raise AnsweredEarly
+
+    def _look(self) -> None:
+        if self._is_socket and self._ready(write=False, wait=False) and self._answered():
+            raise AnsweredEarly
+
+    def _ready(self, write: bool, wait: bool = True) -> int:
+        """READ, WRITE, both, or 0 when time is up. TLS session tickets count as READ; ``answered`` finds out."""
+        wait_s = self._wait_s() if wait else 0.0
         if self._poll is None:
-            if not hasattr(select, "poll"):
-                return wait_for_socket(self._sock, read=True, timeout=0)
-            self._poll = select.poll()
-            self._poll.register(self._sock, select.POLLIN)
-        return bool(self._poll.poll(0))
+            return _select(self._sock, write, wait_s)
+        poll = self._poll_write if write else self._poll
+        events = poll.poll(None if wait_s is None else max(0.0, wait_s) * 1000)
+        if not events:
+            return 0
+        return (READ if events[0][1] & ~select.POLLOUT else 0) | (WRITE if events[0][1] & select.POLLOUT else 0)
+
+
+READ, WRITE = 1, 2
+
+
+def _select(sock: Any, write: bool, wait_s: float | None) -> int:
+    """As ``Upload._ready``, where the system has no poll."""
+    readable, writable, _ = select.select([sock], [sock] if write else [], [], wait_s)
+    return (READ if readable else 0) | (WRITE if writable else 0)
 
 
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTSOCK, errno.EBADF})
@@ -294,12 +344,11 @@ def plain_file(file: Any) -> Any:
     return file if type(raw) is io.FileIO else None
 
 
-def _put_together(parts: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """All parts as one if they are small, else the small ones in front of the first large one."""
-    if sum(map(size_of, parts)) <= JOIN_BYTES:
-        return (b"".join(parts),)
-    small: list[Piece] = []
-    rest = list(parts)
-    while rest and size_of(rest[0]) <= JOIN_BYTES:
-        small.append(rest.pop(0))
-    return (b"".join(small), *rest) if small else tuple(rest)
+def _pollers(sock: Any) -> tuple[Any, Any]:
+    """Two kept poll objects: for reading, and for both; None where the system has none."""
+    if not hasattr(select, "poll"):
+        return None, None
+    read, both = select.poll(), select.poll()
+    read.register(sock, select.POLLIN)
+    both.register(sock, select.POLLIN | select.POLLOUT)
+    return read, both

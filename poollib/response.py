@@ -361,24 +361,21 @@ class HTTPResponse(BaseHTTPResponse):
         if self._method == "HEAD":
             return
         while not self._exhausted():
-            data = self._next_chunk(amt, decode_content)
+            source, reader = self._source, self._reader(decode_content)
+            assert source is not None
+            assert reader is not None
+            try:
+                if isinstance(reader, ChunkedBody):
+                    data = reader.read_chunk(amt)
+                else:
+                    data = reader.read1(amt or LARGE_RECEIVE_BYTES)
+            except BaseException as error:
+                self._fail(error)
+                raise
+            if source.state is not BodyState.OPEN:
+                self._after_read()
             if data:
                 yield data
-
-    def _next_chunk(self, amt: int | None, decode_content: bool | None) -> bytes:
-        source = self._source
-        reader = self._reader(decode_content)
-        assert reader is not None
-        try:
-            if reader is source and isinstance(source, ChunkedBody):
-                data = source.read_chunk(amt)
-            else:
-                data = reader.read1(amt or LARGE_RECEIVE_BYTES)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._after_read()
-        return data
 
     def __iter__(self) -> Iterator[bytes]:
         """The decoded body line by line, each with its line end (LF)."""
