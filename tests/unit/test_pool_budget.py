@@ -192,14 +192,14 @@ class TestTheBudget:
         assert [borrower.result().endpoint for borrower in waiting] == ["x", "y"]
         rig.pool.check()
 
-    def test_room_is_found_at_the_same_cost_among_ten_thousand_endpoints(self) -> None:
+    def test_room_is_found_at_the_same_cost_among_many_endpoints(self) -> None:
         """Counted, not timed: one entry of the order is looked at for each connection that makes room."""
-        rig = Rig(total_maxsize=10_000)
-        rig.idle_at(*range(10_000))
+        rig = Rig(total_maxsize=2_000)
+        rig.idle_at(*range(2_000))
         order = rig.pool.budget.order
         assert order is not None
         assert next(iter(order.values())).connection.endpoint == 0
-        for endpoint in range(10_000, 10_010):
+        for endpoint in range(2_000, 2_010):
             rig.pool.acquire(endpoint)
         assert [thing.endpoint for thing in rig.factory.closed] == list(range(10))
 
