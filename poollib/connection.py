@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import dial
 from .endpoint import TlsWishes
 from .exceptions import (
-    ConnectTimeoutError,
     InvalidResponseError,
     ProtocolError,
     ProxyError,
@@ -39,6 +38,7 @@ from .exceptions import (
 )
 from .framing import Body, Incoming, UpgradedBody, body_reader, broken
 from .headers import HTTPHeaderDict
+from .opening import Opening
 from .outgoing import AnsweredEarly, Payload, Trailers, Upload, framing_field, payload_for
 from .response import HTTPResponse
 from .sessions import sessions
@@ -132,6 +132,8 @@ class HTTPConnection(http.client.HTTPConnection):
     answered = True  # whether a byte of the answer to the last request has come
     idle_limit_s: int | None = None  # what the server's Keep-Alive said
     uds: str | None = None
+    resolver: dial.Resolver | None = None  # None: the system's
+    outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
 
     if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
         source_address: tuple[str, int] | None
@@ -139,6 +141,10 @@ class HTTPConnection(http.client.HTTPConnection):
         _tunnel_port: int | None
         _tunnel_headers: dict[str, str]
 
+    _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
+    _opening: Opening | None = None  # while the connection is being made
+    _reached_proxy = False
+    _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep this connection's TLS session
     _incoming: Incoming | None = None
     _adopted: Any = None
     _quiet: Callable[[], bool] | None = None
@@ -191,43 +197,89 @@ class HTTPConnection(http.client.HTTPConnection):
         self._default_fields = None
 
     def connect(self) -> None:
-        """Dial, and tunnel where a proxy asks for it.
+        """Dial, tunnel where a proxy asks for it, and shake hands with an https server; within ``timeout`` in all.
 
-        NameResolutionError, ConnectTimeoutError, NewConnectionError, ProxyError, DeadlineExceededError.
+        NameResolutionError, ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, DeadlineExceededError.
         """
-        self.sock = self._new_conn()
+        self._reached_proxy = False
+        self._opening = self._started_opening()
         try:
+            self.sock = self._new_conn()
+            if self._proxy_speaks_tls():
+                self.sock = self._connect_tls_proxy(self.host, self.sock)
             if self._tunnel_host:
                 self._tunnel()
-        except BaseException:
+            self._reached_proxy = self.proxy is not None
+            self._secure()
+            self.sock.settimeout(self.timeout)
+        except BaseException as error:
+            error.nothing_sent = True  # type: ignore[attr-defined]  # so any request may be tried again
             self.close()
             raise
+        finally:
+            self._opening = None
         self._adopt()
+
+    def _started_opening(self) -> Opening:
+        options = self.options
+        deadline, trace = (None, None) if options is None else (options.deadline, options.trace)
+        return Opening(self, self.timeout, deadline, trace)
 
     def _new_conn(self) -> socket.socket:
         """A connected socket. Subclasses override this to reach the server another way."""
-        trace = self._trace()
-        if trace is not None:
-            tell(trace, "dial_started", self._dns_host, self.port)
         sys.audit("http.client.connect", self, self.host, self.port)
-        error: BaseException | None = None
-        try:
+        return self._dial(self._dns_host, self.port)
+
+    def _dial(self, host: str, port: int) -> socket.socket:
+        opening = self._opening or self._started_opening()
+        with opening.step("dial", host, port) as timeout_s:
             return dial.connect(
-                self._dns_host,
-                self.port,
-                timeout_s=self._connect_timeout_s("connecting"),
+                host,
+                port,
+                timeout_s=timeout_s,
                 source_address=self.source_address,
                 socket_options=self.socket_options,
                 uds=self.uds,
                 owner=self,
+                resolver=self.resolver,
             )
-        except BaseException as caught:
-            error = caught
-            self._check_deadline(getattr(caught, "phase", "connecting"))
-            raise
-        finally:
-            if trace is not None:
-                tell(trace, "dial_done", self._dns_host, self.port, error)
+
+    def _secure(self) -> None:
+        """Put TLS on the socket where the scheme is https."""
+
+    def _proxy_speaks_tls(self) -> bool:
+        if self._tunnel_host and self._tunnel_scheme is not None:
+            return self._tunnel_scheme == "https"
+        return self.proxy is not None and self.proxy.scheme == "https"
+
+    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
+        """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
+        try:
+            wrapped = self._shake_hands(sock, self.proxy_wishes, hostname, self.port, in_tls=False)
+        except SSLError as error:
+            raise ProxyError("Unable to connect to proxy", error) from error
+        self.proxy_is_verified = wrapped.is_verified
+        return wrapped.sock
+
+    @property
+    def proxy_wishes(self) -> TlsWishes:
+        """What is wanted of TLS with an https proxy, as one value."""
+        return proxy_wishes(self.proxy_config)
+
+    def _shake_hands(self, sock: Any, wishes: TlsWishes, host: str, port: int, *, in_tls: bool) -> Any:
+        """The ``tls.TlsSocket`` over a socket; its session is kept, and one kept before is resumed."""
+        from . import tls
+
+        opening = self._opening or self._started_opening()
+        with opening.step("tls", host) as timeout_s:
+            context = tls.context_for(wishes)
+            key = (host, port, self.uds, self.proxy, wishes)
+            session = sessions.take(context, key)
+            wrapped = tls.wrap(
+                sock, wishes, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
+            )
+        self._session_at = (context, key)
+        return wrapped
 
     def _adopt(self) -> None:
         """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
@@ -236,10 +288,6 @@ class HTTPConnection(http.client.HTTPConnection):
         self._incoming = Incoming(self._receive, self._receive_into, whole)
         self._quiet = None
         self.state = _IDLE
-
-    def _connect_timeout_s(self, phase: str) -> float | None:
-        deadline = self.options.deadline if self.options is not None else None
-        return self.timeout if deadline is None else deadline.cap_s(self.timeout, phase)
 
     def _check_deadline(self, phase: str) -> None:
         """Raise if it is the deadline, not one of the smaller timeouts, that ended a step."""
@@ -270,10 +318,12 @@ class HTTPConnection(http.client.HTTPConnection):
 
     def is_reusable_state(self) -> bool:
         """Whether the last exchange, if any, ended cleanly; what lies on the socket is looked at before reuse."""
-        return self.state is _IDLE or self.state is ConnectionState.NEW
+        return (self.state is _IDLE or self.state is ConnectionState.NEW) and not self.outdated
 
     def close_reason(self) -> str:
         """Why this connection can't be kept, in a phrase for statistics."""
+        if self.outdated:
+            return "settings changed"
         return "closed" if self.state is ConnectionState.CLOSED else f"given back while {self.state.value}"
 
     def _is_quiet(self) -> bool:
@@ -698,10 +748,13 @@ class HTTPConnection(http.client.HTTPConnection):
         self._default_fields = None
 
     def _tunnel(self) -> None:
+        """Ask the proxy for the way to the tunnel's host; ProxyError."""
         from .tunnel import http_connect
 
-        assert self._tunnel_host is not None
-        http_connect(self.sock, self._tunnel_host, self._tunnel_port or 443, self._tunnel_headers)
+        host, port = self._tunnel_host or "", self._tunnel_port or 443
+        opening = self._opening or self._started_opening()
+        with opening.step("tunnel", host, port) as timeout_s:
+            http_connect(self.sock, host, port, self._tunnel_headers, timeout_s=timeout_s, owner=self)
 
     @property
     def proxy_is_tunneling(self) -> bool:
@@ -716,7 +769,7 @@ class HTTPConnection(http.client.HTTPConnection):
     @property
     def has_connected_to_proxy(self) -> bool:
         """Whether the proxy was reached, whatever happened behind it."""
-        return bool(self.proxy) and self._adopted is not None
+        return self._reached_proxy
 
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -821,19 +874,11 @@ class HTTPSConnection(HTTPConnection):
         self.ca_cert_dir = ca_cert_dir
         self.ca_cert_data = ca_cert_data
         self.cert_reqs = cert_reqs
-        self._wishes: TlsWishes | None = None
-        self._session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep this connection's session
 
     @property
     def tls_wishes(self) -> TlsWishes:
-        """What this connection wants of TLS, as one value."""
-        if self._wishes is None:
-            self._wishes = TlsWishes(**{name: getattr(self, name) for name in TlsWishes._fields})
-        return self._wishes
-
-    @tls_wishes.setter
-    def tls_wishes(self, wishes: TlsWishes) -> None:
-        self._wishes = wishes
+        """What this connection wants of TLS, as one value: what its attributes say now."""
+        return TlsWishes(**{name: getattr(self, name) for name in TlsWishes._fields})
 
     def set_cert(
         self,
@@ -857,48 +902,14 @@ class HTTPSConnection(HTTPConnection):
         self.ca_certs = ca_certs
         self.ca_cert_dir = ca_cert_dir
         self.ca_cert_data = ca_cert_data
-        self._wishes = None
 
-    def connect(self) -> None:
-        """Dial, tunnel where a proxy asks for it, and shake hands; adds SSLError to what may be raised."""
-        from . import tls
-
-        self.sock = sock = self._new_conn()
-        trace = self._trace()
-        try:
-            in_tls = False
-            if self.proxy is not None and self.proxy.scheme == "https":
-                self.sock = sock = self._connect_tls_proxy(self.proxy.host or self.host, sock)
-                in_tls = True
-            host = self.host
-            if self._tunnel_host:
-                self._tunnel()
-                host = self._tunnel_host
-            if self.proxy_is_forwarding:
-                self._adopt()
-                return
-            if trace is not None:
-                tell(trace, "tls_started", host)
-            timeout_s = self._connect_timeout_s("tls handshake")
-            wishes = self.tls_wishes
-            context = tls.context_for(wishes)
-            key = (host, self._tunnel_port if self._tunnel_host else self.port, self.uds, self.proxy, wishes)
-            session = sessions.take(context, key)
-            wrapped = tls.wrap(
-                sock, wishes, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
-            )
-            self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
-            self._session_at = (context, key)
-        except ConnectTimeoutError:
-            self.close()
-            self._check_deadline("tls handshake")
-            raise
-        except BaseException:
-            self.close()
-            raise
-        if trace is not None:
-            tell(trace, "tls_done", host, None)
-        self._adopt()
+    def _secure(self) -> None:
+        """TLS with the target; a proxy that forwards requests has had its own already."""
+        if self.proxy_is_forwarding:
+            return
+        host, port = self._tunnel_host or self.host, self._tunnel_port if self._tunnel_host else self.port
+        wrapped = self._shake_hands(self.sock, self.tls_wishes, host, port, in_tls=self._proxy_speaks_tls())
+        self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
 
     def response_ended(self, reusable: bool) -> None:
         """As for plain HTTP; after the first response, the TLS session may be worth keeping (TLS 1.3 sends it late)."""
@@ -908,22 +919,37 @@ class HTTPSConnection(HTTPConnection):
             sessions.keep(*at, self.sock)
         super().response_ended(reusable)
 
-    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
-        """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
-        from . import tls
+    @property
+    def proxy_wishes(self) -> TlsWishes:
+        """As for plain HTTP; the authorities that are believed are the same for both hops."""
+        return proxy_wishes(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)
 
-        config = self.proxy_config
-        wishes = TlsWishes(
-            ssl_context=config.ssl_context if config else None,
-            assert_hostname=config.assert_hostname if config else None,
-            assert_fingerprint=config.assert_fingerprint if config else None,
+
+def proxy_wishes(
+    config: ProxyConfig | None,
+    ca_certs: str | None = None,
+    ca_cert_dir: str | None = None,
+    ca_cert_data: str | bytes | None = None,
+) -> TlsWishes:
+    """What is wanted of TLS with an https proxy: always a verified one, unless a context of its own says otherwise.
+
+    Of the target's wishes only the authorities hold, and those only without a context for the proxy
+    (CVE-2026-97687).
+    """
+    if config is None or config.ssl_context is None:
+        pins, name = (None, None) if config is None else (config.assert_fingerprint, config.assert_hostname)
+        return TlsWishes(
+            ca_certs=ca_certs,
+            ca_cert_dir=ca_cert_dir,
+            ca_cert_data=ca_cert_data,
+            assert_hostname=name,
+            assert_fingerprint=pins,
         )
-        try:
-            wrapped = tls.wrap(sock, wishes, hostname, timeout_s=self._connect_timeout_s("tls handshake"))
-        except SSLError as error:
-            raise ProxyError("Unable to connect to proxy", error) from error
-        self.proxy_is_verified = wrapped.is_verified
-        return wrapped.sock
+    return TlsWishes(
+        ssl_context=config.ssl_context,
+        assert_hostname=config.assert_hostname,
+        assert_fingerprint=config.assert_fingerprint,
+    )
 
 
 # -- urllib3 names --
