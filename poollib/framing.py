@@ -470,6 +470,8 @@ class ChunkedBody(Body):
 class _Received:
     """What InvalidChunkLength asks of a response: how many bytes of body were read before."""
 
+    length_remaining = None
+
     def __init__(self, received: int) -> None:
         self._received = received
 

@@ -425,7 +425,7 @@ def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
         _refuse_hopeless(data, limits)
         return None
     _check_limits(data[: end.end()], limits)
-    lines = _unfold(data[: end.start()])
+    lines = _unfold(data[: data.index(b"\n", end.start())])
     status_line = _is_status_line(lines[0])
     if status_line is None:
         raise InvalidResponseError(f"not a status line of HTTP/1.x: {_shown(lines[0])}")
@@ -453,7 +453,10 @@ def _refuse_hopeless(data: bytes | bytearray, limits: Limits) -> None:
 
 
 def _unfold(head: bytes) -> list[bytes]:
-    """The lines of a head; a folded value becomes one line (RFC 9112 section 5.2), a bare LF ends a line (2.2)."""
+    """The lines of a head that lacks its last LF.
+
+    A folded value becomes one line (RFC 9112 section 5.2), a bare LF ends a line (section 2.2).
+    """
     lines: list[bytes] = []
     folded: list[bytes] = []
     for raw in head.split(b"\n"):

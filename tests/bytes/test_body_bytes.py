@@ -1,0 +1,271 @@
+"""Bodies as bytes: framing by RFC 9112 section 6.3, rule by rule, each case cut in every way. See docs/accepted.rst."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidResponseError, ProtocolError
+from poollib.framing import BodyState, ChunkedBody
+from poollib.wire import DEFAULT_LIMITS
+from tests.bytes.feeds import READERS, Reader, cuts, read_response
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+every_reader = pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+
+
+class Whole(NamedTuple):
+    """A complete response."""
+
+    name: str
+    data: bytes
+    content: bytes = b""
+    method: str = "GET"
+    reusable: bool = True
+    trailers: list[tuple[str, str]] = []  # noqa: RUF012
+
+
+WHOLE = [
+    # rule 1
+    Whole("HEAD with a length", OK + b"Content-Length: 5\r\n\r\n", method="HEAD"),
+    Whole("HEAD, chunked", CHUNKED, method="HEAD"),
+    Whole("HEAD without framing", OK + b"\r\n", method="HEAD"),
+    Whole("204 with a length", b"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n"),
+    Whole("204, chunked", b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    Whole("304 with a length", b"HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n"),
+    Whole("304, chunked", b"HTTP/1.1 304 Same\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    # rule 2
+    Whole("CONNECT", OK + b"Content-Length: 5\r\n\r\n", method="CONNECT"),
+    Whole("refused CONNECT has a body", b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", b"no", "CONNECT"),
+    # interim responses before the final one
+    Whole(
+        "100, 102 and 103",
+        b"HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: a\r\n\r\n"
+        + OK
+        + b"Content-Length: 2\r\n\r\nok",
+        b"ok",
+    ),
+    Whole(
+        "interim with a length",
+        b"HTTP/1.1 103 E\r\nContent-Length: 9\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok",
+        b"ok",
+    ),
+    # rules 4 and 7
+    Whole("chunks", CHUNKED + b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", b"hello!"),
+    Whole("no chunk but the last", CHUNKED + b"0\r\n\r\n"),
+    Whole(
+        "hex in both cases and zeros",
+        CHUNKED + b"0a\r\n0123456789\r\n00A\r\n9876543210\r\n000\r\n\r\n",
+        b"01234567899876543210",
+    ),
+    Whole("extensions", CHUNKED + b'5;a=b;c="d"\r\nhello\r\n0;last\r\n\r\n', b"hello"),
+    Whole("blanks before an extension", CHUNKED + b"5 \t; a = b\r\nhello\r\n0\r\n\r\n", b"hello"),
+    Whole("blanks behind a size", CHUNKED + b"5  \r\nhello\r\n0\r\n\r\n", b"hello"),
+    Whole("line ends as data", CHUNKED + b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n"),
+    Whole("trailers", CHUNKED + b"1\r\nx\r\n0\r\nA: b\r\nC-D:  e \r\n\r\n", b"x", trailers=[("A", "b"), ("C-D", "e")]),
+    Whole(
+        "with a length: never reused",
+        OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"x",
+        reusable=False,
+    ),
+    Whole(
+        "in HTTP/1.0: never reused",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"x",
+        reusable=False,
+    ),
+    # rule 6
+    Whole("a length", OK + b"Content-Length: 5\r\n\r\nhello", b"hello"),
+    Whole("a length of nothing", OK + b"Content-Length: 0\r\n\r\n"),
+    Whole("the same length twice", OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+    Whole("Connection: close", OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nok", b"ok", reusable=False),
+    Whole("HTTP/1.0", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", reusable=False),
+    Whole(
+        "HTTP/1.0 with keep-alive", b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", b"ok"
+    ),
+]
+
+UNTIL_CLOSE = [
+    Whole("until the end", OK + b"\r\nhello", b"hello", reusable=False),
+    Whole("until the end with keep-alive", OK + b"Connection: keep-alive\r\n\r\nhello", b"hello", reusable=False),
+    Whole("nothing until the end", OK + b"\r\n", b"", reusable=False),
+    Whole("what looks like another response", OK + b"\r\n" + OK + b"\r\n", OK + b"\r\n", reusable=False),
+]
+
+
+@every_reader
+@pytest.mark.parametrize("case", [*WHOLE, *UNTIL_CLOSE], ids=lambda case: case.name)
+def test_a_whole_body_is_read_alike_however_it_is_cut(case: Whole, read: Reader) -> None:
+    for pieces in cuts(case.data):
+        seen = read_response(pieces, case.method, read)
+        assert (seen.content, seen.body.received, seen.unread) == (case.content, len(case.content), b"")
+        assert seen.body.trailers == case.trailers
+        assert seen.body.state is (BodyState.REUSABLE if case.reusable else BodyState.CLOSE)
+
+
+@every_reader
+@pytest.mark.parametrize(
+    "behind", [b"\r\n", OK + b"Content-Length: 4\r\n\r\nevil", b"\0"], ids=["CRLF", "another", "NUL"]
+)
+@pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.name)
+def test_bytes_behind_a_body_reach_nobody_and_end_the_connection(case: Whole, behind: bytes, read: Reader) -> None:
+    """Whether they are in already is the network's choice; once they are, the connection is never used again."""
+    seen = read_response([case.data + behind], case.method, read)
+    assert (seen.content, seen.body.state) == (case.content, BodyState.CLOSE)
+    assert seen.unread == behind
+    assert read(seen.body) == b""
+
+
+@every_reader
+@pytest.mark.parametrize("case", [case for case in WHOLE if case.content], ids=lambda case: case.name)
+def test_a_body_that_is_cut_short_is_an_error(case: Whole, read: Reader) -> None:
+    """RFC 9112 section 8: incomplete until the announced length, or the last chunk, is in."""
+    start = case.data.index(b"\r\n\r\n", case.data.rindex(b"HTTP/1.")) + 4
+    complete = case.data.rindex(b"\r\n0") + 4 if b"chunked" in case.data else len(case.data)
+    for end in range(start, complete):
+        with pytest.raises(ProtocolError):
+            read_response([case.data[:end]], case.method, read)
+
+
+def test_a_cut_names_what_came_and_what_is_missing() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        read_response([OK + b"Content-Length: 9\r\n\r\nhell"])
+    reason = caught.value.args[1]
+    assert isinstance(reason, IncompleteRead)
+    assert (reason.partial, reason.expected) == (4, 5)
+
+
+def test_a_stream_that_ends_behind_the_last_chunk_is_complete_but_not_reused() -> None:
+    """RFC 9112 section 8: the zero chunk makes it complete."""
+    for pieces in cuts(CHUNKED + b"1\r\nx\r\n0\r\n"):
+        seen = read_response(pieces)
+        assert (seen.content, seen.body.state) == (b"x", BodyState.CLOSE)
+    for half in (b"\r", b"A: b\r\n", b"A"):
+        with pytest.raises(ProtocolError):
+            read_response([CHUNKED + b"1\r\nx\r\n0\r\n" + half])
+
+
+BAD_CHUNKS = [
+    ("plus", b"+5\r\nhello\r\n0\r\n\r\n"),
+    ("minus", b"-5\r\nhello\r\n0\r\n\r\n"),
+    ("0x", b"0x5\r\nhello\r\n0\r\n\r\n"),
+    ("blank first", b" 5\r\nhello\r\n0\r\n\r\n"),
+    ("tab first", b"\t5\r\nhello\r\n0\r\n\r\n"),
+    ("vertical tab first", b"\x0b5\r\nhello\r\n0\r\n\r\n"),
+    ("underscore", b"5_0\r\nhello\r\n0\r\n\r\n"),
+    ("not hexadecimal", b"g\r\nhello\r\n0\r\n\r\n"),
+    ("digits that are no ASCII", "\u0665\r\nhello\r\n0\r\n\r\n".encode()),
+    ("nothing", b"\r\nhello\r\n0\r\n\r\n"),
+    ("an extension alone", b";a=b\r\nhello\r\n0\r\n\r\n"),
+    ("two sizes", b"5 5\r\nhello\r\n0\r\n\r\n"),
+    ("16 digits", b"1000000000000000\r\nhello\r\n0\r\n\r\n"),
+    ("17 zeros", b"00000000000000005\r\nhello\r\n0\r\n\r\n"),
+    ("bare LF behind a size", b"5\nhello\r\n0\r\n\r\n"),
+    ("bare CR behind a size", b"5\rhello\r\n0\r\n\r\n"),
+    ("bare LF in an extension", b"5;a\n\r\nhello\r\n0\r\n\r\n"),
+    ("bare CR in an extension", b"5;a\rb\r\nhello\r\n0\r\n\r\n"),
+    ("NUL in an extension", b"5;a\0b\r\nhello\r\n0\r\n\r\n"),
+    ("no CRLF behind the data", b"5\r\nhello0\r\n\r\n"),
+    ("bare LF behind the data", b"5\r\nhello\n0\r\n\r\n"),
+    ("any two bytes behind the data", b"5\r\nhelloxx0\r\n\r\n"),
+    ("CR and another byte behind the data", b"5\r\nhello\rx0\r\n\r\n"),
+    ("more data than announced", b"5\r\nhello!\r\n0\r\n\r\n"),
+]
+BAD_TRAILERS = [
+    ("no colon", b"A b\r\n\r\n"),
+    ("blank before the colon", b"A : b\r\n\r\n"),
+    ("a folded line", b"A: b\r\n c\r\n\r\n"),
+    ("bare LF", b"A: b\nC: d\r\n\r\n"),
+    ("bare CR", b"A: b\rC: d\r\n\r\n"),
+    ("NUL", b"A: b\0\r\n\r\n"),
+    ("a bad name", b"A(: b\r\n\r\n"),
+]
+
+
+@every_reader
+@pytest.mark.parametrize(("name", "data"), BAD_CHUNKS, ids=[name for name, _ in BAD_CHUNKS])
+def test_a_bad_chunk_is_refused_however_it_is_cut(name: str, data: bytes, read: Reader) -> None:
+    for pieces in cuts(CHUNKED + data):
+        with pytest.raises(ProtocolError) as caught:
+            read_response(pieces, read=read)
+        assert isinstance(caught.value.args[1], InvalidChunkLength), caught.value
+
+
+@every_reader
+@pytest.mark.parametrize(("name", "data"), BAD_TRAILERS, ids=[name for name, _ in BAD_TRAILERS])
+def test_a_bad_trailer_is_refused_however_it_is_cut(name: str, data: bytes, read: Reader) -> None:
+    for pieces in cuts(CHUNKED + b"1\r\nx\r\n0\r\n" + data):
+        with pytest.raises(InvalidResponseError):
+            read_response(pieces, read=read)
+
+
+# Limits
+
+
+def test_a_chunk_line_has_a_limit_with_and_without_its_end() -> None:
+    assert read_response([CHUNKED + b"1;" + b"a" * 16000 + b"\r\nx\r\n0\r\n\r\n"]).content == b"x"
+    for end in (b"\r\nx\r\n0\r\n\r\n", b""):
+        with pytest.raises(ProtocolError):
+            read_response([CHUNKED + b"1;" + b"a" * 17000 + end])
+
+
+def test_extensions_have_a_limit_over_the_whole_body() -> None:
+    """CVE-2023-39326: many small extensions make a reader read much more than it gets."""
+    with pytest.raises(ProtocolError):
+        read_response([CHUNKED + (b"1;" + b"a" * 100 + b"\r\nx\r\n") * 200 + b"0\r\n\r\n"])
+    big = b"8000;" + b"a" * 100 + b"\r\n" + b"x" * 0x8000 + b"\r\n"
+    assert len(read_response([CHUNKED + big * 20 + b"0\r\n\r\n"]).content) == 0x8000 * 20
+
+
+def test_trailers_have_limits_of_bytes_and_of_lines() -> None:
+    end = CHUNKED + b"0\r\n"
+    assert len(read_response([end + b"A: b\r\n" * 1000 + b"\r\n"]).body.trailers) == 1000
+    for data in (b"A: b\r\n" * 1001 + b"\r\n", b"A: " + b"x" * 65536 + b"\r\n\r\n", b"A: " + b"x" * 65600):
+        with pytest.raises(InvalidResponseError):
+            read_response([end + data])
+
+
+def test_the_limits_of_chunks_are_arguments() -> None:
+    limits = DEFAULT_LIMITS._replace(chunk_line_bytes=10, overhead_bytes=12, trailer_bytes=20, trailer_lines=1)
+    for data in (b"1;" + b"a" * 20, b"1;aaaa\r\nx\r\n" * 4, b"0\r\nA: b\r\nC: d\r\n\r\n", b"0\r\nA: " + b"b" * 30):
+        with pytest.raises(ProtocolError):
+            read_response([CHUNKED + data], limits=limits)
+
+
+def test_chunks_are_seen_as_they_were_sent_and_long_ones_in_pieces() -> None:
+    data = CHUNKED + b"5\r\nhello\r\n1\r\n!\r\n8\r\n12345678\r\n0\r\n\r\n"
+
+    def by_chunk(limit: int | None, chunks: list[bytes]) -> Reader:
+        def read(body: object) -> bytes:
+            assert isinstance(body, ChunkedBody)
+            chunks.extend(iter(lambda: body.read_chunk(limit), b""))
+            return b""
+
+        return read
+
+    for pieces in cuts(data):
+        chunks: list[bytes] = []
+        read_response(pieces, read=by_chunk(None, chunks))
+        assert chunks == [b"hello", b"!", b"12345678"]
+        chunks = []
+        read_response(pieces, read=by_chunk(4, chunks))
+        assert chunks == [b"hell", b"o", b"!", b"1234", b"5678"]
+
+
+def test_data_is_given_before_the_line_end_behind_it_has_come() -> None:
+    """A server that sends a chunk and waits shall not keep what it has sent already from the reader."""
+    from poollib.framing import Incoming
+
+    arrived = [CHUNKED[len(CHUNKED) :] + b"5\r\nhello"]
+
+    def recv(limit: int) -> bytes:
+        return arrived.pop()
+
+    body = ChunkedBody(Incoming(recv, lambda view: 0), True, None, DEFAULT_LIMITS)
+    assert body.read1(100) == b"hello"
+    arrived.append(b"\r\n0\r\n\r\n")
+    assert body.read1(100) == b""
+    assert body.state is BodyState.REUSABLE
