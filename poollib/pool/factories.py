@@ -127,6 +127,8 @@ class TlsFactory(TcpFactory):
             connection.recv(1)
         except ssl.SSLWantReadError:  # tickets only (RFC 8446 section 4.6.1)
             return True
+        except OSError:
+            return False
         finally:
             connection.settimeout(self.io_timeout)
         return False

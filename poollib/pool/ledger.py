@@ -366,30 +366,29 @@ class Ledger(Generic[Endpoint, Connection]):
         """Have an idle connection closed; until that is done it counts as closing."""
         self._count_drop_locked(reason)
         entry.reason = reason
-        self._leave_idle_locked(entry)
+        place = self._place_locked(entry)
+        order = self._budget.order
+        if order is not None:
+            del order[entry.key]
+        del self._idle[place]
         self._closing += 1
         self._doomed.append(entry)
 
-    def _leave_idle_locked(self, entry: Entry[Connection]) -> None:
-        """Strike an entry off the idle queue, in O(1) if it is the longest idle."""
-        if self._budget.order is not None:
-            del self._budget.order[entry.key]
-        if self._idle[0] is entry:
-            del self._idle[0]
-        else:
-            self._idle.remove(entry)
+    def _place_locked(self, entry: Entry[Connection]) -> int:
+        """Where an entry stands in the idle queue; found at once if it is the longest idle."""
+        return 0 if self._idle[0] is entry else self._idle.index(entry)
 
     def _give_up_locked(self, permit: Permit) -> None:
         """A permit that is not used: its slot is free for the next."""
         if permit.pending:
             permit.pending = False
             self._opening -= 1
-            self._free_slot_locked()
+            self._budget.used -= 1
+            self._slot_freed_locked()
 
-    def _free_slot_locked(self) -> None:
-        """One connection less, of this pool and of the budget."""
+    def _slot_freed_locked(self) -> None:
+        """What follows from one connection less, of this pool and of the budget; both counts are down already."""
         budget = self._budget
-        budget.used -= 1
         if budget.excess and not budget.is_over:
             budget.excess = False
         self._settle_locked()

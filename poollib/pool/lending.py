@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
 from typing import Any, Protocol, TypeVar
@@ -160,6 +160,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         if budget.held():
             raise RuntimeError(f"acquire from inside {self}: by a finaliser or signal handler that interrupted it")
         entry: Entry[Connection] | None = None
+        claim: Claim | None = None
         now = self._clock()
         try:
             with self._lock:
@@ -174,11 +175,12 @@ class EndpointPool(Ledger[Endpoint, Connection]):
                     if len(self._leased) > self._most_leased:
                         self._most_leased = len(self._leased)
             if entry is None or not self._is_fit(entry, now):
-                entry = self._find(entry, timeout, now)
+                claim = Claim(self, now)
+                entry = self._find(claim, entry, timeout)
             if self._ceremony:
                 self._hand_out(entry)
         except BaseException:
-            self._rescue(entry)
+            self._rescue(claim, entry)
             raise
         if budget.late or self._doomed or now >= budget.trim_at:
             self._tidy(now)
@@ -245,7 +247,8 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             if entry is not None:
                 self._count_drop_locked("detached")
                 del self._leased[entry.key]
-                self._free_slot_locked()
+                self._budget.used -= 1
+                self._slot_freed_locked()
         if entry is None:
             self._complain(connection)
         self._tidy(-inf)
@@ -429,24 +432,22 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
     # -- finding a connection ----------------------------------------------------------------------------------
 
-    def _find(self, unfit: Entry[Connection] | None, timeout: float | None, now: float) -> Entry[Connection]:
-        """A fit entry, leased: the long way of acquire.  ``unfit`` is leased already and gets replaced."""
+    def _find(self, claim: Claim, unfit: Entry[Connection] | None, timeout: float | None) -> Entry[Connection]:
+        """A fit entry, leased: the long way of acquire.  ``unfit`` is leased already and gets replaced.
+
+        If this is interrupted, ``claim`` holds what is to be given back.
+        """
         timeout_s = self._settings.acquire_timeout if timeout is None else timeout
-        claim = Claim(self, now)
-        try:
-            if unfit is None:
-                self._stake(claim, timeout_s)
-            else:
-                claim.grant = unfit
-                self._replace(claim)
-            while isinstance(claim.grant, Entry):
-                if self._is_fit(claim.grant, self._clock()):
-                    return claim.grant
-                self._replace(claim)
-            return self._open(claim, timeout_s)
-        except BaseException:
-            self._withdraw(claim)
-            raise
+        if unfit is None:
+            self._stake(claim, timeout_s)
+        else:
+            claim.grant = unfit
+            self._replace(claim)
+        while isinstance(claim.grant, Entry):
+            if self._is_fit(claim.grant, self._clock()):
+                return claim.grant
+            self._replace(claim)
+        return self._open(claim, timeout_s)
 
     def _stake(self, claim: Claim, timeout_s: float | None) -> None:
         """Put a grant into the claim, after standing in line for it if need be."""
@@ -507,8 +508,18 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             del self._leased[entry.key]
             claim.misses += 1
             if self._idle and entry.reason != IDLE_TIMEOUT and claim.misses < self._settings.dispose_batch_size:
-                self._grant_locked(claim)
-                self._give_up_locked(permit)
+                newest = self._idle[-1]
+                self._leased[newest.key] = newest
+                claim.grant = newest
+                if self._budget.order is not None:
+                    del self._budget.order[newest.key]
+                del self._idle[-1]
+                newest.reuses += 1
+                self._reused += 1
+                permit.pending = False
+                self._opening -= 1
+                self._budget.used -= 1
+                self._slot_freed_locked()
 
     def _open(self, claim: Claim, timeout_s: float | None) -> Entry[Connection]:
         """A new entry, leased, in place of the claim's permit."""
@@ -560,10 +571,12 @@ class EndpointPool(Ledger[Endpoint, Connection]):
     def _lend_this(self, connection: Connection) -> Entry[Connection] | None:
         """The entry of a connection, leased, if it still lies idle."""
         with self._budget, self._lock:
-            for entry in self._idle:
+            for place, entry in enumerate(self._idle):
                 if entry.connection is connection:
                     self._leased[entry.key] = entry
-                    self._leave_idle_locked(entry)
+                    if self._budget.order is not None:
+                        del self._budget.order[entry.key]
+                    del self._idle[place]
                     return entry
         return None
 
@@ -586,9 +599,11 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         if self.trace is not None and entry.reuses:
             tell(self.trace, "connection_reused", self.endpoint, entry.connection)
 
-    def _rescue(self, entry: Entry[Connection] | None) -> None:
-        """An acquire was interrupted: its connection, if it still has one, is closed."""
-        if entry is not None and self._leased.get(entry.key) is entry:
+    def _rescue(self, claim: Claim | None, entry: Entry[Connection] | None) -> None:
+        """An acquire failed or was interrupted: what it got so far is given back, or closed if it was in use."""
+        if claim is not None:
+            self._withdraw(claim)
+        elif entry is not None and self._leased.get(entry.key) is entry:
             self.discard(entry.connection, "interrupted")
 
     def _withdraw(self, claim: Claim) -> None:
@@ -632,11 +647,17 @@ class EndpointPool(Ledger[Endpoint, Connection]):
                     del self._doomed[-1]
             if entry is not None:
                 self._close_connection(entry)
+        except BaseException:
+            if entry is not None:
+                with suppress(Exception):
+                    self.factory.close(entry.connection)  # again, for nobody knows how far it came
+            raise
         finally:
             if entry is not None:
                 with self._budget, self._lock:
                     self._closing -= 1
-                    self._free_slot_locked()
+                    self._budget.used -= 1
+                    self._slot_freed_locked()
         return entry is not None
 
     def _close_victim(self, permit: Permit) -> None:
@@ -666,7 +687,8 @@ class EndpointPool(Ledger[Endpoint, Connection]):
                 self._warming -= 1
                 self._opening -= 1
                 if entry is None:
-                    self._free_slot_locked()
+                    self._budget.used -= 1
+                    self._slot_freed_locked()
                 else:
                     self._leased[entry.key] = entry
                     self._opened += 1

@@ -462,12 +462,14 @@ class TestFailures:
         rig = Rig(block=True)
 
         def interrupt() -> None:
+            rig.factory.before_close = None
             raise KeyboardInterrupt
 
         rig.factory.before_close = interrupt
         with pytest.raises(KeyboardInterrupt):
             rig.pool.discard(rig.pool.acquire(), "broken")
         rig.pool.check()
+        assert rig.factory.open == []
         assert rig.pool.acquire(0).number == 2
 
     def test_an_error_of_on_acquire_discards_and_is_raised(self) -> None:

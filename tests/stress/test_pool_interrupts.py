@@ -1,0 +1,159 @@
+"""KeyboardInterrupt at every step of the lending core: no slot and no connection is lost.
+
+CPython delivers signals after a call, at the start of a function and at a backward jump.  The n-th of these points
+inside ``poollib.pool`` raises KeyboardInterrupt, for every n.  After curl's torture tests, which let the n-th
+allocation fail for every n.
+"""
+
+from __future__ import annotations
+
+import dis
+import os
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import poollib.pool
+from poollib.pool import Budget, EndpointPool
+from tests.support.pool import CountingFactory, HandClock, Thing
+
+FOLDER = os.path.dirname(poollib.pool.__file__)
+
+
+class Interrupter:
+    """Counts the points inside the pool's package where a signal can be delivered, and interrupts at the n-th."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.count = 0
+        self.where = "nowhere"
+        self.before: dict[FrameType, str] = {}  # the last bytecode of each running frame
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(FOLDER):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            before = self.before.get(frame, "")
+            self.before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE")):
+                self.count += 1
+                if self.count == self.at:
+                    self.where = f"{frame.f_code.co_name}:{frame.f_lineno}"
+                    raise KeyboardInterrupt
+        return self._trace
+
+    def run(self, work: Callable[[], object]) -> bool:
+        """Whether the interrupt came while ``work`` ran."""
+        sys.settrace(self._trace)
+        try:
+            work()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+            self.before.clear()
+        return False
+
+
+class Scene:
+    """A pool of two, shared budget and ages switched on, and what the borrower holds."""
+
+    def __init__(self) -> None:
+        self.factory = CountingFactory()
+        self.clock = HandClock()
+        self.pool: EndpointPool[str, Thing] = EndpointPool(
+            "home", self.factory, maxsize=2, block=True, idle_timeout=10, budget=Budget(2), clock=self.clock
+        )
+        self.held: list[Thing] = []
+
+    def acquire(self) -> None:
+        self.held += [self.pool.acquire(0)]
+
+    def give_back(self, verb: str = "release") -> None:
+        getattr(self.pool, verb)(self.held[-1])
+        self.held.pop()
+
+    def reuse(self) -> None:
+        self.acquire()
+        self.give_back()
+        self.acquire()
+        self.give_back()
+
+    def discard(self) -> None:
+        self.acquire()
+        self.give_back("discard")
+
+    def replace_dead(self) -> None:
+        self.acquire()
+        self.acquire()
+        for thing in self.held:
+            thing.is_quiet = False
+        self.give_back()
+        self.give_back()
+        self.acquire()
+        self.give_back()
+
+    def expire(self) -> None:
+        self.acquire()
+        self.acquire()
+        self.give_back()
+        self.clock.advance(11)
+        self.give_back()
+        self.clock.advance(11)
+        self.pool.sweep(self.clock())
+
+    def close(self) -> None:
+        self.acquire()
+        self.acquire()
+        self.give_back()
+        self.pool.drain(0)
+        self.give_back()
+        self.pool.close()
+
+    def settle(self) -> None:
+        """Give back what is still held, as a borrower's own handler would, and look for losses."""
+        lost = {thing for entry in self.pool._leased.values() if (thing := entry.connection) not in self.held}
+        assert not lost, f"lent to nobody: {lost}"
+        for thing in self.held:
+            if id(thing) in self.pool._leased:
+                self.pool.discard(thing, "given up")
+        self.pool.look_again()
+        self.pool.check()
+        stats = self.pool.stats()
+        assert (stats.leased, stats.opening, stats.closing) == (0, 0, 0), stats
+        assert self.pool._budget.used == stats.idle
+        forgotten = [thing for thing in self.factory.open if thing not in self.pool.idle_connections()]
+        dialled = len(self.factory.made) - stats.opened  # interrupted before connect's result could be stored
+        assert len(forgotten) <= dialled, f"open, but in no table: {forgotten}"
+
+
+def torture(name: str, step: int) -> int:
+    """Interrupt the scene at every ``step``-th point; how many interrupts came."""
+    counter = Interrupter(0)
+    counter.run(getattr(Scene(), name))
+    came = 0
+    for at in range(1, counter.count + 1, step):
+        scene, interrupter = Scene(), Interrupter(at)
+        came += interrupter.run(getattr(scene, name))
+        try:
+            scene.settle()
+        except AssertionError as error:
+            raise AssertionError(f"interrupted at point {at} of {name}, {interrupter.where}: {error}") from error
+    return came
+
+
+SCENES = ["reuse", "discard", "replace_dead", "expire", "close"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENES)
+def test_an_interrupt_anywhere_loses_nothing(name: str) -> None:
+    assert torture(name, 1) > 30
+
+
+def test_an_interrupt_here_and_there_loses_nothing() -> None:
+    assert torture("reuse", 11) > 5
