@@ -907,7 +907,7 @@ class HTTPSConnection(HTTPConnection):
         """TLS with the target; a proxy that forwards requests has had its own already."""
         if self.proxy_is_forwarding:
             return
-        host, port = self._tunnel_host or self.host, self._tunnel_port if self._tunnel_host else self.port
+        host, port = (self._tunnel_host, self._tunnel_port or 443) if self._tunnel_host else (self.host, self.port)
         wrapped = self._shake_hands(self.sock, self.tls_wishes, host, port, in_tls=self._proxy_speaks_tls())
         self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
 
