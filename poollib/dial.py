@@ -84,7 +84,10 @@ def connect(
     Errors: NameResolutionError, ConnectTimeoutError, NewConnectionError; LocationParseError for what is no host name.
     """
     until = math.inf if timeout_s is None else monotonic() + timeout_s
-    infos = [_unix_info(uds, owner)] if uds is not None else _found(host, port, resolver, owner, timeout_s)
+    if uds is not None:
+        infos = [_unix_info(uds, owner)]
+    else:
+        infos = addresses_within(host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
     where = f"{host}:{port}" if uds is None else uds
     try:
         sock = _open(infos, _Way(until, source_address, socket_options))
@@ -114,6 +117,24 @@ def addresses(host: str, port: int, *, resolver: Resolver | None = None, owner: 
         raise NameResolutionError(host, owner, err) from err
     except ValueError as err:  # the IDNA codec: a label is empty or longer than 63 bytes
         raise LocationParseError(f"'{host}', label empty or too long") from err
+    return infos
+
+
+def addresses_within(
+    host: str, port: int, *, timeout_s: float | None, resolver: Resolver | None = None, owner: object = None
+) -> list[AddrInfo]:
+    """As ``addresses``, in ``timeout_s`` seconds: a lookup can't be interrupted, but it need not be waited for.
+
+    Errors: ConnectTimeoutError whose phase is "resolving"; those of ``addresses``.
+    """
+    if timeout_s is None or _is_numeric(host):
+        return addresses(host, port, resolver=resolver, owner=owner)
+    lookup = _Lookup(partial(addresses, host, port, resolver=resolver, owner=owner))
+    infos = lookup.wait(timeout_s)
+    if infos is None:
+        error = ConnectTimeoutError(owner, f"Resolving {host} timed out. (connect timeout={timeout_s})")
+        error.phase = "resolving"
+        raise error
     return infos
 
 
@@ -183,6 +204,15 @@ class Names:
                 self._kept.popitem(last=False)
 
 
+def resolver_from(
+    resolver: Resolver | None, resolve: Mapping[str, Sequence[Any]] | None, dns_cache: float | None
+) -> Resolver | None:
+    """The resolver that a pool's keywords mean: ``resolve`` fixed answers, ``dns_cache`` seconds; None: the system's."""
+    if not resolve and dns_cache is None:
+        return resolver
+    return Names(resolver, resolve=resolve, lifetime_s=dns_cache)
+
+
 # Is there anything to read?
 
 
@@ -248,19 +278,6 @@ def _select_silent(sock: Any) -> bool:
 
 
 # Names to addresses
-
-
-def _found(host: str, port: int, resolver: Resolver | None, owner: object, timeout_s: float | None) -> list[AddrInfo]:
-    """The addresses of a name, within ``timeout_s``: a lookup can't be interrupted, but it need not be waited for."""
-    if timeout_s is None or _is_numeric(host):
-        return addresses(host, port, resolver=resolver, owner=owner)
-    lookup = _Lookup(partial(addresses, host, port, resolver=resolver, owner=owner))
-    infos = lookup.wait(timeout_s)
-    if infos is None:
-        error = ConnectTimeoutError(owner, f"Resolving {host} timed out. (connect timeout={timeout_s})")
-        error.phase = "resolving"
-        raise error
-    return infos
 
 
 def _is_numeric(host: str) -> bool:

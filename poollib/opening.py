@@ -62,7 +62,8 @@ class Opening:
         except BaseException as caught:
             error = caught
             if self.deadline is not None and isinstance(caught, TimeoutError):
-                self.deadline.remaining_s(getattr(caught, "phase", phase))
+                looked_up = getattr(caught, "phase", None) == "resolving"
+                self.deadline.remaining_s("resolving" if looked_up else phase)
             raise
         finally:
             if trace is not None:
