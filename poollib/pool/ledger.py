@@ -412,7 +412,12 @@ class Ledger(Generic[Endpoint, Connection]):
         return self._state is State.CLOSED
 
     def _is_drained_locked(self) -> bool:
-        return not self._closing and all(e.generation == self._generation for e in self._leased.values())
+        if self._closing:
+            return False
+        for entry in self._leased.values():  # noqa: SIM110 - a generator could be interrupted while it is dropped
+            if entry.generation != self._generation:
+                return False
+        return True
 
     def retire_locked(self) -> bool:
         """Whether the pool is empty and not needed; it is closed then."""

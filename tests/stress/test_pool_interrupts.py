@@ -135,6 +135,8 @@ def torture(name: str, step: int) -> int:
     """Interrupt the scene at every ``step``-th point; how many interrupts came."""
     counter = Interrupter(0)
     counter.run(getattr(Scene(), name))
+    if not counter.count:
+        pytest.skip("this interpreter does not trace bytecodes from a call on")
     came = 0
     for at in range(1, counter.count + 1, step):
         scene, interrupter = Scene(), Interrupter(at)
