@@ -340,6 +340,8 @@ class HTTPConnection(http.client.HTTPConnection):
         self._adopted = self._incoming = self._quiet = self._interim = None
         try:
             super().close()
+        except OSError:  # the descriptor is gone all the same, and what was received stays true
+            log.debug("closing %s failed", self, exc_info=True)
         finally:
             self.sock = None
             self._tunnel_host_closed()
