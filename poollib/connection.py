@@ -667,6 +667,14 @@ class HTTPConnection(http.client.HTTPConnection):
         if self.options is not None and self.options.trace is not None:
             tell(self.options.trace, "interim_read", *interim[-1])
 
+    def hurry(self, limit_s: float) -> None:
+        """Wait no longer than that for each receive of this response; the next request brings its own limits."""
+        sock = self.sock
+        wish = Timeout.resolve_default_timeout(self.read_timeout)
+        if sock is not None and (wish is None or wish > limit_s):
+            self.read_timeout = limit_s
+            sock.settimeout(limit_s)
+
     def response_ended(self, reusable: bool) -> None:
         """The response was read to the end of its framing; the connection may serve again, or closes."""
         trace = self._trace()

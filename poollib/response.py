@@ -9,8 +9,10 @@ It leaves retries and redirects to ``attempts``.  The interface is urllib3's.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRAIN_LIMIT_BYTES = 65536  # a thrown-away body is read up to here to save its connection, then closed
+DRAIN_LIMIT_S = 1.0  # and for so long: dialling anew costs less
 _UNSET: Any = object()
 
 
@@ -533,14 +536,14 @@ class HTTPResponse(BaseHTTPResponse):
             self._pool._put_conn(connection)
 
     def drain_conn(self) -> None:
-        """Throw the rest away, undecoded; a longer rest than 64 KiB costs less by closing the connection."""
+        """Throw the rest away, undecoded; more than 64 KiB or 1 s of it costs more than a new connection."""
         source = self._source
-        try:
-            left = DRAIN_LIMIT_BYTES if source is not None and (source.left or 0) <= DRAIN_LIMIT_BYTES else 0
-            while source is not None and left > 0 and (piece := source.read1(left)):
-                left -= len(piece)
-        except (HTTPError, OSError, HTTPException):
-            pass
+        if source is not None and source.state is BodyState.OPEN and (source.left or 0) <= DRAIN_LIMIT_BYTES:
+            hurry = getattr(self._connection, "hurry", None)
+            if hurry is not None:
+                hurry(DRAIN_LIMIT_S)
+            with contextlib.suppress(HTTPError, OSError, HTTPException):
+                _drain(source)
         if source is None or source.state is BodyState.OPEN or source.state is BodyState.BROKEN:
             self._drop_connection()
         else:
@@ -644,6 +647,16 @@ class HTTPResponse(BaseHTTPResponse):
     @property
     def _original_response(self) -> Any:
         return self._given_original
+
+
+def _drain(source: Body) -> None:
+    """Read on within the limits, or to the end."""
+    end = time.monotonic() + DRAIN_LIMIT_S
+    left = DRAIN_LIMIT_BYTES
+    while left > 0 and time.monotonic() < end and (piece := source.read1(left)):
+        left -= len(piece)
+    if not left:  # the end of a chunked body may stand right behind
+        source.read1(1)
 
 
 def _lines(piece: bytes) -> list[bytes]:
