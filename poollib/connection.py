@@ -26,7 +26,8 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import dial
+from . import dial, doors
+from .doors import USER_AGENT
 from .endpoint import TlsWishes
 from .exceptions import (
     InvalidResponseError,
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-USER_AGENT = "python-poollib/0.1"
 EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
 port_by_scheme = {"http": 80, "https": 443}
@@ -152,6 +152,8 @@ class HTTPConnection(http.client.HTTPConnection):
     _wants_upgrade = False
     _interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
     _default_fields: bytes | None = None
+    _asked: tuple[bool, bool, bool] = (True, True, True)  # preload_content, decode_content, enforce_content_length
+    _through_doors = False  # the request went through http.client's methods, so shall the response
     _request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
 
     def __init__(
@@ -368,6 +370,10 @@ class HTTPConnection(http.client.HTTPConnection):
 
         ValueError, TypeError for what must not be sent; WriteTimeoutError, ProtocolError, and what ``connect`` raises.
         """
+        if _doors_are_replaced(type(self)):
+            self._asked = (preload_content, decode_content, enforce_content_length)
+            self._request_through_doors(method, url, body, headers, chunked)
+            return
         fields = NO_FIELDS if not headers else prepare_fields(_items(headers))
         head, payload = self._prepare(method, url, body, fields, chunked)
         if self.sock is None:
@@ -389,6 +395,44 @@ class HTTPConnection(http.client.HTTPConnection):
         except BaseException:
             self.close()
             raise
+        self.state = _AWAITING
+
+    def _request_through_doors(self, method: str, url: str, body: Any, headers: Any, chunked: bool) -> None:
+        """As ``request``, by calling http.client's methods: somebody has replaced one of them."""
+        if doors.is_request_replaced():
+            super().request(method, url, body=body, headers=headers or {}, encode_chunked=chunked)
+        else:
+            self._send_request(method, url, body, headers, chunked)
+
+    def _send_request(self, method: str, url: str, body: Any, headers: Any, encode_chunked: bool) -> None:
+        items = tuple(_items(headers)) if headers else ()
+        fields = prepare_fields(items)
+        request_line(method, url)
+        if self.sock is None:
+            self.connect()
+        if self._adopted is not self.sock:
+            self._adopt()
+        elif self.state is not _IDLE:
+            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
+        self.state = _SENDING
+        try:
+            self.sock.settimeout(self._write_timeout_s())
+            doors.send(self, method, url, body, items, fields, encode_chunked)
+        except TimeoutError as error:
+            self.close()
+            self._check_deadline("sending")
+            raise WriteTimeoutError(self, url, "Write timed out.") from error
+        except OSError as error:
+            if not self._answered_before_failing():
+                self.close()
+                raise _send_failed(error) from error
+        except BaseException:
+            self.close()
+            raise
+        self._request = (method, url, *self._asked)
+        self._close_asked = self._close_asked or fields.close
+        self._wants_upgrade = method == "CONNECT" or "upgrade" in fields.names
+        self._through_doors = True
         self.state = _AWAITING
 
     def request_chunked(
@@ -560,6 +604,9 @@ class HTTPConnection(http.client.HTTPConnection):
 
         ReadTimeoutError, ProtocolError, InvalidResponseError; each leaves the connection closed.
         """
+        if self._through_doors or self.response_class is not http.client.HTTPResponse:
+            self._through_doors = False
+            return doors.receive(self, HTTPConnection.getresponse)
         if self.sock is None:
             raise ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
         if self._adopted is not self.sock:
@@ -781,6 +828,8 @@ class HTTPConnection(http.client.HTTPConnection):
         """Whether the proxy was reached, whatever happened behind it."""
         return self._reached_proxy
 
+
+_doors_are_replaced = doors.watch(HTTPConnection)
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _FILLED_IN = frozenset({"host", "accept-encoding", "user-agent"})

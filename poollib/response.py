@@ -29,6 +29,7 @@ from .exceptions import (
 )
 from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .headers import HTTPHeaderDict
+from .views import BodyFile, OriginalResponse, ReplacedFile
 from .wire import Head
 
 if TYPE_CHECKING:
@@ -638,15 +639,38 @@ class HTTPResponse(BaseHTTPResponse):
     @property
     def _fp(self) -> Any:
         source = self._source
-        return source.file if isinstance(source, FileBody) else source
+        return source.file if isinstance(source, FileBody) else None if source is None else BodyFile(self, source)
 
     @_fp.setter
     def _fp(self, file: Any) -> None:
-        self._source = FileBody(file, None)
+        source = self._source
+        live = source.live if isinstance(source, ReplacedFile) else source
+        is_live = live is not None and not isinstance(live, FileBody)
+        self._source = ReplacedFile(file, live, self) if is_live else FileBody(file, None)
 
     @property
     def _original_response(self) -> Any:
+        if self._given_original is None and self._head is not None:
+            self._given_original = OriginalResponse(self)
         return self._given_original
+
+    @_original_response.setter
+    def _original_response(self, original: Any) -> None:
+        self._given_original = original
+
+    def body_ended(self, state: BodyState) -> None:
+        """Note that somebody has read the live body to its end past this response."""
+        if self._connection is not None:
+            self._settle(state)
+
+    chunk_left: int | None = None  # of the chunk that is being read; only where ``_fp`` was replaced
+
+    def _update_chunk_length(self) -> None:
+        """Begin the next chunk where none is being read; 0 in ``chunk_left`` at the end. Caches override this."""
+        live = self._source.live if isinstance(self._source, ReplacedFile) else self._source
+        if self.chunk_left is None and isinstance(live, ChunkedBody):
+            begun = (live.chunk_left or 0) > 0 or live.state is not BodyState.OPEN
+            self.chunk_left = live.chunk_left if begun else live._next_size()
 
 
 def _drain(source: Body) -> None:

@@ -117,7 +117,14 @@ class ThinModule(ModuleType):
             delattr(_source(source), theirs)
 
     def __dir__(self) -> Iterable[str]:
-        return sorted({*vars(self), *self._homes} - {"_homes", "_path"})
+        inner = {name for name in self._submodules() if name} if self._path in PACKAGES else set()
+        return sorted({*vars(self), *self._homes, *inner} - {"_homes", "_path"})
+
+    def _submodules(self) -> Iterable[str]:
+        prefix = f"{self._path}." if self._path else ""
+        for path in {*ROOMS, *THIN, *PACKAGES}:
+            if path.startswith(prefix):
+                yield path[len(prefix) :].partition(".")[0]
 
 
 class _Loader(Loader):

@@ -1,0 +1,206 @@
+"""A request through http.client's methods, for those who have replaced one of them.
+
+:func:`are_replaced` is the one predicate: whether a subclass, or an agent that traces programs, has put a method of its
+own in the place of one that a request goes through in ``http.client``.  Then ``connection`` lets :func:`send` and
+:func:`receive` do what its direct path does, by calling those methods, so that each is called as ``http.client`` and
+urllib3 call it: ``putrequest``, ``putheader``, ``endheaders`` (which calls ``_send_output``, and that ``send``),
+``send`` for each piece of the body, ``getresponse`` (which makes a ``response_class``).  The head is still read by
+``wire``, unless the response class is another than ``http.client``'s.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from .bodies import FileBody
+from .exceptions import ProtocolError, ReadTimeoutError
+from .framing import BodyState
+from .headers import HTTPHeaderDict
+from .outgoing import Payload, payload_for, size_of
+from .response import HTTPResponse
+from .wire import SKIP_HEADER, Fields, check_name, trailer_block
+
+USER_AGENT = "python-poollib/0.1"
+
+_Base = http.client.HTTPConnection
+_own_doors = attrgetter("putrequest", "putheader", "endheaders", "send", "_send_output", "debuglevel")
+_base_doors = attrgetter("putrequest", "getresponse", "request")
+_untouched = _base_doors(_Base)
+
+
+def watch(cls: type[Any]) -> Callable[[type[Any]], bool]:
+    """The predicate for ``cls`` and its subclasses: whether one of http.client's doors is not the one that it is now.
+
+    It looks at every call, since agents come late and go again: 0.22 us (CPython 3.11, 2026-11).
+    """
+    usual, own, base, untouched, root = _own_doors(cls), _own_doors, _base_doors, _untouched, _Base
+
+    def are_replaced(kind: type[Any]) -> bool:
+        return own(kind) != usual or base(root) != untouched
+
+    return are_replaced
+
+
+def is_request_replaced() -> bool:
+    """Whether an agent wants to see http.client's ``request``, which urllib3's overrides."""
+    return _Base.request is not _untouched[2]
+
+
+def send(
+    conn: Any, method: str, url: str, body: Any, headers: Iterable[tuple[Any, Any]], fields: Fields, chunked: bool
+) -> None:
+    """Send a request by calling http.client's methods on ``conn``; what is sent is checked before."""
+    payload = _payload(conn, method, body, fields, chunked)
+    framed = [] if payload is None else _framing(payload, fields)
+    if payload is None and method in ("POST", "PUT", "PATCH"):
+        framed = [("Content-Length", "0")]
+    names = fields.names
+    conn.putrequest(method, url, skip_host="host" in names, skip_accept_encoding="accept-encoding" in names)
+    for name, value in framed:
+        conn.putheader(name, value)
+    if "user-agent" not in names:
+        conn.putheader("User-Agent", USER_AGENT)
+    for name, value in headers:
+        if value != SKIP_HEADER:
+            conn.putheader(name, value)
+    conn.endheaders()
+    if payload is not None:
+        _send_body(conn, payload)
+
+
+def _payload(conn: Any, method: str, body: Any, fields: Fields, chunked: bool) -> Payload | None:
+    trailers = None if conn.options is None else conn.options.trailers
+    is_framed = chunked or fields.content_length is not None or fields.transfer_encoding is not None
+    if body is None and not is_framed and trailers is None:
+        return None
+    return payload_for(method, body, fields, chunked, conn.blocksize, trailers)
+
+
+def _framing(payload: Payload, fields: Fields) -> list[tuple[str, str]]:
+    """The field that tells the body's framing, unless the caller gave it."""
+    if payload.length is not None:
+        return [] if fields.content_length is not None else [("Content-Length", str(payload.length))]
+    lines = [] if fields.transfer_encoding is not None else [("Transfer-Encoding", "chunked")]
+    if isinstance(payload.trailers, Mapping) and payload.trailers and "trailer" not in fields.names:
+        lines.append(("Trailer", ", ".join(map(check_name, payload.trailers))))
+    return lines
+
+
+def _send_body(conn: Any, payload: Payload) -> None:
+    """Send the pieces one by one, exactly as many bytes as announced."""
+    left = payload.length
+    for piece in payload.pieces:
+        size = size_of(piece)
+        if not size:
+            continue
+        if left is None:
+            conn.send(b"%x\r\n%b\r\n" % (size, bytes(piece)))
+            continue
+        left -= size
+        if left < 0:
+            raise ValueError(f"the body is longer than its Content-Length of {payload.length} bytes")
+        conn.send(piece)
+    if left:
+        raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {payload.length} bytes")
+    if left is None:
+        trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
+        conn.send(b"0\r\n" + trailer_block((trailers or {}).items()))
+
+
+def receive(conn: Any, read: Callable[[Any], HTTPResponse]) -> HTTPResponse:
+    """The response by http.client's ``getresponse`` as it is now; ``read(conn)`` is the direct way to read a head.
+
+    Errors: what ``read`` raises; ProtocolError for what another response class can't read.
+    """
+    conn._HTTPConnection__state, conn._HTTPConnection__response = "Request-sent", None
+    try:
+        if conn.response_class is not http.client.HTTPResponse:
+            return _read_by_theirs(conn)
+        answers: list[HTTPResponse] = []
+        conn.response_class = partial(_Reader, conn, read, answers)
+        try:
+            _Base.getresponse(conn)
+        finally:
+            vars(conn).pop("response_class", None)
+        return answers[0]
+    finally:
+        conn._HTTPConnection__state, conn._HTTPConnection__response = "Idle", None
+
+
+class _Reader(http.client.HTTPResponse):
+    """What http.client's ``getresponse`` makes and gives to those who wrapped it: the head, read by ``wire``."""
+
+    def __init__(
+        self, conn: Any, read: Callable[[Any], HTTPResponse], answers: list[HTTPResponse], *_: Any, **__: Any
+    ) -> None:
+        self._conn, self._read, self._answers = conn, read, answers
+        self.fp = None  # type: ignore[assignment]
+        self.will_close = False
+        self.chunked = False
+
+    def begin(self) -> None:
+        """Read the head; interim responses are passed over."""
+        vars(self._conn).pop("response_class", None)
+        response = self._read(self._conn)
+        self._answers.append(response)
+        self.status, self.version, self.reason = response.status, response.version, response.reason or ""
+        self.code = self.status
+        self.headers = self.msg = response._original_response.msg
+        if self._conn.debuglevel > 0:
+            print("reply:", repr(f"{response.version_string} {self.status} {self.reason}\r\n"))
+            for name, value in response.headers.iteritems():
+                print("header:", f"{name}:", value)
+
+
+def _read_by_theirs(conn: Any) -> HTTPResponse:
+    """The response that a response class of somebody else reads from the socket, by http.client's parser."""
+    try:
+        theirs = _Base.getresponse(conn)
+    except (OSError, http.client.HTTPException) as error:
+        conn.close()
+        if isinstance(error, TimeoutError):
+            raise ReadTimeoutError(conn, conn._request[1], "Read timed out.") from error
+        raise ProtocolError("Connection aborted.", error) from error
+    conn.exchanges += 1
+    conn.answered = True
+    response = _wrapped(conn, theirs)
+    source = response._source
+    assert source is not None
+    if theirs.will_close:
+        response._source = _LastBody(theirs, source.left)
+    elif theirs.isclosed():
+        source.state = BodyState.REUSABLE
+    return response
+
+
+class _LastBody(FileBody):
+    """The last body that its connection gives."""
+
+    __slots__ = ()
+
+    def _finish(self) -> None:
+        super()._finish()
+        self.state = BodyState.CLOSE
+
+
+def _wrapped(conn: Any, theirs: Any) -> HTTPResponse:
+    """The response around one that another response class has read."""
+    method, url, _preload, decode, enforce = conn._request
+    return HTTPResponse(
+        body=theirs,
+        headers=HTTPHeaderDict(theirs.msg.items()),
+        status=theirs.status,
+        version=theirs.version,
+        version_string="HTTP/1.0" if theirs.version == 10 else "HTTP/1.1",
+        reason=theirs.reason,
+        preload_content=False,
+        decode_content=decode,
+        original_response=theirs,
+        enforce_content_length=enforce,
+        request_method=method,
+        request_url=url,
+    )
