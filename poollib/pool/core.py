@@ -19,8 +19,9 @@ from weakref import WeakSet
 from poollib.exceptions import ClosedPoolError
 from poollib.pool import forks
 from poollib.pool.budget import Budget
+from poollib.pool.handling import Factory
 from poollib.pool.ledger import State, shrink_locked
-from poollib.pool.lending import EndpointPool, Factory
+from poollib.pool.lending import EndpointPool
 from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from poollib.pool.stats import PoolStats, sum_of
 from poollib.trace import Trace

@@ -1,8 +1,8 @@
 """Ledger: the books of one pool, and every decision that is taken under its lock.
 
 It knows which connections are idle, lent, being opened and being closed, who stands in line, and what is counted;
-``lending`` calls it with the lock held, and afterwards, without the lock, does what was decided: dial, close, call
-hooks.
+``handling`` and ``lending`` call it with the lock held, and afterwards, without the lock, do what was decided: dial,
+close, call hooks.
 Nothing in here calls a factory, a hook, a listener or the log, and nothing waits.
 First come, first served by hand-over follows psycopg_pool and Go's net/http; "decide under the lock, do I/O outside"
 is httpcore's habit.

@@ -3,7 +3,7 @@
 A factory makes, checks and closes connections; borrowers get one from ``acquire`` and end with exactly one of
 ``release`` (clean), ``discard`` (not to be used again) and ``detach`` (it is theirs now).
 What a connection speaks is unknown here: the room could lend integers.  What is decided under the lock stands in
-``ledger``; this room does the rest with no lock held: it dials, checks, closes, calls hooks and listeners, and waits.
+``ledger``, what is done to connections without it in ``handling``; this room makes the verbs of these.
 The models are psycopg_pool (hand-over, what is told), HikariCP (the entry beside the connection) and Go's net/http.
 
 A return that arrives in a thread which holds the lock already (a finaliser the garbage collector runs) is put aside
@@ -13,69 +13,28 @@ and carried out when the lock is free.
 from __future__ import annotations
 
 import logging
-import random
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from poollib.exceptions import FullPoolError
 from poollib.pool import collector, forks
 from poollib.pool.budget import Budget
 from poollib.pool.entry import Entry
-from poollib.pool.ledger import IDLE_TIMEOUT, POOL_CLOSED, POOL_FULL, Connection, Endpoint, Ledger, State
+from poollib.pool.handling import LONGEST_PAUSE_S, Factory, Handling, bury, stack_of_borrower
+from poollib.pool.ledger import IDLE_TIMEOUT, POOL_CLOSED, Connection, Endpoint, State
 from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from poollib.pool.waiters import Claim, Permit
 from poollib.trace import Trace, tell
 
 log = logging.getLogger(__name__)
 
-_E = TypeVar("_E", contravariant=True)
-_C = TypeVar("_C")
 
-#: ``max_lifetime`` is shortened by up to this share, so that connections opened together do not end together
-#: (psycopg_pool shortens by up to 5 % as well).
-LIFETIME_JITTER = 0.05
-#: Opening ahead of demand may take this long; the collector thread serves all pools and must not hang on one.
-WARM_TIMEOUT_S = 5.0
-#: After a failure to open ahead of demand: the first pause, doubled each time up to the last.
-WARM_PAUSE_S, WARM_LONGEST_PAUSE_S = 1.0, 60.0
-#: The collector comes by at least once an hour.
-LONGEST_PAUSE_S = 3600.0
-#: How much of the stack a leak report shows; what matters is near its end.
-LEAK_FRAMES = 20
-
-
-class Factory(Protocol[_E, _C]):
-    """How connections are made, checked and closed.  The three methods here are required.
-
-    Optional, looked up once when the pool is made:
-
-    ================================ ==================================================================
-    ``on_acquire(connection)``       called before every lending; an error discards the connection and is raised
-    ``on_release(connection)``       called before a connection is laid back; an error discards it and is logged
-    ``warm(connection, timeout)``    called after ``connect`` when the pool opens ahead of demand (``min_idle``), for
-                                     factories whose ``connect`` puts off the work
-    ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
-                                     without touching the peer
-    ================================ ==================================================================
-    """
-
-    def connect(self, endpoint: _E, timeout: float | None) -> _C:
-        """A new connection, within ``timeout`` seconds (None: no limit); any error goes to the borrower."""
-
-    def usable(self, connection: _C) -> bool:
-        """Whether an idle connection may be lent; an error means no."""
-
-    def close(self, connection: _C) -> None:
-        """Close it; errors are logged."""
-
-
-class EndpointPool(Ledger[Endpoint, Connection]):
+class EndpointPool(Handling[Endpoint, Connection]):
     """Lends connections to ``endpoint`` made by ``factory``.  Thread-safe.
 
     ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``budget`` is shared with other pools:
@@ -91,13 +50,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         "_inherited",
         "_is_watched",
         "_on_acquire",
-        "_on_full",
         "_on_release",
-        "_usable",
-        "_warm_after",
-        "_warm_pause_s",
-        "factory",
-        "trace",
     )
 
     def __init__(
@@ -130,17 +83,13 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             acquire_timeout,
             leak_timeout,
         )
-        super().__init__(endpoint, settings, budget, clock)
-        self.factory = factory
+        super().__init__(endpoint, factory, settings, budget, clock)
         self.trace = trace
-        self._usable = factory.usable
         self._on_acquire: Callable[[Connection], object] | None = getattr(factory, "on_acquire", None)
         self._on_release: Callable[[Connection], object] | None = getattr(factory, "on_release", None)
         self._on_full = on_full
         self._ceremony = self._on_acquire is not None or trace is not None or leak_timeout is not None or min_idle > 0
         self._inherited: dict[int, Entry[Connection]] = {}  # what a forked child must not use
-        self._warm_after = -inf  # no opening ahead of demand before this
-        self._warm_pause_s = WARM_PAUSE_S
         self._is_watched = False
         forks.remember(self)
         if not self._budget.held():  # else who holds the lock asks when it is free
@@ -421,14 +370,14 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             return
         budget = self._budget
         if budget.held():  # the garbage collector runs in the middle of another pool's decision
-            budget.late.append(partial(_bury, budget, self._remains_locked(), self._alive_locked(), self.factory))
+            budget.late.append(partial(bury, budget, self._remains_locked(), self._alive_locked(), self.factory))
             return
         with self._budget, self._lock:
             remains = self._remains_locked()
             count = self._total_locked()
             self._clear()
-            _bury(budget, remains, count, None)
-        _bury(budget, remains, 0, self.factory)
+            bury(budget, remains, count, None)
+        bury(budget, remains, 0, self.factory)
 
     # -- finding a connection ----------------------------------------------------------------------------------
 
@@ -476,18 +425,6 @@ class EndpointPool(Ledger[Endpoint, Connection]):
                 raise self._empty_locked(waited_s)
         if self.trace is not None:
             tell(self.trace, "connection_waited", self.endpoint, waited_s)
-
-    def _is_fit(self, entry: Entry[Connection], now: float) -> bool:
-        """Whether an entry may be lent: young enough, and the factory finds it usable.  No lock is held."""
-        if now >= entry.stale_at:
-            return False
-        if now - entry.idle_since >= self._idle_timeout and len(self._idle) >= self._settings.min_idle:
-            return False
-        try:
-            return self._usable(entry.connection)
-        except Exception:
-            log.debug("checking %r failed", entry.connection, exc_info=True)
-            return False
 
     def _replace(self, claim: Claim) -> None:
         """Close the unfit entry in the claim, and put another idle one or a permit in its place.
@@ -547,27 +484,6 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             tell(self.trace, "connection_opened", self.endpoint, entry.connection)
         return entry
 
-    def _connect(self, timeout_s: float | None) -> Entry[Connection]:
-        """A new connection's entry, in no table yet."""
-        generation = self._generation
-        try:
-            connection = self.factory.connect(self.endpoint, timeout_s)
-        except Exception:
-            with self._budget, self._lock:
-                self._connect_errors += 1
-            raise
-        entry = self._entry_for(connection)
-        entry.generation = generation
-        return entry
-
-    def _entry_for(self, connection: Connection) -> Entry[Connection]:
-        """An entry for a connection that is open, with the length of its life."""
-        max_lifetime = self._settings.max_lifetime
-        lifetime_s = inf if max_lifetime is None else max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
-        entry = Entry(connection, self._me, self._clock(), lifetime_s)
-        entry.generation = self._generation
-        return entry
-
     def _lend_this(self, connection: Connection) -> Entry[Connection] | None:
         """The entry of a connection, leased, if it still lies idle."""
         with self._budget, self._lock:
@@ -584,7 +500,7 @@ class EndpointPool(Ledger[Endpoint, Connection]):
         """What only some pools do with every lending: hooks, listeners, leak reports, opening ahead."""
         if self._settings.leak_timeout is not None:
             entry.is_reported = False
-            entry.taker = _stack_of_borrower()
+            entry.taker = stack_of_borrower()
             entry.leased_at = self._clock()
         if len(self._idle) < self._settings.min_idle:
             with self._budget, self._lock:
@@ -625,136 +541,6 @@ class EndpointPool(Ledger[Endpoint, Connection]):
 
     # -- with no lock held -------------------------------------------------------------------------------------
 
-    def _tidy(self, now: float) -> None:
-        """Close what is to be closed, trim what became too old by ``now``, carry out late returns."""
-        budget = self._budget
-        pools: set[Any] = {self}
-        if now >= budget.trim_at:
-            with self._budget, self._lock:
-                pools |= self._trim_locked(now)
-        for pool in pools:
-            while pool._close_one_doomed():
-                pass
-        budget.carry_out_late()
-
-    def _close_one_doomed(self) -> bool:
-        """Whether there was a doomed connection; it is closed, and its slot is free."""
-        entry: Entry[Connection] | None = None
-        try:
-            with self._budget, self._lock:
-                if self._doomed:
-                    entry = self._doomed[-1]
-                    del self._doomed[-1]
-            if entry is not None:
-                self._close_connection(entry)
-        except BaseException:
-            if entry is not None:
-                with suppress(Exception):
-                    self.factory.close(entry.connection)  # again, for nobody knows how far it came
-            raise
-        finally:
-            if entry is not None:
-                with self._budget, self._lock:
-                    self._closing -= 1
-                    self._budget.used -= 1
-                    self._slot_freed_locked()
-        return entry is not None
-
-    def _close_victim(self, permit: Permit) -> None:
-        """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
-        entry, permit.victim = permit.victim, None
-        if entry is not None:
-            home: EndpointPool[Any, Any] | None = entry.home()
-            (home or self)._close_connection(entry)
-
-    def _open_ahead(self, now: float) -> float:
-        """Open one connection if ``min_idle`` lacks one; when to do so again (``inf``: nothing lacks)."""
-        if not self._settings.min_idle:
-            return inf
-        if now < self._warm_after:
-            return self._warm_after
-        with self._budget, self._lock:
-            if not self._lacks_idle_locked():
-                return inf
-            self._budget.used += 1
-            self._opening += 1
-            self._warming += 1
-        entry: Entry[Connection] | None = None
-        try:
-            entry = self._connect_warm()
-        finally:
-            with self._budget, self._lock:
-                self._warming -= 1
-                self._opening -= 1
-                if entry is None:
-                    self._budget.used -= 1
-                    self._slot_freed_locked()
-                else:
-                    self._leased[entry.key] = entry
-                    self._opened += 1
-                    self._note_age_locked(entry, None)
-                    self._take_back_locked(entry, self._clock())
-            self._tidy(-inf)
-        if entry is None:
-            self._warm_after = now + self._warm_pause_s
-            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)
-            return self._warm_after
-        self._warm_pause_s = WARM_PAUSE_S
-        return now
-
-    def _connect_warm(self) -> Entry[Connection] | None:
-        """A connection that is really open, on no list yet; None if that failed, which is logged."""
-        warm: Callable[[Connection, float], object] | None = getattr(self.factory, "warm", None)
-        try:
-            entry = self._connect(WARM_TIMEOUT_S)
-        except Exception:
-            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
-            return None
-        try:
-            if warm is not None:
-                warm(entry.connection, WARM_TIMEOUT_S)
-        except BaseException as error:
-            entry.reason = "warm failed"
-            self._close_connection(entry)
-            if not isinstance(error, Exception):
-                raise
-            with self._budget, self._lock:
-                self._connect_errors += 1
-            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
-            return None
-        if self.trace is not None:
-            tell(self.trace, "connection_opened", self.endpoint, entry.connection)
-        return entry
-
-    def _tell_leaks(self, now: float) -> float:
-        """Log every lease that lasts too long, once; when to look again (``inf``: nobody asked)."""
-        leak_timeout = self._settings.leak_timeout
-        if leak_timeout is None:
-            return inf
-        with self._budget, self._lock:
-            leaked = self._leaked_locked(now, leak_timeout)
-            next_at = min((e.leased_at for e in self._leased.values() if not e.is_reported), default=now)
-        for entry in leaked:
-            taker = "".join(entry.taker.format()) if entry.taker is not None else "  unknown\n"
-            held_s = now - entry.leased_at
-            log.warning("%r is held for %.3g s from %r; taken by:\n%s", entry.connection, held_s, self, taker)
-        return min(next_at, now) + leak_timeout
-
-    def _close_connection(self, entry: Entry[Connection]) -> None:
-        """Close it, and tell; nobody else has it any more.  Errors are logged."""
-        reason = entry.reason or "interrupted"
-        try:
-            if self._on_full is not None and reason == POOL_FULL:
-                self._on_full(entry.connection)
-        except Exception:
-            log.exception("on_full failed for %r", entry.connection)
-        try:
-            self.factory.close(entry.connection)
-        except Exception:
-            log.warning("closing %r failed", entry.connection, exc_info=True)
-        if self.trace is not None:
-            tell(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
-
     def _reset(self, connection: Connection) -> bool:
         """Whether on_release found nothing wrong; else the connection is discarded."""
         if id(connection) not in self._leased:
@@ -781,49 +567,9 @@ class EndpointPool(Ledger[Endpoint, Connection]):
             raise FullPoolError(self, f"{connection!r} was returned twice", **numbers)
         raise ValueError(f"{connection!r} is not lent by {self!r}")
 
-    def _wait_until(self, is_true_locked: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Whether something became true within ``timeout_s`` seconds; None: wait as long as it takes."""
-        give_up_at = None if timeout_s is None else self._clock() + timeout_s
-        left_s = timeout_s
-        while True:
-            claim = Claim(self, 0.0)
-            claim.lie_down()
-            with self._budget, self._lock:
-                if is_true_locked():
-                    return True
-                if left_s is not None and left_s <= 0:
-                    return False
-                self._watchers.append(claim)
-            if not claim.sleep(left_s):
-                left_s = 0.0
-            elif give_up_at is not None:
-                left_s = give_up_at - self._clock()
-
 
 def _make(
     cls: type[EndpointPool[Any, Any]], endpoint: Any, factory: Any, settings: dict[str, Any]
 ) -> EndpointPool[Any, Any]:
     """What a pickled pool unpickles to: a new one with the same settings."""
     return cls(endpoint, factory, **settings)
-
-
-def _bury(budget: Budget, remains: list[Entry[Any]], count: int, factory: Factory[Any, Any] | None) -> None:
-    """Strike a vanished pool's ``count`` connections off the shared books; with a factory, close what remains."""
-    with budget.lock:
-        budget.used -= count
-        if budget.order is not None:
-            for entry in remains:
-                budget.order.pop(entry.key, None)
-        if count and budget.line:
-            next(iter(budget.line)).pool._serve_locked()
-    for entry in remains if factory is not None else ():
-        try:
-            factory.close(entry.connection)  # type: ignore[union-attr]
-        except Exception:
-            log.warning("closing %r failed", entry.connection, exc_info=True)
-
-
-def _stack_of_borrower() -> traceback.StackSummary:
-    """The frames of who called ``acquire``, without the source lines: those are looked up when it is told."""
-    frames = list(traceback.walk_stack(sys._getframe(3)))[:LEAK_FRAMES]
-    return traceback.StackSummary.extract(reversed(frames), lookup_lines=False)

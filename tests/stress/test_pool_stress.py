@@ -98,7 +98,9 @@ def storm(seconds: float, threads: int, endpoints: int) -> None:
         chance = random.Random(number)
         mine: EndpointPool[int, Thing] | None = guests[number % 3] if number % 8 == 0 else None
         counts: Counter[str] = Counter()
-        while time.monotonic() < stop_at:
+        turns = 0
+        while time.monotonic() < stop_at or turns < 20:
+            turns += 1
             try:
                 if mine is None:
                     thing = pool.acquire(chance.randrange(endpoints), chance.choice([0, 0.001, 0.05, 1.0]))
@@ -130,8 +132,8 @@ def storm(seconds: float, threads: int, endpoints: int) -> None:
     in_threads(threads, work, seconds + 30)
     pool.check()
     assert done["release"] > threads
-    assert done["discard"]
-    assert done["OSError"]
+    if seconds >= 1:
+        assert min(done["discard"], done["detach"], done["OSError"], done["RuntimeError"]) > 0
     stats = pool.stats()
     assert (stats.leased, stats.opening, stats.closing, stats.waiting) == (0, 0, 0, 0), stats
     assert len(factory.open) == stats.idle

@@ -12,7 +12,7 @@ import pytest
 
 from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 from poollib.pool import EndpointPool, PoolStats, State
-from poollib.pool.lending import LIFETIME_JITTER
+from poollib.pool.handling import LIFETIME_JITTER
 from poollib.pool.waiters import Claim
 from poollib.trace import Trace
 from tests.support.pool import CountingFactory, HandClock, Thing, until
