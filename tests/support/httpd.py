@@ -194,7 +194,7 @@ def read_request(file: BinaryIO, sock: socket.socket, number: int) -> Request | 
     if "chunked" in lower.get("transfer-encoding", ""):
         body = b"".join(_read_chunks(file))
     else:
-        body = file.read(int(lower.get("content-length", 0)))
+        body = _read_exactly(file, int(lower.get("content-length", 0)))
     return Request(method, target, headers, body, number)
 
 
@@ -219,14 +219,30 @@ def encode_response(response: Response, method: str, closing: bool) -> Iterator[
 
 
 def _read_fields(file: BinaryIO) -> Iterator[tuple[str, str]]:
-    while line := file.readline().rstrip(b"\r\n"):
+    while line := _read_line(file).rstrip(b"\r\n"):
         name, _, value = line.decode("latin-1").partition(":")
         yield name, value.strip()
 
 
 def _read_chunks(file: BinaryIO) -> Iterator[bytes]:
-    while size := int(file.readline().split(b";")[0], 16):
-        yield file.read(size)
-        file.readline()
+    while size := int(_read_line(file).split(b";")[0], 16):
+        yield _read_exactly(file, size)
+        _read_line(file)
     for _ in _read_fields(file):
         pass
+
+
+def _read_line(file: BinaryIO) -> bytes:
+    """A whole line; ConnectionError if the client left before its end."""
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        raise ConnectionError("the client left in the middle of a request")
+    return line
+
+
+def _read_exactly(file: BinaryIO, count: int) -> bytes:
+    """Exactly `count` bytes; ConnectionError if the client left before."""
+    data = file.read(count)
+    if len(data) < count:
+        raise ConnectionError("the client left in the middle of a request")
+    return data

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import ssl
 import time
 
@@ -86,6 +87,24 @@ def test_a_closing_response_ends_its_connection() -> None:
         assert (response.headers["Connection"], response.read()) == ("close", b"bye")
         wait_for_none_open(server)
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"POST / HTTP/1.1\r\nHost: a",
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+    ],
+)
+def test_a_client_that_leaves_within_a_request_has_sent_none(half: bytes) -> None:
+    with Httpd() as server:
+        with socket.create_connection((server.host, server.port)) as sock:
+            sock.sendall(half)
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b""
+    assert (server.opened, server.requests) == (1, [])
 
 
 def test_disconnect_ends_idle_connections_and_new_ones_are_served() -> None:
