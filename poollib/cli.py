@@ -24,7 +24,7 @@ from .timeout import Timeout
 CONNECT_S, READ_S = 10.0, 60.0
 PIECE_BYTES = 65536
 
-DESCRIPTION = "Print the body of an HTTP response, or run a command: demo."
+DESCRIPTION = "Print the body of an HTTP response, or run a command: demo, as-urllib3."
 STATUS = """exit status:
   0  the response's status is below 400
   1  no whole response came, or it could not be written; the reason is on stderr
@@ -32,7 +32,7 @@ STATUS = """exit status:
   4  the response's status is 4xx (its body is printed all the same)
   5  the response's status is 5xx (its body is printed all the same)
 
-python -m poollib demo --help tells about the demo.
+python -m poollib demo --help tells about the demo, python -m poollib as-urllib3 --help about running programs.
 """
 
 
@@ -151,5 +151,11 @@ def _demo(words: Sequence[str]) -> int:
     return demo.main(words)
 
 
+def _as_urllib3(words: Sequence[str]) -> int:
+    from .compat import script
+
+    return script.main(words)
+
+
 # Commands by their first word, each given the words after it.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"demo": _demo}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"as-urllib3": _as_urllib3, "demo": _demo}

@@ -17,10 +17,10 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from http.client import HTTPMessage
 from types import TracebackType
-from typing import IO, Any, Final, NamedTuple, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from ..certificates import assert_fingerprint, match_hostname
+from ..certificates import match_hostname
 from ..connection import USER_AGENT, HTTPConnection, HTTPSConnection
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError
 from ..tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
@@ -149,7 +149,7 @@ def _ssl_wrap_socket_and_match_hostname(
         raise
     verified = context.verify_mode == ssl.CERT_REQUIRED or bool(assert_fingerprint)
     if cert_reqs is not None:
-        verified = verified and resolve_cert_reqs(cert_reqs) == ssl.CERT_REQUIRED or bool(assert_fingerprint)
+        verified = (verified and resolve_cert_reqs(cert_reqs) == ssl.CERT_REQUIRED) or bool(assert_fingerprint)
     return _WrappedAndVerifiedSocket(stream, verified)
 
 
