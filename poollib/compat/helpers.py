@@ -21,7 +21,8 @@ from typing import IO, Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from ..certificates import match_hostname
-from ..connection import USER_AGENT, HTTPConnection, HTTPSConnection
+from ..connection import HTTPConnection, HTTPSConnection
+from ..doors import USER_AGENT
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError
 from ..tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
 from ..url import Url
