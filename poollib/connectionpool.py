@@ -11,11 +11,21 @@ from __future__ import annotations
 
 import logging
 import queue
-import warnings
 from collections.abc import Callable, Mapping
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from .approach import (
+    UNIX_SCHEME,
+    Wish,
+    blame_proxy,
+    endpoint_of,
+    forwards,
+    take_way,
+    unix_keywords,
+    warn_unverified,
+)
+from .approach import connection_requires_http_tunnel as connection_requires_http_tunnel
 from .arguments import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
@@ -26,16 +36,13 @@ from .arguments import (
     take_options,
     with_times,
 )
-from .attempts import RETRYABLE, Call, run
+from .attempts import RETRYABLE, Call, run, same_origin
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
-from .endpoint import Endpoint
 from .exceptions import (
     HostChangedError,
-    InsecureRequestWarning,
     LocationValueError,
     PoolError,
     ProtocolError,
-    ProxyError,
     ReadTimeoutError,
 )
 from .headers import HTTPHeaderDict
@@ -49,7 +56,7 @@ from .retry import Retry
 from .supply import Supply, Tally
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .trace import tell
-from .url import Url, encode_target, join, normalize_host, origin, parse_url
+from .url import Url, encode_target, join, normalize_host, parse_url
 
 if TYPE_CHECKING:
     import ssl
@@ -92,7 +99,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
     ``background_collector`` (times in seconds, see ``pool.core.EndpointPool``), ``health_check_interval`` (seconds) and
     ``health_check_path`` (see ``health``), and as defaults for every request ``trace``, ``max_response_size``,
-    ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``.
+    ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``;
+    ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see ``dial.Names``.
     """
 
     scheme = "http"
@@ -120,7 +128,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self.proxy = _proxy
         self.proxy_headers = dict(_proxy_headers) if _proxy_headers else {}
         self.proxy_config = _proxy_config
-        self._uds = conn_kw.pop("uds", None)
+        self._way = take_way(conn_kw)
+        self._is_forwarding = forwards(self)
         self._defaults = take(REQUEST_OPTIONS, conn_kw)
         lending = take(LENDING_OPTIONS, conn_kw)
         checks = [conn_kw.pop(name, None) for name in HEALTH_OPTIONS]
@@ -136,9 +145,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """Make what is this process's own: the lending of connections, the counts and the health notes."""
         self._tally = Tally()
         self._view: IdleQueue | None = None
-        scheme = self.scheme or "http"
         self._lending: EndpointPool[Any, Any] = EndpointPool(
-            Endpoint(scheme, self.host, self.port or port_by_scheme[scheme]),
+            endpoint_of(self),
             Supply(self),
             trace=self._defaults.get("trace"),
             on_full=_warn_full(str(self), self._settings["maxsize"]),
@@ -288,34 +296,34 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         call = Call(self, method, self._target(url, assert_same_host, retries), body, headers, retries, redirect, rest)
         if options is not None:
             call.deadline, call.trace = options.deadline, options.trace
-        if self.proxy is not None:
-            self._add_proxy_headers(call)
         if body is not None:
             call.body_pos = set_file_position(body, body_pos)
         return cast(BaseHTTPResponse, run(self._attempt, call))
 
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
-        """The request target: an encoded path, or for a forwarding proxy the whole URL."""
+        """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2)."""
         if url[:1] == "/":
-            return encode_target(url)
+            target = encode_target(url)
+            if not self._is_forwarding or self._is_proxy_itself():
+                return target
+            return f"{self.scheme}://{_authority_of(self)}{target}"
         if assert_same_host and not self.is_same_host(url):
             raise HostChangedError(self, url, cast(Any, retries))
         parsed = parse_url(url)
-        return parsed.url if self._forwards() or not parsed.host else parsed.request_uri
+        if self._is_forwarding or not parsed.host:
+            return parsed._replace(auth=None, fragment=None).url  # RFC 9110 section 4.2.4: no userinfo is sent
+        return parsed.request_uri
 
-    def _forwards(self) -> bool:
-        """Whether requests go to a proxy that passes them on, with the whole URL as target."""
-        if self.proxy is None:
-            return False
-        return not connection_requires_http_tunnel(self.proxy, self.proxy_config, self.scheme)
+    def _is_proxy_itself(self) -> bool:
+        return self.proxy is not None and (self.host, self.port) == (self.proxy.host, self.proxy.port)
 
-    def _add_proxy_headers(self, call: Call) -> None:
+    def _with_proxy_headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
         """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""
-        if self._forwards():
-            merged = HTTPHeaderDict(call.headers)
-            for name, value in self.proxy_headers.items():
-                merged[name] = value
-            call.headers = merged
+        merged = HTTPHeaderDict(headers)
+        merged.setdefault("Accept", "*/*")
+        for name, value in self.proxy_headers.items():
+            merged[name] = value
+        return merged
 
     # -- one attempt --
 
@@ -354,13 +362,14 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _exchange(self, conn: Any, call: Call) -> Any:
         rest: Rest = call.rest
         conn.options = rest.options
+        headers = self._with_proxy_headers(call.headers) if self._is_forwarding else call.headers
         try:
             response = self._make_request(
                 conn,
                 call.method,
                 call.url,
                 body=call.body,
-                headers=call.headers,
+                headers=headers,
                 retries=call.retries,
                 timeout=rest.timeout,
                 chunked=rest.chunked,
@@ -373,7 +382,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             self._put_conn(conn)
             self._note(error, call.url)
             if self.proxy is not None:
-                _blame_proxy(conn, error)
+                blame_proxy(conn, error)
             raise
         return self._hand_over(conn, response, call)
 
@@ -497,7 +506,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _redirect_target(self, url: str, location: str) -> str:
         base = f"{self.scheme}://{_authority_of(self)}{url}" if url[:1] == "/" else url
         target = join(base, location)
-        if not self.is_same_host(target):
+        if not self.is_same_host(target) and not self._may_forward(target):
             raise HostChangedError(self, location, 0)
         return self._target(target, False, Retry.DEFAULT)
 
@@ -506,8 +515,14 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if url[:1] == "/" and other[:1] == "/":
             return True
         base = f"{self.scheme}://{_authority_of(self)}"
-        whole, another = (base + u if u[:1] == "/" else u for u in (url, other))
-        return origin(parse_url(whole)) == origin(parse_url(another))
+        return same_origin(*(base + u if u[:1] == "/" else u for u in (url, other)))
+
+    def _may_forward(self, url: str) -> bool:
+        """Whether this pool's connections lead to a proxy that passes on requests for this URL."""
+        if not self._is_forwarding or not self._is_proxy_itself():
+            return False
+        scheme = url.partition(":")[0].lower()
+        return not connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
 
     # -- urllib3 names --
 
@@ -515,9 +530,18 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """A connection object that dials when it is first used."""
         count = self._tally.count_connection()
         log.debug("Starting new HTTP connection (%d): %s:%s", count, self.host, self.port or "80")
-        conn = self.ConnectionCls(host=self.host, port=self.port, timeout=self.timeout.connect_timeout, **self.conn_kw)
-        if self._uds is not None:
-            conn.uds = self._uds
+        return self._led(self.ConnectionCls(**self._address(), timeout=self.timeout.connect_timeout, **self.conn_kw))
+
+    def _address(self) -> dict[str, Any]:
+        """What a new connection dials: the proxy, if there is one."""
+        if self.proxy is not None:
+            return {"host": self.proxy.host, "port": self.proxy.port}
+        return {"host": self.host, "port": self.port}
+
+    def _led(self, conn: Any) -> Any:
+        """The new connection, with all that its constructor does not take."""
+        for name, value in self._way.items():
+            setattr(conn, name, value)
         return conn
 
     def _get_conn(self, timeout: float | None = None) -> Any:
@@ -577,12 +601,6 @@ def _authority_of(pool: HTTPConnectionPool) -> str:
     return f"{host}:{pool.port}" if pool.port else host
 
 
-def _blame_proxy(conn: Any, error: BaseException) -> None:
-    """Before the proxy was reached, its failures are the proxy's."""
-    if isinstance(error, OSError) and not getattr(conn, "has_connected_to_proxy", True):
-        raise ProxyError("Unable to connect to proxy", error) from error
-
-
 class HTTPSConnectionPool(HTTPConnectionPool):
     """As HTTPConnectionPool, over TLS; what is wanted of TLS is checked on every new connection.
 
@@ -595,6 +613,10 @@ class HTTPSConnectionPool(HTTPConnectionPool):
 
     scheme = "https"
     ConnectionCls: ClassVar[type[Any]] = HTTPSConnection
+    key_file, cert_file, key_password = Wish(), Wish(), Wish()
+    cert_reqs, ca_certs, ca_cert_dir = Wish(), Wish(), Wish()
+    ssl_version, ssl_minimum_version, ssl_maximum_version = Wish(), Wish(), Wish()
+    assert_hostname, assert_fingerprint = Wish(), Wish()
 
     def __init__(
         self,
@@ -620,7 +642,6 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         ca_cert_dir: str | None = None,
         **conn_kw: Any,
     ) -> None:
-        super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **conn_kw)
         self.key_file = key_file
         self.cert_file = cert_file
         self.cert_reqs = cert_reqs
@@ -632,13 +653,13 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         self.ssl_maximum_version = ssl_maximum_version
         self.assert_hostname = assert_hostname
         self.assert_fingerprint = assert_fingerprint
+        super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **conn_kw)
 
     def _new_conn(self) -> Any:
         count = self._tally.count_connection()
         log.debug("Starting new HTTPS connection (%d): %s:%s", count, self.host, self.port or "443")
         conn = self.ConnectionCls(
-            host=self.host,
-            port=self.port,
+            **self._address(),
             timeout=self.timeout.connect_timeout,
             cert_file=self.cert_file,
             key_file=self.key_file,
@@ -655,24 +676,20 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         )
         if self.proxy is not None:
             self._prepare_proxy(conn)
-        return conn
+        return self._led(conn)
 
     def _prepare_proxy(self, conn: Any) -> None:
         """Tunnel to this pool's host, unless requests are forwarded."""
-        if not self._forwards():
-            conn.set_tunnel(scheme="https", host=self._tunnel_host, port=self.port or 443, headers=self.proxy_headers)
+        if not self._is_forwarding and self.proxy is not None:
+            scheme = "https" if self.proxy.scheme == "https" else "http"
+            conn.set_tunnel(scheme=scheme, host=self._tunnel_host, port=self.port or 443, headers=self.proxy_headers)
 
     def _validate_conn(self, conn: Any) -> None:
         """Connect before a request is written, and warn once per place of unverified requests."""
         if conn.sock is None:
             conn.connect()
-        if not conn.is_verified and not getattr(conn, "proxy_is_verified", None):
-            warnings.warn(
-                f"Unverified HTTPS request is being made to host '{conn.host}'. Adding certificate verification is"
-                " strongly advised.",
-                InsecureRequestWarning,
-                stacklevel=2,
-            )
+        if not (getattr(conn, "proxy_is_verified", None) if self._is_forwarding else conn.is_verified):
+            warn_unverified(self.host)
 
 
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
@@ -681,6 +698,8 @@ def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
     scheme = scheme or "http"
     if host is None:
         raise LocationValueError("No host specified.")
+    if scheme == UNIX_SCHEME:
+        return HTTPConnectionPool("localhost", port=80, **{**unix_keywords(host), **kw})
     port = port or port_by_scheme.get(scheme, 80)
     if scheme == "https":
         return HTTPSConnectionPool(host, port=port, **kw)
@@ -688,15 +707,6 @@ def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
 
 
 # -- urllib3 names --
-
-
-def connection_requires_http_tunnel(
-    proxy_url: Url | None = None, proxy_config: ProxyConfig | None = None, destination_scheme: str | None = None
-) -> bool:
-    """Whether the way to the destination is a tunnel: https, unless an https proxy is trusted to forward it."""
-    if proxy_url is None or destination_scheme == "http":
-        return False
-    return not (proxy_url.scheme == "https" and proxy_config is not None and proxy_config.use_forwarding_for_https)
 
 
 def _normalize_host(host: str | None, scheme: str | None) -> str | None:

@@ -207,7 +207,7 @@ class Names:
 def resolver_from(
     resolver: Resolver | None, resolve: Mapping[str, Sequence[Any]] | None, dns_cache: float | None
 ) -> Resolver | None:
-    """The resolver that a pool's keywords mean: ``resolve`` fixed answers, ``dns_cache`` seconds; None: the system's."""
+    """The resolver that a pool's keywords mean: ``resolve`` answers, ``dns_cache`` seconds; None: the system's."""
     if not resolve and dns_cache is None:
         return resolver
     return Names(resolver, resolve=resolve, lifetime_s=dns_cache)

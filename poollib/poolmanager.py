@@ -15,17 +15,27 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from .approach import (
+    UNIX_SCHEME,
+    WAY_OPTIONS,
+    connection_requires_http_tunnel,
+    proxy_keywords,
+    settle_names,
+    unix_keywords,
+)
 from .arguments import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 from .attempts import Call, joined, run, same_origin
 from .connection import ProxyConfig, port_by_scheme
-from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_requires_http_tunnel
+from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .environment import settings
-from .exceptions import LocationValueError, ProxySchemeUnknown, URLSchemeUnknown
-from .headers import HTTPHeaderDict, RecentlyUsedContainer
+from .exceptions import LocationValueError, URLSchemeUnknown
+from .headers import RecentlyUsedContainer
 from .pool.budget import Budget
+from .proxies import Proxy, environment_rules, parse_proxy, rules_from
 from .request import RequestMethods
 from .response import BaseHTTPResponse
 from .retry import Retry
+from .sockspools import pool_classes_by_scheme as socks_pool_classes
 from .timeout import Timeout
 from .url import Url, origin, parse_url
 
@@ -47,7 +57,7 @@ SSL_KEYWORDS = (
     "assert_hostname",
     "assert_fingerprint",
 )
-POOL_OPTIONS = (*LENDING_OPTIONS, *HEALTH_OPTIONS, *REQUEST_OPTIONS, "uds")
+POOL_OPTIONS = (*LENDING_OPTIONS, *HEALTH_OPTIONS, *REQUEST_OPTIONS, *WAY_OPTIONS)
 _DEFAULT_BLOCKSIZE = 16384
 
 # The common URL in one look: origin and target as they are, nothing to encode, no dot segments, no userinfo.
@@ -137,8 +147,10 @@ class PoolManager(RequestMethods):
 
     ``num_pools``: how many pools are kept, the least recently used goes first. ``headers`` go with every request that
     brings none. ``total_maxsize``: the most connections to all hosts together; when they are spent, the longest idle
-    one makes room, and if none is idle a request waits. Further keywords are the pools' (see ``HTTPConnectionPool``,
-    ``HTTPSConnectionPool``).
+    one makes room, and if none is idle a request waits. ``proxies``: a proxy per scheme or host pattern, or ``"env"``
+    for those that the environment names (see ``proxies.rules_from``). Further keywords are the pools' (see
+    ``HTTPConnectionPool``, ``HTTPSConnectionPool``). URLs may be ``http+unix://`` with a Unix socket's path,
+    percent-encoded, as host.
     """
 
     proxy: Url | None = None
@@ -150,6 +162,8 @@ class PoolManager(RequestMethods):
         super().__init__(headers)
         total_maxsize = connection_pool_kw.pop("total_maxsize", None)
         self._budget = None if total_maxsize is None else Budget(total_maxsize)
+        self._proxies = rules_from(connection_pool_kw.pop("proxies", None), os.environ)
+        settle_names(connection_pool_kw)
         self.connection_pool_kw = connection_pool_kw
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
         self.pools: RecentlyUsedContainer[Any, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
@@ -183,9 +197,14 @@ class PoolManager(RequestMethods):
     def from_env(cls, environ: Mapping[str, str] | None = None, **kw: Any) -> PoolManager:
         """A manager with the settings that environment variables name (see ``environment``); ``kw`` win over them.
 
-        ``environ``: ``os.environ`` if None. ValueError that names the variable for a value that can't be meant.
+        Its proxies are those of the environment, too (see ``proxies.environment_rules``), unless ``proxies`` is given;
+        ``None`` there means no proxy. ``environ``: ``os.environ`` if None. ValueError that names the variable for a
+        value that can't be meant.
         """
-        return cls(**{**settings(os.environ if environ is None else environ), **kw})
+        environ = os.environ if environ is None else environ
+        if "proxies" not in kw:
+            kw["proxies"] = environment_rules(environ)
+        return cls(**{**settings(environ), **kw})
 
     # -- one pool per base URL --
 
@@ -205,8 +224,13 @@ class PoolManager(RequestMethods):
                 context = self._merge_pool_kwargs({"timeout": STREAMING_TIMEOUT} if streaming else {})
                 context.update(pool_kwargs, scheme=parsed.scheme)
                 scheme, host, port = origin(parsed)
-                if scheme not in self.pool_classes_by_scheme:
+                if scheme == UNIX_SCHEME:
+                    context.update(unix_keywords(parsed.host or ""))
+                    scheme, host, port = "http", "localhost", 80
+                elif scheme not in self.pool_classes_by_scheme:
                     raise URLSchemeUnknown(scheme)
+                else:
+                    context.update(self._proxy_keywords(scheme, host, port))
                 pool = self._named[key] = self._new_pool(scheme, host, cast(int, port), request_context=context)
         return pool
 
@@ -287,14 +311,31 @@ class PoolManager(RequestMethods):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> HTTPConnectionPool:
-        """The pool for host, port and scheme; ``pool_kwargs`` override the manager's. LocationValueError."""
+        """The pool for host, port and scheme; ``pool_kwargs`` override the manager's. LocationValueError.
+
+        With ``proxies``, what a proxy forwards goes to the proxy's one pool.
+        """
         if not host:
             raise LocationValueError("No host specified.")
         context = self._merge_pool_kwargs(pool_kwargs)
+        if scheme == UNIX_SCHEME and scheme not in self.key_fn_by_scheme:
+            context.update(unix_keywords(host))
+            scheme, host, port = "http", "localhost", 80
+        elif self._proxies is not None:
+            keywords = self._proxy_keywords(scheme or "http", host, port)
+            context.update(keywords)
+            proxy = keywords.get("_proxy")
+            if proxy and not connection_requires_http_tunnel(proxy, keywords["_proxy_config"], scheme or "http"):
+                scheme, host, port = proxy.scheme, proxy.host, proxy.port
         context["scheme"] = scheme or "http"
         context["port"] = port or port_by_scheme.get(context["scheme"].lower(), 80)
         context["host"] = host
         return self.connection_from_context(context)
+
+    def _proxy_keywords(self, scheme: str, host: str, port: int | None) -> dict[str, Any]:
+        """A pool's keywords for the proxy on the way to this host; none if there is no proxy."""
+        proxy = None if self._proxies is None else self._proxies.choose(scheme, host, port)
+        return {} if proxy is None else proxy_keywords(proxy)
 
     def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for all that a request's context holds. URLSchemeUnknown."""
@@ -334,7 +375,10 @@ class PoolManager(RequestMethods):
         if scheme == "http":
             for name in SSL_KEYWORDS:
                 context.pop(name, None)
-        return self.pool_classes_by_scheme[scheme](host, port, **context)
+        classes = self.pool_classes_by_scheme
+        if classes is pool_classes_by_scheme and context.get("_socks_options") is not None:
+            classes = socks_pool_classes
+        return classes[scheme](host, port, **context)
 
     def _merge_pool_kwargs(self, override: dict[str, Any] | None) -> dict[str, Any]:
         """The manager's keywords with those of ``override``; None there takes a keyword away."""
@@ -400,7 +444,7 @@ class PoolManager(RequestMethods):
                 stacklevel=2,
             )
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
-        if self._proxy_requires_url_absolute_form(parsed):
+        if getattr(pool, "_is_forwarding", False) or self._proxy_requires_url_absolute_form(parsed):
             return pool, url
         if origin is not None and type(self) is PoolManager:
             self._remember(origin, pool)
@@ -452,7 +496,7 @@ class PoolManager(RequestMethods):
 
     def _proxy_requires_url_absolute_form(self, parsed_url: Url) -> bool:
         """Whether the proxy is to be asked for the whole URL."""
-        if self.proxy is None:
+        if self.proxy is None or "_socks_options" in self.connection_pool_kw:
             return False
         return not connection_requires_http_tunnel(self.proxy, self.proxy_config, parsed_url.scheme)
 
@@ -502,9 +546,10 @@ _BODY_KEYWORDS = frozenset({"chunked", "trailers", "expect_continue", "fields", 
 class ProxyManager(PoolManager):
     """As PoolManager, through a proxy: http is forwarded, https tunnelled (RFC 9110 section 9.3.6).
 
-    ``proxy_headers`` reach the proxy only. ``proxy_ssl_context``, ``proxy_assert_hostname``,
-    ``proxy_assert_fingerprint``: what is wanted of TLS with an https proxy; ``use_forwarding_for_https``: let an https
-    proxy see the requests. ProxySchemeUnknown unless ``proxy_url`` is http or https.
+    ``proxy_headers`` reach the proxy only; user and password in ``proxy_url`` become a ``Proxy-Authorization`` among
+    them. ``proxy_ssl_context``, ``proxy_assert_hostname``, ``proxy_assert_fingerprint``: what is wanted of TLS with an
+    https proxy; ``use_forwarding_for_https``: let an https proxy see the requests. A ``socks4``, ``socks4a``,
+    ``socks5`` or ``socks5h`` URL leads everything through that proxy. ProxySchemeUnknown for another scheme.
     """
 
     def __init__(
@@ -520,23 +565,23 @@ class ProxyManager(PoolManager):
         **connection_pool_kw: Any,
     ) -> None:
         if isinstance(proxy_url, HTTPConnectionPool):
-            text = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"
-        else:
-            text = proxy_url
-        proxy = parse_url(text)
-        if proxy.scheme not in ("http", "https"):
-            raise ProxySchemeUnknown(proxy.scheme)
-        if not proxy.port:
-            proxy = proxy._replace(port=port_by_scheme.get(proxy.scheme, 80))
-        self.proxy = proxy
-        self.proxy_headers = proxy_headers or {}
-        self.proxy_ssl_context = proxy_ssl_context
-        self.proxy_config = ProxyConfig(
-            proxy_ssl_context, use_forwarding_for_https, proxy_assert_hostname, proxy_assert_fingerprint
+            proxy_url = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"
+        url = parse_proxy(parse_url(proxy_url))
+        settled = proxy_keywords(
+            Proxy(
+                url,
+                proxy_headers,
+                proxy_ssl_context,
+                use_forwarding_for_https,
+                proxy_assert_hostname,
+                proxy_assert_fingerprint,
+            )
         )
-        connection_pool_kw["_proxy"] = self.proxy
-        connection_pool_kw["_proxy_headers"] = self.proxy_headers
-        connection_pool_kw["_proxy_config"] = self.proxy_config
+        self.proxy = url._replace(auth=None)
+        self.proxy_headers = settled.get("_proxy_headers", {})
+        self.proxy_ssl_context = proxy_ssl_context
+        self.proxy_config = settled.get("_proxy_config")
+        connection_pool_kw.update(settled)
         super().__init__(num_pools, headers, **connection_pool_kw)
 
     def connection_from_host(
@@ -548,27 +593,11 @@ class ProxyManager(PoolManager):
     ) -> HTTPConnectionPool:
         """The pool of the target behind a tunnel; for what is forwarded, the proxy's one pool."""
         assert self.proxy is not None
-        if scheme == "https":
+        if scheme != "http" or "_socks_options" in self.connection_pool_kw:
             return super().connection_from_host(host, port, scheme, pool_kwargs=pool_kwargs)
         return super().connection_from_host(
             self.proxy.host, self.proxy.port, self.proxy.scheme, pool_kwargs=pool_kwargs
         )
-
-    def _set_proxy_headers(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, str]:
-        """The fields of a forwarded request: Accept and Host where the caller gave none."""
-        fields = HTTPHeaderDict({"Accept": "*/*"})
-        netloc = parse_url(url).netloc
-        if netloc:
-            fields["Host"] = netloc
-        for name, value in (headers or {}).items():
-            fields[name] = value
-        return fields
-
-    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> BaseHTTPResponse:  # type: ignore[override]
-        """As PoolManager.urlopen, through the proxy."""
-        if not connection_requires_http_tunnel(self.proxy, self.proxy_config, parse_url(url).scheme):
-            kw["headers"] = self._set_proxy_headers(url, kw.get("headers", self.headers))
-        return super().urlopen(method, url, redirect=redirect, **kw)
 
 
 def proxy_from_url(url: str, **kw: Any) -> ProxyManager:

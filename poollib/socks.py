@@ -48,4 +48,4 @@ class SOCKSProxyManager(PoolManager):
 
 # -- urllib3 names --
 
-from .proxies import SocksOptions as _TYPE_SOCKS_OPTIONS  # noqa: E402, F401, N813
+from .proxies import SocksOptions as _TYPE_SOCKS_OPTIONS  # noqa: E402, F401

@@ -1,0 +1,200 @@
+"""How a pool's connections reach their server: from a pool's settings to its Endpoint, and whose fault a failure is.
+
+A pool asks here for the :class:`Endpoint` that its settings mean, whether its requests are forwarded by a proxy, and
+what to blame or to warn of; a manager asks which settings mean a proxy or a Unix socket.
+Who may share a socket is ``endpoint``'s to say, dialling is left to ``connection``, choosing a proxy to ``proxies``.
+It follows RFC 9112 section 3.2.2 (absolute-form for forwarding proxies) and the advisories on settings that change
+under a living pool (requests CVE-2024-35195).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from http.client import HTTPException
+from typing import Any, Final
+from urllib.parse import unquote
+
+from .connection import ProxyConfig, port_by_scheme, proxy_wishes
+from .dial import resolver_from
+from .endpoint import Endpoint, ProxyHop, TlsWishes
+from .exceptions import (
+    DeadlineExceededError,
+    InsecureRequestWarning,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+    TimeoutError,
+)
+from .proxies import SOCKS_SCHEMES, Proxy, login_header, parse_proxy, socks_hop, socks_options
+from .url import Url
+
+#: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
+#: ``dial.Names``.
+WAY_OPTIONS: Final = ("uds", "resolver", "resolve", "dns_cache")
+
+#: the scheme of URLs whose host is the path of a Unix socket, percent-encoded
+UNIX_SCHEME: Final = "http+unix"
+
+
+def take_way(keywords: dict[str, Any]) -> dict[str, Any]:
+    """What a pool sets on its connections, taken out of its keywords: those of ``WAY_OPTIONS`` that say anything."""
+    uds, resolver, resolve, dns_cache = (keywords.pop(name, None) for name in WAY_OPTIONS)
+    way = {"uds": uds, "resolver": resolver_from(resolver, resolve, dns_cache)}
+    return {name: value for name, value in way.items() if value is not None}
+
+
+def settle_names(keywords: dict[str, Any]) -> None:
+    """Let all pools of a manager share one resolver: ``resolve`` and ``dns_cache`` become a ``resolver``."""
+    resolve, dns_cache = keywords.pop("resolve", None), keywords.pop("dns_cache", None)
+    resolver = resolver_from(keywords.pop("resolver", None), resolve, dns_cache)
+    if resolver is not None:
+        keywords["resolver"] = resolver
+
+
+# The endpoint
+
+
+def endpoint_of(pool: Any) -> Endpoint:
+    """How the pool's connections reach their server. ValueError naming a TLS wish that can't be meant."""
+    scheme, keywords, way = pool.scheme or "http", pool.conn_kw, pool._way
+    tls = wishes_of(pool) if scheme == "https" else None
+    return Endpoint(
+        scheme,
+        pool.host,
+        pool.port or port_by_scheme[scheme],
+        uds=way.get("uds"),
+        proxy=_hop_of(pool),
+        tls=tls,
+        source_address=keywords.get("source_address"),
+        socket_options=keywords.get("socket_options"),
+        resolver=way.get("resolver"),
+    )
+
+
+def wishes_of(pool: Any) -> TlsWishes:
+    """What a pool wants of TLS with its server."""
+    keywords = pool.conn_kw
+    named = {name: getattr(pool, name, None) for name in TlsWishes._fields}
+    return TlsWishes(**{name: keywords.get(name) if value is None else value for name, value in named.items()})
+
+
+def _hop_of(pool: Any) -> ProxyHop | None:
+    options = pool.conn_kw.get("_socks_options")
+    if options is not None:
+        return socks_hop(options)
+    proxy, config = pool.proxy, pool.proxy_config
+    if proxy is None:
+        return None
+    tls = None
+    if proxy.scheme == "https":
+        authorities = {name: getattr(pool, name, None) for name in ("ca_certs", "ca_cert_dir")}
+        tls = proxy_wishes(config, ca_cert_data=pool.conn_kw.get("ca_cert_data"), **authorities)
+    tunnels = not pool._is_forwarding
+    return ProxyHop(proxy.scheme, proxy.host, proxy.port, pool.proxy_headers, tls, tunnels)
+
+
+class Wish:
+    """An attribute of a pool that belongs to what it wants of TLS.
+
+    Setting it to what means something else retires the connections made before: none of them serves another request.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, pool: Any, owner: type | None = None) -> Any:
+        return self if pool is None else pool.__dict__.get(self._name)
+
+    def __set__(self, pool: Any, value: Any) -> None:
+        held = pool.__dict__
+        if self._name in held and held[self._name] == value:
+            return
+        held[self._name] = value
+        if "_lending" in held:
+            _renew(pool)
+
+
+def _renew(pool: Any) -> None:
+    lending, endpoint = pool._lending, endpoint_of(pool)
+    if endpoint == lending.endpoint:
+        return  # another spelling of the same wish
+    lending.endpoint = endpoint
+    for connection in lending.connections():
+        connection.outdated = True
+    lending.drop_idle("settings changed")
+
+
+# Proxies
+
+
+def connection_requires_http_tunnel(
+    proxy_url: Url | None = None, proxy_config: ProxyConfig | None = None, destination_scheme: str | None = None
+) -> bool:
+    """Whether the way to the destination is a tunnel: https, unless an https proxy is trusted to forward it."""
+    if proxy_url is None or destination_scheme == "http":
+        return False
+    return not (proxy_url.scheme == "https" and proxy_config is not None and proxy_config.use_forwarding_for_https)
+
+
+def forwards(pool: Any) -> bool:
+    """Whether the pool's requests go to a proxy that passes them on, with the whole URL as target.
+
+    A pool of the proxy's own address asks the proxy itself: no tunnel leads from a proxy to itself.
+    """
+    proxy = pool.proxy
+    if proxy is None:
+        return False
+    if (pool.scheme, pool.host, pool.port) == (proxy.scheme, proxy.host, proxy.port):
+        return True
+    return not connection_requires_http_tunnel(proxy, pool.proxy_config, pool.scheme)
+
+
+def proxy_keywords(proxy: Proxy) -> dict[str, Any]:
+    """A pool's keywords for a proxy; its URL is kept without user and password. ProxySchemeUnknown."""
+    url = parse_proxy(proxy.url)
+    if url.scheme in SOCKS_SCHEMES:
+        return {"_socks_options": socks_options(url)}
+    config = ProxyConfig(
+        proxy.ssl_context, proxy.use_forwarding_for_https, proxy.assert_hostname, proxy.assert_fingerprint
+    )
+    headers = login_header(url, proxy.headers)
+    return {"_proxy": url._replace(auth=None), "_proxy_headers": headers, "_proxy_config": config}
+
+
+def unix_keywords(host: str) -> dict[str, Any]:
+    """A pool's keywords for the host of an ``http+unix`` URL: the socket's path, percent-encoded."""
+    return {"uds": unquote(host)}
+
+
+def blame_proxy(connection: Any, error: BaseException) -> None:
+    """Raise ProxyError if ``error`` came before the proxy was reached: its failures are not the target's."""
+    if getattr(connection, "has_connected_to_proxy", True) or isinstance(error, DeadlineExceededError):
+        return
+    if not isinstance(error, (OSError, NewConnectionError, TimeoutError, SSLError, HTTPException)):
+        return
+    text = "Unable to connect to proxy"
+    if "does not speak TLS" in str(error):
+        text += ", which does not speak TLS: give its URL as http:// if it is a plain one"
+    blamed = ProxyError(text, error)
+    blamed.nothing_sent = True  # type: ignore[attr-defined]
+    raise blamed from error
+
+
+# Warnings
+
+_HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def warn_unverified(host: str) -> None:
+    """Warn of an unverified request at the line outside this package that led to it, so once for each such line."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_code.co_filename.startswith(_HERE) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"Unverified HTTPS request is being made to host '{host}'. Adding certificate verification is strongly"
+        " advised.",
+        InsecureRequestWarning,
+        stacklevel=level,
+    )
