@@ -11,7 +11,7 @@ of removals (a plain dict's is not).
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from threading import RLock as make_lock
@@ -47,7 +47,7 @@ class Budget:
         #: Whether this thread holds the lock (the method ``threading.Condition`` relies on, too).
         self.held: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
         #: Returns that came from inside the lock; they are carried out as soon as it is free.
-        self.late: deque[Callable[[], object]] = deque()
+        self.late: list[Callable[[], object]] = []  # a deque takes 0.6 KiB empty
         #: Connections of all pools: leased, idle, opening and closing.
         self.used = 0
         #: Whether the limit was made smaller than what exists; returned connections are closed until it holds.
@@ -100,7 +100,7 @@ class Budget:
         """Do the returns that arrived while the lock was held by the thread that made them."""
         while self.late:
             try:
-                action = self.late.popleft()
+                action = self.late.pop(0)
             except IndexError:  # another thread was quicker
                 return
             try:
