@@ -16,11 +16,13 @@ from typing import Any
 
 from .exceptions import (
     DeadlineExceededError,
+    InsecureRedirectError,
     MaxRetryError,
     ProtocolError,
     ProxyError,
     SSLError,
     TimeoutError,
+    URLSchemeUnknown,
 )
 from .headers import HTTPHeaderDict
 from .request import rewind_body
@@ -109,6 +111,8 @@ def _after_error(call: Call, error: Exception) -> Call:
     """The request once more after an error; raises what the caller shall see if there is no more try."""
     if isinstance(error, DeadlineExceededError):
         raise error
+    if not _may_repeat(call.retries, call.method, error):
+        raise error
     retries = call.retries.increment(
         call.method, call.url, error=error, _pool=call.owner, _stacktrace=error.__traceback__
     )
@@ -121,6 +125,13 @@ def _after_error(call: Call, error: Exception) -> Call:
         extra={"__urllib3-retry-warning": {"retry": retries, "error": error, "url": call.url}},
     )
     return call.following(retries)
+
+
+def _may_repeat(retries: Retry, method: str, error: Exception) -> bool:
+    """Whether the server can't have seen the request, or may see it twice (RFC 9110 section 9.2.2)."""
+    if getattr(error, "nothing_sent", False) or retries._is_connection_error(error):
+        return True
+    return retries._is_read_error(error) or retries._is_method_retryable(method)  # Retry judges read errors itself
 
 
 def after(call: Call, response: Any) -> Call | None:
@@ -162,19 +173,51 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     if retries is None:
         return None
     following = call.following(retries)
-    following.url = call.owner._redirect_target(call.url, location)
+    try:
+        following.url = call.owner._redirect_target(call.url, location)
+        dropped = _dropped_fields(call, following.url, retries)
+    except BaseException:
+        response.drain_conn()
+        raise
     if response.status == 303 and call.method != "HEAD":
         following.method, following.body, following.body_pos = "GET", None, None
-        following.headers = without_fields(following.headers, (*BODY_FIELDS, *BODY_FRAMING_FIELDS))
+        dropped |= {*BODY_FIELDS, *BODY_FRAMING_FIELDS}
         following.rest = following.rest.without_body()
-    if retries.remove_headers_on_redirect and not call.owner._same_origin(call.url, following.url):
-        following.headers = without_fields(following.headers, retries.remove_headers_on_redirect)
+    if dropped:
+        following.headers = without_fields(following.headers, dropped)
     response.drain_conn()
     if call.trace is not None:
         tell(call.trace, "redirected", call.method, call.url, response.status, following.url)
     _wait_for_retry_after(call, retries, response)
     log.debug("Redirecting %s -> %s", call.url, following.url)
     return following
+
+
+def _dropped_fields(call: Call, target: str, retries: Retry) -> set[str]:
+    """The fields that do not follow to ``target``: none on the same origin, credentials and Host to another.
+
+    Never credentials from https to http. URLSchemeUnknown for what is no web address; InsecureRedirectError where
+    ``allow_downgrade`` is off.
+    """
+    before, after = _scheme_of(call.url), _scheme_of(target)
+    if after not in _WEB and (after != before or not call.owner._same_origin(call.url, target)):
+        raise URLSchemeUnknown(after)
+    if call.owner._same_origin(call.url, target):
+        return set()
+    dropped = {"Host", *retries.remove_headers_on_redirect}
+    if before == "https" and after == "http":
+        if not getattr(retries, "allow_downgrade", True):
+            raise InsecureRedirectError(call.url, target)
+        dropped |= Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT
+    return dropped
+
+
+_WEB = frozenset({"", "http", "https"})  # nothing: a path on the same host
+
+
+def _scheme_of(url: str) -> str:
+    """The scheme in lower case; empty for a path."""
+    return "" if url[:1] == "/" else url.partition(":")[0].lower()
 
 
 def without_fields(headers: Mapping[str, str] | None, names: Any) -> HTTPHeaderDict:
@@ -186,8 +229,12 @@ def without_fields(headers: Mapping[str, str] | None, names: Any) -> HTTPHeaderD
 
 
 def same_origin(url: str, other: str) -> bool:
-    """Whether both absolute URLs have the same scheme, host and port (RFC 9110 section 4.3.1)."""
-    return origin(parse_url(url)) == origin(parse_url(other))
+    """Whether both absolute URLs have the same scheme, host and port (RFC 9110 section 4.3.1).
+
+    A dot at the end of a name makes no other origin: it is the same server.
+    """
+    (scheme, host, port), (its_scheme, its_host, its_port) = (origin(parse_url(u)) for u in (url, other))
+    return (scheme, host.rstrip("."), port) == (its_scheme, its_host.rstrip("."), its_port)
 
 
 def joined(url: str, location: str) -> str:

@@ -172,6 +172,21 @@ class HostChangedError(RequestError):
         self.retries = retries
 
 
+class InsecureRedirectError(HTTPError):
+    """A redirect leads from https to http, and ``Retry(allow_downgrade=False)`` refuses that."""
+
+    def __init__(self, url: str, location: str) -> None:
+        super().__init__(url, location)
+        self.url = _without_userinfo(url)
+        self.location = _without_userinfo(location)
+
+    def __str__(self) -> str:
+        return (
+            f"Redirect from https to http refused: {self.url} -> {self.location};"
+            " Retry(allow_downgrade=True) follows it, without credentials"
+        )
+
+
 # -- time --
 
 

@@ -75,6 +75,7 @@ TREE = {
     "InvalidResponseError": (e.ProtocolError,),
     "InvalidFramingError": (e.InvalidResponseError, e.InvalidHeader),
     "ResponseTooLargeError": (e.HTTPError,),
+    "InsecureRedirectError": (e.HTTPError,),
 }
 
 #: class name -> arguments it is made of here; all others take one text
@@ -97,6 +98,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "HeaderParsingError": ([], b"rest"),
     "DeadlineExceededError": ("m", "connecting"),
     "ResponseTooLargeError": ("m", 10),
+    "InsecureRedirectError": ("https://a/", "http://b/"),
 }
 
 PROCESS_BOUND = {"pool", "conn", "response"}
