@@ -15,6 +15,7 @@ from http.client import HTTPException
 from typing import Any
 
 from .exceptions import (
+    ConnectTimeoutError,
     DeadlineExceededError,
     InsecureRedirectError,
     MaxRetryError,
@@ -25,7 +26,7 @@ from .exceptions import (
     URLSchemeUnknown,
 )
 from .headers import HTTPHeaderDict
-from .request import rewind_body
+from .request import is_replayable, rewind_body
 from .retry import Retry
 from .timeout import Deadline
 from .trace import Trace, tell
@@ -134,6 +135,26 @@ def _may_repeat(retries: Retry, method: str, error: Exception) -> bool:
     return retries._is_read_error(error) or retries._is_method_retryable(method)  # Retry judges read errors itself
 
 
+def _may_follow(call: Call, error: Exception) -> bool:
+    """Whether the request may go out once more after ``error``: nothing of it was sent, or that does no harm.
+
+    The server may have acted on what was sent (RFC 9110 section 9.2.2), and an iterator that was sent is empty now.
+    """
+    if getattr(error, "nothing_sent", False) or isinstance(error, (ConnectTimeoutError, ProxyError)):
+        return True
+    return call.retries._is_method_retryable(call.method) and not _is_spent(call)
+
+
+def _is_spent(call: Call) -> bool:
+    """Whether the body, once sent, is gone: an iterator. Files that cannot go back are found out by going back."""
+    return call.body is not None and call.body_pos is None and not is_replayable(call.body)
+
+
+def _refuse_if_spent(call: Call) -> None:
+    if _is_spent(call):
+        raise UnrewindableBodyError(f"the body cannot be sent again: this {type(call.body).__name__} is spent")
+
+
 def after(call: Call, response: Any) -> Call | None:
     """The request that follows ``response``; None if the response stands.
 
@@ -151,6 +172,7 @@ def after(call: Call, response: Any) -> Call | None:
     if retries is None:
         return None
     response.drain_conn()
+    _refuse_if_spent(call)
     _wait(call, retries, response, response.status)
     log.debug("Retry: %s", call.url)
     return call.following(retries)
@@ -186,6 +208,7 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     if dropped:
         following.headers = without_fields(following.headers, dropped)
     response.drain_conn()
+    _refuse_if_spent(following)
     if call.trace is not None:
         tell(call.trace, "redirected", call.method, call.url, response.status, following.url)
     _wait_for_retry_after(call, retries, response)
