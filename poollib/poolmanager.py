@@ -32,7 +32,7 @@ from .exceptions import LocationValueError, URLSchemeUnknown
 from .headers import RecentlyUsedContainer
 from .pool.budget import Budget
 from .proxies import Proxy, environment_rules, parse_proxy, rules_from
-from .request import RequestMethods
+from .request import RequestMethods, set_file_position
 from .response import BaseHTTPResponse
 from .retry import Retry
 from .sockspools import pool_classes_by_scheme as socks_pool_classes
@@ -409,10 +409,12 @@ class PoolManager(RequestMethods):
         timeout = kw.get("timeout") or self.connection_pool_kw.get("timeout")
         if isinstance(timeout, Timeout) and timeout.deadline is not None:
             kw["timeout"] = _started(timeout)  # one clock for all hosts of this request
+        body = kw.get("body")
+        start = None if body is None else set_file_position(body, kw.get("body_pos"))
         response = self._send(method, url, kw)
         if not redirect or response.status < 300 or not response.get_redirect_location():
             return response
-        return self._follow(method, url, kw, response)
+        return self._follow(method, url, {**kw, "body_pos": start}, response)
 
     def _send(self, method: str, url: str, kw: dict[str, Any]) -> BaseHTTPResponse:
         """One request through the pool of ``url``; the pool leaves redirects to us."""
