@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -53,7 +53,7 @@ from .pool.core import EndpointPool, State
 from .request import RequestMethods, is_replayable, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
-from .supply import Supply, Tally
+from .supply import Supply
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .trace import tell
 from .url import Url, encode_target, join, normalize_host, parse_url
@@ -132,50 +132,44 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self._is_forwarding = forwards(self)
         self._defaults = take(REQUEST_OPTIONS, conn_kw)
         lending = take(LENDING_OPTIONS, conn_kw)
-        checks = [conn_kw.pop(name, None) for name in HEALTH_OPTIONS]
+        interval_s, path = (conn_kw.pop(name, None) for name in HEALTH_OPTIONS)
         self.conn_kw = conn_kw
         if self.proxy:
             conn_kw.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
             conn_kw["proxy"], conn_kw["proxy_config"] = self.proxy, self.proxy_config
-        self._settings = {"maxsize": maxsize, "block": block, **lending}
-        self._health_settings = checks
-        self._open()
+        self._open({"maxsize": maxsize, "block": block, **lending}, interval_s, path)
 
-    def _open(self) -> None:
-        """Make what is this process's own: the lending of connections, the counts and the health notes."""
-        self._tally = Tally()
+    def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
+        """Make what is this process's own: the lending of connections, their counts, the health notes."""
         self._view: IdleQueue | None = None
+        self._health: HealthCheck | None = None  # made with the first thing to note
+        self._supply = supply = Supply(self)
         self._lending: EndpointPool[Any, Any] = EndpointPool(
-            endpoint_of(self),
-            Supply(self),
-            trace=self._defaults.get("trace"),
-            on_full=_warn_full(str(self), self._settings["maxsize"]),
-            **self._settings,
+            endpoint_of(self), supply, trace=self._defaults.get("trace"), on_full=supply.warn_full, **lending
         )
-        self._health = HealthCheck(self, *self._health_settings)
-        if self._health_settings[0] is not None:
+        if interval_s is not None:
+            self._health = HealthCheck(self, interval_s, path)
             collector.watch(self._health)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings only: an unpickled pool opens connections of its own, and shares no budget."""
-        own = {"_tally", "_view", "_lending", "_health"}
-        state = {name: value for name, value in self.__dict__.items() if name not in own}
-        state["_settings"] = {name: value for name, value in self._settings.items() if name != "budget"}
-        return state
+        state = {name: value for name, value in self.__dict__.items() if name not in _OWN}
+        lending = self._lending._settings._replace(maxsize=self._lending.maxsize)._asdict()
+        return {"state": state, "lending": lending, "health": self._health and self._health.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
+        self.__dict__.update(state["state"])
+        self._open(state["lending"], *(state["health"] or (None, None)))
 
     @property
     def num_connections(self) -> int:
         """How many connections were made."""
-        return self._tally.opened
+        return self._supply.opened
 
     @property
     def num_requests(self) -> int:
         """How many requests were sent, repeated ones included."""
-        return self._sum("requests")
+        return self._counts()["requests"]
 
     @property
     def pool(self) -> IdleQueue | None:
@@ -193,17 +187,18 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     # -- how it goes --
 
     def stats(self) -> dict[str, Any]:
-        """All figures of this pool; ``docs/stats.rst`` says what each means, ``pool.stats`` where lending counts it."""
+        """All figures of this pool; ``docs/pooling.rst`` says what each means."""
         figures = self._lending.stats()._asdict()
         figures["dropped"] = dict(figures["dropped"])
-        figures.update((name, self._sum(name)) for name in Tally.COUNTED)
-        figures["errors"] = self._tally.errors
-        return figures
+        return {**figures, **self._counts(), "errors": self._supply.errors}
 
     def health(self) -> dict[str, Any]:
         """What is known of the endpoint (see ``health``), with the figures a reader of it wants; JSON-ready."""
         lending = self._lending
-        report = self._health.report()
+        check = self._health_check()
+        if check.is_unknown and self.num_requests:
+            check.note_success()
+        report = check.report()
         report.update(pool=lending.state.value, idle=lending.idle, leased=lending.leased, waiting=lending.waiting)
         return report
 
@@ -215,8 +210,14 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """Close all idle connections, so that new ones are opened; lent ones are not touched. How many there were."""
         return self._lending.drop_idle(reason)
 
-    def _sum(self, name: str) -> int:
-        return self._tally.total(name, self._lending.connections())
+    def _counts(self) -> dict[str, int]:
+        return self._supply.totals(self._lending.connections())
+
+    def _health_check(self) -> HealthCheck:
+        """The notes on the endpoint's health; made when there is something to note."""
+        if self._health is None:
+            self._health = HealthCheck(self)
+        return self._health
 
     # -- a request --
 
@@ -298,7 +299,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             call.deadline, call.trace = options.deadline, options.trace
         if body is not None:
             call.body_pos = set_file_position(body, body_pos)
-        return cast(BaseHTTPResponse, run(self._attempt, call))
+        response: BaseHTTPResponse = run(self._attempt, call)
+        return response
 
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
         """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2)."""
@@ -389,7 +391,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _hand_over(self, conn: Any, response: Any, call: Call) -> Any:
         """Give the connection back if the response is whole, else leave it with the response; preload if asked."""
         rest: Rest = call.rest
-        if not self._health.is_ok:
+        if self._health is not None and not self._health.is_ok:
             self._health.note_success()
         if isinstance(response, HTTPResponse):
             retries = call.retries
@@ -490,9 +492,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if isinstance(error, PoolError):
             self._own(error, url)
         if isinstance(error, Exception):
-            self._tally.count_error()
+            self._supply.count_error()
             if isinstance(error, RETRYABLE):
-                self._health.note_error(error)
+                self._health_check().note_error(error)
 
     def _own(self, error: PoolError, url: str) -> None:
         """Let an error from below name this pool and the request's target."""
@@ -528,7 +530,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _new_conn(self) -> Any:
         """A connection object that dials when it is first used."""
-        count = self._tally.count_connection()
+        count = self._supply.count_connection()
         log.debug("Starting new HTTP connection (%d): %s:%s", count, self.host, self.port or "80")
         return self._led(self.ConnectionCls(**self._address(), timeout=self.timeout.connect_timeout, **self.conn_kw))
 
@@ -580,13 +582,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
 
 _MISSING = object()
-
-
-def _warn_full(name: str, maxsize: int) -> Callable[[Any], object]:
-    def warn(connection: Any) -> None:
-        log.warning("Connection pool is full, discarding connection: %s. Connection pool size: %s", name, maxsize)
-
-    return warn
+#: what belongs to one process and is not pickled
+_OWN = frozenset({"_view", "_lending", "_supply", "_health"})
 
 
 def _may_repeat(call: Call) -> bool:
@@ -656,7 +653,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **conn_kw)
 
     def _new_conn(self) -> Any:
-        count = self._tally.count_connection()
+        count = self._supply.count_connection()
         log.debug("Starting new HTTPS connection (%d): %s:%s", count, self.host, self.port or "443")
         conn = self.ConnectionCls(
             **self._address(),

@@ -50,6 +50,21 @@ class HealthCheck:
     One lock guards the notes; it is never held while a probe runs.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_failures",
+        "_interval_s",
+        "_last_error",
+        "_lock",
+        "_next_at",
+        "_path",
+        "_pool",
+        "_probes",
+        "_probing",
+        "_since",
+        "_state",
+    )
+
     def __init__(self, pool: CheckedPool, interval_s: float | None = None, path: str | None = None) -> None:
         if interval_s is not None and not interval_s > 0:
             raise ValueError(f"health_check_interval must be above 0 seconds, not {interval_s!r}")
@@ -86,6 +101,16 @@ class HealthCheck:
     def _change_locked(self, state: HealthState) -> None:
         if state is not self._state:
             self._state, self._since = state, time.monotonic()
+
+    @property
+    def settings(self) -> tuple[float | None, str | None]:
+        """Interval and path, for a pickled pool."""
+        return self._interval_s, self._path
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing was noted yet."""
+        return self._state is HealthState.UNKNOWN
 
     @property
     def is_ok(self) -> bool:

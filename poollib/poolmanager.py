@@ -271,7 +271,7 @@ class PoolManager(RequestMethods):
     # -- how it goes --
 
     def stats(self) -> dict[str, Any]:
-        """``{"pools": {name: figures}, "total": figures}``; ``docs/stats.rst`` says what each figure means."""
+        """``{"pools": {name: figures}, "total": figures}``; ``docs/pooling.rst`` says what each figure means."""
         by_pool = {name: pool.stats() for name, pool in self._named_pools().items()}
         total: dict[str, Any] = {}
         for figures in by_pool.values():

@@ -2,43 +2,50 @@
 
 The lending core asks a factory to make, judge, warm and close connections; :class:`Supply` is the one of an
 ``HTTPConnectionPool``.  It hands out connections that dial when they are first used, and keeps the counts of those that
-close in a :class:`Tally`.  When and why is the core's business, how to dial the connection's.
+close.  When and why is the core's business, how to dial the connection's.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from typing import Any, Protocol
 
 from .pool import forks
 
+log = logging.getLogger("poollib.connectionpool")  # users know the pool's logger
 
-class Tally:
-    """What connections have counted. Only who leases a connection writes to it; closed ones are summed up here.
 
-    The lock guards the sums.
+class Supplied(Protocol):
+    """What Supply needs of a pool."""
+
+    def _new_conn(self) -> Any:
+        """A connection that dials when it is first used."""
+
+
+COUNTED = ("requests", "bytes_sent", "bytes_received")
+
+
+class Supply:
+    """How a pool's connections are made, judged and closed; holds the pool weakly, so that no ring is made.
+
+    Only who leases a connection writes to its counts; those of closed ones are summed up here, guarded by the lock.
     """
 
-    COUNTED = ("requests", "bytes_sent", "bytes_received")
+    __slots__ = ("__weakref__", "_lock", "_pool", "_retired", "errors", "opened")
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Supplied) -> None:
+        self._pool = weakref.ref(pool)
         self.start_afresh()
         forks.remember(self)
 
     def start_afresh(self) -> None:
-        """Nothing counted yet; called in a forked child, too."""
+        """Nothing counted yet: at the start, and in a forked child."""
         self._lock = threading.Lock()
-        self._retired = dict.fromkeys(self.COUNTED, 0)
+        self._retired = (0,) * len(COUNTED)
         self.errors = 0
         self.opened = 0
-
-    def retire(self, connection: Any) -> None:
-        """Keep a closed connection's counts, once."""
-        with self._lock:
-            for name in self.COUNTED:
-                self._retired[name] += getattr(connection, name, 0)
-                setattr(connection, name, 0)
 
     def count_error(self) -> None:
         """One more request failed."""
@@ -51,28 +58,13 @@ class Tally:
             self.opened += 1
             return self.opened
 
-    def total(self, name: str, connections: list[Any]) -> int:
-        """The count of all connections there are and were."""
+    def totals(self, connections: list[Any]) -> dict[str, int]:
+        """The counts of all connections there are (``connections``) and were, by name."""
         with self._lock:
-            return self._retired[name] + sum(getattr(connection, name, 0) for connection in connections)
-
-
-class Supplied(Protocol):
-    """What Supply needs of a pool."""
-
-    _tally: Tally
-
-    def _new_conn(self) -> Any:
-        """A connection that dials when it is first used."""
-
-
-class Supply:
-    """How a pool's connections are made, judged and closed; holds the pool weakly, so that no ring is made."""
-
-    __slots__ = ("_pool",)
-
-    def __init__(self, pool: Supplied) -> None:
-        self._pool = weakref.ref(pool)
+            sums = self._retired
+            for connection in connections:
+                sums = _added(sums, connection)
+        return dict(zip(COUNTED, sums, strict=True))
 
     def connect(self, endpoint: Any, timeout: float | None) -> Any:
         """A connection that dials when it is first used."""
@@ -101,6 +93,20 @@ class Supply:
     def close(self, connection: Any) -> None:
         """Close it, and keep what it counted."""
         connection.close()
-        pool = self._pool()
-        if pool is not None:
-            pool._tally.retire(connection)
+        with self._lock:
+            self._retired = _added(self._retired, connection)
+            for name in COUNTED:
+                setattr(connection, name, 0)
+
+    def warn_full(self, connection: Any) -> None:
+        """Log that a connection is closed because the pool has its number of idle ones."""
+        pool: Any = self._pool()
+        log.warning(
+            "Connection pool is full, discarding connection: %s. Connection pool size: %s",
+            pool.host,
+            pool._lending.maxsize,
+        )
+
+
+def _added(sums: tuple[int, ...], connection: Any) -> tuple[int, ...]:
+    return tuple(total + getattr(connection, name, 0) for total, name in zip(sums, COUNTED, strict=True))

@@ -49,7 +49,7 @@ def test_a_pool_pickles_as_its_settings(made: HTTPConnectionPool) -> None:
     assert type(copy) is type(made)
     assert (str(copy), copy.headers, copy.timeout) == (str(made), made.headers, made.timeout)
     assert repr(copy.retries) == repr(made.retries)
-    assert copy._settings == made._settings
+    assert copy._lending._settings == made._lending._settings
     assert copy._lending is not made._lending
     assert copy._lending.maxsize == made._lending.maxsize
     assert getattr(copy, "ca_certs", None) == getattr(made, "ca_certs", None)
