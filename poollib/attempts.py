@@ -15,7 +15,6 @@ from http.client import HTTPException
 from typing import Any
 
 from .exceptions import (
-    ConnectTimeoutError,
     DeadlineExceededError,
     InsecureRedirectError,
     MaxRetryError,
@@ -23,6 +22,7 @@ from .exceptions import (
     ProxyError,
     SSLError,
     TimeoutError,
+    UnrewindableBodyError,
     URLSchemeUnknown,
 )
 from .headers import HTTPHeaderDict
@@ -112,7 +112,7 @@ def _after_error(call: Call, error: Exception) -> Call:
     """The request once more after an error; raises what the caller shall see if there is no more try."""
     if isinstance(error, DeadlineExceededError):
         raise error
-    if not _may_repeat(call.retries, call.method, error):
+    if not _may_repeat(call, error):
         raise error
     retries = call.retries.increment(
         call.method, call.url, error=error, _pool=call.owner, _stacktrace=error.__traceback__
@@ -128,21 +128,14 @@ def _after_error(call: Call, error: Exception) -> Call:
     return call.following(retries)
 
 
-def _may_repeat(retries: Retry, method: str, error: Exception) -> bool:
-    """Whether the server can't have seen the request, or may see it twice (RFC 9110 section 9.2.2)."""
+def _may_repeat(call: Call, error: Exception) -> bool:
+    """Whether the server can't have seen the request, or may see it twice (RFC 9110 section 9.2.2), still whole."""
+    retries = call.retries
     if getattr(error, "nothing_sent", False) or retries._is_connection_error(error):
         return True
-    return retries._is_read_error(error) or retries._is_method_retryable(method)  # Retry judges read errors itself
-
-
-def _may_follow(call: Call, error: Exception) -> bool:
-    """Whether the request may go out once more after ``error``: nothing of it was sent, or that does no harm.
-
-    The server may have acted on what was sent (RFC 9110 section 9.2.2), and an iterator that was sent is empty now.
-    """
-    if getattr(error, "nothing_sent", False) or isinstance(error, (ConnectTimeoutError, ProxyError)):
-        return True
-    return call.retries._is_method_retryable(call.method) and not _is_spent(call)
+    if _is_spent(call):
+        return False
+    return retries._is_read_error(error) or retries._is_method_retryable(call.method)  # Retry judges read errors itself
 
 
 def _is_spent(call: Call) -> bool:
