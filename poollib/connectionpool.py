@@ -48,7 +48,6 @@ from .exceptions import (
 from .headers import HTTPHeaderDict
 from .health import HealthCheck
 from .idlequeue import IdleQueue
-from .pool import collector
 from .pool.core import EndpointPool, State
 from .request import RequestMethods, is_replayable, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
@@ -149,7 +148,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         )
         if interval_s is not None:
             self._health = HealthCheck(self, interval_s, path)
-            collector.watch(self._health)
+            self._health.start()
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings only: an unpickled pool opens connections of its own, and shares no budget."""
@@ -182,6 +181,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def close(self) -> None:
         """Close all idle connections now and lent ones when they come back; whoever waits gets ClosedPoolError."""
+        if self._health is not None:
+            self._health.stop()
         self._lending.close()
 
     # -- how it goes --

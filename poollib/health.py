@@ -16,7 +16,7 @@ import weakref
 from typing import Any, Protocol
 
 from .exceptions import HTTPError
-from .pool import forks
+from .pool import collector, forks
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,11 @@ class HealthCheck:
         self._path = path
         self.start_afresh()
         forks.remember(self)
+
+    def start(self) -> None:
+        """Have the collector tell when it is time, if there is an interval."""
+        if self._interval_s is not None:
+            collector.watch(self)
 
     def start_afresh(self) -> None:
         """Nothing is known yet and no probe runs: at the start, and in a forked child."""
@@ -142,6 +147,12 @@ class HealthCheck:
         if due:
             threading.Thread(target=self.probe, name="poollib-health", daemon=True).start()
         return wait_s if not self._probing else interval_s
+
+    def stop(self) -> None:
+        """Probe no more: the pool was closed."""
+        if self._interval_s is not None:
+            self._interval_s = None
+            collector.hasten(weakref.ref(self), 0.0)
 
     def probe(self) -> bool:
         """Whether the endpoint is healthy: look at the idle connections, and ask for the path if there is one."""
