@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import runpy
-import shutil
 import sqlite3
-import subprocess
-import sys
+import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,12 @@ import pytest
 from poollib.exceptions import EmptyPoolError
 from poollib.pool import ConnectionPool
 from tests.support.pool import HandClock
+from tests.support.postgres import WHY_SKIPPED, Postgres, find_postgres
+
+try:
+    import psycopg
+except ImportError:
+    psycopg = None  # type: ignore[assignment]
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "database_pool.py"
 
@@ -93,61 +98,53 @@ class TestSqlite:
                 pool.release(connection)
 
 
-class Postgres:
+class PsycopgFactory:
     """psycopg connections; the endpoint is a conninfo string."""
 
     def connect(self, endpoint: str, timeout: float | None) -> Any:
-        import psycopg
-
-        return psycopg.connect(endpoint, connect_timeout=max(2, int(timeout or 10)))
+        return psycopg.connect(endpoint, autocommit=True, connect_timeout=max(2, int(timeout or 10)))
 
     def usable(self, connection: Any) -> bool:
-        connection.execute("select 1")
-        connection.rollback()
+        connection.execute("select 1")  # an error means no
         return True
 
     def close(self, connection: Any) -> None:
         connection.close()
 
-    def on_release(self, connection: Any) -> None:
-        connection.rollback()
-
 
 @pytest.fixture
-def postgres() -> Iterator[str]:
-    """The conninfo of a PostgreSQL server of this test's own, on a Unix socket."""
-    pytest.importorskip("psycopg")
-    folders = [None, *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
-    initdb = next(filter(None, (shutil.which("initdb", path=path) for path in folders)), None)
-    if initdb is None or sys.platform == "win32":
-        pytest.skip("no PostgreSQL server is installed")
-    control = str(Path(initdb).with_name("pg_ctl"))
-    with tempfile.TemporaryDirectory(prefix="lending-") as folder:
-        who: dict[str, Any] = {"cwd": folder}
-        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            who["user"] = "postgres"
-            shutil.chown(folder, "postgres")
-        made = subprocess.run(
-            [initdb, "-D", f"{folder}/data", "-A", "trust", "-U", "tester"], capture_output=True, check=False, **who
-        )
-        if made.returncode:
-            pytest.skip("initdb refuses to run here")
-        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}'"
-        log = ["-o", options, "-l", f"{folder}/log"]
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "check": True, **who}
-        subprocess.run([control, "-D", f"{folder}/data", "-w", *log, "start"], **quiet)
-        yield f"host={folder} user=tester dbname=postgres"
-        subprocess.run([control, "-D", f"{folder}/data", "-m", "immediate", "stop"], **quiet)
+def postgres() -> Iterator[Postgres]:
+    """A server, in a folder that its user may reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, stat.S_IRWXU | stat.S_IROTH | stat.S_IXOTH)
+        with Postgres(Path(folder)) as server:
+            yield server
 
 
-@pytest.mark.slow
-def test_postgresql_connections_are_reused_and_replaced(postgres: str) -> None:
-    with ConnectionPool(Postgres(), maxsize=2, block=True, acquire_timeout=5) as pool:
-        with pool.connection(postgres) as first:
-            pid = first.execute("select pg_backend_pid()").fetchone()
-        with pool.connection(postgres) as second:
-            assert second.execute("select pg_backend_pid()").fetchone() == pid
-            with pool.connection(postgres) as other:
-                other.execute("select pg_terminate_backend(%s)", pid)
-        with pool.connection(postgres) as third:
-            assert third.execute("select pg_backend_pid()").fetchone() != pid
+@pytest.mark.skipif(psycopg is None or find_postgres() is None, reason=WHY_SKIPPED)
+def test_postgres_connections_are_reused_and_survive_a_restart(postgres: Postgres) -> None:
+    """The server counts the connections; after a restart the first request finds a new one."""
+    with ConnectionPool(PsycopgFactory(), maxsize=3, block=True, acquire_timeout=5) as pool:
+        pids = set()
+
+        def work() -> None:
+            for _ in range(20):
+                with pool.connection(postgres.conninfo) as connection:
+                    pids.add(connection.execute("SELECT pg_backend_pid()").fetchone()[0])
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert 1 <= len(pids) <= 3
+        assert pool.stats().opened == len(pids)
+
+        postgres.stop()
+        with pytest.raises(psycopg.OperationalError), pool.connection(postgres.conninfo):
+            pass
+        assert pool.stats().leased == 0
+        postgres.start()
+        with pool.connection(postgres.conninfo) as connection:
+            assert connection.execute("SELECT 6 * 7").fetchone() == (42,)
+        pool.check()
