@@ -21,11 +21,14 @@ from .trace import Trace
 
 if TYPE_CHECKING:
     from .compat import install_as_urllib3, uninstall_as_urllib3
+    from .downloads import download
+    from .eventsource import EventSource
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BaseHTTPResponse",
+    "EventSource",
     "HTTPConnectionPool",
     "HTTPHeaderDict",
     "HTTPResponse",
@@ -38,6 +41,7 @@ __all__ = [
     "add_stderr_logger",
     "connection_from_url",
     "disable_warnings",
+    "download",
     "encode_multipart_formdata",
     "exceptions",
     "install_as_urllib3",
@@ -108,7 +112,15 @@ _URLLIB3_PATHS = frozenset(
 
 
 def __getattr__(name: str) -> Any:
-    """What only programs written for urllib3 ask for: its other modules, and taking its place."""
+    """What few programs ask for, imported then: the faces, urllib3's other modules, and taking its place."""
+    if name == "download":
+        from .downloads import download
+
+        return download
+    if name == "EventSource":
+        from .eventsource import EventSource
+
+        return EventSource
     if name in _URLLIB3_PATHS or name in ("install_as_urllib3", "uninstall_as_urllib3"):
         from .compat import attribute
 
