@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from .endpoint import ProxyHop
 from .exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
-from .wire import DEFAULT_LIMITS, Limits, read_head, request_head
+from .wire import DEFAULT_LIMITS, Head, Limits, read_head, request_head
 
 SOCKS_SCHEMES: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 
@@ -67,9 +67,17 @@ def _await_tunnel(talk: _Talk, limits: Limits) -> None:
     else:
         raise OSError(f"Tunnel connection failed: more than {limits.interim_responses} interim responses")
     if head.status >= 300:
-        raise OSError(f"Tunnel connection failed: {head.status} {head.reason}".rstrip())
+        raise OSError(f"Tunnel connection failed: {head.status} {head.reason}".rstrip() + _login_wanted(head))
     if rest:  # what comes now is taken for the target's, and so for TLS (CVE-2023-40217)
         raise OSError(f"Tunnel connection failed: {len(rest)} bytes behind the {head.status} of the proxy")
+
+
+def _login_wanted(head: Head) -> str:
+    """What a 407 asks for, in words; empty for other statuses."""
+    if head.status != 407:
+        return ""
+    offers = ", ".join(head.get("proxy-authenticate"))[:200] or "nothing"
+    return f" (the proxy offers {offers}; user and password go into its URL, or a login into proxy_headers)"
 
 
 def _refilled(first: bytes, receive: Callable[[int], bytes]) -> Callable[[int], bytes]:
