@@ -38,7 +38,6 @@ class Supply:
     def __init__(self, pool: Supplied) -> None:
         self._pool = weakref.ref(pool)
         self.start_afresh()
-        forks.remember(self)
 
     def start_afresh(self) -> None:
         """Nothing counted yet: at the start, and in a forked child."""

@@ -55,6 +55,7 @@ class Factory(Protocol[_E, _C]):
                                      factories whose ``connect`` puts off the work
     ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
                                      without touching the peer
+    ``start_afresh()``               called in a forked child, after those: for what the factory itself holds
     ================================ ==================================================================
     """
 

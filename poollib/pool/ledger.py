@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from enum import Enum
 from itertools import islice
 from math import inf
@@ -60,6 +60,10 @@ class State(Enum):
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
+
+
+#: Up to so many idle connections lie in a list: an empty deque takes 0.7 KiB, taking the oldest of 64 off a list 50 ns.
+FEW_CONNECTIONS = 64
 
 
 class Ledger(Generic[Endpoint, Connection]):
@@ -122,7 +126,8 @@ class Ledger(Generic[Endpoint, Connection]):
     def _clear(self) -> None:
         """Empty books: for a new pool, and for one that a fork copied."""
         self._lock = self._budget.lock
-        self._idle: deque[Entry[Connection]] = deque()  # the newest on the right
+        few = self._maxsize <= FEW_CONNECTIONS
+        self._idle: MutableSequence[Entry[Connection]] = [] if few else deque()  # the newest on the right
         self._leased: dict[int, Entry[Connection]] = {}  # the single truth about what is lent
         self._opening = 0  # permits out
         self._warming = 0  # those of them that nobody waits for

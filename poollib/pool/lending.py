@@ -360,6 +360,9 @@ class EndpointPool(Handling[Endpoint, Connection]):
                 forget(entry.connection)
             except Exception:
                 log.warning("forgetting %r failed", entry.connection, exc_info=True)
+        start_afresh = getattr(self.factory, "start_afresh", None)
+        if start_afresh is not None:
+            start_afresh()
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = self._settings._replace(maxsize=self.maxsize)
