@@ -174,10 +174,7 @@ def blame_proxy(connection: Any, error: BaseException) -> None:
         return
     if not isinstance(error, (OSError, NewConnectionError, TimeoutError, SSLError, HTTPException)):
         return
-    text = "Unable to connect to proxy"
-    if "does not speak TLS" in str(error):
-        text += ", which does not speak TLS: give its URL as http:// if it is a plain one"
-    blamed = ProxyError(text, error)
+    blamed = ProxyError("Unable to connect to proxy", error)
     blamed.nothing_sent = True  # type: ignore[attr-defined]
     raise blamed from error
 
