@@ -309,12 +309,14 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             target = encode_target(url)
             if not self._is_forwarding or self._is_proxy_itself():
                 return target
-            return f"{self.scheme}://{_authority_of(self)}{target}"
+            port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
+            return Url(scheme=self.scheme, host=self.host, port=port).url + target
         if assert_same_host and not self.is_same_host(url):
             raise HostChangedError(self, url, cast(Any, retries))
         parsed = parse_url(url)
         if self._is_forwarding or not parsed.host:
-            return parsed._replace(auth=None, fragment=None).url  # RFC 9110 section 4.2.4: no userinfo is sent
+            path = parsed.path or "/"
+            return parsed._replace(auth=None, fragment=None, path=path).url  # no userinfo: RFC 9110 section 4.2.4
         return parsed.request_uri
 
     def _is_proxy_itself(self) -> bool:
