@@ -259,7 +259,7 @@ class HTTPConnection(http.client.HTTPConnection):
         try:
             wrapped = self._shake_hands(sock, self.proxy_wishes, hostname, self.port, in_tls=False)
         except SSLError as error:
-            hint = ", which does not speak TLS: should its URL begin with http://?" if "not speak TLS" in str(error) else ""
+            hint = ", whose URL should perhaps begin with http://" if "does not speak TLS" in str(error) else ""
             raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
         self.proxy_is_verified = wrapped.is_verified
         return wrapped.sock
