@@ -577,7 +577,8 @@ class HTTPConnection(http.client.HTTPConnection):
             sock.settimeout(wait_s)
             data: bytes = sock.recv(RECEIVE_BYTES)
         except OSError as error:  # nothing yet, or the end, of which getresponse hears again
-            return not isinstance(error, (TimeoutError, BlockingIOError)) and not _wants_more(error)
+            nothing_yet = isinstance(error, (TimeoutError, BlockingIOError, InterruptedError))
+            return not nothing_yet and not _wants_more(error)
         finally:
             if sock.fileno() >= 0:
                 sock.settimeout(timeout_s)
