@@ -112,6 +112,18 @@ KINDS: dict[str, Callable[..., Any]] = {
     "close fails": _closing(lambda: OSError(errno.EIO, "Input/output error")),
     "close is interrupted": _closing(CertainInterrupt),
 }
+#: What a socket does not recover from: after it, receives find the end, and sends a broken pipe.
+_LASTING = frozenset({"reset", "broken pipe", "alert", "ragged end", "end"})
+
+
+def _after_the_end(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    if original.__name__.startswith("recv"):
+        return _end_of_stream(original)
+    if original.__name__.startswith("send"):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    return original(*args, **kw)
+
+
 _ANYWHERE = ("memory", "interrupt")
 _SENDING = ("reset", "timeout", "broken pipe", "EINTR", *_ANYWHERE, "late")
 _RECEIVING = ("reset", "timeout", "EINTR", "end", "one byte", *_ANYWHERE, "late")
@@ -154,6 +166,7 @@ class Faults:
         self.met = False
         self._thread = threading.get_ident()
         self._inside = False
+        self._broken: Any = None  # the socket whose connection is gone
 
     def __enter__(self) -> Faults:
         self._originals = [(owner, name, owner.__dict__.get(name)) for owner, name in HOOKED]
@@ -199,9 +212,12 @@ class Faults:
         self.calls.append(call)
         if is_new:
             self.sockets.append(args[0])
+        if self._broken is not None and self._broken is args[0]:
+            return _after_the_end(original, *args, **kw)
         if self.at is None or number < self.at or (number > self.at and not self._goes_on(call)):
             return original(*args, **kw)
         self.met = True
+        self._broken = args[0] if self.kind in _LASTING else None
         return KINDS[self.kind](original, *args, **kw)
 
     def _goes_on(self, call: str) -> bool:
