@@ -197,7 +197,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_an_error(folder: pathlib.Path) 
     with path.open("rb") as file, ScriptServer(script) as server, pool_for(server) as pool:
         with pytest.raises(ValueError, match="bytes shorter than its Content-Length"):
             pool.request("PUT", "/", body=file)
-        assert cut.is_set()
+        assert cut.wait(5)
         assert has_all_slots(pool, 0)
 
 
