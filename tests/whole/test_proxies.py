@@ -295,7 +295,7 @@ def test_a_proxy_that_never_answers_ends_at_the_connect_timeout() -> None:
 
 
 def test_a_plain_proxy_named_as_https_is_told_apart() -> None:
-    with ScriptServer([send(b"HTTP/1.1 400 Bad Request\r\n\r\n"), expect_end()]) as proxy:
+    with ScriptServer([send(b"HTTP/1.1 400 Bad Request\r\n\r\n")]) as proxy:
         with through(f"https://127.0.0.1:{proxy.port}") as manager, pytest.raises(ProxyError, match="http://"):
             manager.request("GET", "https://target.example/")
 
