@@ -696,7 +696,7 @@ class HTTPConnection(http.client.HTTPConnection):
         if data:  # heard while the body was being sent
             incoming.data = b""
         else:
-            data = incoming.recv(RECEIVE_BYTES)
+            data = self._receive_head_alone() if self._wants_upgrade else incoming.recv(RECEIVE_BYTES)
             if not data:
                 raise closed_early(data)
             self.answered = True
@@ -751,6 +751,15 @@ class HTTPConnection(http.client.HTTPConnection):
     def _receive_whole(self, limit: int) -> bytes:
         """As ``_receive``, waiting for all of ``limit`` where the socket can: one without a timeout."""
         return self._receive(limit, socket.MSG_WAITALL)
+
+    def _receive_head_alone(self) -> bytes:
+        """As ``_receive``; a whole head without what follows: who takes the socket over finds that there (docker)."""
+        if type(self.sock) is not socket.socket:
+            return self._receive(RECEIVE_BYTES)
+        data = self._receive(RECEIVE_BYTES, socket.MSG_PEEK)
+        end = data.find(b"\r\n\r\n")
+        self.bytes_received -= len(data)
+        return self._receive(end + 4 if end >= 0 else len(data) or 1)
 
     def _receive_into(self, view: memoryview) -> int:
         sock = self.sock

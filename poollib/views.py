@@ -136,7 +136,7 @@ class BodyFile:
 
     @property
     def closed(self) -> bool:
-        return self.body.state is not BodyState.OPEN
+        return self.body.state is not BodyState.OPEN and self.body.state is not BodyState.UPGRADED
 
     def isclosed(self) -> bool:
         """Whether the body has ended."""
@@ -178,7 +178,7 @@ class _SocketFile:
     def raw(self) -> Any:
         """The socket as unbuffered file."""
         sock = getattr(self._response._connection, "sock", None)
-        return None if sock is None else _raw(sock)
+        return None if sock is None else _SocketIO(sock, "rw")
 
     def fileno(self) -> int:
         return int(self._response.fileno())
@@ -189,14 +189,10 @@ class _SocketFile:
 
 
 class _SocketIO(socket.SocketIO):
-    """A socket as file that never closes it: the connection does."""
+    """A socket as file that leaves closing to the connection until somebody closes it who took the socket over."""
 
-    def close(self) -> None:
-        """Nothing."""
-
-
-def _raw(sock: Any) -> Any:
-    return _SocketIO(sock, "rw")
+    def __del__(self) -> None:
+        """Nothing: the socket stays open."""
 
 
 class ReplacedFile(FileBody):

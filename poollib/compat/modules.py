@@ -9,6 +9,7 @@ the rooms behind it at every look, and writes them there.  Whether the paths sta
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -140,6 +141,15 @@ class _Loader(Loader):
         # The import system has put its own spec on the module; a room's relative imports go by the room's own.
         if module.__spec__ is not None and module.__spec__.loader_state is not None:
             module.__spec__ = module.__spec__.loader_state
+        if module.__name__ == ROOT:
+            _register_all()
+
+
+def _register_all() -> None:
+    """Put all that ``import urllib3`` imports into ``sys.modules``, where programs look for it under other names."""
+    for path in sorted({*ROOMS, *THIN, *PACKAGES}):
+        if path and not path.startswith("contrib"):
+            sys.modules.setdefault(f"{ROOT}.{path}", module(path))
 
 
 LOADER: Final = _Loader()

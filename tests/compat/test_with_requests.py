@@ -58,7 +58,8 @@ def test_a_session_keeps_its_connection(server: Httpd) -> None:
 
 def test_cookies_are_kept_and_sent(server: Httpd) -> None:
     server.routes["/set"] = lambda request: Response(
-        b"", headers=Fields(("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2; Path=/"), ("Set-Cookie", "c=3; Path=/x"))
+        b"",
+        headers=Fields(("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2; Path=/"), ("Set-Cookie", "c=3; Path=/x")),
     )
     with requests.Session() as session:
         response = session.get(server.url + "/set")
