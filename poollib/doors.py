@@ -120,40 +120,55 @@ def receive(conn: Any, read: Callable[[Any], HTTPResponse]) -> HTTPResponse:
     try:
         if conn.response_class is not http.client.HTTPResponse:
             return _read_by_theirs(conn)
-        answers: list[HTTPResponse] = []
-        conn.response_class = partial(_Reader, conn, read, answers)
+        readers: list[_Reader] = []
+        conn.response_class = partial(_Reader, conn, read, readers)
         try:
             _Base.getresponse(conn)
         finally:
             vars(conn).pop("response_class", None)
-        return answers[0]
+        return readers[0].response
     finally:
         conn._HTTPConnection__state, conn._HTTPConnection__response = "Idle", None
 
 
 class _Reader(http.client.HTTPResponse):
-    """What http.client's ``getresponse`` makes and gives to those who wrapped it: the head, read by ``wire``."""
+    """What http.client's ``getresponse`` makes and gives to those who wrapped it: the head, read by ``wire``.
+
+    It is closed when the body has ended, for those who wait for that.
+    """
+
+    response: HTTPResponse
 
     def __init__(
-        self, conn: Any, read: Callable[[Any], HTTPResponse], answers: list[HTTPResponse], *_: Any, **__: Any
+        self, conn: Any, read: Callable[[Any], HTTPResponse], readers: list[_Reader], *_: Any, **__: Any
     ) -> None:
-        self._conn, self._read, self._answers = conn, read, answers
+        self._conn, self._read = conn, read
         self.fp = None  # type: ignore[assignment]
         self.will_close = False
-        self.chunked = False
+        readers.append(self)
 
     def begin(self) -> None:
         """Read the head; interim responses are passed over."""
         vars(self._conn).pop("response_class", None)
-        response = self._read(self._conn)
-        self._answers.append(response)
+        self.response = response = self._read(self._conn)
         self.status, self.version, self.reason = response.status, response.version, response.reason or ""
         self.code = self.status
-        self.headers = self.msg = response._original_response.msg
+        self.headers = self.msg = response.headers  # type: ignore[assignment]
+        self.chunked, self.length = response.chunked, response.length_remaining
+        if response._source is None or response._source.state is not BodyState.OPEN:
+            self.chunked, self.length = False, 0
+        else:
+            response.release_conn = self._release  # type: ignore[method-assign]
         if self._conn.debuglevel > 0:
             print("reply:", repr(f"{response.version_string} {self.status} {self.reason}\r\n"))
             for name, value in response.headers.iteritems():
                 print("header:", f"{name}:", value)
+
+    def _release(self) -> None:
+        """The body has ended: close, then let the response give its connection back."""
+        vars(self.response).pop("release_conn", None)
+        self.close()
+        self.response.release_conn()
 
 
 def _read_by_theirs(conn: Any) -> HTTPResponse:

@@ -19,7 +19,7 @@ else:
     from tests.support.certs import Certs, certs
     from tests.support.httpd import Httpd
 
-    @pytest.fixture()
+    @pytest.fixture
     def server() -> Iterator[Httpd]:
         """A server that echoes requests as JSON; routes may be added."""
         with Httpd() as httpd:

@@ -23,7 +23,7 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Response:
     return Response(json.dumps(value).encode(), status=status, headers={"Content-Type": "application/json", **headers})
 
 
-@pytest.fixture()
+@pytest.fixture
 def tls_server(authority: Certs) -> Iterator[Httpd]:
     """A server that asks for a client certificate, and takes those of the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -253,7 +253,7 @@ class Engine:
             sock.sendall(head + body)
 
 
-@pytest.fixture()
+@pytest.fixture
 def engine(tmp_path: pathlib.Path) -> Iterator[Engine]:
     with Engine(tmp_path / "docker.sock") as running:
         yield running
