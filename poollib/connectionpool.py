@@ -44,6 +44,7 @@ from .exceptions import (
     PoolError,
     ProtocolError,
     ReadTimeoutError,
+    URLSchemeUnknown,
 )
 from .headers import HTTPHeaderDict
 from .health import HealthCheck
@@ -72,6 +73,8 @@ class ConnectionPool:
     def __init__(self, host: str, port: int | None = None) -> None:
         if not host:
             raise LocationValueError("No host specified.")
+        if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
+            raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
         self.host = cast(str, normalize_host(host, self.scheme))
         self.port = port
         self._tunnel_host = self.host
@@ -693,17 +696,17 @@ class HTTPSConnectionPool(HTTPConnectionPool):
 
 
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
-    """The pool for a URL's scheme, host and port; ``kw`` are the pool's arguments. LocationValueError."""
+    """The pool for a URL's scheme, host and port; ``kw`` are the pool's arguments. LocationValueError, URLSchemeUnknown."""
     scheme, _auth, host, port, *_ = parse_url(url)
     scheme = scheme or "http"
     if host is None:
         raise LocationValueError("No host specified.")
     if scheme == UNIX_SCHEME:
         return HTTPConnectionPool("localhost", port=80, **{**unix_keywords(host), **kw})
-    port = port or port_by_scheme.get(scheme, 80)
-    if scheme == "https":
-        return HTTPSConnectionPool(host, port=port, **kw)
-    return HTTPConnectionPool(host, port=port, **kw)
+    if scheme not in port_by_scheme:
+        raise URLSchemeUnknown(scheme)
+    made = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool
+    return made(host, port=port or port_by_scheme[scheme], **kw)
 
 
 # -- urllib3 names --

@@ -47,8 +47,10 @@ class Settings(NamedTuple):
         check_limit("maxsize", self.maxsize)
         for name in ("idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout"):
             seconds = getattr(self, name)
-            if seconds is not None and not seconds >= 0:
+            if seconds is not None and not (isinstance(seconds, (int, float)) and seconds >= 0):
                 raise ValueError(f"{name} must be None or at least 0 seconds, not {seconds!r}")
+        check_whole("min_idle", self.min_idle)
+        check_whole("dispose_batch_size", self.dispose_batch_size)
         if self.min_idle < 0 or (self.maxsize is not None and self.min_idle > self.maxsize):
             raise ValueError(f"min_idle must be between 0 and maxsize ({self.maxsize}), not {self.min_idle!r}")
         if self.dispose_batch_size < 1:
@@ -62,6 +64,14 @@ class Settings(NamedTuple):
 
 
 def check_limit(name: str, limit: int | None) -> None:
-    """ValueError unless ``limit`` is None or at least 1."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"{name} must be None or at least 1, not {limit!r}")
+    """ValueError unless ``limit`` is None or at least 1, TypeError unless it is a whole number."""
+    if limit is not None:
+        check_whole(name, limit)
+        if limit < 1:
+            raise ValueError(f"{name} must be None or at least 1, not {limit!r}")
+
+
+def check_whole(name: str, value: object) -> None:
+    """TypeError unless ``value`` is a whole number."""
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")

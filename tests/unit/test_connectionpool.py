@@ -1,0 +1,102 @@
+"""connectionpool: what is refused before anything is opened, and what a pool says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
+from poollib.exceptions import HostChangedError, LocationValueError, URLSchemeUnknown
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 99999, "80", 8.0])
+def test_a_port_out_of_range_is_refused(port: Any) -> None:
+    """It would wrap around to another one."""
+    with pytest.raises(LocationValueError, match="port must be None or a number from 0 to 65535"):
+        HTTPConnectionPool("localhost", port)
+
+
+@pytest.mark.parametrize("name", ["maxsize", "min_idle", "idle_timeout", "max_lifetime", "dispose_batch_size"])
+@pytest.mark.parametrize("value", [-1, "a"])
+def test_a_bad_setting_is_refused_by_its_name(name: str, value: Any) -> None:
+    """Whatever kind of bad it is."""
+    with pytest.raises((TypeError, ValueError), match=name):
+        HTTPConnectionPool("localhost", 1, **{name: value})
+
+
+def test_an_unknown_keyword_of_a_request_is_refused_by_its_name() -> None:
+    """Before a connection is taken."""
+    with HTTPConnectionPool("localhost", 1) as pool:
+        with pytest.raises(TypeError, match="'fast'"):
+            pool.urlopen("GET", "/", fast=True)
+        assert pool.num_connections == 0
+
+
+@pytest.mark.parametrize("host", ["", None])
+def test_no_host_is_refused(host: Any) -> None:
+    """As in urllib3."""
+    with pytest.raises(LocationValueError, match="No host"):
+        HTTPConnectionPool(host)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "headers", "text"),
+    [
+        ("GE T", "/", {}, "method"),
+        ("GET\r\n", "/", {}, "method"),
+        ("GET", "/a\r\nX: y", {}, None),
+        ("GET", "/", {"X": "a\r\nY: b"}, "'X'"),
+        ("GET", "/", {"X\r\nY": "b"}, "header name"),
+        ("GET", "/", {"X": "a\0b"}, "'X'"),
+        ("GET", "/", {"Content-Length": "5", "Transfer-Encoding": "chunked"}, "both"),
+        ("GET", "/", {"X": "\u20ac"}, "bytes"),
+    ],
+)
+def test_nothing_can_be_smuggled_into_a_request(
+    method: str, url: str, headers: dict[str, str], text: str | None
+) -> None:
+    """A ValueError names it, no byte is sent, no slot is lost."""
+    with HTTPConnectionPool("localhost", 1, block=True) as pool:
+        with pytest.raises(ValueError, match=text):
+            pool.urlopen(method, url, headers=headers, retries=False)
+        assert (pool._lending.leased, pool.stats()["bytes_sent"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_same"),
+    [
+        ("/path", True),
+        ("http://localhost/x", True),
+        ("http://LOCALHOST:80/", True),
+        ("http://localhost:81/", False),
+        ("https://localhost/", False),
+        ("http://other/", False),
+    ],
+)
+def test_a_pool_knows_its_own_host(url: str, is_same: bool) -> None:
+    """Scheme, host and port together."""
+    with HTTPConnectionPool("localhost") as pool:
+        assert pool.is_same_host(url) is is_same
+        if not is_same:
+            with pytest.raises(HostChangedError):
+                pool.urlopen("GET", url)
+
+
+def test_a_pool_is_found_by_url() -> None:
+    """connection_from_url: scheme and port decide the class."""
+    with connection_from_url("https://example.com/") as secure, connection_from_url("http://example.com:81") as plain:
+        assert (type(secure), secure.host, secure.port) == (HTTPSConnectionPool, "example.com", 443)
+        assert (type(plain), plain.port, str(plain)) == (
+            HTTPConnectionPool,
+            81,
+            "HTTPConnectionPool(host='example.com', port=81)",
+        )
+    with pytest.raises(LocationValueError):
+        connection_from_url("/no/host")
+
+
+def test_another_scheme_is_refused() -> None:
+    """Only http and https are spoken."""
+    with pytest.raises(URLSchemeUnknown, match="ftp"):
+        connection_from_url("ftp://example.com/")
