@@ -696,7 +696,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
 
 
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
-    """The pool for a URL's scheme, host and port; ``kw`` are the pool's arguments. LocationValueError, URLSchemeUnknown."""
+    """The pool for a URL, with the arguments ``kw``. LocationValueError, URLSchemeUnknown."""
     scheme, _auth, host, port, *_ = parse_url(url)
     scheme = scheme or "http"
     if host is None:
