@@ -423,7 +423,7 @@ class ChunkedBody(Body):
         if extension:
             self._overhead += extension
             allowed = self._limits.overhead_bytes + self.received // 16
-            if self._overhead > allowed or extension > self._limits.chunk_line_bytes:
+            if self._overhead > allowed or len(match[0]) - 2 > self._limits.chunk_line_bytes:
                 raise self._refuse(match[0][:80])
         self.chunk_left = size
         if not size:
@@ -434,9 +434,9 @@ class ChunkedBody(Body):
         incoming = self.incoming
         while True:
             end = incoming.data.find(b"\n", incoming.at)
-            if end >= 0 or incoming.unread() > self._limits.chunk_line_bytes:
+            if end >= 0 or incoming.unread() > self._limits.chunk_line_bytes + 2:
                 match = _match_size(incoming.data, incoming.at)
-                if match is None or match.end() - match.start() > self._limits.chunk_line_bytes:
+                if match is None:
                     raise self._refuse(incoming.data[incoming.at : incoming.at + 80])
                 return match
             if not incoming.more():
