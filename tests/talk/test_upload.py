@@ -344,11 +344,13 @@ def test_a_connection_that_ends_while_the_body_is_being_sent_is_an_error() -> No
 
 
 def test_a_server_that_takes_no_bytes_is_waited_for_as_long_as_write_says() -> None:
-    with ScriptServer([expect_head(), stall()]) as server:
+    done = threading.Event()
+    with ScriptServer([expect_head(), stall(done)]) as server:
         with pool_for(server, timeout=Timeout(connect=5, read=5, write=0.02)) as pool:
             with pytest.raises(WriteTimeoutError):
                 pool.request("POST", "/", body=endless())
             assert has_all_slots(pool, 0)
+        done.set()
 
 
 def test_an_error_of_the_bodys_own_comes_through_and_frees_the_slot() -> None:
