@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 import ssl
 import threading
@@ -153,7 +152,7 @@ def kinds_for(call: str) -> tuple[str, ...]:
 
 
 class Faults:
-    """A context manager: counts the calls, and lets the one numbered `at` (from 0) meet the fault `kind`.
+    """A context manager: counts the calls, and lets number `at` (from 0), or the next it fits, meet the fault `kind`.
 
     `always`: all later ones of the same name meet it, too. `calls`: what was called, as `SSLSocket.recv`.
     `met`: whether the fault came. `sockets`: every socket that this thread made meanwhile.
@@ -166,6 +165,7 @@ class Faults:
         self.met = False
         self._thread = threading.get_ident()
         self._inside = False
+        self._first = ""
         self._broken: Any = None  # the socket whose connection is gone
 
     def __enter__(self) -> Faults:
@@ -203,7 +203,7 @@ class Faults:
 
     def _met(self, call: str, original: Callable[..., Any], args: Any, kw: Any) -> Any:
         is_new = call == "socket.__init__"
-        if is_new and kw.get("fileno") is not None or (is_new and len(args) > 4):
+        if (is_new and kw.get("fileno") is not None) or (is_new and len(args) > 4):
             self.sockets.append(args[0])  # wrapped or accepted: no system call
             return original(*args, **kw)
         if call.endswith(".close") and args[0].fileno() < 0:
@@ -214,16 +214,10 @@ class Faults:
             self.sockets.append(args[0])
         if self._broken is not None and self._broken is args[0]:
             return _after_the_end(original, *args, **kw)
-        if self.at is None or number < self.at or (number > self.at and not self._goes_on(call)):
+        if self.at is None or number < self.at or self.kind not in kinds_for(call):
             return original(*args, **kw)
-        self.met = True
+        if self.met and not (self.always and call == self._first):
+            return original(*args, **kw)
+        self.met, self._first = True, call
         self._broken = args[0] if self.kind in _LASTING else None
         return KINDS[self.kind](original, *args, **kw)
-
-    def _goes_on(self, call: str) -> bool:
-        return self.always and call == self.calls[self.at or 0]
-
-
-def wait_readable(sock: Any, limit_s: float = 5.0) -> bool:
-    """Whether something lies on the socket within the limit; for tests that need it to have arrived."""
-    return bool(select.select([sock], [], [], limit_s)[0])
