@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
 from typing import NamedTuple
 
 import pytest
@@ -269,3 +271,10 @@ def test_codings_of_all_lines_are_one_list() -> None:
 
 def test_errors_belong_to_the_library() -> None:
     assert issubclass(InvalidFramingError, HTTPError)
+
+
+def test_the_page_names_every_limit_and_its_value() -> None:
+    """docs/accepted.rst is the promise; the code's defaults are the same."""
+    page = (pathlib.Path(__file__).parents[2] / "docs/accepted.rst").read_text()
+    rows = dict(re.findall(r"   \* - ``(\w+)``\n     - (\d+)\n", page))
+    assert {name: int(value) for name, value in rows.items()} == DEFAULT_LIMITS._asdict()
