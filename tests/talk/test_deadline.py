@@ -20,12 +20,12 @@ from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, Step, expect_request, respond, send, send_slowly, stall
 
 DEADLINE_S = 0.3
-GRACE_S = 0.1
+GRACE_S = 0.25  # a tenth of a second is the promise; the rest is for a machine that is busy with something else
 
 
 @contextmanager
 def ends_in_time(phase: str) -> Iterator[None]:
-    """The block raises DeadlineExceededError for ``phase``, and no later than a tenth of a second after it."""
+    """The block raises DeadlineExceededError for ``phase``, and soon after it."""
     start = time.monotonic()
     with pytest.raises(DeadlineExceededError) as caught:
         yield
@@ -89,10 +89,10 @@ def test_a_streamed_body_ends_at_the_deadline() -> None:
 
 def test_sending_to_a_server_that_does_not_read_ends_at_the_deadline() -> None:
     """A body larger than all buffers waits for the peer; not for ever."""
-    done = threading.Event()
+    done, body = threading.Event(), bytes(64 << 20)
     with ScriptServer([stall(done)]) as server, pool_for(server) as pool:
         with ends_in_time("sending"):
-            pool.urlopen("PUT", "/", body=b"x" * (64 << 20), retries=False)
+            pool.urlopen("PUT", "/", body=body, retries=False)
         done.set()
 
 
@@ -198,3 +198,21 @@ def test_what_ends_in_time_is_not_disturbed() -> None:
         assert pool.urlopen("GET", "/").data == b"one"
         assert pool.urlopen("GET", "/", timeout=None).data == b"two"
         assert server.opened == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([stall()], id="no handshake, no answer"),
+        pytest.param([expect_request(), send_slowly(b"HTTP/1.1 200 OK\r\n" * 20, pause_s=0.02)], id="a dripping head"),
+        pytest.param([expect_request(), send(LENGTH), send_slowly(b"x" * 100, pause_s=0.05)], id="a dripping body"),
+    ],
+)
+def test_a_deadline_of_one_second_ends_within_a_tenth_of_a_second(steps: list[Step]) -> None:
+    """The promise as it is written: 1.0 s ends by 1.1 s."""
+    with ScriptServer(steps) as server, HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        start = time.monotonic()
+        with pytest.raises(DeadlineExceededError):
+            pool.urlopen("GET", "/", retries=False, timeout=Timeout(deadline=1.0))
+        assert 1.0 <= time.monotonic() - start < 1.1
