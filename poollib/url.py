@@ -158,7 +158,7 @@ def parse_url(url: str) -> Url:
     match = _common.match(url)
     if match is not None:
         scheme, host, port, path, query = match.groups()
-        is_short = len(host) <= _MAX_LABEL and (port is None or len(port) < 5)
+        is_short = len(host) <= _MAX_LABEL and (port is None or len(port) < 5 or port <= "65535")
         if is_short and "xn--" not in host and (path is None or "/." not in path):
             if path is None and query is not None:
                 path = ""
