@@ -19,7 +19,7 @@ from poollib.socks import SOCKSProxyManager
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
 from tests.support.proxies import PASSWORD, USER, Dante, Microsocks, find, why_skipped
-from tests.support.script import ScriptServer, stall
+from tests.support.script import ScriptServer, expect, expect_request, respond, send, stall
 
 needs_microsocks = pytest.mark.skipif(find("microsocks") is None, reason=why_skipped("microsocks"))
 needs_dante = pytest.mark.skipif(find("danted") is None, reason=why_skipped("danted"))
@@ -166,3 +166,13 @@ def test_a_proxy_that_never_answers_ends_at_the_connect_timeout() -> None:
                 manager.request("GET", "http://127.0.0.1:1/")
             assert time.monotonic() - start < 0.3
             assert not isinstance(caught.value, NewConnectionError)
+
+
+def test_a_name_goes_to_a_socks4a_proxy() -> None:
+    """The address 0.0.0.1 says that a name follows; behind the answer the target speaks."""
+    granted = b"\0\x5a" + bytes(6)
+    with ScriptServer(
+        [expect(b"\x04\x01\0\x50\0\0\0\x01me\0target.example\0"), send(granted), expect_request(), respond(b"ok")]
+    ) as proxy:
+        with SOCKSProxyManager(f"socks4a://me@127.0.0.1:{proxy.port}") as manager:
+            assert manager.request("GET", "http://target.example/x").data == b"ok"
