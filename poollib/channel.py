@@ -1,0 +1,464 @@
+"""One connection's socket: opened, looked at while it is idle, read from, closed.
+
+:class:`Channel` reaches a server as its arguments say (``dial``, ``tunnel`` and ``tls`` in turn, within one
+clock), gives received bytes to an ``Incoming`` with every error mapped to poollib's, and knows in ``state`` where in an
+exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when is the pool's.
+Both stand on ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...) programs know.
+
+A connection's life::
+
+    NEW ── connect ──> IDLE ── request ──> SENDING ── sent ──> AWAITING ── head read ──> READING
+                        ^                                                                   │
+                        └───────────────────────── body read to its end ────────────────────┤
+    CLOSED <── close, error, Connection: close, bytes left over ────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import enum
+import http.client
+import logging
+import socket
+import sys
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import dial
+from .endpoint import TlsWishes
+from .exceptions import ProtocolError, ProxyError, ReadTimeoutError, SSLError
+from .framing import Incoming, broken
+from .opening import Opening
+from .outgoing import Trailers
+from .sessions import sessions
+from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
+from .trace import Trace
+from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .url import Url
+
+log = logging.getLogger(__name__)
+
+port_by_scheme = {"http": 80, "https": 443}
+
+
+class ConnectionState(enum.Enum):
+    NEW = "new"
+    IDLE = "idle"
+    SENDING = "sending"
+    AWAITING = "awaiting"
+    READING = "reading"
+    CLOSED = "closed"
+
+
+_IDLE, _READING = ConnectionState.IDLE, ConnectionState.READING
+
+
+class Options(NamedTuple):
+    """What one request wants beyond urllib3's arguments; a connection has one only while serving such a request."""
+
+    deadline: Deadline | None = None
+    trace: Trace | None = None
+    write_timeout_s: float | None = None
+    max_response_size: int | None = None
+    max_decoded_size: int | None = None
+    expect_continue_s: float | None = None
+    trailers: Trailers | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+
+class ProxyConfig(NamedTuple):
+    """What a proxy hop wants of TLS, and whether https is forwarded instead of tunnelled."""
+
+    ssl_context: ssl.SSLContext | None
+    use_forwarding_for_https: bool
+    assert_hostname: str | bool | None
+    assert_fingerprint: str | None
+
+
+class Channel(http.client.HTTPConnection):
+    """A socket to a server, and the way there; arguments are those of ``HTTPConnection``.
+
+    ``timeout`` (seconds) bounds connecting, and each send and receive where ``read_timeout`` is not set.
+    ``socket_options``: for ``setsockopt``, before connecting. ``blocksize``: bytes read from a file body at a time.
+    """
+
+    default_port: int = port_by_scheme["http"]
+    default_socket_options: Sequence[tuple[int, int, int | bytes]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    is_verified: bool = False
+    proxy_is_verified: bool | None = None
+    scheme = "http"
+
+    state = ConnectionState.NEW
+    options: Options | None = None
+    read_timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT
+    exchanges = 0  # responses whose head was read
+    bytes_sent = 0
+    bytes_received = 0
+    answered = True  # whether a byte of the answer to the last request has come
+    idle_limit_s: int | None = None  # what the server's Keep-Alive said
+    uds: str | None = None
+    resolver: dial.Resolver | None = None  # None: the system's
+    outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
+
+    if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
+        source_address: tuple[str, int] | None
+        _tunnel_host: str | None
+        _tunnel_port: int | None
+        _tunnel_headers: dict[str, str]
+
+    _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
+    _opening: Opening | None = None  # while the connection is being made
+    _reached_proxy = False
+    _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep this connection's TLS session
+    _incoming: Incoming | None = None
+    _adopted: Any = None
+    _quiet: Callable[[], bool] | None = None
+    _interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
+    _default_fields: bytes | None = None
+    _request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        *,
+        timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
+        source_address: tuple[str, int] | None = None,
+        blocksize: int = 16384,
+        socket_options: Sequence[tuple[int, int, int | bytes]] | None = _DEFAULT_TIMEOUT,  # type: ignore[assignment]
+        proxy: Url | None = None,
+        proxy_config: ProxyConfig | None = None,
+    ) -> None:
+        super().__init__(
+            host=host,
+            port=port,
+            timeout=Timeout.resolve_default_timeout(timeout),
+            source_address=source_address,
+            blocksize=blocksize,
+        )
+        given: Any = socket_options
+        self.socket_options = self.default_socket_options if given is _DEFAULT_TIMEOUT else socket_options
+        self.proxy = proxy
+        self.proxy_config = proxy_config
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(host={self.host!r}, port={self.port!r}) {self.state.value} at {id(self):#x}>"
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    @property
+    def host(self) -> str:
+        """The host's name without a trailing dot, which TLS and the Host field do not want."""
+        return self._dns_host.rstrip(".")
+
+    @host.setter
+    def host(self, value: str) -> None:
+        self._dns_host = value
+        self._default_fields = None
+
+    # -- connecting --
+
+    def connect(self) -> None:
+        """Dial, tunnel where a proxy asks for it, and shake hands with an https server; within ``timeout`` in all.
+
+        NameResolutionError, ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, DeadlineExceededError.
+        """
+        self._reached_proxy = False
+        self._opening = self._started_opening()
+        try:
+            self.sock = self._new_conn()
+            if self._proxy_speaks_tls():
+                self.sock = self._connect_tls_proxy(self.host, self.sock)
+            if self._tunnel_host:
+                self._tunnel()
+            self._reached_proxy = self.proxy is not None
+            self._secure()
+            self.sock.settimeout(self.timeout)
+        except BaseException as error:
+            error.nothing_sent = True  # type: ignore[attr-defined]  # so any request may be tried again
+            self.close()
+            raise
+        finally:
+            self._opening = None
+        self._adopt()
+
+    def _started_opening(self) -> Opening:
+        options = self.options
+        deadline, trace = (None, None) if options is None else (options.deadline, options.trace)
+        return Opening(self, self.timeout, deadline, trace)
+
+    def _new_conn(self) -> socket.socket:
+        """A connected socket. Subclasses override this to reach the server another way."""
+        sys.audit("http.client.connect", self, self.host, self.port)
+        return self._dial(self._dns_host, self.port)
+
+    def _dial(self, host: str, port: int) -> socket.socket:
+        opening = self._opening or self._started_opening()
+        with opening.step("dial", host, port) as timeout_s:
+            return dial.connect(
+                host,
+                port,
+                timeout_s=timeout_s,
+                source_address=self.source_address,
+                socket_options=self.socket_options,
+                uds=self.uds,
+                owner=self,
+                resolver=self.resolver,
+            )
+
+    def _secure(self) -> None:
+        """Put TLS on the socket where the scheme is https."""
+
+    def _proxy_speaks_tls(self) -> bool:
+        if self._tunnel_host and self._tunnel_scheme is not None:
+            return self._tunnel_scheme == "https"
+        return self.proxy is not None and self.proxy.scheme == "https"
+
+    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
+        """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
+        try:
+            wrapped = self._shake_hands(sock, self.proxy_wishes, hostname, self.port, in_tls=False)
+        except SSLError as error:
+            hint = ", whose URL should perhaps begin with http://" if "does not speak TLS" in str(error) else ""
+            raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
+        self.proxy_is_verified = wrapped.is_verified
+        return wrapped.sock
+
+    @property
+    def proxy_wishes(self) -> TlsWishes:
+        """What is wanted of TLS with an https proxy, as one value."""
+        return proxy_wishes(self.proxy_config)
+
+    def _shake_hands(self, sock: Any, wishes: TlsWishes, host: str, port: int, *, in_tls: bool) -> Any:
+        """The ``tls.TlsSocket`` over a socket; its session is kept, and one kept before is resumed."""
+        from . import tls
+
+        opening = self._opening or self._started_opening()
+        with opening.step("tls", host) as timeout_s:
+            context = tls.context_for(wishes)
+            key = (host, port, self.uds, self.proxy, wishes)
+            session = sessions.take(context, key)
+            wrapped = tls.wrap(
+                sock, wishes, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
+            )
+        self._session_at = (context, key)
+        return wrapped
+
+    def _tunnel(self) -> None:
+        """Ask the proxy for the way to the tunnel's host; ProxyError."""
+        from .tunnel import http_connect
+
+        host, port = self._tunnel_host or "", self._tunnel_port or 443
+        opening = self._opening or self._started_opening()
+        with opening.step("tunnel", host, port) as timeout_s:
+            http_connect(self.sock, host, port, self._tunnel_headers, timeout_s=timeout_s, owner=self)
+
+    # -- the socket --
+
+    def _adopt(self) -> None:
+        """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
+        self._adopted = self.sock
+        whole = self._receive_whole if type(self.sock) is socket.socket else None
+        self._incoming = Incoming(self._receive, self._receive_into, whole)
+        self._quiet = None
+        self.state = _IDLE
+
+    def _check_deadline(self, phase: str) -> None:
+        """Raise if it is the deadline, not one of the smaller timeouts, that ended a step."""
+        if self.options is not None and self.options.deadline is not None:
+            self.options.deadline.remaining_s(phase)
+
+    def _trace(self) -> Trace | None:
+        return None if self.options is None else self.options.trace
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there is no socket."""
+        return self.sock is None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a socket on which nothing waits to be read, not even its end."""
+        return self.sock is not None and self._is_quiet()
+
+    def is_reusable(self) -> bool:
+        """Whether the next exchange may start here: the last one ended cleanly and the socket is quiet."""
+        if self.state is not _IDLE:
+            return self.sock is None and self.state is not ConnectionState.CLOSED
+        quiet = self._quiet
+        if quiet is None or self._adopted is not self.sock:
+            return self._is_quiet()
+        return quiet()
+
+    def is_reusable_state(self) -> bool:
+        """Whether the last exchange, if any, ended cleanly; what lies on the socket is looked at before reuse."""
+        return (self.state is _IDLE or self.state is ConnectionState.NEW) and not self.outdated
+
+    def close_reason(self) -> str:
+        """Why this connection can't be kept, in a phrase for statistics."""
+        if self.outdated:
+            return "settings changed"
+        return "closed" if self.state is ConnectionState.CLOSED else f"given back while {self.state.value}"
+
+    def _is_quiet(self) -> bool:
+        sock = self.sock
+        if self._quiet is None or self._adopted is not sock:
+            if self._adopted is not sock:
+                self._adopt()
+            self._quiet = dial.quiet_check(sock)
+        return self._quiet()
+
+    def close(self) -> None:
+        """Close the socket; a later request dials anew."""
+        self.state = ConnectionState.CLOSED
+        self._adopted = self._incoming = self._quiet = self._interim = None
+        try:
+            super().close()
+        except OSError:  # the descriptor is gone all the same, and what was received stays true
+            log.debug("closing %s failed", self, exc_info=True)
+        finally:
+            self.sock = None
+            self._tunnel_host_closed()
+
+    def _tunnel_host_closed(self) -> None:
+        self.is_verified = False
+        self.proxy_is_verified = None
+
+    def detach(self) -> socket.socket:
+        """The socket, which this connection forgets: the caller closes it (``HTTPResponse.detach`` asks for it)."""
+        sock: socket.socket = self.sock
+        self.sock = None
+        self.close()
+        return sock
+
+    # -- receiving --
+
+    def _receive(self, limit: int, flags: int = 0) -> bytes:
+        sock = self.sock
+        if sock is None:
+            raise ProtocolError("Connection broken: the connection was closed before the response was read")
+        options = self.options
+        if options is not None and options.deadline is not None:
+            self._cap_receive(options.deadline)
+        try:
+            data: bytes = sock.recv(limit, flags) if flags else sock.recv(limit)
+        except OSError as error:
+            raise self._receive_failed(error) from error
+        self.bytes_received += len(data)
+        return data
+
+    def _receive_whole(self, limit: int) -> bytes:
+        """As ``_receive``, waiting for all of ``limit`` where the socket can: one without a timeout."""
+        return self._receive(limit, socket.MSG_WAITALL)
+
+    def _receive_head_alone(self) -> bytes:
+        """As ``_receive``; a whole head without what follows: who takes the socket over finds that there (docker)."""
+        if type(self.sock) is not socket.socket:
+            return self._receive(RECEIVE_BYTES)
+        data = self._receive(RECEIVE_BYTES, socket.MSG_PEEK)
+        end = data.find(b"\r\n\r\n")
+        self.bytes_received -= len(data)
+        return self._receive(end + 4 if end >= 0 else len(data) or 1)
+
+    def _receive_into(self, view: memoryview) -> int:
+        sock = self.sock
+        if sock is None:
+            raise ProtocolError("Connection broken: the connection was closed before the response was read")
+        options = self.options
+        if options is not None and options.deadline is not None:
+            self._cap_receive(options.deadline)
+        try:
+            n: int = sock.recv_into(view)
+        except OSError as error:
+            raise self._receive_failed(error) from error
+        self.bytes_received += n
+        return n
+
+    def _phase(self) -> str:
+        return "reading the body" if self.state is _READING else "waiting for the response"
+
+    def _cap_receive(self, deadline: Deadline) -> None:
+        self.sock.settimeout(deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
+
+    def _receive_failed(self, error: OSError) -> Exception:
+        """poollib's error for what a receive raised."""
+        if isinstance(error, TimeoutError):
+            self._check_deadline(self._phase())
+            timeout = self.sock.gettimeout() if self.sock is not None else None
+            return ReadTimeoutError(self, self._request[1], f"Read timed out. (read timeout={timeout})")
+        if type(error).__module__ == "ssl" and not is_ragged_end(error):
+            return SSLError(error)
+        if self.state is _READING:
+            return broken(error)
+        return ProtocolError("Connection aborted.", error)
+
+    def hurry(self, limit_s: float) -> None:
+        """Wait no longer than that for each receive of this response; the next request brings its own limits."""
+        sock = self.sock
+        wish = Timeout.resolve_default_timeout(self.read_timeout)
+        if sock is not None and (wish is None or wish > limit_s):
+            self.read_timeout = limit_s
+            sock.settimeout(limit_s)
+
+    # -- proxies --
+
+    def set_tunnel(
+        self, host: str, port: int | None = None, headers: Mapping[str, str] | None = None, scheme: str = "http"
+    ) -> None:
+        """Reach ``host`` through the server that this connection dials, which is a proxy."""
+        if scheme not in ("http", "https"):
+            raise ValueError(f"Invalid proxy scheme for tunneling: {scheme!r}, must be either 'http' or 'https'")
+        super().set_tunnel(host, port=port, headers=dict(headers) if headers else None)
+        self._tunnel_scheme = scheme
+        self._default_fields = None
+
+    @property
+    def proxy_is_tunneling(self) -> bool:
+        """Whether requests go through a tunnel."""
+        return self._tunnel_host is not None
+
+    @property
+    def proxy_is_forwarding(self) -> bool:
+        """Whether requests are sent to a proxy, which passes them on."""
+        return bool(self.proxy) and self._tunnel_host is None
+
+    @property
+    def has_connected_to_proxy(self) -> bool:
+        """Whether the proxy was reached, whatever happened behind it."""
+        return self._reached_proxy
+
+
+def is_ragged_end(error: OSError) -> bool:
+    """Whether TLS ended without the peer's word (RFC 9112 section 9.8): to us a broken connection."""
+    return type(error).__name__ in ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
+
+
+def proxy_wishes(
+    config: ProxyConfig | None,
+    ca_certs: str | None = None,
+    ca_cert_dir: str | None = None,
+    ca_cert_data: str | bytes | None = None,
+) -> TlsWishes:
+    """What is wanted of TLS with an https proxy: always a verified one, unless a context of its own says otherwise.
+
+    Of the target's wishes only the authorities hold, and those only without a context for the proxy
+    (CVE-2026-97687).
+    """
+    if config is None or config.ssl_context is None:
+        pins, name = (None, None) if config is None else (config.assert_fingerprint, config.assert_hostname)
+        return TlsWishes(
+            ca_certs=ca_certs,
+            ca_cert_dir=ca_cert_dir,
+            ca_cert_data=ca_cert_data,
+            assert_hostname=name,
+            assert_fingerprint=pins,
+        )
+    return TlsWishes(
+        ssl_context=config.ssl_context,
+        assert_hostname=config.assert_hostname,
+        assert_fingerprint=config.assert_fingerprint,
+    )
