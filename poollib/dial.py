@@ -83,6 +83,8 @@ def connect(
     for the system's.
     Errors: NameResolutionError, ConnectTimeoutError, NewConnectionError; LocationParseError for what is no host name.
     """
+    if create_connection is not _own_create_connection and uds is None:
+        return _by_replaced(host, port, timeout_s, source_address, socket_options, owner)
     until = math.inf if timeout_s is None else monotonic() + timeout_s
     if uds is not None:
         infos = [_unix_info(uds, owner)]
@@ -516,6 +518,29 @@ def create_connection(
     sock = _open(infos, _Way(until, source_address, socket_options))
     sock.settimeout(timeout_s)
     return sock
+
+
+_own_create_connection = create_connection
+
+
+def _by_replaced(
+    host: str,
+    port: int,
+    timeout_s: float | None,
+    source_address: tuple[str, int] | None,
+    socket_options: SocketOptions | None,
+    owner: object,
+) -> socket.socket:
+    """As ``connect``, by what a program has put in the place of ``create_connection``, say to choose addresses."""
+    try:
+        return create_connection((host, port), timeout_s, source_address=source_address, socket_options=socket_options)
+    except socket.gaierror as err:
+        raise NameResolutionError(host, owner, err) from err
+    except TimeoutError as err:
+        text = f"Connection to {host}:{port} timed out. (connect timeout={timeout_s})"
+        raise ConnectTimeoutError(owner, text) from err
+    except OSError as err:
+        raise NewConnectionError(owner, f"Failed to establish a new connection: {err} ({host}:{port})") from err
 
 
 def _set_socket_options(sock: socket.socket, options: SocketOptions | None) -> None:

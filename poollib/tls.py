@@ -511,6 +511,34 @@ def ssl_wrap_socket(
     return _ssl_wrap_socket_impl(sock, context, tls_in_tls, server_hostname)
 
 
+def wrap_by(
+    wrap_socket: Callable[..., Any], sock: Any, wishes: TlsWishes, host: str, *, tls_in_tls: bool = False
+) -> TlsSocket:
+    """As ``wrap``, by what a program has put in the place of ``ssl_wrap_socket``. Errors: as ``wrap``."""
+    try:
+        context = context_for(wishes)
+        name = server_name(wishes.server_hostname or host)
+        stream = wrap_socket(
+            sock=sock,
+            keyfile=wishes.key_file,
+            certfile=wishes.cert_file,
+            key_password=wishes.key_password,
+            ca_certs=wishes.ca_certs,
+            ca_cert_dir=wishes.ca_cert_dir,
+            ca_cert_data=wishes.ca_cert_data,
+            server_hostname=name,
+            ssl_context=context,
+            tls_in_tls=tls_in_tls,
+        )
+        return TlsSocket(stream, _checked(stream, context, wishes, name))
+    except BaseException as err:
+        sock.close()
+        raised = _translated(err, host, None)
+        if raised is err:
+            raise
+        raise raised from err
+
+
 def _ssl_wrap_socket_impl(
     sock: Any, ssl_context: ssl.SSLContext, tls_in_tls: bool, server_hostname: str | None = None
 ) -> TlsStream:
