@@ -24,7 +24,7 @@ from .channel import proxy_wishes as proxy_wishes
 from .doors import USER_AGENT
 from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError
-from .framing import Body, Incoming, UpgradedBody, body_reader
+from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
 from .outgoing import AnsweredEarly, Payload, Upload, framing_field, payload_for
 from .response import HTTPResponse
@@ -375,6 +375,10 @@ class HTTPConnection(Channel):
         self.state = _READING
         body: Body = body_reader(incoming, length, keep, limit, self._limits())
         response = HTTPResponse.received(head, body, None, method, url)
+        if body.state is BodyState.OPEN:
+            response._connection = self  # which hears of the end; a pool takes its place
+        else:
+            self.response_ended(body.state is BodyState.REUSABLE)
         if options is not None:
             response._max_decoded_size = options.max_decoded_size
         return response
@@ -429,7 +433,9 @@ class HTTPConnection(Channel):
             tell(self.options.trace, "interim_read", *interim[-1])
 
     def response_ended(self, reusable: bool) -> None:
-        """The response was read to the end of its framing; the connection may serve again, or closes."""
+        """The response was read to the end of its framing; the connection may serve again, or closes. Once."""
+        if self.state is _IDLE or self.state is ConnectionState.CLOSED:
+            return
         trace = self._trace()
         if trace is not None:
             tell(trace, "body_ended", reusable)
