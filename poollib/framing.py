@@ -208,7 +208,15 @@ class LengthBody(Body):
         if not piece:
             raise self._cut_short(left)
         self._used(len(piece))
-        return piece if len(piece) == size else piece + super().read(size - len(piece))
+        if len(piece) == size:
+            return piece
+        pieces = [piece]
+        missing = size - len(piece)
+        while missing:
+            piece = self.read1(missing)
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
 
     def readinto(self, view: memoryview) -> int:
         left = self._left
@@ -347,9 +355,6 @@ class ChunkedBody(Body):
             if not left:
                 return b""
         wanted = left if limit is None or limit > left else limit
-        if wanted <= LARGE_RECEIVE_BYTES:
-            while 0 < self.incoming.unread() < wanted and self.incoming.more():
-                pass
         piece = self.read1(wanted)
         return piece if len(piece) == wanted else self._joined(piece, wanted)
 
