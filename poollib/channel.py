@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TLS_RECORD_BYTES = 16384  # RFC 8446 section 5.1
+
 port_by_scheme = {"http": 80, "https": 443}
 
 
@@ -262,8 +264,10 @@ class Channel(http.client.HTTPConnection):
     def _adopt(self) -> None:
         """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
         self._adopted = self.sock
-        whole = self._receive_whole if type(self.sock) is socket.socket else None
-        self._incoming = Incoming(self._receive, self._receive_into, whole)
+        if type(self.sock) is socket.socket:
+            self._incoming = Incoming(self._receive, self._receive_into, self._receive_whole)
+        else:
+            self._incoming = Incoming(self._receive_record, self._receive_into)
         self._quiet = None
         self.state = _IDLE
 
@@ -354,6 +358,10 @@ class Channel(http.client.HTTPConnection):
     def _receive_whole(self, limit: int) -> bytes:
         """As ``_receive``, waiting for all of ``limit`` where the socket can: one without a timeout."""
         return self._receive(limit, socket.MSG_WAITALL)
+
+    def _receive_record(self, limit: int) -> bytes:
+        """As ``_receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""
+        return self._receive(limit if limit < TLS_RECORD_BYTES else TLS_RECORD_BYTES)
 
     def _receive_head_alone(self) -> bytes:
         """As ``_receive``; a whole head without what follows: who takes the socket over finds that there (docker)."""

@@ -364,13 +364,11 @@ class HTTPResponse(BaseHTTPResponse):
             raise BodyNotHttplibCompatible("the body is no live chunked body: its chunks can't be seen")
         if self._method == "HEAD":
             return
-        while not self._exhausted():
-            source, reader = self._source, self._reader(decode_content)
-            assert source is not None
-            assert reader is not None
+        source, reader = self._source, None if self._exhausted() else self._reader(decode_content)
+        while reader is not None and source is not None and self._source is source:
             try:
-                if isinstance(reader, ChunkedBody):
-                    data = reader.read_chunk(amt)
+                if reader is source and isinstance(source, ChunkedBody):
+                    data = source.read_chunk(amt)
                 else:
                     data = reader.read1(amt or LARGE_RECEIVE_BYTES)
             except BaseException as error:
@@ -378,8 +376,9 @@ class HTTPResponse(BaseHTTPResponse):
                 raise
             if source.state is not BodyState.OPEN:
                 self._after_read()
-            if data:
-                yield data
+            if not data:
+                return
+            yield data
 
     def __iter__(self) -> Iterator[bytes]:
         """The decoded body line by line, each with its line end (LF)."""
