@@ -35,6 +35,8 @@ from .wire import (
     DEFAULT_LIMITS,
     NO_FIELDS,
     RECEIVE_BYTES,
+    SKIP_HEADER,
+    SKIPPABLE_HEADERS,
     Fields,
     Head,
     Limits,
@@ -455,6 +457,23 @@ class HTTPConnection(Channel):
         self.answered = False
         self._HTTPConnection__state = "Idle"  # getresponse, which sets it back in http.client, is ours
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
+
+    def putheader(self, header: Any, *values: Any) -> None:
+        """Add a field to a request begun by hand; SKIP_HEADER for one that shall not be sent. ValueError."""
+        if SKIP_HEADER not in values:
+            super().putheader(header, *values)
+        elif (header.decode("latin-1") if isinstance(header, bytes) else header).lower() not in SKIPPABLE_HEADERS:
+            skippable = "', '".join(sorted(name.title() for name in SKIPPABLE_HEADERS))
+            raise ValueError(f"urllib3.util.SKIP_HEADER only supports '{skippable}'")
+
+    def _shake_hands(self, sock: Any, wishes: TlsWishes, host: str, port: int, *, in_tls: bool) -> Any:
+        """As the channel does; by ``ssl_wrap_socket`` of this module, where a recorder or mock has put its own."""
+        from . import tls
+
+        wrap_socket = globals().get("ssl_wrap_socket", tls.ssl_wrap_socket)
+        if wrap_socket is tls.ssl_wrap_socket:
+            return super()._shake_hands(sock, wishes, host, port, in_tls=in_tls)
+        return tls.wrap_by(wrap_socket, sock, wishes, host, tls_in_tls=in_tls)
 
 
 _doors_are_replaced = doors.watch(HTTPConnection)

@@ -28,7 +28,7 @@ USER_AGENT = "python-poollib/0.1"
 
 _Base = http.client.HTTPConnection
 _own_doors = attrgetter("putrequest", "putheader", "endheaders", "send", "_send_output", "debuglevel")
-_base_doors = attrgetter("putrequest", "getresponse", "request")
+_base_doors = attrgetter("putrequest", "putheader", "getresponse", "request")
 _untouched = _base_doors(_Base)
 
 
@@ -47,7 +47,7 @@ def watch(cls: type[Any]) -> Callable[[type[Any]], bool]:
 
 def is_request_replaced() -> bool:
     """Whether an agent wants to see http.client's ``request``, which urllib3's overrides."""
-    return _Base.request is not _untouched[2]
+    return _Base.request is not _untouched[3]
 
 
 def send(

@@ -25,7 +25,7 @@ from ..connection import HTTPConnection, HTTPSConnection
 from ..doors import USER_AGENT
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError
 from ..tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
-from ..url import Url
+from ..url import Url, _without_dots
 from ..wire import DEFAULT_LIMITS
 
 BaseHTTPConnection = HTTPConnection
@@ -88,7 +88,7 @@ def _url_from_connection(conn: Any, path: str | None = None) -> str:
     return Url(scheme=scheme, host=conn.host, port=conn.port, path=path).url
 
 
-def _wrap_proxy_error(err: Exception, proxy_scheme: str | None = None) -> ProxyError:
+def _wrap_proxy_error(err: Exception, proxy_scheme: str | None) -> ProxyError:
     """A ProxyError around what went wrong on the way to a proxy."""
     text = "Unable to connect to proxy"
     if proxy_scheme == "https" and re.search(r"wrong.version.number|unknown.protocol", str(err).lower()):
@@ -266,3 +266,8 @@ def _encode_invalid_chars(component: str | None, allowed_chars: Iterable[str]) -
 
 def _triples(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def _remove_path_dot_segments(path: str) -> str:
+    """The path without ``.`` and ``..`` segments (RFC 3986 section 5.2.4)."""
+    return _without_dots(path)

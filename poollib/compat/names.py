@@ -103,7 +103,11 @@ THIN: Final[dict[str, dict[str, str]]] = {
         "typing": "typing=*",
     },
     "_version": {},
-    "http2": {".compat.probe": "inject_into_urllib3 extract_from_urllib3"},
+    "http2": {
+        ".compat.probe": "inject_into_urllib3 extract_from_urllib3 orig_HTTPSConnection",
+        "importlib.metadata": "version",
+        "typing": "typing=*",
+    },
     "util": {
         ".certificates": "assert_fingerprint",
         ".dial": "is_connection_dropped wait_for_read wait_for_write",
@@ -124,7 +128,12 @@ THIN: Final[dict[str, dict[str, str]]] = {
         "email.errors": "MultipartInvariantViolationDefect StartBoundaryNotFoundDefect",
         "http.client": "httplib=*",
     },
-    "util.util": {".request": "to_bytes to_str", ".compat.helpers": "reraise", "typing": "typing=*"},
+    "util.util": {
+        ".request": "to_bytes to_str",
+        ".compat.helpers": "reraise",
+        "types": "TracebackType",
+        "typing": "typing=*",
+    },
 }
 
 # What thin modules hold themselves.
@@ -151,6 +160,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     "certificates": {"ipaddress": "ipaddress=* IPv4Address IPv6Address", "re": "re=*", "typing": "typing=*"},
     "connection": {
         ".certificates": "CertificateError match_hostname _assert_fingerprint=assert_fingerprint",
+        ".channel": "log",
         ".compat.helpers": (
             "_ResponseOptions _TYPE_BODY RECENT_DATE _CONTAINS_CONTROL_CHAR_RE _OBSOLETE_FOLD_RE"
             " _WrappedAndVerifiedSocket _get_default_user_agent _match_hostname _normalize_header_value"
@@ -308,6 +318,16 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         "typing": "typing=*",
         "warnings": "warnings=*",
     },
+    "socks": {
+        ".connection": "HTTPConnection HTTPSConnection",
+        ".connectionpool": "HTTPConnectionPool HTTPSConnectionPool",
+        ".exceptions": "ConnectTimeoutError NewConnectionError",
+        ".poolmanager": "PoolManager",
+        ".url": "parse_url",
+        "builtins": "SocketTimeout=TimeoutError",
+        "ssl": "ssl=*",
+        "typing": "typing=*",
+    },
     "timeout": {
         ".exceptions": "TimeoutStateError",
         "enum": "Enum",
@@ -346,7 +366,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     "url": {
         ".compat.helpers": (
             "_BRACELESS_IPV6_ADDRZ_RE _IPV4_RE _decode_percent_encoding _encode_invalid_chars"
-            " _normalize_host_percent_encoding _normalize_zone_id_percent_encoding"
+            " _normalize_host_percent_encoding _normalize_zone_id_percent_encoding _remove_path_dot_segments"
         ),
         ".exceptions": "LocationParseError",
         ".request": "to_str",
@@ -360,7 +380,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
 # Rooms whose `log` goes by another name as long as poollib is installed as urllib3.
 LOGGERS: Final[dict[str, str]] = {
     "attempts": "connectionpool",
-    "connection": "connection",
+    "channel": "connection",
     "connectionpool": "connectionpool",
     "poolmanager": "poolmanager",
     "response": "response",

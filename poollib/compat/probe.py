@@ -13,6 +13,8 @@ from typing import NoReturn
 class _HTTP2ProbeCache:
     """What is known of hosts: True, False, or None for not yet; one thread at a time finds out about a host."""
 
+    __slots__ = ("_cache_locks", "_cache_values", "_lock")
+
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards both dicts
         self._cache_locks: dict[tuple[str, int], threading.RLock] = {}
@@ -62,6 +64,8 @@ set_and_release = _HTTP2_PROBE_CACHE.set_and_release
 acquire_and_get = _HTTP2_PROBE_CACHE.acquire_and_get
 _values = _HTTP2_PROBE_CACHE._values
 _reset = _HTTP2_PROBE_CACHE._reset
+
+orig_HTTPSConnection = None
 
 __all__ = ["acquire_and_get", "set_and_release"]
 
