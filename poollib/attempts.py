@@ -93,9 +93,10 @@ def run(send: Callable[[Call], Any], call: Call) -> Any:
         try:
             response = send(call)
         except RETRYABLE as error:
-            if call.redirects_only:
+            again = None if call.redirects_only else _after_error(call, error)
+            if again is None:
                 raise
-            call = _after_error(call, error)
+            call = again
         else:
             status = response.status
             if (status < 300 or status == 304) and not call.retries.status_forcelist and type(call.retries) is Retry:
@@ -108,15 +109,24 @@ def run(send: Callable[[Call], Any], call: Call) -> Any:
             rewind_body(call.body, call.body_pos)
 
 
-def _after_error(call: Call, error: Exception) -> Call:
-    """The request once more after an error; raises what the caller shall see if there is no more try."""
-    if isinstance(error, DeadlineExceededError):
-        raise error
-    if not _may_repeat(call, error):
-        raise error
-    retries = call.retries.increment(
-        call.method, call.url, error=error, _pool=call.owner, _stacktrace=error.__traceback__
-    )
+def _after_error(call: Call, error: Exception) -> Call | None:
+    """The request once more after an error; None if the caller shall see the error, MaxRetryError if no try is left.
+
+    No frame that looks at the error stays in its traceback, and one that was tried again keeps none at all: rings of
+    errors and frames would hold memory until the garbage collector comes by.
+    """
+    if isinstance(error, DeadlineExceededError) or not _may_repeat(call, error):
+        return None
+    before = error.__traceback__
+    try:
+        retries = call.retries.increment(call.method, call.url, error=error, _pool=call.owner, _stacktrace=before)
+    except RETRYABLE as raised:
+        if raised is not error:
+            raise
+        error.__traceback__ = before
+        return None
+    finally:
+        del before
     _wait(call, retries, None, error)
     log.warning(
         "Retrying (%r) after connection broken by '%r': %s",
@@ -125,7 +135,15 @@ def _after_error(call: Call, error: Exception) -> Call:
         call.url,
         extra={"__urllib3-retry-warning": {"retry": retries, "error": error, "url": call.url}},
     )
+    _forget_frames(error)
     return call.following(retries)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Take the tracebacks off an error and what caused it."""
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _may_repeat(call: Call, error: Exception) -> bool:
