@@ -298,12 +298,17 @@ def _tells_memory(sock: Any) -> bool:
 def _memory_silence(sock: Any) -> Callable[[], bool]:
     level, pending_error = socket.SOL_SOCKET, socket.SO_ERROR
     ask = sock.getsockopt
+    is_broken = False
 
     def silent() -> bool:
+        nonlocal is_broken
         try:
-            return ask(level, _SO_MEMINFO, 4) == _NOTHING and not ask(level, pending_error)
+            if ask(level, _SO_MEMINFO, 4) != _NOTHING or is_broken:
+                return False
+            is_broken = ask(level, pending_error) != 0  # the kernel tells an error once
         except OSError:  # closed
-            return False
+            is_broken = True
+        return not is_broken
 
     return silent
 
