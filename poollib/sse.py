@@ -65,8 +65,8 @@ class EventParser:
             self._line_bytes += len(piece)
             self._check_limit(self._line_bytes, "a line")
             self._line.append(piece)
+            self._skips_lf = piece[-1:] == b"\r"
             if piece[-1:] in (b"\n", b"\r"):
-                self._skips_lf = piece[-1:] == b"\r"
                 event = self._end_line()
                 if event is not None:
                     events.append(event)
