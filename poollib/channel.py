@@ -77,7 +77,7 @@ class ProxyConfig(NamedTuple):
     ssl_context: ssl.SSLContext | None
     use_forwarding_for_https: bool
     assert_hostname: str | bool | None
-    assert_fingerprint: str | None
+    assert_fingerprint: str | tuple[str, ...] | None
 
 
 class Channel(http.client.HTTPConnection):
