@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 
@@ -58,7 +58,7 @@ class Proxy(NamedTuple):
     ssl_context: Any = None
     use_forwarding_for_https: bool = False
     assert_hostname: str | bool | None = None
-    assert_fingerprint: str | None = None
+    assert_fingerprint: str | Sequence[str] | None = None
 
 
 # A proxy's URL
