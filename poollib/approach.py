@@ -156,8 +156,12 @@ def proxy_keywords(proxy: Proxy) -> dict[str, Any]:
     url = parse_proxy(proxy.url)
     if url.scheme in SOCKS_SCHEMES:
         return {"_socks_options": socks_options(url)}
+    pins = proxy.assert_fingerprint
     config = ProxyConfig(
-        proxy.ssl_context, proxy.use_forwarding_for_https, proxy.assert_hostname, proxy.assert_fingerprint
+        proxy.ssl_context,
+        proxy.use_forwarding_for_https,
+        proxy.assert_hostname,
+        pins if pins is None or isinstance(pins, str) else tuple(pins),
     )
     headers = login_header(url, proxy.headers)
     return {"_proxy": url._replace(auth=None), "_proxy_headers": headers, "_proxy_config": config}
