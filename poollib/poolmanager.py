@@ -110,8 +110,9 @@ def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, 
     for name in ("headers", "_proxy_headers", "_socks_options"):
         if context.get(name) is not None:
             context[name] = frozenset(context[name].items())
-    if context.get("socket_options") is not None:
-        context["socket_options"] = tuple(context["socket_options"])
+    for name in ("socket_options", "assert_fingerprint"):
+        if isinstance(context.get(name), list):
+            context[name] = tuple(context[name])
     options = {name: context.pop(name) for name in POOL_OPTIONS if name in context}
     key = {f"key_{name}": value for name, value in context.items()}
     for field in key_class._fields:
@@ -162,7 +163,9 @@ class PoolManager(RequestMethods):
         super().__init__(headers)
         total_maxsize = connection_pool_kw.pop("total_maxsize", None)
         self._budget = None if total_maxsize is None else Budget(total_maxsize)
-        self._proxies = rules_from(connection_pool_kw.pop("proxies", None), os.environ)
+        proxies = connection_pool_kw.pop("proxies", None)
+        has_one_proxy = "_proxy" in connection_pool_kw or "_socks_options" in connection_pool_kw
+        self._proxies = None if has_one_proxy else rules_from(proxies, os.environ)
         settle_names(connection_pool_kw)
         self.connection_pool_kw = connection_pool_kw
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
