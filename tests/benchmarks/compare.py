@@ -1,0 +1,181 @@
+"""poollib beside whatever other clients are installed: client CPU for a small request.
+
+    python -m tests.benchmarks.compare [--seconds 1] [--rounds 3]
+
+Each client takes its turn in each round, in a fresh process, against one server process on loopback that answers at
+once; what is printed is the least over the rounds, in microseconds of the client's CPU, and as a share of urllib3's.
+Compare figures of one run only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+BODY = b'{"ok":true,"items":[1,2,3,4,5,6,7,8,9,10]}'
+Ask = Callable[[], tuple[int, bytes]]
+
+
+def urllib3_like(module: str) -> Callable[[str, bool], Ask]:
+    """urllib3, and what has its interface."""
+
+    def make(url: str, post: bool) -> Ask:
+        manager = importlib.import_module(module).PoolManager(maxsize=8)
+
+        def ask() -> tuple[int, bytes]:
+            response = manager.request("POST", url, body=BODY) if post else manager.request("GET", url)
+            return response.status, response.data
+
+        return ask
+
+    return make
+
+
+def http_client(url: str, post: bool) -> Ask:
+    """The standard library, one connection for each thread."""
+    import http.client
+
+    local = threading.local()
+    host, path = url.split("/", 3)[2], "/" + url.split("/", 3)[3]
+
+    def ask() -> tuple[int, bytes]:
+        if not hasattr(local, "connection"):
+            local.connection = http.client.HTTPConnection(host)
+        local.connection.request("POST" if post else "GET", path, body=BODY if post else None)
+        response = local.connection.getresponse()
+        return response.status, response.read()
+
+    return ask
+
+
+def session_like(module: str, maker: str) -> Callable[[str, bool], Ask]:
+    """requests and httpx."""
+
+    def make(url: str, post: bool) -> Ask:
+        session = getattr(importlib.import_module(module), maker)()
+
+        def ask() -> tuple[int, bytes]:
+            response = session.post(url, data=BODY) if post else session.get(url)
+            return response.status_code, response.content
+
+        return ask
+
+    return make
+
+
+def httpcore(url: str, post: bool) -> Ask:
+    """httpcore's pool."""
+    pool = importlib.import_module("httpcore").ConnectionPool()
+
+    def ask() -> tuple[int, bytes]:
+        response = pool.request("POST", url, content=BODY) if post else pool.request("GET", url)
+        return response.status, response.content
+
+    return ask
+
+
+CLIENTS: dict[str, Callable[[str, bool], Ask]] = {
+    "poollib": urllib3_like("poollib"),
+    "http.client": http_client,
+    "urllib3": urllib3_like("urllib3"),
+    "httpcore": httpcore,
+    "httpx": session_like("httpx", "Client"),
+    "requests": session_like("requests", "Session"),
+}
+WORKLOADS = {"GET": (1, False), "POST of 42 bytes": (1, True), "GET, 8 threads": (8, False)}
+
+
+def measured(client: str, workload: str, url: str, seconds: float) -> float:
+    """Microseconds of CPU for a request, in this process."""
+    threads, post = WORKLOADS[workload]
+    ask = CLIENTS[client](url, post)
+    counts = [0] * threads
+
+    def work(index: int, until: float) -> None:
+        while time.perf_counter() < until:
+            if ask() != (200, BODY):
+                raise AssertionError("a wrong answer")
+            counts[index] += 1
+
+    work(0, time.perf_counter() + 0.1)
+    counts[0] = 0
+    until, cpu = time.perf_counter() + seconds, time.process_time()
+    workers = [threading.Thread(target=work, args=(index, until)) for index in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return (time.process_time() - cpu) / sum(counts) * 1e6
+
+
+def serve() -> None:
+    """Answer each request with the same bytes; print the port first."""
+    import socket
+
+    head = b"HTTP/1.1 200 OK\r\nServer: s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    print(listener.getsockname()[1], flush=True)
+
+    def answer(sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with sock:
+            while data := sock.recv(65536):
+                while data.startswith(b"POST") and not data.endswith(BODY):
+                    data += sock.recv(65536)
+                sock.sendall(head + BODY)
+
+    while True:
+        threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+
+def main() -> None:
+    """Print a table for each workload."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve()
+    elif args.one:
+        print(measured(*args.one, args.seconds))
+    else:
+        compare(args.seconds, args.rounds)
+
+
+def compare(seconds: float, rounds: int) -> None:
+    """Run all that are installed, in turns."""
+    command = [sys.executable, "-m", "tests.benchmarks.compare", "--seconds", str(seconds)]
+    present = [name for name in CLIENTS if importlib.util.find_spec(name.split(".")[0]) is not None]
+    with subprocess.Popen([*command, "--serve"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}/api"
+        try:
+            for workload in WORKLOADS:
+                runs: dict[str, list[float]] = {name: [] for name in present}
+                for _ in range(rounds):
+                    for name in present:
+                        printed = subprocess.check_output([*command, "--one", name, workload, url], text=True)
+                        runs[name].append(float(printed))
+                print_table(workload, {name: min(values) for name, values in runs.items()})
+        finally:
+            server.terminate()
+
+
+def print_table(workload: str, least: dict[str, float]) -> None:
+    """One line for each client, the cheapest first."""
+    print(f"\n{workload}: CPU us a request (Python {sys.version.split()[0]})")
+    for name, cost in sorted(least.items(), key=lambda item: item[1]):
+        share = f"{cost / least['urllib3']:6.2f} of urllib3" if "urllib3" in least else ""
+        print(f"  {name:12} {cost:8.1f} {share}")
+
+
+if __name__ == "__main__":
+    main()
