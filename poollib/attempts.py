@@ -156,6 +156,13 @@ def _may_repeat(call: Call, error: Exception) -> bool:
     return retries._is_read_error(error) or retries._is_method_retryable(call.method)  # Retry judges read errors itself
 
 
+def may_resend(call: Call, error: Exception) -> bool:
+    """Whether a request that died with the kept connection it went to may go out once more, on another one."""
+    if getattr(error, "nothing_sent", False):
+        return True
+    return call.retries._is_method_retryable(call.method) and not _is_spent(call)
+
+
 def _is_spent(call: Call) -> bool:
     """Whether the body, once sent, is gone: an iterator. Files that cannot go back are found out by going back."""
     return call.body is not None and call.body_pos is None and not is_replayable(call.body)

@@ -36,7 +36,7 @@ from .arguments import (
     take_options,
     with_times,
 )
-from .attempts import RETRYABLE, Call, run, same_origin
+from .attempts import RETRYABLE, Call, may_resend, run, same_origin
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
     HostChangedError,
@@ -50,7 +50,7 @@ from .headers import HTTPHeaderDict
 from .health import HealthCheck
 from .idlequeue import IdleQueue
 from .pool.core import EndpointPool, State
-from .request import RequestMethods, is_replayable, rewind_body, set_file_position
+from .request import RequestMethods, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .supply import Supply
@@ -346,8 +346,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             try:
                 reused = getattr(conn, "exchanges", 0) > 0
                 return self._exchange(conn, call)
-            except ProtocolError:
-                if not reused or getattr(conn, "answered", True) or not _may_repeat(call):
+            except ProtocolError as error:
+                if not reused or getattr(conn, "answered", True) or not may_resend(call, error):
                     raise
             if call.body_pos is not None:
                 rewind_body(call.body, call.body_pos)
@@ -511,6 +511,12 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     # -- redirects, as attempts asks --
 
+    def _pool_of(self, url: str) -> HTTPConnectionPool:
+        return self
+
+    def _log_redirect(self, url: str, target: str) -> None:
+        log.debug("Redirecting %s -> %s", url, target)
+
     def _redirect_target(self, url: str, location: str) -> str:
         base = f"{self.scheme}://{_authority_of(self)}{url}" if url[:1] == "/" else url
         target = join(base, location)
@@ -564,10 +570,14 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """Take a leased connection back: kept if its last exchange ended cleanly, else closed and forgotten."""
         if conn is None:
             return
-        if conn.is_reusable_state():
-            self._lending.release(conn, idle_limit=conn.idle_limit_s)
-        else:
-            self._lending.discard(conn, conn.close_reason())
+        try:
+            if conn.is_reusable_state():
+                self._lending.release(conn, idle_limit=conn.idle_limit_s)
+            else:
+                self._lending.discard(conn, conn.close_reason())
+        except PoolError as error:
+            self._own(error, "")
+            raise
 
     def _validate_conn(self, conn: Any) -> None:
         """Called before each request on the connection it goes to."""
@@ -590,13 +600,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 _MISSING = object()
 #: what belongs to one process and is not pickled
 _OWN = frozenset({"_view", "_lending", "_supply", "_health"})
-
-
-def _may_repeat(call: Call) -> bool:
-    """Whether sending twice does no harm: an idempotent method (RFC 9110 section 9.2.2), a body that is still there."""
-    if not call.retries._is_method_retryable(call.method):
-        return False
-    return call.body is None or is_replayable(call.body)
 
 
 def _authority_of(pool: HTTPConnectionPool) -> str:
