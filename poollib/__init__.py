@@ -107,7 +107,17 @@ def disable_warnings(category: type[Warning] = exceptions.HTTPWarning) -> None:
 
 
 _URLLIB3_PATHS = frozenset(
-    "_base_connection _collections _request_methods _version contrib fields filepost http2 util".split()
+    [
+        "_base_connection",
+        "_collections",
+        "_request_methods",
+        "_version",
+        "contrib",
+        "fields",
+        "filepost",
+        "http2",
+        "util",
+    ]
 )
 
 

@@ -199,7 +199,7 @@ def after(call: Call, response: Any) -> Call | None:
 def _incremented(call: Call, response: Any, raises: bool) -> Retry | None:
     """What is left after this response; None if nothing is and the response shall stand."""
     try:
-        return call.retries.increment(call.method, call.url, response=response, _pool=call.owner)
+        return call.retries.increment(call.method, call.url, response=response, _pool=call.owner._pool_of(call.url))
     except MaxRetryError:
         if raises:
             response.drain_conn()
@@ -230,7 +230,7 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     if call.trace is not None:
         tell(call.trace, "redirected", call.method, call.url, response.status, following.url)
     _wait_for_retry_after(call, retries, response)
-    log.debug("Redirecting %s -> %s", call.url, following.url)
+    call.owner._log_redirect(call.url, following.url)
     return following
 
 

@@ -445,7 +445,7 @@ class PoolManager(RequestMethods):
             warnings.warn(
                 "URLs without a scheme (ie 'https://') are deprecated and will raise an error"
                 " in a future version. Add a scheme before the host.",
-                category=DeprecationWarning,
+                category=FutureWarning,
                 stacklevel=2,
             )
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
@@ -496,6 +496,12 @@ class PoolManager(RequestMethods):
 
     def _same_origin(self, url: str, other: str) -> bool:
         return same_origin(url, other)
+
+    def _pool_of(self, url: str) -> HTTPConnectionPool:
+        return self._route(url)[0]
+
+    def _log_redirect(self, url: str, target: str) -> None:
+        log.info("Redirecting %s -> %s", url, target)
 
     # -- urllib3 names --
 

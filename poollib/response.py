@@ -596,6 +596,8 @@ class HTTPResponse(BaseHTTPResponse):
 
     def tell(self) -> int:
         """How many bytes of the body were received, before decoding."""
+        if self._source is None and self._head is not None:
+            return len(self._body or b"")
         return self._source.received if self._source is not None else 0
 
     def fileno(self) -> int:

@@ -21,6 +21,7 @@ __all__ = ["API_VERSION", "install_as_urllib3", "is_installed", "uninstall_as_ur
 
 _finder = Finder(ROOT)
 _own_finder = Finder(HOME)  # for `import poollib as urllib3`; asked last, and only once urllib3's names were asked for
+_usual_logs: dict[str, logging.Logger] = {}
 _replaced: dict[str, ModuleType] = {}  # what install_as_urllib3(force=True) pushed aside
 
 
@@ -79,8 +80,9 @@ def _is_below_root(name: str) -> bool:
 def _name_loggers(root: str) -> None:
     """Let the rooms log by urllib3's names, or again by their own."""
     for room, path in LOGGERS.items():
-        name = f"{ROOT}.{path}" if root == ROOT else f"{HOME}.{room}"
-        vars(importlib.import_module(f"{HOME}.{room}"))["log"] = logging.getLogger(name)
+        names = vars(importlib.import_module(f"{HOME}.{room}"))
+        usual = _usual_logs.setdefault(room, names["log"])
+        names["log"] = logging.getLogger(f"{ROOT}.{path}") if root == ROOT else usual
     vars(importlib.import_module(HOME))["_logger_name"] = root
     if root == ROOT and not logging.getLogger(ROOT).handlers:
         logging.getLogger(ROOT).addHandler(logging.NullHandler())

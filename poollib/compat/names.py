@@ -385,4 +385,5 @@ LOGGERS: Final[dict[str, str]] = {
     "poolmanager": "poolmanager",
     "response": "response",
     "retry": "util.retry",
+    "supply": "connectionpool",
 }
