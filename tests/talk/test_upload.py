@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool
+from poollib import HTTPConnectionPool, HTTPSConnectionPool
 from poollib.exceptions import ProtocolError, UnrewindableBodyError, WriteTimeoutError
 from poollib.timeout import Timeout
+from tests.support.certs import certs
 from tests.support.script import (
     ScriptServer,
     close,
@@ -417,3 +418,30 @@ def test_a_body_that_can_not_be_rewound_is_never_sent_half_or_empty() -> None:
             assert has_all_slots(pool, 0) or has_all_slots(pool, 1)
     assert server.opened == 1
     assert server.received[0].count(b"PUT /") == 1
+
+
+# The same over TLS
+
+
+@pytest.mark.parametrize("kind", ["bytes", "chunks", "file"])
+def test_long_bodies_go_out_over_tls(folder: pathlib.Path, kind: str) -> None:
+    (folder / "file").write_bytes(BIG)
+    with (folder / "file").open("rb") as file:
+        body: Any = {"bytes": BIG, "chunks": iter([BIG[:70_000], BIG[70_000:]]), "file": file}[kind]
+        with ScriptServer([expect_request(), OK, expect_request(), OK], tls=certs().server()) as server:
+            with HTTPSConnectionPool(server.host, server.port, ca_certs=certs().ca_file, timeout=5) as pool:
+                assert pool.request("PUT", "/", body=body, expect_continue=0.01).status == 200
+                assert pool.request("GET", "/").status == 200
+                assert has_all_slots(pool, 1)
+    wanted = sent(BIG[:70_000], BIG[70_000:]) if kind == "chunks" else BIG
+    assert body_of(server.received[0]).startswith(wanted + b"GET / ")
+
+
+def test_a_final_answer_over_tls_ends_the_sending(folder: pathlib.Path) -> None:
+    """Session tickets make the socket readable, too: they are no answer."""
+    script = [expect_head(), EARLY, stall(threading.Event())]
+    with ScriptServer(script, tls=certs().server()) as server:
+        with HTTPSConnectionPool(server.host, server.port, ca_certs=certs().ca_file, timeout=5, retries=False) as pool:
+            response = pool.request("POST", "/", body=endless())
+            assert (response.status, response.data) == (413, b"too much")
+            assert has_all_slots(pool, 0)

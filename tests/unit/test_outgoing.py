@@ -1,0 +1,203 @@
+"""How a body goes out: its framing, and its way over sockets that refuse, take little, or are no sockets."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from poollib import outgoing
+from poollib.outgoing import AnsweredEarly, Payload, Upload, framing_field, joined, payload_for, plain_file, size_of
+from poollib.wire import NO_FIELDS, prepare_fields
+
+
+def payload(body: Any, headers: dict[str, str] | None = None, chunked: bool = False, **more: Any) -> Payload:
+    fields = prepare_fields((headers or {}).items())
+    return payload_for("POST", body, fields, chunked, 16384, **more)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "chunked", "length", "line"),
+    [
+        (b"abc", {}, False, 3, b"Content-Length: 3\r\n"),
+        (None, {"Content-Length": "0"}, False, 0, b""),
+        (b"abc", {"Content-Length": "3"}, False, 3, b""),
+        (iter([b"abc"]), {"Content-Length": "3"}, False, 3, b""),
+        (b"abc", {}, True, None, b"Transfer-Encoding: chunked\r\n"),
+        (b"abc", {"Transfer-Encoding": "chunked"}, False, None, b""),
+        (b"abc", {"Transfer-Encoding": "gzip, Chunked"}, False, None, b""),
+        (iter([b"abc"]), {}, False, None, b"Transfer-Encoding: chunked\r\n"),
+        (None, {}, True, None, b"Transfer-Encoding: chunked\r\n"),
+    ],
+)
+def test_framing_follows_from_body_and_fields(
+    body: Any, headers: dict[str, str], chunked: bool, length: int | None, line: bytes
+) -> None:
+    made = payload(body, headers, chunked)
+    assert (made.length, framing_field(made, prepare_fields(headers.items()))) == (length, line)
+
+
+def test_trailers_make_a_body_chunked_and_are_announced_unless_the_caller_did() -> None:
+    made = payload(b"abc", trailers={"X-A": "1", "X-B": "2"})
+    assert framing_field(made, NO_FIELDS) == b"Transfer-Encoding: chunked\r\nTrailer: X-A, X-B\r\n"
+    announced = prepare_fields([("Trailer", "X-A")])
+    assert framing_field(made, announced) == b"Transfer-Encoding: chunked\r\n"
+    assert framing_field(payload(b"abc", trailers=dict), NO_FIELDS) == b"Transfer-Encoding: chunked\r\n"
+
+
+def test_small_neighbours_are_joined_and_large_pieces_left_alone() -> None:
+    pieces = [b"a", b"b" * 10, b"c" * 65536, b"d", b"e"]
+    assert [len(piece) for piece in joined(pieces)] == [11, 65536, 2]
+    assert list(joined([])) == []
+    assert size_of(memoryview(b"abcd").cast("I")) == 4
+
+
+def test_a_plain_file_is_one_whose_bytes_are_the_disks() -> None:
+    class Mine(io.FileIO):
+        pass
+
+    with tempfile.NamedTemporaryFile() as wrapped, open(wrapped.name, "rb") as file, Mine(wrapped.name) as mine:
+        assert plain_file(file) is file
+        assert plain_file(file.raw) is file.raw
+        assert plain_file(wrapped) is wrapped.file
+        assert plain_file(mine) is None
+        assert plain_file(io.BytesIO()) is None
+
+
+class Pair:
+    """A plain socket to send on, and what its peer has got."""
+
+    def __enter__(self) -> Pair:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.sock = socket.create_connection(listener.getsockname())
+        self.peer, _ = listener.accept()
+        listener.close()
+        self.sock.settimeout(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+        self.peer.close()
+
+    def got(self) -> bytes:
+        self.sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: self.peer.recv(65536), b""))
+
+    def upload(self, wait_s: float | None = 5.0, answered: Callable[[], bool] = lambda: False) -> Upload:
+        return Upload(self.sock, lambda: wait_s, answered)
+
+
+def test_the_sockets_timeout_is_what_it_was_before() -> None:
+    with Pair() as pair:
+        pair.upload().run(b"head", payload(b"abc"))
+        assert pair.sock.gettimeout() == 5
+        assert pair.got() == b"headabc"
+
+
+@pytest.mark.parametrize("has_poll", [True, False])
+def test_it_waits_for_room_and_gives_up_in_time(monkeypatch: pytest.MonkeyPatch, has_poll: bool) -> None:
+    if not has_poll:
+        monkeypatch.delattr(outgoing.select, "poll")
+    with Pair() as pair:
+        upload = pair.upload(wait_s=0.01)
+        with pytest.raises(TimeoutError):
+            upload.run(b"", payload(bytes(32 << 20)))
+        assert 0 < upload.sent < 32 << 20
+
+
+@pytest.mark.parametrize("has_poll", [True, False])
+def test_what_can_be_read_is_asked_about_and_may_end_it(monkeypatch: pytest.MonkeyPatch, has_poll: bool) -> None:
+    if not has_poll:
+        monkeypatch.delattr(outgoing.select, "poll")
+    with Pair() as pair:
+        pair.peer.sendall(b"x")
+        with pytest.raises(AnsweredEarly):
+            pair.upload(answered=lambda: True).run(b"", payload(bytes(32 << 20)))
+        heard = []
+        pair.upload(answered=lambda: bool(heard.append(pair.sock.recv(1)))).run(b"", payload(b"abc"))
+        assert heard == [b"x"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
+def test_a_file_that_sendfile_does_not_take_is_read(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "sendfile", refuse)
+    with tempfile.TemporaryFile() as file, Pair() as pair:
+        file.write(b"skip" + b"x" * 100_000)
+        file.seek(4)
+        pair.upload().run(b"head", payload(file))
+        assert pair.got() == b"head" + b"x" * 100_000
+        assert file.tell() == 100_004
+
+
+def test_an_error_of_sendfile_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    monkeypatch.setattr(os, "sendfile", fail)
+    with tempfile.TemporaryFile() as file, Pair() as pair:
+        file.write(b"abc")
+        file.seek(0)
+        with pytest.raises(ConnectionResetError):
+            pair.upload().run(b"", payload(file))
+
+
+class Wanting(socket.socket):
+    """A socket that, as TLS does, wants to write or read before it goes on, and takes few bytes."""
+
+    wants: Iterator[str] = iter(())
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        for name in self.wants:
+            raise type(name, (OSError,), {})()
+        return super().send(bytes(data)[:1000])
+
+
+def test_tls_that_wants_to_write_or_read_first_is_let() -> None:
+    with Pair() as pair:
+        sock = Wanting(fileno=pair.sock.detach())
+        sock.wants = iter(["SSLWantWriteError", "SSLWantReadError", "SSLWantWriteError"])
+        pair.sock = sock
+        pair.peer.sendall(b"xyz")
+        heard: list[bytes] = []
+        upload = Upload(sock, lambda: 5.0, lambda: bool(heard.append(sock.recv(1))))
+        upload.run(b"head", payload(bytes(70_000), chunked=True))
+        assert b"".join(heard) == b"xyz"
+        assert upload.sent == len(b"head") + len(b"11170\r\n") + 70_000 + len(b"\r\n0\r\n\r\n")
+        assert len(pair.got()) == upload.sent
+
+
+class Stream:
+    """TLS in TLS: no socket, but it has what one sends with."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.timeouts: list[float | None] = [None]
+
+    def gettimeout(self) -> float | None:
+        return self.timeouts[-1]
+
+    def settimeout(self, value: float | None) -> None:
+        self.timeouts.append(value)
+
+    def fileno(self) -> int:
+        return 0
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+
+def test_a_stream_that_is_no_socket_gets_all_by_sendall() -> None:
+    stream = Stream()
+    upload = Upload(stream, lambda: 3.0, lambda: True)
+    upload.run(b"head ", payload(iter([b"abc", bytes(70_000)])))
+    assert stream.sent == b"head 3\r\nabc\r\n11170\r\n" + bytes(70_000) + b"\r\n0\r\n\r\n"
+    assert (upload.sent, stream.timeouts) == (len(stream.sent), [None, 3.0, None])
