@@ -18,7 +18,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .bodies import DecodedBody, FileBody
-from .decoding import available_codings, decoder_for
+from .decoding import CONTENT_DECODERS, decoder_for
 from .exceptions import (
     BodyNotHttplibCompatible,
     DecodeError,
@@ -53,7 +53,7 @@ class Detached(NamedTuple):
 class BaseHTTPResponse(io.IOBase):
     """What every response has: status line, fields, and the ways to read its body."""
 
-    CONTENT_DECODERS = available_codings()
+    CONTENT_DECODERS = CONTENT_DECODERS
     REDIRECT_STATUSES = [301, 302, 303, 307, 308]  # noqa: RUF012 - urllib3's public list
     DECODER_ERROR_CLASSES: tuple[type[Exception], ...] = (OSError, DecodeError)
 
