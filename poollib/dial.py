@@ -1,30 +1,29 @@
 """A connected socket for a host and port, or for a Unix path; and whether a socket has something to say.
 
-Names become addresses, addresses race for the connection, and the winner is handed to ``tunnel``, ``tls`` or
-``connection`` with its options and its timeout set; the losers are closed.
+Names become addresses, ``racing`` makes a connection of them, and it is handed to ``tunnel``, ``tls`` or ``connection``
+with its options and its timeout set.
 Which endpoint to dial, how long all steps of a connection may take together and when to try again is decided above.
-It follows RFC 8305 (happy eyeballs, sections 4 and 5, without threads), RFC 6724 as far as ``getaddrinfo`` sorts by it,
-and RFC 4007 section 11 for zones; errors are those of urllib3.
+It follows RFC 6724 as far as ``getaddrinfo`` sorts by it, and RFC 4007 section 11 for zones; errors are those of
+urllib3.
 """
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import select
-import selectors
 import socket
 import sys
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import zip_longest
 from time import monotonic
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from .exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
+from .racing import AddrInfo as AddrInfo
+from .racing import SocketOptions as SocketOptions
+from .racing import Way, first_connected
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 
 try:
@@ -32,14 +31,8 @@ try:
 except ImportError:  # a Python without OpenSSL still speaks plain HTTP
     SSLWantReadError = BlockingIOError  # type: ignore[misc, assignment]
 
-#: How long one address is waited for before the next one is tried beside it (RFC 8305 section 8).
-ATTEMPT_DELAY_S: Final = 0.25
-
-#: What ``getaddrinfo`` gives for one address: family, type, protocol, canonical name, socket address.
-AddrInfo: TypeAlias = tuple[int, int, int, str, Any]
 #: Takes host and port, returns addresses in the order to try: ``AddrInfo`` tuples or numeric addresses as text.
 Resolver: TypeAlias = Callable[[str, int], Sequence[Any]]
-SocketOptions: TypeAlias = Iterable[tuple[int, int, int | bytes]]
 
 
 def _keepalive_options() -> list[tuple[int, int, int]]:
@@ -54,16 +47,6 @@ def _keepalive_options() -> list[tuple[int, int, int]]:
 #: Socket options that find a dead peer after two minutes of silence (60 s idle, then 6 probes 10 s apart).
 #: To be added to the defaults: ``socket_options=HTTPConnection.default_socket_options + TCP_KEEPALIVE``.
 TCP_KEEPALIVE: Final = _keepalive_options()
-
-_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, errno.EALREADY})
-
-
-class _Way(NamedTuple):
-    """What every attempt for one connection shares."""
-
-    until: float  # on time.monotonic(); math.inf without a timeout
-    source_address: tuple[str, int] | None
-    socket_options: SocketOptions | None
 
 
 def connect(
@@ -93,7 +76,7 @@ def connect(
         infos = addresses_within(host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
     where = f"{host}:{port}" if uds is None else uds
     try:
-        sock = _open(infos, _Way(until, source_address, socket_options))
+        sock = first_connected(infos, Way(until, source_address, socket_options))
     except TimeoutError as err:
         _forget(resolver, host)
         raise ConnectTimeoutError(owner, f"Connection to {where} timed out. (connect timeout={timeout_s})") from err
@@ -383,142 +366,6 @@ def _unix_info(path: str, owner: object) -> AddrInfo:
     return (family, socket.SOCK_STREAM, 0, "", path)
 
 
-# Addresses to a socket
-
-
-def _open(infos: list[AddrInfo], way: _Way) -> socket.socket:
-    """A connected socket, its timeout unsettled; TimeoutError, or the OSError of the attempt that failed last."""
-    return _connect_one(infos[0], way) if len(infos) == 1 else _Race(infos, way).run()
-
-
-def _connect_one(info: AddrInfo, way: _Way) -> socket.socket:
-    sock = _prepared(info, way)
-    try:
-        sock.settimeout(_left_s(way.until))
-        sock.connect(info[4])
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _prepared(info: AddrInfo, way: _Way) -> socket.socket:
-    """A socket with its options set and bound to the source address, not yet connected."""
-    family = info[0]
-    sock = socket.socket(family, info[1], info[2])
-    try:
-        for option in way.socket_options or ():
-            if family in _TCP_FAMILIES or option[0] == socket.SOL_SOCKET:
-                sock.setsockopt(*option)
-        if way.source_address is not None and family in _TCP_FAMILIES:
-            sock.bind(way.source_address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-_TCP_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
-
-
-def _left_s(until: float) -> float | None:
-    """Seconds left, ``None`` without a limit; TimeoutError when there are none."""
-    if until == math.inf:
-        return None
-    left_s = until - monotonic()
-    if left_s <= 0:
-        raise TimeoutError("timed out")
-    return left_s
-
-
-class _Race:
-    """Connects side by side, one more each 250 ms, at once after a failure; the first to get through wins.
-
-    RFC 8305 section 5. The sockets are non-blocking and one selector waits for all of them: no threads.
-    """
-
-    def __init__(self, infos: list[AddrInfo], way: _Way) -> None:
-        self._todo = deque(interleaved(infos))
-        self._way = way
-        self._running: dict[socket.socket, AddrInfo] = {}
-        self._next_at = 0.0
-        self._error: OSError = OSError("no address could be tried")
-
-    def run(self) -> socket.socket:
-        """The winner, non-blocking still. TimeoutError when time is up, else the last attempt's OSError."""
-        winner = None
-        with selectors.DefaultSelector() as selector:
-            try:
-                while winner is None:
-                    winner = self._start_due(selector) or self._wait(selector)
-            finally:
-                for sock in self._running:
-                    if sock is not winner:
-                        sock.close()
-        return winner
-
-    def _start_due(self, selector: selectors.BaseSelector) -> socket.socket | None:
-        """The socket of an attempt that got through at once; ``None`` when the attempts that were due run."""
-        while self._todo and (not self._running or monotonic() >= self._next_at):
-            _left_s(self._way.until)
-            info = self._todo.popleft()
-            try:
-                if self._started(info, selector):
-                    return next(reversed(self._running))
-            except OSError as err:
-                self._error = err
-                continue
-            self._next_at = monotonic() + ATTEMPT_DELAY_S
-        return None
-
-    def _started(self, info: AddrInfo, selector: selectors.BaseSelector) -> bool:
-        """Whether the attempt is through already; it runs in any case, or OSError tells why it does not."""
-        sock = _prepared(info, self._way)
-        try:
-            sock.settimeout(0)
-            failure = sock.connect_ex(info[4])
-            if failure and failure not in _UNDER_WAY:
-                raise OSError(failure, os.strerror(failure))
-            if failure:
-                selector.register(sock, selectors.EVENT_WRITE)
-        except BaseException:
-            sock.close()
-            raise
-        self._running[sock] = info
-        return not failure
-
-    def _wait(self, selector: selectors.BaseSelector) -> socket.socket | None:
-        """The winner, or ``None`` when another attempt is due; the last error when none is left."""
-        if not self._running:
-            raise self._error
-        left_s = _left_s(self._way.until)
-        if self._todo:
-            due_s = max(0.0, self._next_at - monotonic())
-            left_s = due_s if left_s is None else min(left_s, due_s)
-        ready = {key.fileobj for key, _ in selector.select(left_s)}
-        for sock in [sock for sock in self._running if sock in ready]:
-            failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if not failure:
-                return sock
-            self._lost(sock, OSError(failure, os.strerror(failure)), selector)
-        return None
-
-    def _lost(self, sock: socket.socket, error: OSError, selector: selectors.BaseSelector) -> None:
-        selector.unregister(sock)
-        del self._running[sock]
-        sock.close()
-        self._error = error
-        self._next_at = 0.0
-
-
-def interleaved(infos: Sequence[AddrInfo]) -> list[AddrInfo]:
-    """The same addresses, families alternating from the first one's on (RFC 8305 section 4)."""
-    families: dict[int, list[AddrInfo]] = {}
-    for info in infos:
-        families.setdefault(info[0], []).append(info)
-    return [info for rank in zip_longest(*families.values()) for info in rank if info is not None]
-
-
 # urllib3 names
 
 
@@ -556,7 +403,7 @@ def create_connection(
         infos = _system_lookup(host.strip("[]"), port)
     except UnicodeError as err:
         raise LocationParseError(f"'{host}', label empty or too long") from err
-    sock = _open(infos, _Way(until, source_address, socket_options))
+    sock = first_connected(infos, Way(until, source_address, socket_options))
     sock.settimeout(timeout_s)
     return sock
 

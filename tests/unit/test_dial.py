@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from poollib import dial
+from poollib import dial, racing
 from poollib.exceptions import (
     ConnectTimeoutError,
     LocationParseError,
@@ -176,6 +176,7 @@ def test_two_silent_addresses_take_no_more_than_the_timeout(dead_port: int) -> N
 def test_a_slow_lookup_counts_against_the_timeout(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(dial, "monotonic", lambda: now[0])
+    monkeypatch.setattr(racing, "monotonic", lambda: now[0])
 
     def slow(host: str, port: int) -> list[Info]:
         now[0] += 3
@@ -262,7 +263,7 @@ def test_the_next_address_starts_beside_a_silent_one(
     port: int, dead_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same without the wait: the delay is set to 10 ms."""
-    monkeypatch.setattr(dial, "ATTEMPT_DELAY_S", 0.01)
+    monkeypatch.setattr(racing, "ATTEMPT_DELAY_S", 0.01)
     with dial.connect("x", 1, timeout_s=None, resolver=answering(info(dead_port), info(port))) as sock:
         assert sock.getpeername()[1] == port
         assert sock.gettimeout() is None
@@ -271,7 +272,7 @@ def test_the_next_address_starts_beside_a_silent_one(
 def test_after_a_failure_the_next_address_starts_at_once(
     port: int, refusing_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dial, "ATTEMPT_DELAY_S", 60)
+    monkeypatch.setattr(racing, "ATTEMPT_DELAY_S", 60)
     addresses = answering(info(refusing_port), info(refusing_port), info(port))
     with dial.connect("x", 1, timeout_s=5, resolver=addresses) as sock:
         assert sock.getpeername()[1] == port
@@ -311,8 +312,8 @@ def test_addresses_alternate_between_families() -> None:
     """RFC 8305 section 4, from the family that getaddrinfo put first."""
     six = [(socket.AF_INET6, 1, 0, "", (str(n),)) for n in range(3)]
     four = [(socket.AF_INET, 1, 0, "", (str(n),)) for n in range(2)]
-    assert dial.interleaved([*six, *four]) == [six[0], four[0], six[1], four[1], six[2]]
-    assert dial.interleaved([*four, *six])[:2] == [four[0], six[0]]
+    assert racing.interleaved([*six, *four]) == [six[0], four[0], six[1], four[1], six[2]]
+    assert racing.interleaved([*four, *six])[:2] == [four[0], six[0]]
 
 
 # Resolving
