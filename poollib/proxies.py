@@ -105,7 +105,8 @@ def socks_hop(options: SocksOptions) -> ProxyHop:
     wanted = (options["socks_version"], bool(options["rdns"]))
     scheme = next(name for name, meaning in SOCKS_SCHEMES.items() if meaning == wanted)
     host, port = options["proxy_host"] or "localhost", int(options["proxy_port"] or SOCKS_PORT)
-    return ProxyHop(scheme, host, port, username=options["username"], password=options["password"])
+    login = (options["username"], options["password"]) if options["username"] else (None, None)  # requests gives ""
+    return ProxyHop(scheme, host, port, username=login[0], password=login[1])
 
 
 # Which proxy
