@@ -255,3 +255,9 @@ def test_a_socks_url_becomes_options_and_a_hop() -> None:
     hop = socks_hop(options)
     assert (hop.scheme, hop.host, hop.port, hop.username, hop.password) == ("socks5h", "h", 9, "u", "p w")
     assert socks_hop(socks_options(parse_url("socks4://h"), "me")).username == "me"
+
+
+def test_an_empty_socks_user_is_no_login() -> None:
+    """requests gives empty texts where a proxy's URL has no user."""
+    hop = socks_hop(socks_options(parse_url("socks5h://h"), "", ""))
+    assert (hop.username, hop.password) == (None, None)
