@@ -91,6 +91,9 @@ class ConnectionPool:
     def close(self) -> None:
         """Close what the pool holds."""
 
+    def _new_pool_queue(self, maxsize: int) -> queue.Queue[Any]:
+        return self.QueueCls(maxsize)
+
 
 class HTTPConnectionPool(ConnectionPool, RequestMethods):
     """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``pool.core``.

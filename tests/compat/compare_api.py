@@ -40,8 +40,12 @@ GIVEN = set(dir(object)) | {"__dict__", "__weakref__", "__module__", "__doc__", 
     "__annotations_cache__"}  # fmt: skip
 
 
-def interface(root: str, is_reference: bool) -> dict[str, str]:
-    """What one of the two offers: a description by dotted name; a class of the reference only where it is defined."""
+def interface(root: str, reference: dict[str, str] | None) -> dict[str, str]:
+    """What one of the two offers: a description by dotted name.
+
+    ``reference``: what the other one has, whose names are asked for; None for the reference itself, whose classes are
+    described only where they are defined.
+    """
     found: dict[str, str] = {}
     for path in MODULES:
         name = f"{root}.{path}" if path else root
@@ -50,15 +54,21 @@ def interface(root: str, is_reference: bool) -> dict[str, str]:
         except ImportError as error:
             found[path] = f"ImportError {error}"
             continue
-        for attribute in dir(module):
-            if attribute.startswith("__") or attribute in NOT_COMPARED:
+        for attribute in _names(path, module, reference):
+            if attribute.startswith("__") or attribute in NOT_COMPARED or not hasattr(module, attribute):
                 continue
             value = getattr(module, attribute)
-            if is_reference and isinstance(value, type) and value.__module__ != module.__name__:
+            if reference is None and isinstance(value, type) and value.__module__ != module.__name__:
                 found[f"{path}.{attribute}".lstrip(".")] = f"class {value.__name__}"
             else:
-                describe(f"{path}.{attribute}".lstrip("."), value, found, own=is_reference)
+                describe(f"{path}.{attribute}".lstrip("."), value, found, own=reference is None)
     return found
+
+
+def _names(path: str, module: types.ModuleType, reference: dict[str, str] | None) -> list[str]:
+    prefix = f"{path}." if path else ""
+    asked = {name[len(prefix) :].partition(".")[0] for name in reference or () if name.startswith(prefix)}
+    return sorted(asked) if reference is not None else dir(module)
 
 
 def describe(dotted: str, value: Any, found: dict[str, str], own: bool) -> None:
@@ -178,14 +188,20 @@ def compare(ours: dict[str, str], theirs: dict[str, str]) -> list[tuple[str, str
     rows = []
     for name, description in sorted(theirs.items()):
         own = ours.get(name, "-")
-        if own != description:
+        if own != description and not (name.endswith(" bases") and _has_bases(own, description, name)):
             rows.append((name, description, own))
     return rows
 
 
-def _collect(as_urllib3: bool) -> dict[str, str]:
-    words = [sys.executable, "-W", "ignore", __file__, "--dump"] + (["--poollib"] if as_urllib3 else [])
-    output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+def _has_bases(own: str, theirs: str, name: str) -> bool:
+    """Whether the bases of theirs are among our own in the same order; a class may have further ones."""
+    bases = iter(own.split(", "))
+    return all(base in bases or f".{base} bases" in f".{name}" for base in theirs.split(", "))
+
+
+def _collect(reference: dict[str, str] | None) -> dict[str, str]:
+    words = [sys.executable, "-W", "ignore", __file__, "--dump"] + (["--poollib"] if reference is not None else [])
+    output = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, input=json.dumps(reference)).stdout
     collected: dict[str, str] = json.loads(output)
     return collected
 
@@ -202,12 +218,12 @@ def main() -> int:
             import poollib
 
             poollib.install_as_urllib3()
-        print(json.dumps(interface("urllib3", not options.poollib)))
+        print(json.dumps(interface("urllib3", json.load(sys.stdin))))
         return 0
-    theirs = _collect(False)
+    theirs = _collect(None)
     patterns = allowed()
     unnamed = 0
-    for name, urllib3, poollib in compare(_collect(True), theirs):
+    for name, urllib3, poollib in compare(_collect(theirs), theirs):
         known = is_allowed(name, patterns)
         unnamed += not known
         if options.all or not known:

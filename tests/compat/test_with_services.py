@@ -1,4 +1,4 @@
-"""Clients of services: kubernetes, elastic-transport, minio, docker over a Unix socket, selenium's remote, google-auth."""
+"""Clients of services: kubernetes, elastic-transport, minio, docker by a Unix socket, selenium, google-auth."""
 
 from __future__ import annotations
 
