@@ -22,7 +22,7 @@ import pytest
 import poollib
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout, Trace
 from poollib.connection import HTTPConnection, HTTPSConnection
-from poollib.dial import TCP_KEEPALIVE
+from poollib.dial import HAS_IPV6, TCP_KEEPALIVE
 from poollib.exceptions import (
     ConnectTimeoutError,
     HostChangedError,
@@ -344,3 +344,14 @@ def test_a_broken_answer_repeats_no_post() -> None:
 def test_a_pool_of_a_unix_socket_stays_there(unix: UnixServer) -> None:
     with HTTPConnectionPool("localhost", uds=str(unix.path)) as pool, pytest.raises(HostChangedError):
         pool.request("GET", "http://elsewhere.test/")
+
+
+@pytest.mark.skipif(not HAS_IPV6 or not hasattr(socket, "if_nametoindex"), reason="no IPv6 here")
+def test_a_zone_leads_to_its_interface_and_is_told_to_nobody() -> None:
+    """RFC 6874: a zone means something on this machine alone."""
+    zone = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
+    if zone is None:
+        pytest.skip("no loopback interface")
+    with Httpd(host="::1") as server, PoolManager() as manager:
+        assert manager.request("GET", f"http://[::1%25{zone}]:{server.port}/x").status == 200
+        assert server.requests[0].header("Host") == f"[::1]:{server.port}"
