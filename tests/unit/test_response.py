@@ -1,0 +1,158 @@
+"""HTTPResponse over bytes and file objects, as recorders and mocks make it; live ones are in tests/talk."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+import zlib
+from typing import Any
+
+import pytest
+
+from poollib import HTTPHeaderDict, HTTPResponse
+from poollib.exceptions import (
+    BodyNotHttplibCompatible,
+    DecodeError,
+    InvalidHeader,
+    ProtocolError,
+    ReadTimeoutError,
+    ResponseNotChunked,
+)
+from poollib.sse import Event
+
+TEXT = b"one\ntwo\r\nthree"
+
+
+def made(body: Any, headers: dict[str, str] | None = None, **more: Any) -> HTTPResponse:
+    return HTTPResponse(body, headers=headers, status=200, preload_content=False, **more)
+
+
+@pytest.mark.parametrize("body", [TEXT, TEXT.decode(), io.BytesIO(TEXT)])
+def test_a_body_is_given_whole(body: Any) -> None:
+    response = HTTPResponse(body, status=200)
+    assert response.data in (TEXT, TEXT.decode())
+
+
+def test_a_file_is_read_in_every_way() -> None:
+    assert made(io.BytesIO(TEXT)).read() == TEXT
+    response = made(io.BytesIO(TEXT))
+    assert [response.read(4), response.read1(4), response.read(100), response.read()] == [
+        b"one\n",
+        b"two\r",
+        b"\nthree",
+        b"",
+    ]
+    assert list(made(io.BytesIO(TEXT)).stream(5)) == [b"one\nt", b"wo\r\nt", b"hree"]
+    assert list(made(io.BytesIO(TEXT))) == [b"one\n", b"two\r\n", b"three"]
+    assert list(made(io.BytesIO(TEXT)).iter_lines()) == [b"one", b"two", b"three"]
+    assert list(made(io.BytesIO(b"data: a\n\ndata: b\n\n")).events()) == [Event(data="a"), Event(data="b")]
+    buffer = bytearray(20)
+    assert made(io.BytesIO(TEXT)).readinto(buffer) == len(TEXT)
+    assert io.TextIOWrapper(made(io.BytesIO(TEXT), auto_close=False), newline=None).read() == "one\ntwo\nthree"
+
+
+@pytest.mark.parametrize(("name", "coded"), [("gzip", gzip.compress(TEXT)), ("deflate", zlib.compress(TEXT))])
+def test_a_coded_file_is_decoded_in_every_way(name: str, coded: bytes) -> None:
+    headers = {"Content-Encoding": name}
+    assert made(io.BytesIO(coded), headers).read() == TEXT
+    assert list(made(io.BytesIO(coded), headers).stream(5)) == [b"one\nt", b"wo\r\nt", b"hree"]
+    assert made(io.BytesIO(coded), headers).read(decode_content=False) == coded
+    assert made(io.BytesIO(coded), headers, decode_content=False).read() == coded
+    assert made(io.BytesIO(coded), headers).read1(3) == b"one"
+    response = made(io.BytesIO(coded), headers)
+    response.read(1)
+    with pytest.raises(RuntimeError, match="decode_content=False"):
+        response.read(1, decode_content=False)
+    with pytest.raises(DecodeError, match=f"content-encoding: {name}"):
+        made(io.BytesIO(coded[:-5]), headers).read()
+
+
+def test_a_file_shorter_than_its_length_is_an_error_unless_told_otherwise() -> None:
+    headers = {"Content-Length": "20"}
+    with pytest.raises(ProtocolError, match="IncompleteRead"):
+        made(io.BytesIO(TEXT), headers).read()
+    assert made(io.BytesIO(TEXT), headers, enforce_content_length=False).read() == TEXT
+    assert made(io.BytesIO(TEXT), headers).length_remaining == 20
+
+
+@pytest.mark.parametrize(("value", "length"), [("5", 5), ("5, 5", 5), ("x", None), ("-1", None)])
+def test_the_length_is_the_fields(value: str, length: int | None) -> None:
+    assert made(io.BytesIO(b""), {"Content-Length": value}).length_remaining == length
+    assert made(io.BytesIO(b""), {"Content-Length": value}, request_method="HEAD").length_remaining == 0
+    with pytest.raises(InvalidHeader):
+        made(io.BytesIO(b""), {"Content-Length": "5, 6"})
+
+
+class Failing(io.RawIOBase):
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def read(self, size: int = -1) -> bytes:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (TimeoutError("timed out"), ReadTimeoutError),
+        (ConnectionResetError("reset"), ProtocolError),
+        (http.client.IncompleteRead(b"x"), ProtocolError),
+    ],
+)
+def test_errors_of_a_file_become_the_librarys(error: Exception, wanted: type[Exception]) -> None:
+    with pytest.raises(wanted):
+        made(Failing(error)).read()
+
+
+def test_chunks_of_a_file_can_not_be_seen() -> None:
+    with pytest.raises(ResponseNotChunked):
+        list(made(io.BytesIO(TEXT)).read_chunked())
+    chunked = made(io.BytesIO(TEXT), {"Transfer-Encoding": "chunked"})
+    assert chunked.chunked
+    with pytest.raises(BodyNotHttplibCompatible):
+        list(chunked.read_chunked())
+    assert list(made(io.BytesIO(TEXT), {"Transfer-Encoding": "chunked"}).stream(100)) == [TEXT]
+
+
+def test_what_urllib3s_users_look_at_is_there() -> None:
+    response = HTTPResponse(
+        b'{"a": 1}', HTTPHeaderDict({"Location": "/next", "A": "b"}), 302, 11, "HTTP/1.1", "Found", request_url="/here"
+    )
+    assert (response.status, response.reason, response.version, response.version_string) == (
+        302,
+        "Found",
+        11,
+        "HTTP/1.1",
+    )
+    assert response.json() == {"a": 1}
+    assert (response.url, response.geturl()) == ("/here", "/here")
+    assert response.get_redirect_location() == "/next"
+    assert made(b"").get_redirect_location() is False
+    assert response.getheader("a") == "b"
+    assert response.getheader("none", "default") == "default"
+    assert response.info() is response.getheaders() is response.headers
+    assert response.connection is None
+    assert repr(response) == "<HTTPResponse [302] /here>"
+    assert (response.interim, list(response.trailers)) == ((), [])
+
+
+def test_a_file_is_closed_with_its_response() -> None:
+    file = io.BytesIO(TEXT)
+    response = made(file)
+    assert (response.closed, response.isclosed(), response.readable()) == (False, False, True)
+    response.close()
+    assert (file.closed, response.closed, response.isclosed(), response.read()) == (True, True, True, b"")
+    response.release_conn()
+    response.drain_conn()
+
+
+def test_what_has_no_socket_says_so() -> None:
+    response = made(io.BytesIO(TEXT))
+    for refused in (response.fileno, response.shutdown, response.detach):
+        with pytest.raises((OSError, ValueError)):
+            refused()
+    response.flush()
+    assert response.tell() == 0
+    response.read(3)
+    assert response.tell() == 3
