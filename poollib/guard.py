@@ -1,0 +1,108 @@
+"""Where requests may not go: a guard against server-side request forgery that looks at what is connected to.
+
+A pool with ``allowed_hosts`` or ``blocked_networks`` has a :class:`Guard`; it checks the host when the pool is made, so
+on every redirect to another one, and every address between lookup and dialling, so that no answer of the DNS gets
+around it. How names are looked up is left to the resolver it stands in front of.
+Behind a proxy names are resolved by the proxy: there the guard sees hosts and literal addresses alone.
+It follows the OWASP cheat sheet on the matter, and RFC 6890 (what is no address of the Internet) by ``ipaddress``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from .exceptions import BlockedHostError
+
+#: In ``blocked_networks``: every address that is not one of the public Internet.
+PRIVATE = "private"
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
+
+
+class Guard:
+    """``allowed_hosts``: names, addresses and ``*.domain`` patterns, None for all, empty for none.
+
+    ``blocked_networks``: networks as ``ipaddress`` reads them, and ``"private"`` for all that is not public.
+    """
+
+    __slots__ = ("_exact", "_networks", "_private", "_suffixes")
+
+    def __init__(
+        self, allowed_hosts: Collection[str] | None = None, blocked_networks: Iterable[object] | None = None
+    ) -> None:
+        if isinstance(allowed_hosts, str):
+            raise TypeError("allowed_hosts is a collection of names, not one name")
+        networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
+        names = None if allowed_hosts is None else [name.lower().rstrip(".") for name in allowed_hosts]
+        self._exact = None if names is None else frozenset(name.strip("[]") for name in names if name[:2] != "*.")
+        self._suffixes = tuple(name[1:] for name in names or () if name[:2] == "*.")
+        self._private = PRIVATE in networks
+        self._networks: list[IPv4Network | IPv6Network] = [
+            ip_network(str(network)) for network in networks if network != PRIVATE
+        ]
+
+    def check_host(self, host: str | None) -> None:
+        """BlockedHostError for a host that is not allowed, and for the literal of a blocked address."""
+        name = (host or "").lower().strip("[]").rstrip(".")
+        if self._exact is not None and name not in self._exact and not name.endswith(self._suffixes or ("\0",)):
+            raise BlockedHostError(f"{host!r} is none of the allowed hosts")
+        if self._is_blocked(name):
+            raise BlockedHostError(f"{host!r} lies in a blocked network")
+
+    def over(self, resolver: Callable[[str, int], Sequence[Any]]) -> GuardedResolver:
+        """A resolver whose answers are those of ``resolver`` that are not blocked."""
+        return GuardedResolver(self, resolver)
+
+    def _is_blocked(self, text: str) -> bool:
+        try:
+            address = ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        return any(self._is_in(meant) for meant in _meanings(address))
+
+    def _is_in(self, address: IPv4Address | IPv6Address) -> bool:
+        if self._private and (not address.is_global or address.is_multicast):
+            return True
+        return any(address in network for network in self._networks if network.version == address.version)
+
+
+class GuardedResolver:
+    """A resolver in front of which a guard stands; equal to another only if it is the same."""
+
+    __slots__ = ("_ask", "_guard")
+
+    def __init__(self, guard: Guard, ask: Callable[[str, int], Sequence[Any]]) -> None:
+        self._guard = guard
+        self._ask = ask
+
+    def __call__(self, host: str, port: int) -> list[Any]:
+        """The answers that may be connected to; BlockedHostError if there is an answer, but none of these."""
+        answers = list(self._ask(host, port))
+        open_ones = [answer for answer in answers if not self._guard._is_blocked(_address_of(answer))]
+        if answers and not open_ones:
+            raise BlockedHostError(f"{host!r} resolves to blocked addresses only")
+        return open_ones
+
+    def forget(self, host: str | None = None) -> None:
+        """Drop the kept answers for a host, where any are kept."""
+        forget = getattr(self._ask, "forget", None)
+        if forget is not None:
+            forget(host)
+
+
+def _address_of(answer: Any) -> str:
+    """The address in a resolver's answer: text, or a tuple as ``getaddrinfo`` gives it."""
+    return answer.strip("[]") if isinstance(answer, str) else str(answer[4][0])
+
+
+def _meanings(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """The address, and the IPv4 addresses that it carries packets to."""
+    meant = [address]
+    if isinstance(address, IPv6Address):
+        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64:
+            carried.append(IPv4Address(int(address) & 0xFFFFFFFF))
+        meant += [inner for inner in carried if inner is not None]
+    return meant
