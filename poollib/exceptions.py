@@ -172,6 +172,18 @@ class HostChangedError(RequestError):
         self.retries = retries
 
 
+class BlockedHostError(HTTPError):
+    """A request would go to a host or address that ``allowed_hosts`` or ``blocked_networks`` keeps it from."""
+
+
+class CircuitOpenError(PoolError):
+    """The endpoint could not be connected to again and again, and is left alone for ``retry_in_s`` seconds more."""
+
+    def __init__(self, pool: Any, message: str, retry_in_s: float | None = None) -> None:
+        self.retry_in_s = retry_in_s
+        super().__init__(pool, message)
+
+
 class InsecureRedirectError(HTTPError):
     """A redirect leads from https to http, and ``Retry(allow_downgrade=False)`` refuses that."""
 
