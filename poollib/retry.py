@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 
@@ -27,9 +27,13 @@ from .exceptions import (
     ReadTimeoutError,
     ResponseError,
 )
+from .retrybudget import RetryBudget
 
 log = logging.getLogger(__name__)
 
+#: Names from "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+_JITTERS: Final = ("full", "equal", "decorrelated")
+_BEYOND: Final = ("jitter", "retry_on", "redirect_policy", "budget")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CLOCK: Final = r"([0-9]{2}):([0-9]{2}):([0-9]{2})"
 # RFC 9110 section 5.6.7: IMF-fixdate and rfc850-date in one, then asctime-date.  Servers in the field leave the
@@ -63,6 +67,12 @@ class Retry:
     ``backoff_jitter`` and ``retry_after_max`` are seconds.  With ``raise_on_redirect`` or ``raise_on_status``
     off, the last response is returned when retries are used up.  ``remove_headers_on_redirect`` do not follow to
     another origin; ``allow_downgrade=False`` refuses redirects from https to http.
+
+    Beyond urllib3's: ``jitter`` spreads the backoff, "full" over all of it, "equal" over its upper half, "decorrelated"
+    between ``backoff_factor`` and three times the last wait; with one of them the first repetition waits, too.
+    ``retry_on(method, outcome)`` judges each error and response: True to try again, False not to, None for the usual
+    rules. ``redirect_policy(url, location)`` is asked before a redirect is followed; False lets the response stand.
+    ``budget``: a RetryBudget, shared by all requests with this Retry, without whose tokens nothing is tried again.
     """
 
     #: Idempotent methods (RFC 9110 section 9.2.2).
@@ -76,6 +86,13 @@ class Retry:
     DEFAULT_BACKOFF_MAX: ClassVar[float] = 120
     DEFAULT_RETRY_AFTER_MAX: ClassVar[int] = 21600
     DEFAULT: ClassVar[Retry]
+
+    jitter: str | None = None
+    retry_on: Callable[[str, Any], bool | None] | None = None
+    redirect_policy: Callable[[str, str], bool] | None = None
+    budget: RetryBudget | None = None
+    _before_s = 0.0  # the wait before this one
+    _drawn_s: float | None = None  # this wait, once drawn
 
     def __init__(
         self,
@@ -98,6 +115,10 @@ class Retry:
         retry_after_max: int = DEFAULT_RETRY_AFTER_MAX,
         *,
         allow_downgrade: bool = True,
+        jitter: str | None = None,
+        retry_on: Callable[[str, Any], bool | None] | None = None,
+        redirect_policy: Callable[[str, str], bool] | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
         self.total = _count(total, "total")
         self.connect = _count(connect, "connect")
@@ -120,6 +141,10 @@ class Retry:
         self.remove_headers_on_redirect = frozenset(name.lower() for name in remove_headers_on_redirect)
         self.backoff_jitter = backoff_jitter
         self.allow_downgrade = allow_downgrade
+        if jitter is not None and jitter not in _JITTERS:
+            raise ValueError(f"jitter is one of {', '.join(_JITTERS)}, not {jitter!r}")
+        given = {"jitter": jitter, "retry_on": retry_on, "redirect_policy": redirect_policy, "budget": budget}
+        self.__dict__.update((name, value) for name, value in given.items() if value is not None)
 
     def new(self, **kw: Any) -> Retry:
         """Another Retry of the same class that differs in ``kw``; subclasses add their own arguments here."""
@@ -144,6 +169,7 @@ class Retry:
         }
         if not self.allow_downgrade:  # not passed by default: subclasses written for urllib3 do not know it
             params["allow_downgrade"] = False
+        params.update((name, self.__dict__[name]) for name in _BEYOND if name in self.__dict__)
         params.update(kw)
         return type(self)(**params)
 
@@ -180,6 +206,10 @@ class Retry:
             and has_retry_after
             and status_code in self.RETRY_AFTER_STATUS_CODES
         )
+
+    def verdict(self, method: str, outcome: Any) -> bool | None:
+        """What ``retry_on`` says of an error or a response; None where it leaves that to the usual rules."""
+        return None if self.retry_on is None else self.retry_on(method, outcome)
 
     def is_exhausted(self) -> bool:
         """Whether a count has gone below zero."""
@@ -234,6 +264,8 @@ class Retry:
                 left[name] -= 1
         entry = RequestHistory(method, url, error, status, location)
         retry = self.new(**left, history=(*self.history, entry))
+        if self.jitter is not None:
+            retry._before_s = self.get_backoff_time()
         if retry.is_exhausted():
             reason = error or ResponseError(cause)
             raise MaxRetryError(_pool, url, reason) from reason
@@ -249,7 +281,8 @@ class Retry:
                 _reraise(error, stacktrace)
             return "connect"
         if self._is_read_error(error):
-            if self.read is False or method is None or not self._is_method_retryable(method):
+            may = method is not None and (self._is_method_retryable(method) or self.verdict(method, error))
+            if self.read is False or not may:
                 _reraise(error, stacktrace)
             return "read"
         return "other"
@@ -274,6 +307,8 @@ class Retry:
             if entry.redirect_location is not None:
                 break
             failures += 1
+        if self.jitter is not None:
+            return self._jittered_s(failures)
         if failures <= 1:
             return 0
         value = self.backoff_factor * 2.0 ** min(failures - 1, 1000)
@@ -282,6 +317,22 @@ class Retry:
 
             value += random() * self.backoff_jitter
         return max(0.0, min(float(self.backoff_max), value))
+
+    def _jittered_s(self, failures: int) -> float:
+        """The wait after so many failures, drawn once: whoever asks again gets the same."""
+        if not failures:
+            return 0.0
+        if self._drawn_s is None:
+            from random import uniform
+
+            factor, cap = float(self.backoff_factor), float(self.backoff_max)
+            value = min(cap, factor * 2.0 ** min(failures - 1, 1000))
+            if self.jitter == "decorrelated":
+                drawn = min(cap, uniform(factor, max(factor, 3 * self._before_s)))
+            else:
+                drawn = uniform(value / 2 if self.jitter == "equal" else 0.0, value)
+            self._drawn_s = drawn
+        return self._drawn_s
 
     def get_retry_after(self, response: Any) -> float | None:
         """Seconds that the response's Retry-After asks for, ``None`` without one; InvalidHeader if it is bad."""
