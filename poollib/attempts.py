@@ -30,7 +30,7 @@ from .request import is_replayable, rewind_body
 from .retry import Retry
 from .timeout import Deadline
 from .trace import Trace, tell
-from .url import join, origin, parse_url
+from .url import Url, join, origin, parse_url
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,8 @@ def run(send: Callable[[Call], Any], call: Call) -> Any:
 
     MaxRetryError when ``call.retries`` is spent; errors that may not be tried again as they come.
     """
+    if call.retries.budget is not None and not call.redirects_only:
+        call.retries.budget.pay_in()
     while True:
         try:
             response = send(call)
@@ -98,8 +100,13 @@ def run(send: Callable[[Call], Any], call: Call) -> Any:
                 raise
             call = again
         else:
-            status = response.status
-            if (status < 300 or status == 304) and not call.retries.status_forcelist and type(call.retries) is Retry:
+            status, retries = response.status, call.retries
+            if (
+                (status < 300 or status == 304)
+                and not retries.status_forcelist
+                and retries.retry_on is None
+                and type(retries) is Retry
+            ):
                 return response  # the common case: neither a redirect nor a status to try again
             following = after(call, response)
             if following is None:
@@ -127,6 +134,8 @@ def _after_error(call: Call, error: Exception) -> Call | None:
         return None
     finally:
         del before
+    if retries.budget is not None and not retries.budget.draw():
+        return None
     _wait(call, retries, None, error)
     log.warning(
         "Retrying (%r) after connection broken by '%r': %s",
@@ -149,10 +158,15 @@ def _forget_frames(error: BaseException | None) -> None:
 def _may_repeat(call: Call, error: Exception) -> bool:
     """Whether the server can't have seen the request, or may see it twice (RFC 9110 section 9.2.2), still whole."""
     retries = call.retries
+    verdict = retries.verdict(call.method, error)
+    if verdict is False:
+        return False
     if getattr(error, "nothing_sent", False) or retries._is_connection_error(error):
         return True
     if _is_spent(call):
         return False
+    if verdict:
+        return True
     return retries._is_read_error(error) or retries._is_method_retryable(call.method)  # Retry judges read errors itself
 
 
@@ -183,11 +197,14 @@ def after(call: Call, response: Any) -> Call | None:
         return _redirected(call, response, str(location))
     if call.redirects_only:
         return None
-    has_retry_after = bool(response.headers.get("Retry-After"))
-    if not call.retries.is_retry(call.method, response.status, has_retry_after):
+    wanted = call.retries.verdict(call.method, response)
+    if wanted is None:
+        has_retry_after = bool(response.headers.get("Retry-After"))
+        wanted = call.retries.is_retry(call.method, response.status, has_retry_after)
+    if not wanted:
         return None
     retries = _incremented(call, response, call.retries.raise_on_status)
-    if retries is None:
+    if retries is None or (retries.budget is not None and not retries.budget.draw()):
         return None
     response.drain_conn()
     _refuse_if_spent(call)
@@ -209,6 +226,8 @@ def _incremented(call: Call, response: Any, raises: bool) -> Retry | None:
 
 def _redirected(call: Call, response: Any, location: str) -> Call | None:
     """The redirect rule: method, body and fields of the request that goes to ``location``."""
+    if call.retries.redirect_policy is not None and not _is_welcome(call, response, location):
+        return None
     retries = _incremented(call, response, call.retries.raise_on_redirect)
     if retries is None:
         return None
@@ -232,6 +251,19 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     _wait_for_retry_after(call, retries, response)
     call.owner._log_redirect(call.url, following.url)
     return following
+
+
+def _is_welcome(call: Call, response: Any, location: str) -> bool:
+    """What the caller's ``redirect_policy`` says of two absolute URLs; an error of its own frees the connection."""
+    owner, policy, url = call.owner, call.retries.redirect_policy, call.url
+    assert policy is not None
+    if url[:1] == "/":
+        url = Url(scheme=owner.scheme, host=owner.host, port=owner.port).url + url
+    try:
+        return policy(url, joined(url, location))
+    except BaseException:
+        response.close()
+        raise
 
 
 def _dropped_fields(call: Call, target: str, retries: Retry) -> set[str]:
