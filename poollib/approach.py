@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from .connection import ProxyConfig, port_by_scheme, proxy_wishes
+from .dial import _system_lookup as system_lookup
 from .dial import resolver_from
 from .endpoint import Endpoint, ProxyHop, TlsWishes
 from .exceptions import (
@@ -27,12 +28,15 @@ from .exceptions import (
     SSLError,
     TimeoutError,
 )
+from .guard import Guard
 from .proxies import SOCKS_SCHEMES, Proxy, login_header, parse_proxy, socks_hop, socks_options
 from .url import Url
 
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
 #: ``dial.Names``.
 WAY_OPTIONS: Final = ("uds", "resolver", "resolve", "dns_cache")
+#: Keywords of a pool that keep its requests from hosts and addresses: see ``guard``.
+GUARD_OPTIONS: Final = ("allowed_hosts", "blocked_networks")
 
 #: the scheme of URLs whose host is the path of a Unix socket, percent-encoded
 UNIX_SCHEME: Final = "http+unix"
@@ -51,6 +55,22 @@ def settle_names(keywords: dict[str, Any]) -> None:
     resolver = resolver_from(keywords.pop("resolver", None), resolve, dns_cache)
     if resolver is not None:
         keywords["resolver"] = resolver
+
+
+def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
+    """The guard that a pool's keywords ask for, None if they ask for none; it stands before the pool's resolver now.
+
+    BlockedHostError for a pool whose host it refuses. A proxy is the operator's choice and not looked at.
+    """
+    hosts, networks = (keywords.pop(name, None) for name in GUARD_OPTIONS)
+    if hosts is None and networks is None:
+        return None
+    guard = Guard(hosts, networks)
+    if not pool._is_proxy_itself():
+        guard.check_host(pool.host)
+    if pool.proxy is None:
+        pool._way["resolver"] = guard.over(pool._way.get("resolver") or system_lookup)
+    return guard
 
 
 # The endpoint
