@@ -21,6 +21,7 @@ from .approach import (
     blame_proxy,
     endpoint_of,
     forwards,
+    guarded,
     take_way,
     unix_keywords,
     warn_unverified,
@@ -37,6 +38,7 @@ from .arguments import (
     with_times,
 )
 from .attempts import RETRYABLE, Call, may_resend, run, same_origin
+from .circuit import circuit_from
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
     HostChangedError,
@@ -105,7 +107,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     ``background_collector`` (times in seconds, see ``pool.core.EndpointPool``), ``health_check_interval`` (seconds) and
     ``health_check_path`` (see ``health``), and as defaults for every request ``trace``, ``max_response_size``,
     ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``;
-    ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see ``dial.Names``.
+    ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see ``dial.Names``;
+    ``allowed_hosts``, ``blocked_networks``: see ``guard``; ``circuit_breaker``: see ``circuit``.
     """
 
     scheme = "http"
@@ -135,6 +138,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self.proxy_config = _proxy_config
         self._way = take_way(conn_kw)
         self._is_forwarding = forwards(self)
+        self._guard = guarded(self, conn_kw)
+        self._breaker = conn_kw.pop("circuit_breaker", None)
         self._defaults = take(REQUEST_OPTIONS, conn_kw)
         lending = take(LENDING_OPTIONS, conn_kw)
         interval_s, path = (conn_kw.pop(name, None) for name in HEALTH_OPTIONS)
@@ -146,6 +151,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
         """Make what is this process's own: the lending of connections, their counts, the health notes."""
+        self._circuit = circuit_from(self._breaker)
         self._view: IdleQueue | None = None
         self._health: HealthCheck | None = None  # made with the first thing to note
         self._supply = supply = Supply(self)
@@ -197,6 +203,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """All figures of this pool; ``docs/pooling.rst`` says what each means."""
         figures = self._lending.stats()._asdict()
         figures["dropped"] = dict(figures["dropped"])
+        if self._circuit is not None:
+            figures["circuit_opened"], figures["circuit_refused"] = self._circuit.opened, self._circuit.refused
         return {**figures, **self._counts(), "errors": self._supply.errors}
 
     def health(self) -> dict[str, Any]:
@@ -206,6 +214,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if check.is_unknown and self.num_requests:
             check.note_success()
         report = check.report()
+        if self._circuit is not None:
+            report["circuit"] = self._circuit.report()
         report.update(pool=lending.state.value, idle=lending.idle, leased=lending.leased, waiting=lending.waiting)
         return report
 
@@ -306,7 +316,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             call.deadline, call.trace = options.deadline, options.trace
         if body is not None:
             call.body_pos = set_file_position(body, body_pos)
-        response: BaseHTTPResponse = run(self._attempt, call)
+        send = self._attempt if self._circuit is None else self._circuit.around(self._attempt, self)
+        response: BaseHTTPResponse = run(send, call)
         return response
 
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
@@ -320,6 +331,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if assert_same_host and not self.is_same_host(url):
             raise HostChangedError(self, url, cast(Any, retries))
         parsed = parse_url(url)
+        if self._guard is not None and parsed.host:
+            self._guard.check_host(parsed.host)
         if self._is_forwarding or not parsed.host:
             path = parsed.path or "/"
             return parsed._replace(auth=None, fragment=None, path=path).url  # no userinfo: RFC 9110 section 4.2.4
@@ -602,7 +615,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
 _MISSING = object()
 #: what belongs to one process and is not pickled
-_OWN = frozenset({"_view", "_lending", "_supply", "_health"})
+_OWN = frozenset({"_circuit", "_view", "_lending", "_supply", "_health"})
 
 
 def _authority_of(pool: HTTPConnectionPool) -> str:
