@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from .approach import (
+    GUARD_OPTIONS,
     UNIX_SCHEME,
     WAY_OPTIONS,
     connection_requires_http_tunnel,
@@ -57,7 +58,14 @@ SSL_KEYWORDS = (
     "assert_hostname",
     "assert_fingerprint",
 )
-POOL_OPTIONS = (*LENDING_OPTIONS, *HEALTH_OPTIONS, *REQUEST_OPTIONS, *WAY_OPTIONS)
+POOL_OPTIONS = (
+    *LENDING_OPTIONS,
+    *HEALTH_OPTIONS,
+    *REQUEST_OPTIONS,
+    *WAY_OPTIONS,
+    *GUARD_OPTIONS,
+    "circuit_breaker",
+)
 _DEFAULT_BLOCKSIZE = 16384
 
 # The common URL in one look: origin and target as they are, nothing to encode, no dot segments, no userinfo.
