@@ -1,6 +1,6 @@
-"""Sixty-four threads on sixteen connections against a server that misbehaves; what is measured is what must not happen.
+"""Sixty-four threads on sixteen connections against a server that misbehaves: what must not happen is counted.
 
-`python -m tests.load.soak --requests 1000000` starts `tests.load.server` in a process of its own, sends the requests, and
+`python -m tests.load.soak --requests 1000000` starts `tests.load.server` in a process of its own, sends requests and
 prints the figures as JSON; it exits with 1 if one of them is worse than promised (RELIABILITY section 5).
 `run` is what the tests call. The threads check each body; nothing is collected by hand, garbage neither.
 """

@@ -1,0 +1,132 @@
+"""Requests stay away from hosts and addresses they must not reach, whatever the DNS or a redirect says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+import poollib
+from poollib import PoolManager, Retry
+from poollib.exceptions import BlockedHostError
+from poollib.guard import Guard
+from tests.support.script import ScriptServer, expect_request, respond
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "169.254.169.254",  # where clouds keep credentials
+        "192.168.0.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "[::1]",
+        "::ffff:127.0.0.1",
+        "fe80::1%eth0",
+        "2002:7f00:1::",  # 6to4 of 127.0.0.1
+        "64:ff9b::7f00:1",  # NAT64 of 127.0.0.1
+    ],
+)
+def test_private_addresses_are_blocked_in_every_spelling(host: str) -> None:
+    with pytest.raises(BlockedHostError):
+        Guard(blocked_networks=["private"]).check_host(host)
+
+
+@pytest.mark.parametrize("host", ["93.184.216.34", "2606:2800:220:1::1", "example.com"])
+def test_public_addresses_and_names_are_not(host: str) -> None:
+    Guard(blocked_networks=["private"]).check_host(host)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "is_allowed"),
+    [
+        (["api.example.com"], "API.example.com.", True),
+        (["api.example.com"], "evil-api.example.com", False),
+        (["*.example.com"], "a.b.example.com", True),
+        (["*.example.com"], "example.com", False),
+        (["*.example.com"], "evilexample.com", False),
+        (["[::1]"], "[::1]", True),
+        ([], "example.com", False),
+    ],
+)
+def test_only_allowed_hosts_are_asked(allowed: list[str], host: str, is_allowed: bool) -> None:
+    guard = Guard(allowed)
+    if is_allowed:
+        guard.check_host(host)
+    else:
+        with pytest.raises(BlockedHostError, match="allowed"):
+            guard.check_host(host)
+
+
+def test_an_answer_of_the_dns_does_not_get_around_it() -> None:
+    """The name is checked where it is connected to: rebinding it between two lookups changes nothing."""
+    answers = {"inner.example": ["10.0.0.1"]}
+
+    def resolver(host: str, port: int) -> Sequence[Any]:
+        return answers[host]
+
+    with PoolManager(resolver=resolver, blocked_networks=["10.0.0.0/8"]) as manager:
+        with pytest.raises(BlockedHostError, match="blocked addresses only"):
+            manager.request("GET", "http://inner.example/", timeout=2)
+        assert all(pool._lending.leased == 0 for pool in manager.pools._container.values())
+
+
+def test_of_several_addresses_the_open_ones_are_used() -> None:
+    with ScriptServer([expect_request(), respond(b"here")]) as server:
+        with PoolManager(resolve={"two.example": ["10.0.0.1", "127.0.0.1"]}, blocked_networks=["10.0.0.0/8"]) as m:
+            assert m.request("GET", f"http://two.example:{server.port}/", timeout=2).data == b"here"
+
+
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.2:9/", "http://localhost:9/", "//127.0.0.2:9/", "http://2130706434:9/"]
+)
+def test_it_holds_on_every_redirect(location: str) -> None:
+    redirect = respond(b"", "302 Found", [f"Location: {location}"])
+    with ScriptServer([expect_request(), redirect]) as server:
+        with PoolManager(allowed_hosts=["127.0.0.1"]) as manager:
+            with pytest.raises(BlockedHostError):
+                manager.request("GET", server.url)
+            assert all(pool._lending.leased == 0 for pool in manager.pools._container.values())
+
+
+def test_a_proxy_is_told_of_no_blocked_host() -> None:
+    with ScriptServer([expect_request(), respond(b"fine")]) as proxy:
+        with poollib.ProxyManager(proxy.url, allowed_hosts=["fine.example"], blocked_networks=["private"]) as manager:
+            assert manager.request("GET", "http://fine.example/").data == b"fine"
+            for url in ("http://other.example/", "http://10.0.0.1/", "https://other.example/"):
+                with pytest.raises(BlockedHostError):
+                    manager.request("GET", url)
+    assert proxy.received[0].count(b"GET") == 1
+
+
+# -- the redirect policy --
+
+
+def test_a_policy_decides_which_redirects_are_followed() -> None:
+    asked = []
+
+    def policy(url: str, location: str) -> bool:
+        asked.append((url, location))
+        return not location.endswith("/no")
+
+    steps = [expect_request(), respond(b"1", "302 Found", ["Location: /yes"])]
+    steps += [expect_request(), respond(b"2", "302 Found", ["Location: http://elsewhere.example/no"])]
+    with ScriptServer(steps) as server, PoolManager(retries=Retry(5, redirect_policy=policy)) as manager:
+        response = manager.request("GET", f"{server.url}/a")
+    assert (response.status, response.data) == (302, b"2")
+    assert asked == [(f"{server.url}/a", f"{server.url}/yes"), (f"{server.url}/yes", "http://elsewhere.example/no")]
+
+
+def test_a_policy_holds_for_a_pool_of_one_host_and_its_error_frees_the_slot() -> None:
+    def policy(url: str, location: str) -> bool:
+        raise LookupError(location)
+
+    with ScriptServer([expect_request(), respond(b"1", "302 Found", ["Location: /b"])]) as server:
+        with poollib.HTTPConnectionPool("127.0.0.1", server.port, retries=Retry(5, redirect_policy=policy)) as pool:
+            with pytest.raises(LookupError, match=f"{server.url}/b"):
+                pool.request("GET", "/a")
+            assert pool._lending.leased == 0

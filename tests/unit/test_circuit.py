@@ -1,0 +1,130 @@
+"""The circuit breaker: opens after N failures to connect, lets one probe at a time, and shows where it stands."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import threading
+
+import pytest
+
+import poollib
+from poollib.circuit import Circuit, CircuitBreaker, CircuitState, circuit_from
+from poollib.exceptions import CircuitOpenError, NewConnectionError, ReadTimeoutError
+from tests.support.script import ScriptServer, expect_request, respond, stall
+
+
+def test_it_opens_after_as_many_failures_in_a_row() -> None:
+    circuit = Circuit(CircuitBreaker(3, 10))
+    for _ in range(2):
+        circuit.failed(0.0)
+    circuit.got_through()
+    for _ in range(2):
+        circuit.failed(0.0)
+    assert circuit.wait_s(0.0) is None
+    circuit.failed(1.0)
+    assert circuit.state is CircuitState.OPEN
+    assert circuit.wait_s(4.0) == 7.0
+    assert (circuit.opened, circuit.refused) == (1, 1)
+
+
+def test_one_probe_at_a_time_and_its_end_decides() -> None:
+    circuit = Circuit(CircuitBreaker(1, 10))
+    circuit.failed(0.0)
+    assert circuit.wait_s(10.0) is None
+    assert circuit.state is CircuitState.PROBING
+    assert circuit.wait_s(10.0) is not None
+    circuit.failed(11.0)
+    assert circuit.wait_s(12.0) == 9.0
+    assert circuit.wait_s(21.0) is None
+    circuit.got_through()
+    assert circuit.state is CircuitState.CLOSED
+    assert circuit.wait_s(21.0) is None
+
+
+def test_a_probe_that_gives_up_lets_the_next_one_try() -> None:
+    circuit = Circuit(CircuitBreaker(1, 10))
+    circuit.failed(0.0)
+    assert circuit.wait_s(10.0) is None
+    circuit.gave_up()
+    assert circuit.wait_s(10.0) is None
+
+
+def test_of_many_threads_one_probes() -> None:
+    circuit = Circuit(CircuitBreaker(1, 1))
+    circuit.failed(0.0)
+    gate, allowed = threading.Barrier(8), []
+
+    def ask() -> None:
+        gate.wait(5)
+        allowed.append(circuit.wait_s(2.0) is None)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(allowed) == 1
+
+
+@pytest.mark.parametrize("wish", [CircuitBreaker(0), CircuitBreaker(1, -1)])
+def test_odd_settings_are_refused(wish: CircuitBreaker) -> None:
+    with pytest.raises(ValueError, match="circuit breaker"):
+        circuit_from(wish)
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_pool_leaves_an_endpoint_alone_that_refuses() -> None:
+    with poollib.HTTPConnectionPool("127.0.0.1", _closed_port(), retries=False, circuit_breaker=2) as pool:
+        for _ in range(2):
+            with pytest.raises(NewConnectionError):
+                pool.request("GET", "/")
+        with pytest.raises(CircuitOpenError) as caught:
+            pool.request("GET", "/", retries=3)
+        assert caught.value.retry_in_s is not None
+        assert 29 < caught.value.retry_in_s <= 30
+        assert pool.health()["circuit"]["state"] == "open"
+        assert pool.stats()["circuit_refused"] == 1
+        assert pool._lending.leased == 0
+        pool._lending.check()
+
+
+def test_a_server_that_is_back_is_found_by_the_first_probe() -> None:
+    port = _closed_port()
+    breaker = CircuitBreaker(1, 0.0)
+    with poollib.PoolManager(retries=False, circuit_breaker=breaker) as manager:
+        with pytest.raises(NewConnectionError):
+            manager.request("GET", f"http://127.0.0.1:{port}/")
+        pool = manager.connection_from_url(f"http://127.0.0.1:{port}/")
+        assert pool.health()["circuit"]["state"] == "open"
+        with ScriptServer([expect_request(), respond(b"back")]) as server:
+            pool.port = server.port
+            assert pool.request("GET", "/").data == b"back"
+        assert pool.health()["circuit"]["state"] == "closed"
+
+
+def test_a_server_that_answers_badly_is_there() -> None:
+    with ScriptServer([expect_request(), stall()], repeat=True) as server:
+        with poollib.HTTPConnectionPool("127.0.0.1", server.port, retries=False, circuit_breaker=1) as pool:
+            for _ in range(2):
+                with pytest.raises(ReadTimeoutError):
+                    pool.request("GET", "/", timeout=0.02)
+            assert pool.health()["circuit"]["state"] == "closed"
+
+
+def test_a_pool_pickles_with_its_breaker_closed() -> None:
+    with poollib.HTTPConnectionPool("127.0.0.1", _closed_port(), retries=False, circuit_breaker=1) as pool:
+        with pytest.raises(NewConnectionError):
+            pool.request("GET", "/")
+        copy = pickle.loads(pickle.dumps(pool))
+        assert copy.health()["circuit"]["state"] == "closed"
+        copy.close()
+
+
+def test_without_the_keyword_there_is_none() -> None:
+    with poollib.HTTPConnectionPool("127.0.0.1", 1) as pool:
+        assert "circuit" not in pool.health()
