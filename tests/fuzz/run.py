@@ -1,6 +1,6 @@
 """Fuzz one target with atheris, guided by coverage, for as long as you like.
 
-    pip install atheris
+    pip install -e '.[fuzz]'
     python tests/fuzz/run.py head -max_total_time=600 tests/fuzz/corpus/head
 
 Targets: head, chunks, response, multipart, request.  What stands behind the target goes to libFuzzer: a folder of
