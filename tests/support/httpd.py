@@ -92,7 +92,8 @@ class Httpd:
         self.opened = self.open_now = self.open_most = 0
 
     def __enter__(self) -> Httpd:
-        self._listener = socket.create_server((self.host, 0), backlog=512)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listener = socket.create_server((self.host, 0), family=family, backlog=512)
         self.port = self._listener.getsockname()[1]
         self._stopping = False
         self._threads = [threading.Thread(target=self._accept, daemon=True, name="httpd")]
@@ -112,7 +113,8 @@ class Httpd:
     @property
     def url(self) -> str:
         """Scheme, host and port, without a slash at the end."""
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     def disconnect(self) -> None:
         """Shut down every open connection, as a restarting server does."""
