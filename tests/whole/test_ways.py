@@ -346,12 +346,13 @@ def test_a_pool_of_a_unix_socket_stays_there(unix: UnixServer) -> None:
         pool.request("GET", "http://elsewhere.test/")
 
 
-@pytest.mark.skipif(not HAS_IPV6 or not hasattr(socket, "if_nametoindex"), reason="no IPv6 here")
+@pytest.mark.skipif(not HAS_IPV6 or not hasattr(socket, "if_nameindex"), reason="no IPv6 here")
 def test_a_zone_leads_to_its_interface_and_is_told_to_nobody() -> None:
     """RFC 6874: a zone means something on this machine alone."""
-    zone = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
+    zone = next((number for number, name in socket.if_nameindex() if name.startswith("lo")), None)
     if zone is None:
         pytest.skip("no loopback interface")
+    # The zone as a number: getaddrinfo takes names for link-local addresses alone.
     with Httpd(host="::1") as server, PoolManager() as manager:
         assert manager.request("GET", f"http://[::1%25{zone}]:{server.port}/x").status == 200
         assert server.requests[0].header("Host") == f"[::1]:{server.port}"
