@@ -6,8 +6,10 @@ CVE-2022-27782, CVE-2026-3784. No socket is opened here.
 
 from __future__ import annotations
 
+import pathlib
 import pickle
 import ssl
+import textwrap
 from typing import Any
 
 import pytest
@@ -170,3 +172,21 @@ def test_a_wish_that_cannot_be_meant_is_told_when_the_pool_is_made() -> None:
     with pytest.raises(ValueError, match="cert_reqs"):
         PoolManager(cert_reqs="PERHAPS").connection_from_url("https://h/")
     assert HTTPConnectionPool("h")._lending.endpoint.tls is None
+
+
+def test_the_example_of_the_docs_makes_managers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/ways.rst, as it stands there; no socket is opened."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    page = (pathlib.Path(__file__).parents[2] / "docs/ways.rst").read_text()
+    _, _, rest = page.partition(".. code-block:: python\n")
+    example = textwrap.dedent(rest.split("\nhttp is forwarded", 1)[0])
+    made: dict[str, Any] = {}
+    exec(example.replace("PoolManager(proxies={", "manager = PoolManager(proxies={"), made)
+    manager = made["manager"]
+    assert endpoint(manager).proxy is not None
+    assert endpoint(manager, "https://a.internal.example/").proxy is None
+    assert endpoint(manager, "https://[fd00::1]/").proxy is None
+    hop = endpoint(manager, "https://api.example:8443/").proxy
+    assert hop is not None
+    assert hop.scheme == "socks5h"
