@@ -76,6 +76,8 @@ TREE = {
     "InvalidFramingError": (e.InvalidResponseError, e.InvalidHeader),
     "ResponseTooLargeError": (e.HTTPError,),
     "InsecureRedirectError": (e.HTTPError,),
+    "BlockedHostError": (e.HTTPError,),
+    "CircuitOpenError": (e.PoolError,),
 }
 
 #: class name -> arguments it is made of here; all others take one text
@@ -99,6 +101,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "DeadlineExceededError": ("m", "connecting"),
     "ResponseTooLargeError": ("m", 10),
     "InsecureRedirectError": ("https://a/", "http://b/"),
+    "CircuitOpenError": (Owner(), "m", 1.5),
 }
 
 PROCESS_BOUND = {"pool", "conn", "response"}

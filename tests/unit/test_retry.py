@@ -66,7 +66,7 @@ def left(retry: Retry) -> dict[str, Any]:
 # -- making one --
 
 
-def test_the_signature_is_urllib3s_with_one_keyword_more() -> None:
+def test_the_signature_is_urllib3s_with_keywords_behind_it() -> None:
     """Positional order and defaults are part of the interface."""
     parameters = inspect.signature(Retry.__init__).parameters
     assert list(parameters)[1:] == [
@@ -86,6 +86,10 @@ def test_the_signature_is_urllib3s_with_one_keyword_more() -> None:
         "backoff_jitter",
         "retry_after_max",
         "allow_downgrade",
+        "jitter",
+        "retry_on",
+        "redirect_policy",
+        "budget",
     ]
     retry = Retry()
     assert left(retry) == {"total": 10}
