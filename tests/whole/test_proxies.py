@@ -17,6 +17,7 @@ import pytest
 
 import poollib
 from poollib import PoolManager, ProxyManager, Timeout
+from poollib.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from poollib.exceptions import (
     ConnectTimeoutError,
     InsecureRequestWarning,
@@ -353,3 +354,21 @@ def test_a_pool_for_a_base_url_goes_through_its_proxy() -> None:
         pool = manager.pool_for("http://target.example/api")
         assert seen(pool.request("GET", "/api/x?y"))["target"] == "http://target.example/api/x?y"
         assert pool.host == "target.example"
+
+
+@pytest.mark.parametrize("outer", ["http", "https"])
+def test_a_connection_of_ones_own_tunnels_as_in_http_client(outer: str, plain: Httpd, secure: Httpd) -> None:
+    """``set_tunnel``'s scheme is the proxy's, as in urllib3; closing and asking again opens another tunnel."""
+    with Listener(tls=certs().server() if outer == "https" else None) as proxy:
+        for server in (plain, secure):
+            kind, wishes = (HTTPSConnection, {"ca_certs": certs().ca_file}) if server.tls else (HTTPConnection, {})
+            config = ProxyConfig(ssl.create_default_context(cafile=certs().ca_file), False, None, None)
+            conn = kind("127.0.0.1", proxy.port, timeout=5.0, proxy_config=config, **wishes)
+            conn.set_tunnel("127.0.0.1", server.port, {"X-For-Proxy": "1"}, scheme=outer)
+            for _ in range(2):
+                conn.request("GET", "/x")
+                asked = json.loads(conn.getresponse().data)
+                assert asked["headers"]["host"] == f"127.0.0.1:{server.port}"
+                assert "x-for-proxy" not in asked["headers"]
+                conn.close()
+        assert [head.split(b" ")[0] for head in proxy.heads] == [b"CONNECT"] * 4
