@@ -51,6 +51,7 @@ from .exceptions import (
 from .headers import HTTPHeaderDict
 from .health import HealthCheck
 from .idlequeue import IdleQueue
+from .pool import forks
 from .pool.core import EndpointPool, State
 from .request import RequestMethods, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
@@ -152,6 +153,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
         """Make what is this process's own: the lending of connections, their counts, the health notes."""
         self._circuit = circuit_from(self._breaker)
+        if self._circuit is not None:
+            forks.remember(self._circuit)
         self._view: IdleQueue | None = None
         self._health: HealthCheck | None = None  # made with the first thing to note
         self._supply = supply = Supply(self)
