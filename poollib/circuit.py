@@ -39,7 +39,7 @@ class CircuitState(enum.Enum):
 class Circuit:
     """The circuit of one endpoint. The lock guards all that changes."""
 
-    __slots__ = ("_failures", "_lock", "_open_until", "opened", "refused", "state", "wish")
+    __slots__ = ("__weakref__", "_failures", "_lock", "_open_until", "opened", "refused", "state", "wish")
 
     def __init__(self, wish: CircuitBreaker) -> None:
         if wish.failures < 1 or wish.pause < 0:

@@ -8,7 +8,9 @@ The model is Finagle's RetryBudget and the ten per cent of "Site Reliability Eng
 
 from __future__ import annotations
 
+import os
 import threading
+from weakref import WeakSet
 
 
 class RetryBudget:
@@ -18,7 +20,7 @@ class RetryBudget:
     saved up, so that few requests may be repeated, too. Threads share it; it pickles as its settings, full.
     """
 
-    __slots__ = ("_lock", "_tokens", "ratio", "refused", "reserve")
+    __slots__ = ("__weakref__", "_lock", "_tokens", "ratio", "refused", "reserve")
 
     def __init__(self, ratio: float = 0.1, reserve: float = 10.0) -> None:
         if not (0 <= ratio <= 1 and reserve >= 0):
@@ -27,6 +29,11 @@ class RetryBudget:
         self.reserve = reserve
         self.refused = 0  # repetitions that there was no token for
         self._tokens = float(reserve)
+        self.renew_lock()
+        _budgets.add(self)
+
+    def renew_lock(self) -> None:
+        """Free the lock in the child of a fork: the thread that held it is not there."""
         self._lock = threading.Lock()  # guards _tokens and refused
 
     @property
@@ -54,3 +61,15 @@ class RetryBudget:
 
     def __repr__(self) -> str:
         return f"RetryBudget(ratio={self.ratio}, reserve={self.reserve}): {self._tokens:.1f} left"
+
+
+_budgets: WeakSet[RetryBudget] = WeakSet()
+
+
+def _renew_locks() -> None:
+    for budget in list(_budgets):
+        budget.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import threading
@@ -11,6 +12,7 @@ import pytest
 import poollib
 from poollib.circuit import Circuit, CircuitBreaker, CircuitState, circuit_from
 from poollib.exceptions import CircuitOpenError, NewConnectionError, ReadTimeoutError
+from poollib.retrybudget import RetryBudget
 from tests.support.script import ScriptServer, expect_request, respond, stall
 
 
@@ -128,3 +130,20 @@ def test_a_pool_pickles_with_its_breaker_closed() -> None:
 def test_without_the_keyword_there_is_none() -> None:
     with poollib.HTTPConnectionPool("127.0.0.1", 1) as pool:
         assert "circuit" not in pool.health()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_starts_with_closed_circuits_and_free_locks() -> None:
+    """Another thread may hold the locks in the moment of the fork."""
+    budget = RetryBudget()
+    with poollib.HTTPConnectionPool("127.0.0.1", 1, circuit_breaker=1) as pool:
+        circuit = pool._circuit
+        assert circuit is not None
+        circuit.failed(0.0)
+        with circuit._lock, budget._lock:
+            child = os.fork()
+            if not child:
+                budget.pay_in()
+                os._exit(circuit.wait_s(0.0) is not None)
+        assert os.waitpid(child, 0)[1] == 0
+        assert circuit.state is CircuitState.OPEN
