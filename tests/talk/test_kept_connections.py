@@ -12,7 +12,6 @@ import time
 import pytest
 
 from poollib import HTTPConnectionPool, PoolManager, Timeout, Trace
-from poollib.connection import HTTPConnection
 from poollib.exceptions import EmptyPoolError, ProtocolError, URLSchemeUnknown
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, respond
@@ -326,7 +325,7 @@ def test_a_listener_hears_the_life_of_a_request(where: str) -> None:
         pool.urlopen("GET", "/", **more)
         assert listener.heard[0] == "connection_reused"
         manager.clear()
-    assert HTTPConnection.options is None
+    assert pool._lending.connections() == []
 
 
 def wait_until(is_so: object, limit_s: float = 5.0) -> None:
