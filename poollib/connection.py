@@ -40,6 +40,7 @@ from .wire import (
     Fields,
     Head,
     Limits,
+    check_value,
     closed_early,
     complete_head,
     parse_head,
@@ -196,7 +197,7 @@ class HTTPConnection(Channel):
         if url[0] == "/" and (not names or _FILLED_IN.isdisjoint(names)):
             common = self._default_fields
             if common is None:
-                host = prepare_fields([("Host", self._host_field())]).block
+                host = f"Host: {check_value('Host', self._host_field())}\r\n".encode("latin-1")  # not worth a memo
                 common = self._default_fields = host + _ACCEPT_AND_AGENT
             return common
         lines = b""
