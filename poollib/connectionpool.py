@@ -50,7 +50,7 @@ from .exceptions import (
 )
 from .headers import HTTPHeaderDict
 from .health import HealthCheck
-from .idlequeue import IdleQueue
+from .idlequeue import IdleQueue, QueuedLending
 from .pool import forks
 from .pool.core import EndpointPool, State
 from .request import RequestMethods, rewind_body, set_file_position
@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     import ssl
 
 log = logging.getLogger(__name__)
+
+_USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
 class ConnectionPool:
@@ -158,7 +160,10 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self._view: IdleQueue | None = None
         self._health: HealthCheck | None = None  # made with the first thing to note
         self._supply = supply = Supply(self)
-        self._lending: EndpointPool[Any, Any] = EndpointPool(
+        make: type[EndpointPool[Any, Any]] = EndpointPool
+        if self.QueueCls is not _USUAL_QUEUE:
+            make, lending = QueuedLending, {**lending, "chosen": self._new_pool_queue(lending["maxsize"])}
+        self._lending = make(
             endpoint_of(self), supply, trace=self._defaults.get("trace"), on_full=supply.warn_full, **lending
         )
         if interval_s is not None:
@@ -186,10 +191,12 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         return self._counts()["requests"]
 
     @property
-    def pool(self) -> IdleQueue | None:
+    def pool(self) -> queue.Queue[Any] | None:
         """The idle connections as urllib3's queue; None once the pool is closed."""
         if self._lending.state is not State.OPEN:
             return None
+        if isinstance(self._lending, QueuedLending):
+            return self._lending.queue
         if self._view is None:
             self._view = IdleQueue(self._lending)
         return self._view

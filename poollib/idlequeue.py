@@ -8,11 +8,12 @@ elsewhere.  Behaviour at the edges (``Empty``, ``Full``) is ``queue``'s.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from typing import Any
 
 from .exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
-from .pool.core import EndpointPool
+from .pool.core import EndpointPool, State
 
 
 class IdleQueue(queue.LifoQueue[Any]):
@@ -77,3 +78,81 @@ class IdleQueue(queue.LifoQueue[Any]):
     @queue.setter
     def queue(self, value: Any) -> None:
         """``queue.Queue.__init__`` sets its store; there is none here."""
+
+
+class QueuedLending(EndpointPool[Any, Any]):
+    """Lending in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
+
+    Of the EndpointPool below only making, counting and closing of connections is used: to it all that the queue holds
+    is lent. So nothing ages, and waiting is the queue's.
+    """
+
+    def __init__(
+        self,
+        endpoint: Any,
+        factory: Any,
+        *,
+        maxsize: int,
+        block: bool,
+        chosen: queue.Queue[Any],
+        on_full: Any,
+        **kw: Any,
+    ) -> None:
+        super().__init__(endpoint, factory, maxsize=None, **kw)
+        self.queue = chosen
+        self._is_blocking, self._warn = block, on_full
+        for _ in range(maxsize):
+            chosen.put(None)
+
+    def acquire(self, timeout: float | None = None) -> Any:
+        """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
+        try:
+            is_open = self.state is State.OPEN
+            connection = self.queue.get(block=self._is_blocking, timeout=timeout) if is_open else None
+        except queue.Empty:
+            if self._is_blocking:
+                text = "Pool is empty and a new connection can't be opened due to blocking mode."
+                raise EmptyPoolError(self, text) from None
+            connection = None
+        if self.state is not State.OPEN:
+            self._free_slot()  # the next one in line shall hear of the closing, too
+        if connection is not None and not connection.is_reusable():
+            super().discard(connection, "dead when asked for")
+            connection = None
+        return super().acquire(timeout) if connection is None else connection
+
+    def release(self, connection: Any, *, idle_limit: float | None = None) -> None:
+        """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
+        if self.state is not State.OPEN:
+            super().discard(connection, "the pool is closed")
+            return
+        try:
+            self.queue.put(connection, block=False)
+        except queue.Full:
+            super().discard(connection, "the pool is full")
+            if self._is_blocking:
+                raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.") from None
+            self._warn(connection)
+
+    def discard(self, connection: Any, reason: str = "discarded") -> None:
+        super().discard(connection, reason)
+        self._free_slot()
+
+    def detach(self, connection: Any) -> Any:
+        super().detach(connection)
+        self._free_slot()
+        return connection
+
+    def _free_slot(self) -> None:
+        with contextlib.suppress(queue.Full):
+            self.queue.put(None, block=False)
+
+    def close(self, timeout: float | None = None) -> bool:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                connection = self.queue.get(block=False)
+                if connection is not None:
+                    super().discard(connection, "the pool is closed")
+        closed = super().close(timeout)
+        self._free_slot()
+        return closed

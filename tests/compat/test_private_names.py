@@ -8,7 +8,7 @@ import queue
 import socket
 import ssl
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import urllib3
@@ -137,7 +137,7 @@ def test_pool_classes_keys_and_new_pool_can_be_overridden(server: Httpd) -> None
             self.own = own
 
     class OwnManager(urllib3.PoolManager):
-        made: list[str] = []
+        made: ClassVar[list[str]] = []
 
         def _new_pool(self, scheme: str, host: str, port: int, request_context: Any = None) -> Any:
             self.made.append(scheme)
@@ -476,3 +476,31 @@ def test_threads_share_a_manager(server: Httpd) -> None:
             thread.join()
     assert not failed
     assert server.opened <= 4
+
+
+# -- the queue's class --
+
+
+@pytest.mark.parametrize("own", [queue.Queue, type("OwnLifo", (queue.LifoQueue,), {})])
+def test_another_queue_class_decides_who_goes_out_next(
+    server: Httpd, own: type[queue.Queue[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As locust sets it; newest first by default."""
+    monkeypatch.setattr(urllib3.connectionpool.ConnectionPool, "QueueCls", own)
+    with urllib3.HTTPConnectionPool(server.host, server.port, maxsize=2, block=True) as pool:
+        assert type(pool.pool) is own
+        assert pool.pool.qsize() == 2
+        held = [pool.urlopen("GET", "/", preload_content=False) for _ in range(2)]
+        with pytest.raises(urllib3.exceptions.EmptyPoolError):
+            pool.urlopen("GET", "/", pool_timeout=0.01)
+        for response in held:
+            assert response.data
+        seen = [pool.request("GET", "/").json()["connection"] for _ in range(4)]
+        assert seen == ([0, 1, 0, 1] if own is queue.Queue else [1, 1, 1, 1])
+        with pool.urlopen("GET", "/", preload_content=False):
+            pass
+        assert pool.pool.qsize() == 2
+        assert pool.request("GET", "/", pool_timeout=1).status == 200
+    assert pool.pool is None
+    with pytest.raises(urllib3.exceptions.ClosedPoolError):
+        pool.request("GET", "/")
