@@ -265,6 +265,8 @@ def _silence(sock: Any) -> Callable[[], bool]:
 #: Linux' SO_MEMINFO, which the socket module does not name; its first number is the memory of what waits to be read,
 #: an end of the stream included (linux/sock_diag.h, SK_MEMINFO_RMEM_ALLOC).
 _SO_MEMINFO: Final = 55
+_SOL_SOCKET: Final = socket.SOL_SOCKET
+_SO_ERROR: Final = socket.SO_ERROR
 _NOTHING: Final = bytes(4)
 
 
@@ -279,16 +281,15 @@ def _tells_memory(sock: Any) -> bool:
 
 
 def _memory_silence(sock: Any) -> Callable[[], bool]:
-    level, pending_error = socket.SOL_SOCKET, socket.SO_ERROR
     ask = sock.getsockopt
     is_broken = False
 
     def silent() -> bool:
         nonlocal is_broken
         try:
-            if ask(level, _SO_MEMINFO, 4) != _NOTHING or is_broken:
+            if ask(_SOL_SOCKET, _SO_MEMINFO, 4) != _NOTHING or is_broken:
                 return False
-            is_broken = ask(level, pending_error) != 0  # the kernel tells an error once
+            is_broken = ask(_SOL_SOCKET, _SO_ERROR) != 0  # the kernel tells an error once
         except OSError:  # closed
             is_broken = True
         return not is_broken
