@@ -1,18 +1,46 @@
-"""What holds for every test: nothing is left behind."""
+"""What holds for every test: nothing is left behind, and the books of every pool are right."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from poollib.pool import forks
+from poollib.pool.lending import EndpointPool
+from poollib.supply import Supply
 from tests.support.leaks import Snapshot, leaked
+
+# Seconds for which a thread keeps the interpreter; with 1e-6 threads meet everywhere (docs/testing.rst).
+SWITCH_INTERVAL_S = float(os.environ.get("POOLLIB_SWITCH_INTERVAL", "0"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if SWITCH_INTERVAL_S:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+
+def _live_pools() -> set[EndpointPool[object, object]]:
+    return {thing for thing in list(forks._pools) if isinstance(thing, EndpointPool)}
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that leaves a thread, a socket or a pipe; `@pytest.mark.may_leave("why")` lets it."""
-    before = Snapshot()
+    """Fail a test that leaves a thread, a socket or a pipe, wrong books, or a lent connection in a pool that lives on.
+
+    `@pytest.mark.may_leave("why")` lets it, but for the books.
+    """
+    before, pools_before = Snapshot(), _live_pools()
     yield
-    if request.node.get_closest_marker("may_leave") is None and (rows := leaked(before)):
+    for pool in _live_pools():
+        pool.check()
+    if request.node.get_closest_marker("may_leave") is not None:
+        return
+    if rows := leaked(before):
         pytest.fail("left behind: " + "; ".join(rows), pytrace=False)
+    # Of HTTP's pools: the tests of lending itself hold what they like.
+    new = [pool for pool in _live_pools() - pools_before if isinstance(pool.factory, Supply)]
+    if lent := [repr(pool) for pool in new if pool.leased or pool.opening or pool.waiting]:
+        pytest.fail("still lent: " + "; ".join(lent), pytrace=False)
