@@ -339,6 +339,8 @@ class Channel(http.client.HTTPConnection):
 
     def close(self) -> None:
         """Close the socket; a later request dials anew."""
+        if self.sock is None and self.state is ConnectionState.CLOSED:
+            return
         self.state = ConnectionState.CLOSED
         self._adopted = self._incoming = self._quiet = self._interim = None
         try:
