@@ -180,7 +180,7 @@ class PoolManager(RequestMethods):
         self.pools: RecentlyUsedContainer[Any, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = key_fn_by_scheme
-        self._routes: dict[str, tuple[HTTPConnectionPool, Any]] = {}
+        self._routes: dict[str, Any] = {}  # a pool's key by origin; no pool, which would outlive its place in `pools`
         self._routed_kw: dict[str, Any] = {}
 
     def __enter__(self) -> Any:
@@ -440,8 +440,8 @@ class PoolManager(RequestMethods):
         origin, target = match.groups()
         known = self._routes.get(origin)
         if known is not None and self._routed_kw == self.connection_pool_kw:
-            pool, key = known
-            if self.pools.get(key) is pool:
+            pool = self.pools.get(known)
+            if pool is not None:
                 return pool, target
         return self._route_any(url, origin)
 
@@ -472,7 +472,7 @@ class PoolManager(RequestMethods):
         if self._routed_kw != self.connection_pool_kw or len(self._routes) > 2 * self.pools._maxsize:
             self._routes = {}
             self._routed_kw = dict(self.connection_pool_kw)
-        self._routes[origin] = (pool, keys[0])
+        self._routes[origin] = keys[0]
 
     def _follow(self, method: str, url: str, kw: dict[str, Any], response: BaseHTTPResponse) -> BaseHTTPResponse:
         """The response at the end of a redirect: the loop of ``attempts``, which judges only redirects here."""
