@@ -21,7 +21,7 @@ from .channel import Options as Options
 from .channel import ProxyConfig as ProxyConfig
 from .channel import port_by_scheme as port_by_scheme
 from .channel import proxy_wishes as proxy_wishes
-from .doors import USER_AGENT
+from .doors import UNTOUCHED, USER_AGENT, Base, base_doors, own_doors, untouched
 from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError
 from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
@@ -93,7 +93,7 @@ class HTTPConnection(Channel):
 
         ValueError, TypeError for what must not be sent; WriteTimeoutError, ProtocolError, and what ``connect`` raises.
         """
-        if _doors_are_replaced(type(self)):
+        if own_doors(type(self)) != _USUAL_DOORS or base_doors(Base) != UNTOUCHED:
             self._asked = (preload_content, decode_content, enforce_content_length)
             self._request_through_doors(method, url, body, headers, chunked)
             return
@@ -477,7 +477,7 @@ class HTTPConnection(Channel):
         return tls.wrap_by(wrap_socket, sock, wishes, host, tls_in_tls=in_tls)
 
 
-_doors_are_replaced = doors.watch(HTTPConnection)
+_USUAL_DOORS = untouched(own_doors(HTTPConnection))
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _FILLED_IN = frozenset({"host", "accept-encoding", "user-agent"})

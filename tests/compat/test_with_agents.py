@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import http.client
 import io
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -258,3 +260,20 @@ def test_debuglevel_prints_what_goes_and_comes(
     assert "send: b'GET /shown HTTP/1.1" in printed
     assert "reply: 'HTTP/1.1 200 OK" in printed
     assert "header: Content-Type: application/json" in printed
+
+
+def test_an_agent_that_came_before_poollib_is_seen() -> None:
+    program = """
+import http.client, sys
+usual = http.client.HTTPConnection.putrequest
+def patched(self, method, url, *words, **named):
+    print("seen", method, url)
+    return usual(self, method, url, *words, **named)
+http.client.HTTPConnection.putrequest = patched
+import poollib
+print(poollib.request("GET", sys.argv[1]).status)
+"""
+    with Httpd() as server:
+        words = [sys.executable, "-c", program, server.url + "/x"]
+        printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert printed.split("\n")[:2] == ["seen GET /x", "200"]

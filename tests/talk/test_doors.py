@@ -1,0 +1,131 @@
+"""http.client's methods are called where somebody has replaced one: by an agent, by a subclass, on either class."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import poollib
+from poollib.connection import HTTPConnection
+from tests.support.httpd import Httpd, Response
+
+DOORS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse", "request"]
+
+
+@pytest.fixture
+def server() -> Iterator[Httpd]:
+    with Httpd({"/chunks": lambda request: Response([b"a", b"b" * 10_000])}) as httpd:
+        yield httpd
+
+
+@pytest.mark.parametrize("owner", [http.client.HTTPConnection, HTTPConnection])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_replaced_method_is_called_while_it_is_replaced(
+    server: Httpd, owner: type[Any], door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    usual = getattr(owner, door)
+
+    def own(self: Any, *words: Any, **named: Any) -> Any:
+        calls.append(door)
+        return usual(self, *words, **named)
+
+    with poollib.HTTPConnectionPool(server.host, server.port, maxsize=1, block=True) as pool:
+        assert pool.request("GET", "/before").status == 200
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, door, own)
+            assert pool.request("POST", "/", body=b"body").json()["body"] == "body"
+            assert pool.request("PUT", "/", body=iter([b"x", b"y"])).json()["body"] == "xy"
+            assert pool.request("GET", "/chunks", preload_content=False).data == b"a" + b"b" * 10_000
+        seen = len(calls)
+        assert pool.request("GET", "/after").status == 200
+    assert seen == len(calls) >= 3
+    if door in ("putrequest", "endheaders", "_send_output", "getresponse", "request"):
+        assert seen == 3
+    assert server.opened == 1
+
+
+def test_what_a_subclass_sends_is_what_goes_out(server: Httpd) -> None:
+    class Shouting(HTTPConnection):
+        def send(self, data: Any) -> None:
+            super().send(data.upper() if data.startswith(b"body") else data)
+
+    class Pool(poollib.HTTPConnectionPool):
+        ConnectionCls = Shouting
+
+    with Pool(server.host, server.port) as pool:
+        assert pool.request("POST", "/", body=b"body").json()["body"] == "BODY"
+
+
+def test_a_response_class_of_its_own_reads_the_response(server: Httpd) -> None:
+    begun: list[int] = []
+
+    class OwnResponse(http.client.HTTPResponse):
+        def begin(self) -> None:
+            super().begin()
+            begun.append(self.status)
+
+    class Own(HTTPConnection):
+        response_class = OwnResponse
+
+    class Pool(poollib.HTTPConnectionPool):
+        ConnectionCls = Own
+
+    server.routes["/last"] = lambda request: Response(b"bye", close=True)
+    with Pool(server.host, server.port, maxsize=1, block=True) as pool:
+        assert pool.request("GET", "/").status == 200
+        assert pool.request("GET", "/chunks", pool_timeout=1).data == b"a" + b"b" * 10_000
+        assert pool.request("GET", "/last", pool_timeout=1).data == b"bye"
+        assert pool.request("HEAD", "/", pool_timeout=1).status == 200
+    assert begun == [200] * 4
+    assert server.opened == 2
+
+
+def test_a_response_that_another_class_cannot_read_is_a_protocol_error(server: Httpd) -> None:
+    class Failing(http.client.HTTPResponse):
+        def begin(self) -> None:
+            raise http.client.BadStatusLine("nonsense")
+
+    class Own(HTTPConnection):
+        response_class = Failing
+
+    class Pool(poollib.HTTPConnectionPool):
+        ConnectionCls = Own
+
+    with Pool(server.host, server.port, retries=False) as pool, pytest.raises(poollib.exceptions.ProtocolError):
+        pool.request("GET", "/")
+
+
+def test_a_body_of_another_length_than_announced_is_refused(server: Httpd, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = http.client.HTTPConnection.endheaders
+    monkeypatch.setattr(HTTPConnection, "endheaders", lambda self, *words, **named: usual(self, *words, **named), False)
+    with poollib.HTTPConnectionPool(server.host, server.port, retries=False) as pool:
+        for length in ("3", "9"):
+            with pytest.raises(ValueError, match="Content-Length"):
+                pool.request("POST", "/", body=iter([b"body"]), headers={"Content-Length": length})
+
+
+def test_agents_hear_when_the_body_has_ended(server: Httpd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sentry ends its span at the close of what ``getresponse`` gave."""
+    heard: list[str] = []
+    usual, usual_close = http.client.HTTPConnection.getresponse, http.client.HTTPResponse.close
+
+    def getresponse(self: Any) -> Any:
+        theirs = usual(self)
+        heard.append(f"head {theirs.status} {theirs.getheader('transfer-encoding')}")
+        return theirs
+
+    def close(self: Any) -> None:
+        heard.append("end")
+        usual_close(self)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "getresponse", getresponse)
+    monkeypatch.setattr(http.client.HTTPResponse, "close", close)
+    with poollib.HTTPConnectionPool(server.host, server.port) as pool:
+        response = pool.request("GET", "/chunks", preload_content=False)
+        assert heard == ["head 200 chunked"]
+        assert len(response.data) == 10_001
+        assert heard == ["head 200 chunked", "end"]
