@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import struct
 import sys
 import zlib
@@ -75,10 +76,10 @@ class Peer(asyncio.Protocol):
             return
         house.requests += 1
         body = body_of(identity)
-        if house.requests % EVERY:
+        if not house.every or house.requests % house.every:
             self.transport.write(_head(len(body)) + body)
             return
-        kind = KINDS[house.requests // EVERY % len(KINDS)]
+        kind = KINDS[house.requests // house.every % len(KINDS)]
         house.counts[kind] += 1
         getattr(self, kind)(body)
 
@@ -176,7 +177,8 @@ KINDS = (
 class House:
     """All connections, and what was counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: int) -> None:
+        self.every = every
         self.peers: set[Peer] = set()
         self.requests = self.accepted = self.most = 0
         self.counts: Counter[str] = Counter()
@@ -197,14 +199,20 @@ class House:
         }
 
 
-async def serve(port: int = 0) -> None:
+async def serve(port: int = 0, every: int = EVERY, certificate: str = "") -> None:
+    """Serve until stdin ends; every 0: nothing goes wrong. ``certificate``: a file, for TLS."""
     loop = asyncio.get_running_loop()
-    Peer.house = House()
-    server = await loop.create_server(Peer, "127.0.0.1", port, backlog=512)
+    Peer.house = House(every)
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        loop.set_exception_handler(lambda *_: None)
+    server = await loop.create_server(Peer, "127.0.0.1", port, backlog=512, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*map(int, sys.argv[1:])))
+    asyncio.run(serve(*map(int, sys.argv[1:3]), *sys.argv[3:]))

@@ -34,9 +34,16 @@ _WARM_UP = 0.1
 
 
 @contextlib.contextmanager
-def server(port: int = 0) -> Iterator[int]:
-    """The port of a server that runs until the block ends."""
-    command = [sys.executable, "-m", "tests.load.server", str(port)]
+def server(port: int = 0, every: int = 20, certificate: str = "") -> Iterator[int]:
+    """The port of a server that runs until the block ends; ``every`` 0: it does not misbehave."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.load.server",
+        str(port),
+        str(every),
+        *([certificate] if certificate else []),
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
