@@ -1,0 +1,161 @@
+"""Every parser is linear: twice the hostile input costs twice the steps, counted and not timed.
+
+Python's steps are counted by line events; what one step of C may cost (a search, a join, a regular expression) is
+counted by the bytes of the pieces that are made, where a parser makes any. RELIABILITY promise 5; CVE-2020-7212,
+CVE-2021-33503, CVE-2022-45061, CVE-2023-24534, CVE-2025-61724, CVE-2026-56860.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import poollib
+from poollib.decoding import decoder_for
+from poollib.exceptions import HTTPError
+from poollib.framing import Incoming, body_reader
+from poollib.multipart import encode_multipart_formdata
+from poollib.retry import Retry
+from poollib.sse import EventParser
+from poollib.url import join, parse_url
+from poollib.wire import CHUNKED, complete_head
+
+FOLDER = os.path.dirname(poollib.__file__)
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def _pieces(data: bytes, size: int) -> Callable[[int], bytes]:
+    """A receive that gives ``size`` bytes at a time."""
+    at = 0
+
+    def receive(limit: int) -> bytes:
+        nonlocal at
+        piece = data[at : at + min(size, limit)]
+        at += len(piece)
+        return piece
+
+    return receive
+
+
+def _head(data: bytes, size: int = 65536) -> None:
+    complete_head(_pieces(OK + data, size), b"", _limits())
+
+
+def _limits() -> Any:
+    from poollib.wire import DEFAULT_LIMITS
+
+    wide = dict.fromkeys(DEFAULT_LIMITS._fields, 1 << 30)
+    return DEFAULT_LIMITS._replace(**wide)
+
+
+def _chunks(data: bytes, size: int = 65536) -> None:
+    receive = _pieces(data, size)
+    body_reader(Incoming(receive, lambda view: 0), CHUNKED, True, None, _limits()).read_all()
+
+
+def _events(data: bytes, size: int = 4096) -> None:
+    parser = EventParser("")
+    for start in range(0, len(data), size):
+        parser.feed(data[start : start + size])
+
+
+def _decoder(codings: str) -> None:
+    decoder = decoder_for(codings)
+    if decoder is not None:
+        decoder.decompress(b"abc")
+
+
+#: A parser, and a hostile input for each n.
+CASES: dict[str, Callable[[int], object]] = {
+    "a URL of at signs": lambda n: parse_url("http://" + "@" * n + "host/"),
+    "a URL of colons": lambda n: parse_url("http://" + ":" * n),
+    "a URL of percent signs": lambda n: parse_url("http://host/" + "%" * n),
+    "a URL of letters to encode": lambda n: parse_url("http://host/" + "\xe9" * n),
+    "a URL of dots": lambda n: parse_url("http://host/" + "../" * n),
+    "a URL of dots and names": lambda n: parse_url("http://host/" + "a/../" * n),
+    "a URL of slashes": lambda n: parse_url("http://host" + "/" * n),
+    "a long host": lambda n: parse_url("http://" + "a." * n + "b/"),
+    "a long host beyond ASCII": lambda n: parse_url("http://" + "\xe9" * n + "/"),
+    "an address of colons": lambda n: parse_url("http://[" + ":" * n + "]/"),
+    "a Location of dots": lambda n: join("http://host/" + "a/" * n, "../" * n),
+    "many fields": lambda n: _head(b"A: b\r\n" * n + b"\r\n"),
+    "fields that drip": lambda n: _head(b"A: b\r\n" * n + b"\r\n", 97),
+    "a field of blanks": lambda n: _head(b"A: " + b" " * n + b"b" + b" " * n + b"\r\n\r\n"),
+    "a folded field": lambda n: _head(b"A: b\r\n" + b" c\r\n" * n + b"\r\n"),
+    "lengths in a list": lambda n: _head(b"Content-Length: " + b"5," * n + b"5\r\n\r\n"),
+    "codings in a list": lambda n: _head(b"Transfer-Encoding: " + b"," * n + b"chunked\r\n\r\n"),
+    "Connection in a list": lambda n: _head(b"Connection: " + b"a, " * n + b"close\r\n\r\n"),
+    "Keep-Alive": lambda n: _head(b"Keep-Alive: " + b"timeout=," * n + b"\r\n\r\n"),
+    "chunks of one byte": lambda n: _chunks(b"1\r\na\r\n" * n + b"0\r\n\r\n"),
+    "chunks that drip": lambda n: _chunks(b"1\r\na\r\n" * n + b"0\r\n\r\n", 7),
+    "a chunk size of zeros": lambda n: _chunks(b"0" * n + b"1\r\na\r\n0\r\n\r\n", 97),
+    "an extension": lambda n: _chunks(b"1;" + b"a=b;" * n + b"\r\na\r\n0\r\n\r\n", 9973),
+    "trailers": lambda n: _chunks(b"0\r\n" + b"A: b\r\n" * n + b"\r\n", 9973),
+    "lines of an event": lambda n: _events(b"data: x\n" * n + b"\n"),
+    "an event of one line": lambda n: _events(b"data: " + b"x" * n * 4 + b"\n\n"),
+    "events without data": lambda n: _events(b"\n" * n),
+    "a line of carriage returns": lambda n: _events(b"\r" * n),
+    "Retry-After of digits": lambda n: Retry().parse_retry_after("1" * n),
+    "Retry-After of blanks": lambda n: Retry().parse_retry_after("Sun," + " " * n + "06 Nov"),
+    "codings of a body": lambda n: _decoder("gzip, " * n),
+    "codings of a body, unknown": lambda n: _decoder("," * n + "x"),
+    "a form of many fields": lambda n: encode_multipart_formdata([("a", "b")] * n),
+    "a name to quote": lambda n: encode_multipart_formdata([('"\r\n' * n, "b")]),
+}
+SIZE = 2000
+
+
+class _Steps:
+    """The lines of poollib that were executed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        if not frame.f_code.co_filename.startswith(FOLDER):
+            return None
+        self.count += 1
+        return self._trace
+
+    def of(self, work: Callable[[], object]) -> int:
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            with contextlib.suppress(HTTPError, ValueError):
+                work()
+        finally:
+            sys.settrace(before)
+        return self.count
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_twice_the_input_takes_twice_the_steps(name: str) -> None:
+    case = CASES[name]
+    _Steps().of(lambda: case(SIZE))  # what is imported or compiled once
+    once, twice = _Steps().of(lambda: case(SIZE)), _Steps().of(lambda: case(2 * SIZE))
+    assert twice <= 2.2 * once + 50, f"{once} steps, then {twice}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_sixteen_times_the_input_takes_no_more_than_forty_times_the_time(name: str) -> None:
+    """What one step of C costs shows only in time: 16 is linear, 256 quadratic."""
+    case = CASES[name]
+
+    def seconds(n: int) -> float:
+        best = 1e9
+        for _ in range(3):
+            start = time.process_time()
+            with contextlib.suppress(HTTPError, ValueError):
+                case(n)
+            best = min(best, time.process_time() - start)
+        return best
+
+    assert seconds(16 * 4000) <= 40 * seconds(4000) + 0.02
