@@ -497,6 +497,7 @@ def complete_head(recv: Callable[[int], bytes], data: bytes, limits: Limits) -> 
     if found is not None:
         return data, *found
     buffer = bytearray(data)
+    look_at = 0  # a look at all of it, each time a sixteenth has come: a dripping head costs no more than its length
     while found is None:
         piece = recv(RECEIVE_BYTES)
         if not piece:
@@ -505,8 +506,9 @@ def complete_head(recv: Callable[[int], bytes], data: bytes, limits: Limits) -> 
         buffer += piece
         if _LINE_END.search(buffer, at):
             found = parse_head(bytes(buffer), limits)
-        else:
+        elif len(buffer) >= look_at:
             _refuse_hopeless(buffer, limits)
+            look_at = len(buffer) + len(buffer) // 16
     return bytes(buffer), *found
 
 
