@@ -442,15 +442,15 @@ def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
 _START = b"HTTP/1."
 
 
-def _refuse_hopeless(data: bytes | bytearray, limits: Limits) -> None:
-    """Raise if no bytes to come can make this the start of a head."""
+def _refuse_hopeless(data: bytes | bytearray, lines: int, line_bytes: int, limits: Limits) -> None:
+    """Raise if no bytes to come can make this the start of a head: so many lines, the last of so many bytes."""
     if data[: len(_START)] != _START[: len(data)]:
         raise InvalidResponseError(f"not an HTTP/1.x response: {_shown(bytes(data[:81]))}")
     if len(data) > limits.head_bytes:
         raise InvalidResponseError(f"the head of the response is longer than {limits.head_bytes} bytes")
-    if len(data) - data.rfind(b"\n") > limits.line_bytes + 1:
+    if line_bytes > limits.line_bytes:
         raise InvalidResponseError(f"a header line is longer than {limits.line_bytes} bytes")
-    if data.count(b"\n") > limits.header_lines + 2:
+    if lines > limits.header_lines + 2:
         raise InvalidResponseError(f"the response has more than {limits.header_lines} header lines")
 
 
@@ -497,18 +497,19 @@ def complete_head(recv: Callable[[int], bytes], data: bytes, limits: Limits) -> 
     if found is not None:
         return data, *found
     buffer = bytearray(data)
-    look_at = 0  # a look at all of it, each time a sixteenth has come: a dripping head costs no more than its length
+    lines, line_at = buffer.count(b"\n"), buffer.rfind(b"\n") + 1  # line ends so far, the start of the last line
     while found is None:
         piece = recv(RECEIVE_BYTES)
         if not piece:
             raise closed_early(buffer)
         at = max(0, len(buffer) - 3)
+        if b"\n" in piece:
+            lines, line_at = lines + piece.count(b"\n"), len(buffer) + piece.rfind(b"\n") + 1
         buffer += piece
         if _LINE_END.search(buffer, at):
             found = parse_head(bytes(buffer), limits)
-        elif len(buffer) >= look_at:
-            _refuse_hopeless(buffer, limits)
-            look_at = len(buffer) + len(buffer) // 16
+        else:
+            _refuse_hopeless(buffer, lines, len(buffer) - line_at, limits)
     return bytes(buffer), *found
 
 
