@@ -424,7 +424,7 @@ def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
     """As parse_head, for heads that are incomplete, or not written as RFC 9112 wants them sent."""
     end = _LINE_END.search(data)
     if end is None:
-        _refuse_hopeless(data, limits)
+        _refuse_hopeless(data, data.count(b"\n"), len(data) - data.rfind(b"\n") - 1, limits)
         return None
     _check_limits(data[: end.end()], limits)
     lines = _unfold(data[: data.index(b"\n", end.start())])
