@@ -284,7 +284,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".connection": "HTTPConnection",
         ".decoding": (
             "BrotliDecoder BytesQueueBuffer ContentDecoder DeflateDecoder GzipDecoder GzipDecoderState MultiDecoder"
-            " _get_decoder"
+            " ZstdDecoder _get_decoder"
         ),
         ".exceptions": (
             "BodyNotHttplibCompatible DecodeError DependencyWarning HTTPError IncompleteRead InvalidChunkLength"

@@ -32,7 +32,7 @@ MODULES = [
 ]  # fmt: skip
 
 # Values that are the machine's or the release's, not the interface's.
-NOT_COMPARED = {"__version__", "annotations", "log", "sys", "t", "_unused_module_brotli"}
+NOT_COMPARED = {"__version__", "annotations", "log", "sys", "t", "_unused_module_brotli", "_unused_module_zstd"}
 # What object gives every class.
 GIVEN = set(dir(object)) | {"__dict__", "__weakref__", "__module__", "__doc__", "__slots__", "__annotations__",
     "__abstractmethods__", "_abc_impl", "__static_attributes__", "__firstlineno__", "__parameters__",
