@@ -688,3 +688,14 @@ def _lines(piece: bytes) -> list[bytes]:
     """``piece`` cut behind each LF (and only there: bytes.splitlines cuts at CR, too)."""
     lines = piece.split(b"\n")
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+# -- urllib3 names, as others import them from here --
+
+from .decoding import BrotliDecoder as BrotliDecoder  # noqa: E402
+from .decoding import BytesQueueBuffer as BytesQueueBuffer  # noqa: E402
+from .decoding import ContentDecoder as ContentDecoder  # noqa: E402
+from .decoding import DeflateDecoder as DeflateDecoder  # noqa: E402
+from .decoding import GzipDecoder as GzipDecoder  # noqa: E402
+from .decoding import MultiDecoder as MultiDecoder  # noqa: E402
+from .decoding import _get_decoder as _get_decoder  # noqa: E402
