@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from . import exceptions
+from .circuit import CircuitBreaker
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
 from .headers import HTTPHeaderDict
 from .multipart import encode_multipart_formdata
@@ -16,6 +17,7 @@ from .poolmanager import PoolManager, ProxyManager, proxy_from_url
 from .request import make_headers
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
+from .retrybudget import RetryBudget
 from .timeout import Timeout
 from .trace import Trace
 
@@ -28,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BaseHTTPResponse",
+    "CircuitBreaker",
     "EventSource",
     "HTTPConnectionPool",
     "HTTPHeaderDict",
@@ -36,6 +39,7 @@ __all__ = [
     "PoolManager",
     "ProxyManager",
     "Retry",
+    "RetryBudget",
     "Timeout",
     "Trace",
     "add_stderr_logger",
