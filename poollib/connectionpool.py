@@ -396,8 +396,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _exchange(self, conn: Any, call: Call) -> Any:
         rest: Rest = call.rest
         conn.options = rest.options
-        headers = self._with_proxy_headers(call.headers) if self._is_forwarding else call.headers
         try:
+            headers = self._with_proxy_headers(call.headers) if self._is_forwarding else call.headers
             response = self._make_request(
                 conn,
                 call.method,
