@@ -130,3 +130,10 @@ def test_a_policy_holds_for_a_pool_of_one_host_and_its_error_frees_the_slot() ->
             with pytest.raises(LookupError, match=f"{server.url}/b"):
                 pool.request("GET", "/a")
             assert pool._lending.leased == 0
+
+
+def test_headers_that_are_none_cost_a_forwarding_pool_no_slot() -> None:
+    with poollib.ProxyManager("http://127.0.0.1:9", maxsize=1, block=True) as manager:
+        with pytest.raises((TypeError, ValueError)):
+            manager.request("GET", "http://any.example/", headers=7)
+        assert [pool._lending.leased for pool in manager.pools._container.values()] == [0]
