@@ -158,8 +158,17 @@ class Crowd:
 
 
 def run(requests: int) -> Figures:
-    """The figures of so many requests."""
-    logging.getLogger("poollib").setLevel(logging.ERROR)
+    """The figures of so many requests; warnings of retries are not logged meanwhile."""
+    log = logging.getLogger("poollib")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        return _run(requests)
+    finally:
+        log.setLevel(level)
+
+
+def _run(requests: int) -> Figures:
     figures = Figures(requests=requests)
     threads, descriptors = threading.active_count(), len(open_descriptors())
     with server() as port:
