@@ -10,6 +10,7 @@ Both classes subclass ``http.client``'s and keep its doors working (``putrequest
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,6 +62,10 @@ _IDLE, _SENDING, _AWAITING, _READING = (
     ConnectionState.AWAITING,
     ConnectionState.READING,
 )
+
+
+#: So much fits into every send buffer, so the system takes all of it or, with an error, none.
+ALL_OR_NOTHING_BYTES = 4096
 
 
 class HTTPConnection(Channel):
@@ -271,6 +276,7 @@ class HTTPConnection(Channel):
         return wish
 
     def _send_bytes(self, data: bytes) -> None:
+        """Send the first bytes of a request. An error says whether the system can't have taken any of them."""
         options = self.options
         if options is not None and (options.deadline is not None or options.write_timeout_s is not None):
             self.sock.settimeout(self._write_timeout_s())
@@ -281,7 +287,10 @@ class HTTPConnection(Channel):
             raise WriteTimeoutError(self, self._request[1], "Write timed out.") from error
         except OSError as error:
             if not self._answered_before_failing():
-                raise _send_failed(error) from error
+                failed = _send_failed(error)
+                refused = error.errno in (errno.EPIPE, errno.ECONNRESET) and len(data) <= ALL_OR_NOTHING_BYTES
+                failed.nothing_sent = refused  # type: ignore[attr-defined]
+                raise failed from error
         self.bytes_sent += len(data)
 
     def _answered_before_failing(self) -> bool:

@@ -6,12 +6,14 @@ import io
 import pathlib
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool
+from poollib.connection import HTTPConnection
 from poollib.exceptions import ProtocolError, UnrewindableBodyError, WriteTimeoutError
 from poollib.timeout import Timeout
 from tests.support.certs import certs
@@ -445,3 +447,28 @@ def test_a_final_answer_over_tls_ends_the_sending(folder: pathlib.Path) -> None:
             response = pool.request("POST", "/", body=endless())
             assert (response.status, response.data) == (413, b"too much")
             assert has_all_slots(pool, 0)
+
+
+@pytest.mark.parametrize(("size", "is_repeated"), [(10, True), (5000, False)])
+def test_a_post_goes_out_again_only_if_nothing_of_it_can_have_left(
+    size: int, is_repeated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server reset the kept connection just behind the look at it; the system took none of a small request."""
+    with (
+        ScriptServer([expect_request(), respond(b"one"), reset()], [expect_request(), respond(b"two")]) as server,
+        pool_for(server) as pool,
+    ):
+        assert pool.request("GET", "/").data == b"one"
+        (kept,) = pool._lending.idle_connections()
+        while kept.is_reusable():  # until the reset has come
+            time.sleep(0.001)
+        with monkeypatch.context() as patch:
+            patch.setattr(HTTPConnection, "is_reusable", lambda conn: True)
+            if is_repeated:
+                assert pool.request("POST", "/", body=bytes(size), retries=False).data == b"two"
+            else:
+                with pytest.raises(ProtocolError):
+                    pool.request("POST", "/", body=bytes(size), retries=False)
+                assert pool.request("GET", "/").data == b"two"
+        assert server.opened == 2
+        assert pool.num_requests == 3
