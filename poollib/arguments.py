@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .connection import Options
+from .connection import EXPECT_CONTINUE_S, Options
 from .request import encode_fields, encode_json
 from .timeout import _DEFAULT_TIMEOUT, Timeout
 from .wire import DEFAULT_LIMITS
@@ -33,8 +33,6 @@ REQUEST_OPTIONS = ("trace", "max_response_size", "max_decoded_size", "expect_con
 FIELD_OPTIONS = ("fields", "encode_multipart", "multipart_boundary", "json")
 #: what ``_make_request`` takes beyond the rest
 PASSED_ON = frozenset({"enforce_content_length"})
-
-EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
 
 class Rest(NamedTuple):

@@ -17,14 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .exceptions import UnrewindableBodyError
 from .headers import HTTPHeaderDict
 from .multipart import MultipartStream, file_position, remaining_bytes
+from .wire import SKIP_HEADER as SKIP_HEADER
+from .wire import SKIPPABLE_HEADERS as SKIPPABLE_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-SKIP_HEADER = "@@@SKIP_HEADER@@@"
-"""As a header's value: leave this header out, where poollib would send one of its own. The value is urllib3's."""
-
-SKIPPABLE_HEADERS = frozenset(["accept-encoding", "host", "user-agent"])
 
 _METHODS_WITH_QUERY = {"DELETE", "GET", "HEAD", "OPTIONS"}
 _METHODS_NOT_EXPECTING_BODY = {"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"}
