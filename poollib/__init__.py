@@ -14,7 +14,7 @@ from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_
 from .headers import HTTPHeaderDict
 from .multipart import encode_multipart_formdata
 from .poolmanager import PoolManager, ProxyManager, proxy_from_url
-from .request import make_headers
+from .requestparts import make_headers
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .retrybudget import RetryBudget

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .connection import EXPECT_CONTINUE_S, Options
-from .request import encode_fields, encode_json
+from .requestparts import encode_fields, encode_json
 from .timeout import _DEFAULT_TIMEOUT, Timeout
 from .wire import DEFAULT_LIMITS
 

@@ -26,7 +26,7 @@ from .exceptions import (
     URLSchemeUnknown,
 )
 from .headers import HTTPHeaderDict
-from .request import is_replayable, rewind_body
+from .requestparts import is_replayable, rewind_body
 from .retry import Retry
 from .timeout import Deadline
 from .trace import Trace, tell

@@ -53,7 +53,7 @@ from .health import HealthCheck
 from .idlequeue import IdleQueue, QueuedLending
 from .pool import forks
 from .pool.core import EndpointPool, State
-from .request import RequestMethods, rewind_body, set_file_position
+from .requestparts import RequestMethods, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .supply import Supply

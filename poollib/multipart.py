@@ -1,6 +1,6 @@
 """Form fields as multipart/form-data: whole as bytes, or as a stream in which open files are never loaded whole.
 
-``request`` asks for the bytes when all fields are in memory and for a ``MultipartStream`` when one is a file; the
+``requestparts`` asks for the bytes when all fields are in memory and for a ``MultipartStream`` when one is a file; the
 connection iterates it like any other body. Choosing between a form and a query, and sending, belong to them.
 Sources: RFC 7578 (multipart/form-data), RFC 2046 section 5.1, and the HTML standard's rule for names and file
 names ("multipart form data": CR, LF and the quote become %0D, %0A and %22).

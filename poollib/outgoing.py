@@ -3,7 +3,8 @@
 ``connection`` asks :func:`payload_for` how a body goes out, before a byte is sent, and lets an :class:`Upload` send
 what does not fit into one call with the head.  A plain file over plain TCP leaves by ``sendfile``, pieces leave as
 soon as they are there, and an answer that comes meanwhile stops the sending (RFC 9112 section 9.5).  Reading that
-answer is ``connection``'s business, telling bodies apart ``request``'s.  Framing follows RFC 9112 sections 6 and 7.1.
+answer is ``connection``'s business, telling bodies apart ``requestparts``'s.  Framing follows RFC 9112 sections 6
+and 7.1.
 
 Between the first and the last byte the socket is non-blocking, and all waiting is done here::
 
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from .request import body_length, body_to_chunks
+from .requestparts import body_length, body_to_chunks
 from .wire import Fields, FieldValue, trailer_block
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call

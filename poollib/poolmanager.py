@@ -33,7 +33,7 @@ from .exceptions import LocationValueError, URLSchemeUnknown
 from .headers import RecentlyUsedContainer
 from .pool.budget import Budget
 from .proxies import Proxy, environment_rules, parse_proxy, rules_from
-from .request import RequestMethods, set_file_position
+from .requestparts import RequestMethods, set_file_position
 from .response import BaseHTTPResponse
 from .retry import Retry
 from .sockspools import pool_classes_by_scheme as socks_pool_classes

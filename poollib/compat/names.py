@@ -14,7 +14,7 @@ API_VERSION: Final = "2.8.0"
 # Paths that are a room: the module object itself.
 ROOMS: Final[dict[str, str]] = {
     "_collections": "headers",
-    "_request_methods": "request",
+    "_request_methods": "requestparts",
     "connection": "connection",
     "connectionpool": "connectionpool",
     "contrib.socks": "socks",
@@ -25,7 +25,7 @@ ROOMS: Final[dict[str, str]] = {
     "poolmanager": "poolmanager",
     "response": "response",
     "util.connection": "dial",
-    "util.request": "request",
+    "util.request": "requestparts",
     "util.retry": "retry",
     "util.ssl_": "tls",
     "util.ssl_match_hostname": "certificates",
@@ -112,7 +112,7 @@ THIN: Final[dict[str, dict[str, str]]] = {
         ".certificates": "assert_fingerprint",
         ".dial": "is_connection_dropped wait_for_read wait_for_write",
         ".compat.helpers": "is_fp_closed",
-        ".request": "SKIP_HEADER SKIPPABLE_HEADERS make_headers",
+        ".requestparts": "SKIP_HEADER SKIPPABLE_HEADERS make_headers",
         ".retry": "Retry",
         ".timeout": "Timeout",
         ".tls": (
@@ -129,7 +129,7 @@ THIN: Final[dict[str, dict[str, str]]] = {
         "http.client": "httplib=*",
     },
     "util.util": {
-        ".request": "to_bytes to_str",
+        ".requestparts": "to_bytes to_str",
         ".compat.helpers": "reraise",
         "types": "TracebackType",
         "typing": "typing=*",
@@ -172,7 +172,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
             "ConnectTimeoutError HeaderParsingError NameResolutionError NewConnectionError ProxyError SystemTimeWarning"
         ),
         ".headers": "HTTPHeaderDict",
-        ".request": "SKIPPABLE_HEADERS SKIP_HEADER body_to_chunks to_str",
+        ".requestparts": "SKIPPABLE_HEADERS SKIP_HEADER body_to_chunks to_str",
         ".timeout": "Timeout",
         ".tls": ("create_urllib3_context is_ipaddress resolve_cert_reqs resolve_ssl_version ssl_wrap_socket ssl_=*"),
         ".url": "Url",
@@ -198,7 +198,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".dial": "is_connection_dropped",
         ".exceptions": _ERRORS_OF_POOLS,
         ".headers": "HTTPHeaderDict",
-        ".request": "RequestMethods set_file_position to_str _TYPE_BODY_POSITION",
+        ".requestparts": "RequestMethods set_file_position to_str _TYPE_BODY_POSITION",
         ".response": "BaseHTTPResponse",
         ".retry": "Retry",
         ".timeout": "Timeout _TYPE_DEFAULT _DEFAULT_TIMEOUT _TYPE_TIMEOUT",
@@ -253,7 +253,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".connectionpool": "HTTPConnectionPool HTTPSConnectionPool connection_requires_http_tunnel",
         ".exceptions": "LocationValueError MaxRetryError ProxySchemeUnknown URLSchemeUnknown",
         ".headers": "HTTPHeaderDict RecentlyUsedContainer",
-        ".request": "RequestMethods",
+        ".requestparts": "RequestMethods",
         ".response": "BaseHTTPResponse",
         ".retry": "Retry",
         ".timeout": "Timeout",
@@ -264,7 +264,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         "urllib.parse": "urljoin",
         "warnings": "warnings=*",
     },
-    "request": {
+    "requestparts": {
         ".compat.helpers": "_TYPE_BODY _TYPE_ENCODE_URL_FIELDS",
         ".exceptions": "UnrewindableBodyError",
         ".headers": "HTTPHeaderDict",
@@ -371,7 +371,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
             " _normalize_host_percent_encoding _normalize_zone_id_percent_encoding _remove_path_dot_segments"
         ),
         ".exceptions": "LocationParseError",
-        ".request": "to_str",
+        ".requestparts": "to_str",
         "functools": "partial",
         "re": "re=*",
         "typing": "typing=*",

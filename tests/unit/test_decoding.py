@@ -292,7 +292,7 @@ def test_content_decoders_reads_like_a_list() -> None:
     assert repr(CONTENT_DECODERS) == repr(names)
 
 
-@pytest.mark.parametrize("room", ["decoding", "multipart", "request", "sse"])
+@pytest.mark.parametrize("room", ["decoding", "multipart", "requestparts", "sse"])
 def test_importing_the_room_imports_nothing_heavy(room: str) -> None:
     """Packages and slow standard modules are imported where they are needed."""
     heavy = {

@@ -18,7 +18,7 @@ from poollib.decoding import available_codings
 from poollib.exceptions import UnrewindableBodyError
 from poollib.headers import HTTPHeaderDict
 from poollib.multipart import MultipartStream
-from poollib.request import (
+from poollib.requestparts import (
     _FAILEDTELL,
     ACCEPT_ENCODING,
     RequestMethods,
@@ -463,4 +463,4 @@ def test_text_and_bytes() -> None:
 def test_names_that_do_not_exist_are_missing() -> None:
     """Though the room finds one name only when it is asked for."""
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        sys.modules["poollib.request"].nothing  # noqa: B018
+        sys.modules["poollib.requestparts"].nothing  # noqa: B018
