@@ -245,7 +245,7 @@ class Channel(http.client.HTTPConnection):
         """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
         try:
             wrapped = self._shake_hands(sock, self.proxy_wishes, hostname, self.port, in_tls=False)
-        except SSLError as error:
+        except (SSLError, ProtocolError) as error:
             hint = ", whose URL should perhaps begin with http://" if "does not speak TLS" in str(error) else ""
             raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
         self.proxy_is_verified = wrapped.is_verified

@@ -24,7 +24,7 @@ from .channel import port_by_scheme as port_by_scheme
 from .channel import proxy_wishes as proxy_wishes
 from .doors import UNTOUCHED, USER_AGENT, Base, base_doors, own_doors, untouched
 from .endpoint import TlsWishes
-from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError
+from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
 from .outgoing import AnsweredEarly, Payload, Upload, framing_field, payload_for
@@ -120,7 +120,8 @@ class HTTPConnection(Channel):
                 self._send_bytes(head)
             else:
                 self._transmit(head, payload, fields)
-        except BaseException:
+        except BaseException as error:
+            name_phase(error, "sending")
             self.close()
             raise
         self.state = _AWAITING
@@ -341,7 +342,9 @@ class HTTPConnection(Channel):
             self._through_doors = False
             return doors.receive(self, HTTPConnection.getresponse)
         if self.sock is None:
-            raise ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
+            closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
+            closed.phase = "waiting for the response"
+            raise closed
         if self._adopted is not self.sock:
             self._adopt()
         incoming = self._incoming
@@ -358,7 +361,8 @@ class HTTPConnection(Channel):
                 response = self._respond_to_upgrade(incoming, head, data, end)
             else:
                 response = self._respond(incoming, head, data, end)
-        except BaseException:
+        except BaseException as error:
+            name_phase(error, "waiting for the response")
             self.close()
             raise
         if self._interim:
@@ -505,9 +509,11 @@ def _authority(url: str) -> str:
 
 
 def _send_failed(error: OSError) -> Exception:
-    if type(error).__module__ == "ssl" and not is_ragged_end(error):
-        return SSLError(error)
-    return ProtocolError("Connection aborted.", error)
+    """poollib's error for what a send raised."""
+    is_tls = type(error).__module__ == "ssl" and not is_ragged_end(error)
+    failed = SSLError(error) if is_tls else ProtocolError("Connection aborted.", error)
+    failed.phase = "sending"
+    return failed
 
 
 def _wants_more(error: OSError) -> bool:

@@ -18,7 +18,7 @@ from types import FunctionType
 from typing import Any
 
 from .bodies import FileBody
-from .exceptions import ProtocolError, ReadTimeoutError
+from .exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
 from .framing import BodyState
 from .headers import HTTPHeaderDict
 from .outgoing import Payload, payload_for, size_of
@@ -180,9 +180,11 @@ def _read_by_theirs(conn: Any) -> HTTPResponse:
         theirs = Base.getresponse(conn)
     except (OSError, http.client.HTTPException) as error:
         conn.close()
+        failed: HTTPError = ProtocolError("Connection aborted.", error)
         if isinstance(error, TimeoutError):
-            raise ReadTimeoutError(conn, conn._request[1], "Read timed out.") from error
-        raise ProtocolError("Connection aborted.", error) from error
+            failed = ReadTimeoutError(conn, conn._request[1], "Read timed out.")
+        name_phase(failed, "waiting for the response")
+        raise failed from error
     conn.exchanges += 1
     conn.answered = True
     response = _wrapped(conn, theirs)

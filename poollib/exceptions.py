@@ -19,7 +19,13 @@ _PLAIN: Final = (type(None), bool, int, float, str, bytes)
 
 
 class HTTPError(Exception):
-    """The root of everything a server, the network or poollib's own limits can cause."""
+    """The root of everything a server, the network or poollib's own limits can cause.
+
+    ``phase``: what was under way when it came: "waiting for a connection", "resolving", "connecting", "tunnelling",
+    "tls handshake", "sending", "waiting for the response", "reading the body" or "waiting before a retry". None: none.
+    """
+
+    phase: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What pickle and copy need: class, arguments, and attributes that can travel."""
@@ -28,6 +34,12 @@ class HTTPError(Exception):
             name: None if name in _PROCESS_BOUND else _travelling(value, None) for name, value in self.__dict__.items()
         }
         return _revive, (type(self), args, state)
+
+
+def name_phase(error: BaseException, phase: str) -> None:
+    """Note in an error of poollib what was under way, unless it knows already."""
+    if isinstance(error, HTTPError):
+        error.__dict__.setdefault("phase", phase)
 
 
 def _travelling(value: Any, otherwise: Any) -> Any:
@@ -77,6 +89,8 @@ class PoolError(HTTPError):
 
 class EmptyPoolError(PoolError):
     """No connection came free in time.  The numbers tell the state of the pool; ``None``: not known."""
+
+    phase = "waiting for a connection"
 
     def __init__(
         self,
@@ -160,6 +174,7 @@ class MaxRetryError(RequestError):
 
     def __init__(self, pool: object, url: str | None, reason: BaseException | None = None) -> None:
         self.reason = reason
+        self.phase = getattr(reason, "phase", None)
         text = f"Max retries exceeded with url: {_without_userinfo(url)} (Caused by {reason!r})"
         super().__init__(pool, url, text)
 
@@ -217,13 +232,11 @@ class ReadTimeoutError(TimeoutError, RequestError):
 class WriteTimeoutError(ReadTimeoutError):
     """The server took longer to take what was sent than ``Timeout.write`` allows."""
 
+    phase = "sending"
+
 
 class DeadlineExceededError(TimeoutError):
-    """The deadline of the whole exchange has passed; never tried again.
-
-    ``phase`` says what was under way: "waiting for a connection", "resolving", "connecting", "tunnelling",
-    "tls handshake", "sending", "waiting for the response", "reading the body" or "waiting before a retry".
-    """
+    """The deadline of the whole exchange has passed; never tried again."""
 
     def __init__(self, message: str, phase: str) -> None:
         super().__init__(message)
@@ -233,8 +246,7 @@ class DeadlineExceededError(TimeoutError):
 class ConnectTimeoutError(TimeoutError):
     """No connection within ``Timeout.connect``.  Nothing of the request was sent."""
 
-    #: What took too long: "resolving" or "connecting".
-    phase: str = "connecting"
+    phase = "connecting"
 
 
 class NewConnectionError(ConnectTimeoutError, HTTPError):
@@ -258,6 +270,7 @@ class NameResolutionError(NewConnectionError):
     def __init__(self, host: str, conn: object, reason: BaseException) -> None:
         self._host = host
         self._reason = reason
+        self.phase = "resolving"
         super().__init__(conn, f"Failed to resolve '{host}' ({reason})")
 
 
@@ -274,6 +287,8 @@ class ProxyError(HTTPError):
     def __init__(self, message: str, error: BaseException) -> None:
         super().__init__(message, error)
         self.original_error = error
+        if (phase := getattr(error, "phase", None)) is not None:
+            self.phase = phase
 
 
 class DecodeError(HTTPError):

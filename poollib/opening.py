@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from .exceptions import ConnectTimeoutError, TimeoutError
+from .exceptions import ConnectTimeoutError, TimeoutError, name_phase
 from .timeout import Deadline
 from .trace import Trace, tell
 
@@ -52,8 +52,9 @@ class Opening:
 class Step:
     """One step of an opening, for a ``with`` block that takes it.
 
-    The trace hears ``NAME_started(*told)`` and ``NAME_done(*told, error)``. A timeout that was the deadline's becomes
-    DeadlineExceededError. A class, since a generator as context manager costs 2 us more.
+    The trace hears ``NAME_started(*told)`` and ``NAME_done(*told, error)``. Errors are told the step as their phase; a
+    timeout that was the deadline's becomes DeadlineExceededError. A class, since a generator as context manager costs
+    2 us more.
     """
 
     __slots__ = ("_name", "_opening", "_told")
@@ -70,11 +71,14 @@ class Step:
         try:
             return self._opening.left_s(PHASES[self._name])
         except BaseException as error:
+            name_phase(error, PHASES[self._name])
             self._done(error)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: object) -> None:
         deadline = self._opening.deadline
+        if error is not None:
+            name_phase(error, PHASES[self._name])
         try:
             if deadline is not None and isinstance(error, TimeoutError):
                 looked_up = getattr(error, "phase", None) == "resolving"

@@ -26,6 +26,7 @@ from .exceptions import (
     InvalidHeader,
     PoolError,
     ResponseNotChunked,
+    name_phase,
 )
 from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .headers import HTTPHeaderDict
@@ -519,6 +520,7 @@ class HTTPResponse(BaseHTTPResponse):
         """The body can't be read on: nothing more of this connection is believed."""
         if isinstance(error, PoolError) and self._pool is not None:
             error.pool = self._pool
+        name_phase(error, "reading the body")
         if self._source is not None:
             self._source.state = BodyState.BROKEN
         self._drop_connection()
