@@ -9,7 +9,6 @@ response owns it, so that waiting here never keeps a connection from others.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any
@@ -26,13 +25,14 @@ from .exceptions import (
     URLSchemeUnknown,
 )
 from .headers import HTTPHeaderDict
+from .logs import logger
 from .requestparts import is_replayable, rewind_body
 from .retry import Retry
 from .timeout import Deadline
 from .trace import Trace, tell
 from .url import Url, join, origin, parse_url
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 RETRYABLE = (TimeoutError, ProtocolError, SSLError, ProxyError, OSError, HTTPException)
 BODY_FIELDS = ("Content-Encoding", "Content-Language", "Content-Location", "Content-Type", "Content-Length")

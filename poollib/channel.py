@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import enum
 import http.client
-import logging
 import socket
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -27,6 +26,7 @@ from . import dial
 from .endpoint import TlsWishes
 from .exceptions import ProtocolError, ProxyError, ReadTimeoutError, SSLError
 from .framing import Incoming, broken
+from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
 from .sessions import sessions
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from .url import Url
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 TLS_RECORD_BYTES = 16384  # RFC 8446 section 5.1
 

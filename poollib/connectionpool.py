@@ -51,6 +51,7 @@ from .exceptions import (
 from .headers import HTTPHeaderDict
 from .health import HealthCheck
 from .idlequeue import IdleQueue, QueuedLending
+from .logs import logger
 from .pool import forks
 from .pool.core import EndpointPool, State
 from .requestparts import RequestMethods, rewind_body, set_file_position
@@ -64,7 +65,7 @@ from .url import Url, encode_target, join, normalize_host, parse_url
 if TYPE_CHECKING:
     import ssl
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 

@@ -9,16 +9,16 @@ so that a server that does not answer holds up nobody else's.  What it says is a
 from __future__ import annotations
 
 import enum
-import logging
 import threading
 import time
 import weakref
 from typing import Any, Protocol
 
 from .exceptions import HTTPError
+from .logs import logger
 from .pool import collector, forks
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 PROBE_TIMEOUT_S = 5.0  # a health endpoint that takes longer is not healthy
 

@@ -8,7 +8,6 @@ urllib3's fields; the interface is urllib3's.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +30,7 @@ from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .environment import settings
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .headers import RecentlyUsedContainer
+from .logs import logger
 from .pool.budget import Budget
 from .proxies import Proxy, environment_rules, parse_proxy, rules_from
 from .requestparts import RequestMethods, set_file_position
@@ -40,7 +40,7 @@ from .sockspools import pool_classes_by_scheme as socks_pool_classes
 from .timeout import Timeout
 from .url import Url, origin, parse_url
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 SSL_KEYWORDS = (
     "key_file",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
@@ -30,6 +29,7 @@ from .exceptions import (
 )
 from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .headers import HTTPHeaderDict
+from .logs import logger
 from .views import BodyFile, OriginalResponse, ReplacedFile
 from .wire import Head
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .retry import Retry
     from .sse import Event, EventParser
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 DRAIN_LIMIT_BYTES = 65536  # a thrown-away body is read up to here to save its connection, then closed
 DRAIN_LIMIT_S = 1.0  # and for so long: dialling anew costs less

@@ -8,7 +8,6 @@ follow RFC 9110 section 9.2.2, Retry-After its sections 10.2.3 and 5.6.7.
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Collection
@@ -27,9 +26,10 @@ from .exceptions import (
     ReadTimeoutError,
     ResponseError,
 )
+from .logs import logger
 from .retrybudget import RetryBudget
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Names from "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
 _JITTERS: Final = ("full", "equal", "decorrelated")

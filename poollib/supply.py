@@ -7,14 +7,14 @@ close.  When and why is the core's business, how to dial the connection's.
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from typing import Any, Protocol
 
+from .logs import logger
 from .pool import forks
 
-log = logging.getLogger("poollib.connectionpool")  # users know the pool's logger
+log = logger("poollib.connectionpool")  # users know the pool's logger
 
 
 class Supplied(Protocol):

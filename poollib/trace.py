@@ -9,9 +9,9 @@ in ``docs/design.rst``, section 2.
 
 from __future__ import annotations
 
-import logging
+from .logs import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Trace:

@@ -10,7 +10,6 @@ of removals (a plain dict's is not).
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
@@ -20,7 +19,9 @@ from typing import Any
 from poollib.pool.entry import Entry
 from poollib.pool.waiters import Claim
 
-log = logging.getLogger(__name__)
+from ..logs import logger
+
+log = logger(__name__)
 
 
 class Budget:

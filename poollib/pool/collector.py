@@ -10,7 +10,6 @@ handlers; the thread alone owns the timetable, so it needs no lock.  HikariCP's 
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
@@ -22,7 +21,9 @@ from threading import Lock, Thread
 from typing import Any, Protocol
 from weakref import ref
 
-log = logging.getLogger(__name__)
+from ..logs import logger
+
+log = logger(__name__)
 
 #: A pool whose sweep failed is asked again after this many seconds.
 PAUSE_AFTER_ERROR_S = 30.0

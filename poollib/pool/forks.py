@@ -9,13 +9,14 @@ SQLAlchemy's advice about pools and ``os.fork`` and gunicorn's preforking are th
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from typing import Any, Protocol
 from weakref import WeakSet
 
-log = logging.getLogger(__name__)
+from ..logs import logger
+
+log = logger(__name__)
 
 
 class Forkable(Protocol):

@@ -9,7 +9,6 @@ pauses after failures is psycopg_pool's.
 
 from __future__ import annotations
 
-import logging
 import random
 import sys
 import traceback
@@ -25,7 +24,9 @@ from poollib.pool.settings import Settings
 from poollib.pool.waiters import Claim, Permit
 from poollib.trace import Trace, tell
 
-log = logging.getLogger(__name__)
+from ..logs import logger
+
+log = logger(__name__)
 
 _E = TypeVar("_E", contravariant=True)
 _C = TypeVar("_C")

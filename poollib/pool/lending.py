@@ -12,7 +12,6 @@ and carried out when the lock is free.
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,9 @@ from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from poollib.pool.waiters import Claim, Permit
 from poollib.trace import Trace, tell
 
-log = logging.getLogger(__name__)
+from ..logs import logger
+
+log = logger(__name__)
 
 
 class EndpointPool(Handling[Endpoint, Connection]):
