@@ -10,7 +10,6 @@ It leaves retries and redirects to ``attempts``.  The interface is urllib3's.
 from __future__ import annotations
 
 import contextlib
-import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
@@ -27,6 +26,7 @@ from .exceptions import (
     ResponseNotChunked,
     name_phase,
 )
+from .filelike import FileLike
 from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .headers import HTTPHeaderDict
 from .logs import logger
@@ -51,7 +51,7 @@ class Detached(NamedTuple):
     data: bytes
 
 
-class BaseHTTPResponse(io.IOBase):
+class BaseHTTPResponse(FileLike):
     """What every response has: status line, fields, and the ways to read its body."""
 
     CONTENT_DECODERS = CONTENT_DECODERS
@@ -560,8 +560,7 @@ class HTTPResponse(BaseHTTPResponse):
                 source.close()
         self._drop_connection()
         self._source = None
-        if not self.auto_close:
-            io.IOBase.close(self)
+        self._is_shut = True
 
     def shutdown(self) -> None:
         """Shut the socket for reading, so that a read in another thread ends at once."""
@@ -581,10 +580,14 @@ class HTTPResponse(BaseHTTPResponse):
 
     # -- io --
 
+    def __del__(self) -> None:
+        if self._source is not None:  # else it has ended, or was closed
+            super().__del__()
+
     @property
     def closed(self) -> bool:
         if not self.auto_close:
-            return bool(io.IOBase.closed.__get__(self))
+            return self._is_shut
         source = self._source
         return source is None or (source.state is not BodyState.OPEN and source.state is not BodyState.UPGRADED)
 
