@@ -164,9 +164,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         make: type[EndpointPool[Any, Any]] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:
             make, lending = QueuedLending, {**lending, "chosen": self._new_pool_queue(lending["maxsize"])}
-        self._lending = make(
-            endpoint_of(self), supply, trace=self._defaults.get("trace"), on_full=supply.warn_full, **lending
-        )
+        self._lending = make(endpoint_of(self), supply, trace=self._defaults.get("trace"), **lending)
         if interval_s is not None:
             self._health = HealthCheck(self, interval_s, path)
             self._health.start()

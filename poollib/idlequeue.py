@@ -95,12 +95,11 @@ class QueuedLending(EndpointPool[Any, Any]):
         maxsize: int,
         block: bool,
         chosen: queue.Queue[Any],
-        on_full: Any,
         **kw: Any,
     ) -> None:
         super().__init__(endpoint, factory, maxsize=None, **kw)
         self.queue = chosen
-        self._is_blocking, self._warn = block, on_full
+        self._is_blocking = block
         for _ in range(maxsize):
             chosen.put(None)
 
@@ -132,7 +131,8 @@ class QueuedLending(EndpointPool[Any, Any]):
             super().discard(connection, "the pool is full")
             if self._is_blocking:
                 raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.") from None
-            self._warn(connection)
+            supply: Any = self.factory
+            supply.on_full(connection)
 
     def discard(self, connection: Any, reason: str = "discarded") -> None:
         super().discard(connection, reason)

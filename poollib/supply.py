@@ -33,18 +33,23 @@ class Supply:
     Only who leases a connection writes to its counts; those of closed ones are summed up here, guarded by the lock.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_pool", "_retired", "errors", "opened")
+    __slots__ = ("_pool", "_retired", "errors", "opened")
+
+    _lock = threading.Lock()  # one for all: it is held for a sum, and 88 bytes for each would be more than the sums
 
     def __init__(self, pool: Supplied) -> None:
         self._pool = weakref.ref(pool)
-        self.start_afresh()
+        self._start_counting()
 
-    def start_afresh(self) -> None:
-        """Nothing counted yet: at the start, and in a forked child."""
-        self._lock = threading.Lock()
+    def _start_counting(self) -> None:
         self._retired = (0, 0, 0)  # in the order of COUNTED
         self.errors = 0
         self.opened = 0
+
+    def start_afresh(self) -> None:
+        """In a forked child: nothing counted yet, and a lock that nobody holds."""
+        Supply._lock = threading.Lock()
+        self._start_counting()
 
     def count_error(self) -> None:
         """One more request failed."""
@@ -96,7 +101,7 @@ class Supply:
             self._retired = _added(self._retired, connection)
         connection.requests = connection.bytes_sent = connection.bytes_received = 0
 
-    def warn_full(self, connection: Any) -> None:
+    def on_full(self, connection: Any) -> None:
         """Log that a connection is closed because the pool has its number of idle ones."""
         pool: Any = self._pool()
         log.warning(

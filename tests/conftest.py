@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _live_pools() -> set[EndpointPool[object, object]]:
-    return {thing for thing in list(forks._pools) if isinstance(thing, EndpointPool)}
+    return {pool for reference in list(forks._pools) if isinstance(pool := reference(), EndpointPool)}
 
 
 @pytest.fixture(autouse=True)

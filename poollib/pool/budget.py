@@ -17,7 +17,7 @@ from threading import RLock as make_lock
 from typing import Any
 
 from poollib.pool.entry import Entry
-from poollib.pool.waiters import Claim
+from poollib.pool.waiters import NOBODY, Claim
 
 from ..logs import logger
 
@@ -37,7 +37,6 @@ class Budget:
             raise ValueError(f"total_maxsize must be at least 1 or None, not {limit}")
         self.limit = limit
         self.order: OrderedDict[int, Entry[Any]] | None = OrderedDict() if shared else None
-        self.line: OrderedDict[Claim, None] = OrderedDict()
         self.reset()
 
     def reset(self) -> None:
@@ -48,14 +47,14 @@ class Budget:
         #: Whether this thread holds the lock (the method ``threading.Condition`` relies on, too).
         self.held: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
         #: Returns that came from inside the lock; they are carried out as soon as it is free.
-        self.late: list[Callable[[], object]] = []  # a deque takes 0.6 KiB empty
+        self.late: list[Callable[[], object]] | None = None
         #: Connections of all pools: leased, idle, opening and closing.
         self.used = 0
         #: Whether the limit was made smaller than what exists; returned connections are closed until it holds.
         self.excess = False
         #: When the next idle connection may have become too old; asked on acquire and release.
         self.trim_at = inf
-        self.line.clear()
+        self.line: OrderedDict[Claim, None] = NOBODY
         if self.order is not None:
             self.order.clear()
 
@@ -96,6 +95,12 @@ class Budget:
     def __exit__(self, *exc_info: object) -> None:
         if self.late and not self.held():
             self.carry_out_late()
+
+    def put_off(self, action: Callable[[], object]) -> None:
+        """Have something done as soon as the lock is free, which this thread holds."""
+        if self.late is None:
+            self.late = []
+        self.late.append(action)
 
     def carry_out_late(self) -> None:
         """Do the returns that arrived while the lock was held by the thread that made them."""

@@ -22,7 +22,6 @@ class Entry(Generic[Connection]):
     connection     the thing lent
     key            ``id(connection)``: its place in the lease table; unique while the entry holds it
     home           weak reference to the pool that owns it
-    opened_at      when ``connect`` returned
     ends_at        when its life is over (``max_lifetime`` less its jitter); ``inf``: never
     stale_at       when it may no longer be lent: ``ends_at``, or sooner if the peer announced to close it
     idle_since     when it was last laid among the idle
@@ -44,20 +43,19 @@ class Entry(Generic[Connection]):
         "is_reported",
         "key",
         "leased_at",
-        "opened_at",
         "reason",
         "reuses",
         "stale_at",
         "taker",
     )
 
-    def __init__(self, connection: Connection, home: Any, opened_at: float, lifetime_s: float = inf) -> None:
+    def __init__(self, connection: Connection, home: Any, opened_at: float, ends_at: float = inf) -> None:
         self.connection = connection
         self.key = id(connection)
         self.home = home
-        self.opened_at = self.idle_since = opened_at
+        self.idle_since = opened_at
         self.leased_at = inf
-        self.ends_at = self.stale_at = opened_at + lifetime_s
+        self.ends_at = self.stale_at = ends_at
         self.taker: StackSummary | None = None
         self.is_reported = False
         self.reuses = 0

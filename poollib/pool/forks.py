@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import socket
 from typing import Any, Protocol
-from weakref import WeakSet
+from weakref import ref
 
 from ..logs import logger
 
@@ -26,12 +26,15 @@ class Forkable(Protocol):
         """Called in the child, where no other thread runs."""
 
 
-_pools: WeakSet[Any] = WeakSet()
+_pools: set[ref[Any]] = set()
+_strike_off = _pools.discard
 
 
-def remember(pool: Forkable) -> None:
-    """Have ``pool`` start afresh in every forked child, as long as it lives."""
-    _pools.add(pool)
+def remember(pool: Forkable) -> ref[Any]:
+    """Have ``pool`` start afresh in every forked child, as long as it lives; a weak reference to it."""
+    reference = ref(pool, _strike_off)
+    _pools.add(reference)
+    return reference
 
 
 def forget(connection: object) -> None:
@@ -44,7 +47,10 @@ def forget(connection: object) -> None:
 
 
 def _start_all_afresh() -> None:
-    for pool in list(_pools):
+    for reference in list(_pools):
+        pool = reference()
+        if pool is None:
+            continue
         try:
             pool.start_afresh()
         except Exception:

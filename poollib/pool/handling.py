@@ -40,6 +40,8 @@ WARM_TIMEOUT_S = 5.0
 WARM_PAUSE_S, WARM_LONGEST_PAUSE_S = 1.0, 60.0
 #: The collector comes by at least once an hour.
 LONGEST_PAUSE_S = 3600.0
+#: Before any reading of the clock; a constant, for ``-inf`` would be an object of its own each time.
+NEVER = -inf
 #: How much of the stack a leak report shows; what matters is near its end.
 LEAK_FRAMES = 20
 
@@ -47,11 +49,13 @@ LEAK_FRAMES = 20
 class Factory(Protocol[_E, _C]):
     """How connections are made, checked and closed.  The three methods here are required.
 
-    Optional, looked up once when the pool is made:
+    Optional, the first two looked up when the pool is made:
 
     ================================ ==================================================================
     ``on_acquire(connection)``       called before every lending; an error discards the connection and is raised
     ``on_release(connection)``       called before a connection is laid back; an error discards it and is logged
+    ``on_full(connection)``          called with a connection that is closed because ``maxsize`` others lie idle,
+                                     if the pool was given no other ``on_full``
     ``warm(connection, timeout)``    called after ``connect`` when the pool opens ahead of demand (``min_idle``), for
                                      factories whose ``connect`` puts off the work
     ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
@@ -73,7 +77,7 @@ class Factory(Protocol[_E, _C]):
 class Handling(Ledger[Endpoint, Connection]):
     """The books of one pool, and the hands that carry out what they say."""
 
-    __slots__ = ("_on_full", "_usable", "_warm_after", "_warm_pause_s", "factory", "trace")
+    __slots__ = ("_on_full", "_warm_after", "_warm_pause_s", "factory", "trace")
 
     def __init__(
         self,
@@ -86,9 +90,8 @@ class Handling(Ledger[Endpoint, Connection]):
         super().__init__(endpoint, settings, budget, clock)
         self.factory = factory
         self.trace: Trace | None = None
-        self._usable = factory.usable
         self._on_full: Callable[[Connection], object] | None = None
-        self._warm_after = -inf  # no opening ahead of demand before this
+        self._warm_after = NEVER  # no opening ahead of demand before this
         self._warm_pause_s = WARM_PAUSE_S
 
     # -- opening and checking ----------------------------------------------------------------------------------
@@ -100,7 +103,7 @@ class Handling(Ledger[Endpoint, Connection]):
         if now - entry.idle_since >= self._idle_timeout and len(self._idle) >= self._settings.min_idle:
             return False
         try:
-            return self._usable(entry.connection)
+            return self.factory.usable(entry.connection)
         except Exception:
             log.debug("checking %r failed", entry.connection, exc_info=True)
             return False
@@ -121,8 +124,10 @@ class Handling(Ledger[Endpoint, Connection]):
     def _entry_for(self, connection: Connection) -> Entry[Connection]:
         """An entry for a connection that is open, with the length of its life."""
         max_lifetime = self._settings.max_lifetime
-        lifetime_s = inf if max_lifetime is None else max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
-        entry = Entry(connection, self._me, self._clock(), lifetime_s)
+        now, ends_at = self._clock(), inf
+        if max_lifetime is not None:
+            ends_at = now + max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
+        entry = Entry(connection, self._me, now, ends_at)
         entry.generation = self._generation
         return entry
 
@@ -247,8 +252,10 @@ class Handling(Ledger[Endpoint, Connection]):
         """Close it, and tell; nobody else has it any more.  Errors are logged."""
         reason = entry.reason or "interrupted"
         try:
-            if self._on_full is not None and reason == POOL_FULL:
-                self._on_full(entry.connection)
+            if reason == POOL_FULL:
+                on_full = self._on_full or getattr(self.factory, "on_full", None)
+                if on_full is not None:
+                    on_full(entry.connection)
         except Exception:
             log.exception("on_full failed for %r", entry.connection)
         try:
@@ -270,6 +277,8 @@ class Handling(Ledger[Endpoint, Connection]):
                     return True
                 if left_s is not None and left_s <= 0:
                     return False
+                if self._watchers is None:
+                    self._watchers = []
                 self._watchers.append(claim)
             if not claim.sleep(left_s):
                 left_s = 0.0

@@ -37,9 +37,9 @@ from poollib.exceptions import ClosedPoolError, EmptyPoolError
 from poollib.pool import collector
 from poollib.pool.budget import Budget
 from poollib.pool.entry import Entry
-from poollib.pool.settings import Settings
+from poollib.pool.settings import Settings, shared
 from poollib.pool.stats import PoolStats
-from poollib.pool.waiters import Claim, Permit
+from poollib.pool.waiters import NOBODY, Claim, Permit
 
 Endpoint = TypeVar("Endpoint")
 Connection = TypeVar("Connection")
@@ -104,19 +104,20 @@ class Ledger(Generic[Endpoint, Connection]):
         "endpoint",
     )
 
+    _me: ref[Any]  # weak; made when the pool is whole
+
     def __init__(
         self, endpoint: Endpoint, settings: Settings, budget: Budget | None, clock: Callable[[], float]
     ) -> None:
         self.endpoint = endpoint
-        self._settings = settings.checked()
+        self._settings = shared(settings.checked())
         self._maxsize = sys.maxsize if settings.maxsize is None else settings.maxsize
         self._idle_timeout = inf if settings.idle_timeout is None else settings.idle_timeout
         self._ages = settings.idle_timeout is not None or settings.max_lifetime is not None
         self._budget = Budget(shared=False) if budget is None else budget
         self._clock = clock
-        self._me = ref(self)
         self._state = State.OPEN
-        self._dropped: dict[str, int] = {}
+        self._dropped: dict[str, int] | None = None  # connections that left the pool, by reason
         self._most_leased = self._opened = self._reused = self._returned = self._leaks = 0
         self._waited = self._timeouts = self._connect_errors = 0
         self._wait_s = 0.0
@@ -131,10 +132,10 @@ class Ledger(Generic[Endpoint, Connection]):
         self._leased: dict[int, Entry[Connection]] = {}  # the single truth about what is lent
         self._opening = 0  # permits out
         self._warming = 0  # those of them that nobody waits for
-        self._doomed: list[Entry[Connection]] = []  # to be closed as soon as the lock is free
+        self._doomed: list[Entry[Connection]] | None = None  # to be closed as soon as the lock is free
         self._closing = 0  # those, and those whose close() is running
-        self._line: OrderedDict[Claim, None] = OrderedDict()  # the oldest first
-        self._watchers: list[Claim] = []  # threads in drain() and close()
+        self._line: OrderedDict[Claim, None] = NOBODY  # the oldest first
+        self._watchers: list[Claim] | None = None  # threads in drain() and close()
         self._excess = False  # resize() made the limit smaller than what exists
         self._look_at = inf  # when the collector comes by next, where it does
 
@@ -188,7 +189,7 @@ class Ledger(Generic[Endpoint, Connection]):
     def stats(self) -> PoolStats:
         """All figures of one moment; PoolStats explains each."""
         with self._budget, self._lock:
-            dropped = dict(self._dropped)
+            dropped = dict(self._dropped or {})
             return PoolStats(
                 idle=len(self._idle),
                 leased=len(self._leased),
@@ -223,7 +224,7 @@ class Ledger(Generic[Endpoint, Connection]):
             assert len(keys) == len(self._idle), "a connection lies idle twice"
             assert keys.isdisjoint(self._leased), "a connection is idle and lent at once"
             assert self._opening >= 0, "more openings ended than began"
-            assert self._closing >= len(self._doomed), "a connection to be closed is not counted"
+            assert self._closing >= len(self._doomed or ()), "a connection to be closed is not counted"
             total = self._total_locked()
             assert self._excess or not self.block or total <= self._maxsize, f"{total} of {self._maxsize}"
             assert len(self._idle) <= self._maxsize, "more idle than maxsize"
@@ -239,7 +240,7 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def _remains_locked(self) -> list[Entry[Connection]]:
         """What only the pool holds: nobody else will close it."""
-        return [*self._idle, *self._doomed]
+        return [*self._idle, *(self._doomed or ())]
 
     def _alive_locked(self) -> int:
         return len(self._leased) + len(self._idle) + self._opening
@@ -363,6 +364,8 @@ class Ledger(Generic[Endpoint, Connection]):
         """Have a lent connection closed; until that is done it counts as closing."""
         self._count_drop_locked(reason)
         entry.reason = reason
+        if self._doomed is None:
+            self._doomed = []
         del self._leased[entry.key]
         self._closing += 1
         self._doomed.append(entry)
@@ -373,6 +376,8 @@ class Ledger(Generic[Endpoint, Connection]):
         entry.reason = reason
         place = self._place_locked(entry)
         order = self._budget.order
+        if self._doomed is None:
+            self._doomed = []
         if order is not None:
             del order[entry.key]
         del self._idle[place]
@@ -411,6 +416,8 @@ class Ledger(Generic[Endpoint, Connection]):
             claim.bed.release()
 
     def _count_drop_locked(self, reason: str) -> None:
+        if self._dropped is None:
+            self._dropped = {}
         self._dropped[reason] = self._dropped.get(reason, 0) + 1
 
     def _is_over_locked(self) -> bool:

@@ -27,7 +27,7 @@ from poollib.pool.entry import Entry
 from poollib.pool.handling import LONGEST_PAUSE_S, Factory, Handling, bury, stack_of_borrower
 from poollib.pool.ledger import IDLE_TIMEOUT, POOL_CLOSED, Connection, Endpoint, State
 from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
-from poollib.pool.waiters import Claim, Permit
+from poollib.pool.waiters import Claim, Permit, lined_up
 from poollib.trace import Trace, tell
 
 from ..logs import logger
@@ -90,9 +90,9 @@ class EndpointPool(Handling[Endpoint, Connection]):
         self._on_release: Callable[[Connection], object] | None = getattr(factory, "on_release", None)
         self._on_full = on_full
         self._ceremony = self._on_acquire is not None or trace is not None or leak_timeout is not None or min_idle > 0
-        self._inherited: dict[int, Entry[Connection]] = {}  # what a forked child must not use
+        self._inherited: dict[int, Entry[Connection]] | None = None  # what a forked child must not use
         self._is_watched = False
-        forks.remember(self)
+        self._me = forks.remember(self)
         if not self._budget.held():  # else who holds the lock asks when it is free
             self.ask_collector()
 
@@ -144,7 +144,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
         """
         budget = self._budget
         if budget.held():
-            budget.late.append(partial(self.release, connection, idle_limit=idle_limit))
+            budget.put_off(partial(self.release, connection, idle_limit=idle_limit))
             return
         if self._on_release is not None and not self._reset(connection):
             return
@@ -175,7 +175,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
         """
         budget = self._budget
         if budget.held():
-            budget.late.append(partial(self.discard, connection, reason))
+            budget.put_off(partial(self.discard, connection, reason))
             return
         try:
             with self._budget, self._lock:
@@ -232,7 +232,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
             self._budget.used += 1
             self._leased[entry.key] = entry
             self._note_age_locked(entry, None)
-            self._take_back_locked(entry, entry.opened_at)
+            self._take_back_locked(entry, entry.idle_since)
 
     # -- the pool as a whole -----------------------------------------------------------------------------------
 
@@ -349,8 +349,8 @@ class EndpointPool(Handling[Endpoint, Connection]):
         """In a forked child: empty, with new locks; inherited connections are dropped without touching the peer."""
         if self._lock is self._budget.lock:  # the first of those that share it
             self._budget.reset()
-        inherited = [*self._idle, *self._leased.values(), *self._doomed]
-        self._inherited.update(self._leased)  # their borrowers may still return them
+        inherited = [*self._remains_locked(), *self._leased.values()]
+        self._inherited = {**(self._inherited or {}), **self._leased}  # their borrowers may still return them
         if self._state is not State.OPEN:
             self._state = State.CLOSED
         self._is_watched = False
@@ -374,7 +374,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
             return
         budget = self._budget
         if budget.held():  # the garbage collector runs in the middle of another pool's decision
-            budget.late.append(partial(bury, budget, self._remains_locked(), self._alive_locked(), self.factory))
+            budget.put_off(partial(bury, budget, self._remains_locked(), self._alive_locked(), self.factory))
             return
         with self._budget, self._lock:
             remains = self._remains_locked()
@@ -409,9 +409,9 @@ class EndpointPool(Handling[Endpoint, Connection]):
             self._refuse_unless_open_locked(0.0)
             if not self._grant_locked(claim):
                 claim.lie_down()
-                self._line[claim] = None
+                self._line = lined_up(self._line, claim)
                 if self._budget.is_shared:
-                    self._budget.line[claim] = None
+                    self._budget.line = lined_up(self._budget.line, claim)
         if claim.grant is None:
             self._await(claim, timeout_s)
 
@@ -562,7 +562,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
     def _complain(self, connection: Connection) -> None:
         """Raise what fits a connection that came back but was not lent; nothing for one inherited in a fork."""
-        if self._inherited.pop(id(connection), None) is not None:
+        if self._inherited is not None and self._inherited.pop(id(connection), None) is not None:
             return
         with self._budget, self._lock:
             lies_idle = any(entry.connection is connection for entry in self._idle)

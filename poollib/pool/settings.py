@@ -63,6 +63,19 @@ class Settings(NamedTuple):
         return self.background_collector or self.min_idle > 0
 
 
+def shared(settings: Settings) -> Settings:
+    """The same settings; one value for all pools that are made in a row with equal ones (it takes 128 bytes)."""
+    global _latest
+    latest = _latest
+    if settings == latest:
+        return latest
+    _latest = settings
+    return settings
+
+
+_latest = Settings()
+
+
 def check_limit(name: str, limit: int | None) -> None:
     """ValueError unless ``limit`` is None or at least 1, TypeError unless it is a whole number."""
     if limit is not None:

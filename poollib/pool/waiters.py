@@ -8,9 +8,10 @@ Handing over instead of waking to compete follows psycopg_pool's WaitingClient a
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from threading import TIMEOUT_MAX
 from threading import Lock as make_lock
-from typing import Any
+from typing import Any, Final
 
 from poollib.pool.entry import Entry
 
@@ -50,3 +51,15 @@ class Claim:
         """True once woken; False when ``seconds`` passed first.  ``None`` sleeps as long as it takes."""
         limit_s = -1 if seconds is None else min(seconds, TIMEOUT_MAX)
         return bool(self.bed.acquire(True, limit_s))
+
+
+#: The line of all pools where nobody waits: each is without a line of its own (128 bytes) until somebody does.
+NOBODY: Final[OrderedDict[Claim, None]] = OrderedDict()
+
+
+def lined_up(line: OrderedDict[Claim, None], claim: Claim) -> OrderedDict[Claim, None]:
+    """The line with one more claim at its end."""
+    if line is NOBODY:
+        line = OrderedDict()
+    line[claim] = None
+    return line

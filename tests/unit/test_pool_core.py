@@ -113,7 +113,7 @@ class TestLending:
         rig = Rig()
         first = rig.pool.acquire()
         rig.pool.release(first)
-        rig.factory.usable = rig.pool._usable = lambda connection: 1 / 0
+        rig.factory.usable = lambda connection: 1 / 0
         assert rig.pool.acquire() is not first
         assert not first.is_open
 
