@@ -1,0 +1,245 @@
+"""What a subclass, a recorder or an agent may put in the place of a pool's parts, and how the pool goes on then.
+
+Source: the second promise (a drop-in for urllib3); DESIGN, "The joints".
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout
+from poollib.connection import HTTPConnection
+from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError, MaxRetryError, ReadTimeoutError
+from tests.support.httpd import Httpd, Response
+
+
+@pytest.fixture
+def server() -> Iterator[Httpd]:
+    with Httpd() as running:
+        yield running
+
+
+class Stub:
+    """A response as a recorder builds it, of no class of ours."""
+
+    status, reason, version = 200, "OK", 11
+    headers = HTTPHeaderDict({"X-Stub": "1"})
+    retries: ClassVar[Any] = None
+
+    def get_redirect_location(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_stub_in_the_responses_place_is_handed_out_as_it_is(server: Httpd, preload: bool) -> None:
+    """It owns the connection exactly if the caller asked for that."""
+
+    class Own(HTTPConnection):
+        def getresponse(self) -> Any:
+            assert super().getresponse().data
+            return Stub()
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Own
+
+    with Pool(server.host, server.port, maxsize=1, block=True) as pool:
+        response: Any = pool.urlopen("GET", "/", preload_content=preload, retries=Retry(3))
+        assert type(response) is Stub
+        assert response._pool is pool
+        assert response.retries.total == 3
+        assert pool._lending.leased == (0 if preload else 1)
+        if not preload:
+            pool._put_conn(response._connection)
+        assert type(pool.urlopen("GET", "/", pool_timeout=1)) is Stub
+    assert server.opened == 1
+
+
+def test_make_request_may_be_called_with_another_timeout(server: Httpd) -> None:
+    """As agents that override it do: a number, none, or a Timeout."""
+    seen: list[Any] = []
+
+    class Pool(HTTPConnectionPool):
+        wish: dict[str, Any]
+
+        def _make_request(self, conn: Any, method: str, url: str, **named: Any) -> Any:
+            named.pop("timeout")
+            response = super()._make_request(conn, method, url, **named, **self.wish)
+            seen.append((conn.timeout, conn.read_timeout))
+            return response
+
+    with Pool(server.host, server.port, timeout=Timeout(connect=3, read=4)) as pool:
+        for wish in ({"timeout": 7.5}, {}, {"timeout": Timeout(connect=1, read=2)}):
+            pool.wish = wish
+            assert pool.urlopen("GET", "/").status == 200
+    assert seen == [(7.5, 7.5), (3, 4), (1, 2)]
+
+
+def test_total_counts_from_connecting(server: Httpd) -> None:
+    """What connecting took is gone; if nothing is left, the answer is not waited for."""
+
+    class Slow(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            time.sleep(0.02)
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Slow
+
+    with Pool(server.host, server.port, maxsize=1, block=True, retries=False) as pool:
+        with pytest.raises(ReadTimeoutError, match=r"read timeout=0"):
+            pool.urlopen("GET", "/", timeout=Timeout(total=0.02))
+        assert pool._lending.leased == 0
+        response = pool.urlopen("GET", "/", timeout=Timeout(total=5), preload_content=False)
+        assert 4 < response.connection.sock.gettimeout() < 4.99
+        assert response.data
+
+
+def test_an_error_without_a_url_learns_the_requests(server: Httpd) -> None:
+    """Whoever raises it, the pool names itself and the target."""
+
+    class Own(HTTPConnection):
+        def getresponse(self) -> Any:
+            raise ReadTimeoutError(None, None, "mine")  # type: ignore[arg-type]
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Own
+
+    with Pool(server.host, server.port) as pool:
+        with pytest.raises(ReadTimeoutError, match=r"HTTPConnectionPool.*mine|Pool\(host=.*mine") as caught:
+            pool.urlopen("GET", "/x", retries=False)
+        assert (caught.value.url, caught.value.pool) == ("/x", pool)
+        with pytest.raises(MaxRetryError) as given_up:
+            pool.urlopen("GET", "/y", retries=Retry(0))
+        assert given_up.value.url == "/y"
+
+
+def test_the_log_tells_each_answer_at_debug(server: Httpd, caplog: pytest.LogCaptureFixture) -> None:
+    """One line each, as urllib3 has it; nothing of the kind above DEBUG."""
+    server.routes["/a"] = lambda request: Response(b"four", status=404)
+    with HTTPConnectionPool(server.host, server.port) as pool:
+        with caplog.at_level(logging.DEBUG, "poollib.connectionpool"):
+            pool.request("GET", "/a?b=c", preload_content=False).drain_conn()
+        lines = [record.getMessage() for record in caplog.records if record.name == "poollib.connectionpool"]
+        assert lines == [
+            f"Starting new HTTP connection (1): {server.host}:{server.port}",
+            f'http://{server.host}:{server.port} "GET /a?b=c HTTP/1.1" 404 4',
+        ]
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "poollib.connectionpool"):
+            pool.request("GET", "/a")
+        assert not caplog.records
+
+
+# urllib3's private names
+
+
+def test_timeouts_are_made_and_errors_translated_by_their_private_names() -> None:
+    """Subclasses call them."""
+    with HTTPConnectionPool("localhost", 81, timeout=4) as pool:
+        own = pool._get_timeout(Timeout.DEFAULT_TIMEOUT)
+        assert (own.connect_timeout, own is pool.timeout) == (4, False)
+        assert pool._get_timeout(2.5).read_timeout == 2.5
+        wish = Timeout(connect=1, read=9)
+        assert pool._get_timeout(wish).connect_timeout == 1
+        assert pool._get_timeout(wish) is not wish
+        with pytest.raises(ReadTimeoutError, match=r"read timeout=3") as caught:
+            pool._raise_timeout(TimeoutError("slow"), "/u", 3)
+        assert (caught.value.url, caught.value.pool) == ("/u", pool)
+        pool._raise_timeout(OSError("something else"), "/u", 3)  # no timeout, nothing raised
+
+
+def test_hosts_and_urls_are_put_together_by_their_private_names() -> None:
+    from poollib import connectionpool
+
+    assert connectionpool._normalize_host("EXAMPLE.com", "http") == "example.com"
+    assert connectionpool._normalize_host("[FE80::1]", "http") == "[fe80::1]"
+    assert connectionpool._normalize_host(None, "http") is None
+    with HTTPConnectionPool("localhost", 81) as pool:
+        assert connectionpool._url_from_pool(pool, "/p") == "http://localhost:81/p"
+        assert connectionpool._url_from_pool(pool) == "http://localhost:81"
+
+
+# The queue's class
+
+
+def queued(server: Httpd, **options: Any) -> HTTPConnectionPool:
+    class Pool(HTTPConnectionPool):
+        QueueCls = type("Own", (queue.LifoQueue,), {})
+
+    return Pool(server.host, server.port, **options)
+
+
+def test_a_queue_of_its_own_opens_beyond_its_size_where_nobody_waits(
+    server: Httpd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``block=False``: a third connection is opened, and closed again with the warning that urllib3 gives."""
+    with queued(server, maxsize=2) as pool:
+        held = [pool.urlopen("GET", "/", preload_content=False) for _ in range(3)]
+        with caplog.at_level(logging.WARNING, "poollib"):
+            for response in held:
+                assert response.data
+        assert "Connection pool is full, discarding connection" in caplog.text
+        assert "Connection pool size: 2" in caplog.text
+        assert (len(pool._lending.connections()), pool.pool and pool.pool.qsize()) == (2, 2)
+        pool._lending.check()
+
+
+def test_a_queue_of_its_own_gives_no_dead_connection_out(server: Httpd) -> None:
+    """One that the server has closed meanwhile is replaced, and its slot stays one."""
+    with queued(server, maxsize=1, block=True) as pool:
+        assert pool.request("GET", "/").status == 200
+        server.disconnect()
+        end = time.monotonic() + 5
+        while pool._lending.idle_connections()[0].is_reusable() if pool._lending.idle_connections() else False:
+            assert time.monotonic() < end
+        time.sleep(0.005)
+        assert pool.request("GET", "/", retries=False, pool_timeout=1).status == 200
+        assert (server.opened, pool.pool and pool.pool.qsize()) == (2, 1)
+        assert sum(pool.stats()["dropped"].values()) == 1
+        pool._lending.check()
+
+
+def test_a_queue_of_its_own_takes_nothing_twice(server: Httpd) -> None:
+    """As urllib3: FullPoolError where there are never more; and a socket that is handed over frees its slot."""
+    with queued(server, maxsize=1, block=True) as pool:
+        conn = pool._get_conn(timeout=1)
+        assert pool.pool is not None
+        pool.pool.put(None, block=False)  # somebody else's filling
+        with pytest.raises(FullPoolError):
+            pool._put_conn(conn)
+        conn = pool._get_conn(timeout=1)
+        conn.connect()
+        with pytest.raises(EmptyPoolError):
+            pool._get_conn(timeout=0.001)
+        pool._lending.detach(conn)
+        conn.detach().close()
+        assert pool.request("GET", "/", pool_timeout=1).status == 200
+        pool._lending.check()
+
+
+def test_a_queue_of_its_own_closes_what_comes_back_late(server: Httpd) -> None:
+    """Idle connections at once, lent ones when they come back."""
+    pool = queued(server, maxsize=2, block=True)
+    kept, lent = (pool.urlopen("GET", "/", preload_content=False) for _ in range(2))
+    assert kept.data
+    pool.close()
+    assert lent.data
+    assert pool._lending.connections() == []
+    with pytest.raises(ClosedPoolError):
+        pool.request("GET", "/")
+    assert pool.pool is None
+
+
+def test_a_stranger_is_not_taken_and_none_is_nobodys() -> None:
+    """What was not lent can't be given back."""
+    with HTTPConnectionPool("localhost", 1) as pool:
+        pool._put_conn(None)
+        with pytest.raises(ValueError, match="is not lent by"):
+            pool._put_conn(pool._new_conn())
+        pool._lending.check()
