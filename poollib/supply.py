@@ -104,10 +104,11 @@ class Supply:
     def on_full(self, connection: Any) -> None:
         """Log that a connection is closed because the pool has its number of idle ones."""
         pool: Any = self._pool()
+        lending = pool._lending
         log.warning(
             "Connection pool is full, discarding connection: %s. Connection pool size: %s",
             pool.host,
-            pool._lending.maxsize,
+            getattr(lending, "queue", lending).maxsize,  # a queue of another class bounds what is kept
         )
 
 
