@@ -1,30 +1,31 @@
 """poollib: a thread-safe HTTP/1.1 client with connection pools, in pure standard library.
 
-The public names and nothing else. urllib3's names are here under the same names; poollib's own beside them.
+The public names and nothing else. urllib3's names are here under the same names; poollib's own beside them. Importing
+the package imports no room: a name brings its room when it is first asked for, and is an ordinary name from then on.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
-
-from . import exceptions
-from .circuit import CircuitBreaker
-from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
-from .headers import HTTPHeaderDict
-from .multipart import encode_multipart_formdata
-from .poolmanager import PoolManager, ProxyManager, proxy_from_url
-from .requestparts import make_headers
-from .response import BaseHTTPResponse, HTTPResponse
-from .retry import Retry
-from .retrybudget import RetryBudget
-from .timeout import Timeout
-from .trace import Trace
-
+TYPE_CHECKING = False  # typing's own would cost more than the rest of this import
 if TYPE_CHECKING:
+    from typing import Any
+
+    from . import exceptions
+    from .circuit import CircuitBreaker
     from .compat import install_as_urllib3, uninstall_as_urllib3
+    from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
     from .downloads import download
     from .eventsource import EventSource
+    from .headers import HTTPHeaderDict
+    from .multipart import encode_multipart_formdata
+    from .poolmanager import PoolManager, ProxyManager, proxy_from_url
+    from .requestparts import make_headers
+    from .response import BaseHTTPResponse, HTTPResponse
+    from .retry import Retry
+    from .retrybudget import RetryBudget
+    from .shortcuts import add_stderr_logger, disable_warnings, request
+    from .timeout import Timeout
+    from .trace import Trace
 
 __version__ = "0.1.0"
 
@@ -55,61 +56,34 @@ __all__ = [
     "uninstall_as_urllib3",
 ]
 
-_logger_name = __name__  # "urllib3" as long as poollib is installed as that
-logging.getLogger(_logger_name).addHandler(logging.NullHandler())
+# Each public name's room, as the imports above tell type checkers.
+_HOMES = {
+    "BaseHTTPResponse": "response",
+    "CircuitBreaker": "circuit",
+    "EventSource": "eventsource",
+    "HTTPConnectionPool": "connectionpool",
+    "HTTPHeaderDict": "headers",
+    "HTTPResponse": "response",
+    "HTTPSConnectionPool": "connectionpool",
+    "PoolManager": "poolmanager",
+    "ProxyManager": "poolmanager",
+    "Retry": "retry",
+    "RetryBudget": "retrybudget",
+    "Timeout": "timeout",
+    "Trace": "trace",
+    "add_stderr_logger": "shortcuts",
+    "connection_from_url": "connectionpool",
+    "disable_warnings": "shortcuts",
+    "download": "downloads",
+    "encode_multipart_formdata": "multipart",
+    "install_as_urllib3": "compat",
+    "make_headers": "requestparts",
+    "proxy_from_url": "poolmanager",
+    "request": "shortcuts",
+    "uninstall_as_urllib3": "compat",
+}
 
-_DEFAULT_POOL = PoolManager()
-
-
-def request(
-    method: str,
-    url: str,
-    *,
-    body: Any = None,
-    fields: Any = None,
-    headers: Any = None,
-    preload_content: bool | None = True,
-    decode_content: bool | None = True,
-    redirect: bool | None = True,
-    retries: Any = None,
-    timeout: Any = 3,
-    json: Any = None,
-) -> BaseHTTPResponse:
-    """The response to one request, through a manager that the whole process shares; 3 seconds a step at most."""
-    response: BaseHTTPResponse = _DEFAULT_POOL.request(
-        method,
-        url,
-        body=body,
-        fields=fields,
-        headers=headers,
-        preload_content=preload_content,
-        decode_content=decode_content,
-        redirect=redirect,
-        retries=retries,
-        timeout=timeout,
-        json=json,
-    )
-    return response
-
-
-def add_stderr_logger(level: int = logging.DEBUG) -> logging.StreamHandler[Any]:
-    """Log to standard error from now on; gives the handler, for taking it away again."""
-    logger = logging.getLogger(_logger_name)
-    handler: logging.StreamHandler[Any] = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    logger.debug("Added a stderr logging handler to logger: %s", _logger_name)
-    return handler
-
-
-def disable_warnings(category: type[Warning] = exceptions.HTTPWarning) -> None:
-    """Silence poollib's warnings of ``category``."""
-    import warnings
-
-    warnings.simplefilter("ignore", category)
-
-
+# Those of urllib3's module paths that are no rooms; `compat` has them.
 _URLLIB3_PATHS = frozenset(
     [
         "_base_connection",
@@ -126,17 +100,23 @@ _URLLIB3_PATHS = frozenset(
 
 
 def __getattr__(name: str) -> Any:
-    """What few programs ask for, imported then: the faces, urllib3's other modules, and taking its place."""
-    if name == "download":
-        from .downloads import download
+    """A public name, fetched from its room and kept here; or a room, or one of urllib3's modules."""
+    from importlib import import_module
 
-        return download
-    if name == "EventSource":
-        from .eventsource import EventSource
-
-        return EventSource
-    if name in _URLLIB3_PATHS or name in ("install_as_urllib3", "uninstall_as_urllib3"):
-        from .compat import attribute
-
-        return attribute(name)
+    if name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return globals().setdefault(name, value)
+    if name in _URLLIB3_PATHS:
+        return import_module(f"{__name__}.compat").own_module(name)
+    if not name.startswith("_"):
+        room = f"{__name__}.{name}"
+        try:
+            return import_module(room)
+        except ModuleNotFoundError as error:
+            if error.name != room:
+                raise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""The rooms' loggers: one for each room that has something to say, all below ``poollib``, silent until somebody listens.
+"""The rooms' loggers: one for each room that has something to say, silent until somebody listens to ``poollib``.
 
 A room takes its own as ``log = logger(__name__)``; whoever wants to see records adds a handler to ``poollib``, as
 ``shortcuts.add_stderr_logger`` does. Names in urllib3's place are ``compat``'s business.

@@ -12,9 +12,8 @@ import importlib
 import logging
 import sys
 from types import ModuleType
-from typing import Any
 
-from .modules import HOME, ROOT, Finder, exists
+from .modules import HOME, ROOT, Finder
 from .names import API_VERSION, LOGGERS
 
 __all__ = ["API_VERSION", "install_as_urllib3", "is_installed", "uninstall_as_urllib3"]
@@ -64,13 +63,11 @@ def is_installed() -> bool:
     return _finder in sys.meta_path
 
 
-def attribute(name: str) -> Any:
-    """What ``poollib`` offers only when asked: the two functions above, and urllib3's modules that are no rooms."""
-    if not exists(name):
-        return globals()[name]
+def own_module(path: str) -> ModuleType:
+    """One of urllib3's modules that are no rooms, as ``poollib.util``: for ``import poollib as urllib3``."""
     if _own_finder not in sys.meta_path:
         sys.meta_path.append(_own_finder)
-    return importlib.import_module(f"{HOME}.{name}")
+    return importlib.import_module(f"{HOME}.{path}")
 
 
 def _is_below_root(name: str) -> bool:
@@ -83,6 +80,6 @@ def _name_loggers(root: str) -> None:
         names = vars(importlib.import_module(f"{HOME}.{room}"))
         usual = _usual_logs.setdefault(room, names["log"])
         names["log"] = logging.getLogger(f"{ROOT}.{path}") if root == ROOT else usual
-    vars(importlib.import_module(HOME))["_logger_name"] = root
+    vars(importlib.import_module(f"{HOME}.shortcuts"))["_logger_name"] = root
     if root == ROOT and not logging.getLogger(ROOT).handlers:
         logging.getLogger(ROOT).addHandler(logging.NullHandler())

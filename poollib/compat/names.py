@@ -86,8 +86,9 @@ THIN: Final[dict[str, dict[str, str]]] = {
         ".": (
             "HTTPConnectionPool HTTPHeaderDict HTTPSConnectionPool PoolManager ProxyManager HTTPResponse Retry Timeout"
             " add_stderr_logger connection_from_url disable_warnings encode_multipart_formdata make_headers"
-            " proxy_from_url request BaseHTTPResponse _DEFAULT_POOL"
+            " proxy_from_url request BaseHTTPResponse"
         ),
+        ".shortcuts": "_DEFAULT_POOL",
         ":_base_connection": "_TYPE_BODY",
         ".multipart": "_TYPE_FIELDS",
         "ssl": "ssl=*",
