@@ -11,6 +11,7 @@ import pytest
 import poollib
 from poollib.connection import HTTPConnection
 from tests.support.httpd import Httpd, Response
+from tests.support.script import ScriptServer, expect_request, respond, stall
 
 DOORS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse", "request"]
 
@@ -84,6 +85,45 @@ def test_a_response_class_of_its_own_reads_the_response(server: Httpd) -> None:
     assert server.opened == 2
 
 
+def own_pool(server: Any, response_class: type[Any]) -> poollib.HTTPConnectionPool:
+    """A pool whose responses are read by that class."""
+
+    class Own(HTTPConnection):
+        pass
+
+    Own.response_class = response_class
+
+    class Pool(poollib.HTTPConnectionPool):
+        ConnectionCls = Own
+
+    return Pool(server.host, server.port, maxsize=1, block=True, retries=False)
+
+
+def test_a_response_class_may_read_the_body_at_once(server: Httpd) -> None:
+    """As recorders do; nothing is left to be read, and the connection serves on."""
+
+    class Recording(http.client.HTTPResponse):
+        def begin(self) -> None:
+            super().begin()
+            self.recorded = self.read()
+
+    server.routes["/five"] = lambda request: Response(b"hello")
+    with own_pool(server, Recording) as pool:
+        for _ in range(2):
+            response: Any = pool.request("GET", "/five", pool_timeout=1)
+            assert response._original_response.recorded == b"hello"
+            assert response.data == b""
+    assert server.opened == 1
+
+
+def test_a_response_class_that_waits_too_long_is_a_read_timeout(server: Httpd) -> None:
+    with ScriptServer([expect_request(), stall()]) as silent, own_pool(silent, http.client.HTTPResponse) as pool:
+        pool.ConnectionCls.response_class = type("Own", (http.client.HTTPResponse,), {})  # type: ignore[misc]
+        with pytest.raises(poollib.exceptions.ReadTimeoutError):
+            pool.request("GET", "/", timeout=0.01)
+        assert pool._lending.leased == 0
+
+
 def test_a_response_that_another_class_cannot_read_is_a_protocol_error(server: Httpd) -> None:
     class Failing(http.client.HTTPResponse):
         def begin(self) -> None:
@@ -129,3 +169,60 @@ def test_agents_hear_when_the_body_has_ended(server: Httpd, monkeypatch: pytest.
         assert heard == ["head 200 chunked"]
         assert len(response.data) == 10_001
         assert heard == ["head 200 chunked", "end"]
+
+
+@pytest.fixture
+def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent has wrapped http.client's ``putrequest``."""
+    usual = http.client.HTTPConnection.putrequest
+    monkeypatch.setattr(
+        http.client.HTTPConnection, "putrequest", lambda self, *words, **named: usual(self, *words, **named)
+    )
+
+
+REQUESTS: list[tuple[str, dict[str, Any]]] = [
+    ("POST", {}),
+    ("GET", {}),
+    ("GET", {"headers": {"User-Agent": "me", "Accept-Encoding": "x"}}),
+    ("GET", {"headers": {"User-Agent": poollib.util.SKIP_HEADER, "X-A": "1"}}),
+    ("POST", {"body": iter([b"a", b"", b"bc"])}),
+    ("POST", {"body": b"body", "trailers": {"X-Sum": "1", "X-Two": "2"}}),
+    ("POST", {"body": b"body", "trailers": {"X-Sum": "1"}, "headers": {"Trailer": "X-Sum"}}),
+]
+
+
+@pytest.mark.usefixtures("wrapped")
+def test_requests_through_the_doors_have_the_framing_of_the_direct_way() -> None:
+    """Lengths, trailers and what the caller said of them; an empty piece is no chunk, which would end the body."""
+    script = [step for _ in REQUESTS for step in (expect_request(), respond())]
+    with ScriptServer(script) as server, poollib.HTTPConnectionPool(server.host, server.port) as pool:
+        ends = []
+        for method, more in REQUESTS:
+            before = len(server.received[0]) if server.opened else 0
+            assert pool.urlopen(method, "/", retries=False, **more).status == 200
+            ends.append(server.received[0][before:])
+    empty, bare, own, skipped, chunks, trailers, announced = ends
+    assert b"Content-Length: 0\r\n" in empty
+    assert b"Content-Length" not in bare
+    assert own.count(b"User-Agent: me\r\n") == own.count(b"User-Agent") == 1
+    assert b"User-Agent" not in skipped
+    assert b"X-A: 1\r\n" in skipped
+    assert chunks.endswith(b"\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
+    assert b"\r\nTrailer: X-Sum, X-Two\r\n" in trailers
+    assert trailers.endswith(b"4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Two: 2\r\n\r\n")
+    assert announced.count(b"Trailer:") == 1
+
+
+def test_the_debug_level_prints_what_is_said(
+    server: Httpd, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As http.client prints it."""
+    monkeypatch.setattr(HTTPConnection, "debuglevel", 1)
+    connection = HTTPConnection(server.host, server.port)
+    connection.request("GET", "/chunks")
+    assert connection.getresponse().status == 200
+    connection.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("send: b'GET /chunks HTTP/1.1")
+    assert "reply: 'HTTP/1.1 200 OK\\r\\n'" in lines
+    assert "header: Transfer-Encoding: chunked" in lines
