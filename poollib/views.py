@@ -221,5 +221,5 @@ class ReplacedFile(FileBody):
 
     def _finish(self) -> None:
         super()._finish()
-        if self.live.state is not BodyState.OPEN:
-            self.state = self.live.state
+        # Of a file with bytes of its own the live body knows nothing: what it has left would be the next answer.
+        self.state = BodyState.CLOSE if self.live.state is BodyState.OPEN else self.live.state
