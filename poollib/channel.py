@@ -98,6 +98,7 @@ class Channel(http.client.HTTPConnection):
     __slots__ = (
         "_adopted",
         "_default_fields",
+        "_drained",
         "_incoming",
         "_quiet",
         "_request",
@@ -152,7 +153,8 @@ class Channel(http.client.HTTPConnection):
         self._session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
         self._incoming: Incoming | None = None
         self._adopted: Any = None
-        self._quiet: Callable[[], bool] | None = None
+        self._drained = False  # whether the last receive gave less than it had room for
+        self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
         self._request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
         super().__init__(
@@ -290,6 +292,7 @@ class Channel(http.client.HTTPConnection):
         else:
             self._incoming = Incoming(self._receive_record, self._receive_into)
         self._quiet = None
+        self._drained = False
         self.state = _IDLE
 
     def _check_deadline(self, phase: str) -> None:
@@ -317,7 +320,7 @@ class Channel(http.client.HTTPConnection):
         quiet = self._quiet
         if quiet is None or self._adopted is not self.sock:
             return self._is_quiet()
-        return quiet()
+        return quiet(self._drained)
 
     def is_reusable_state(self) -> bool:
         """Whether the last exchange, if any, ended cleanly; what lies on the socket is looked at before reuse."""
@@ -335,7 +338,7 @@ class Channel(http.client.HTTPConnection):
             if self._adopted is not sock:
                 self._adopt()
             self._quiet = dial.quiet_check(sock)
-        return self._quiet()
+        return self._quiet(self._drained)
 
     def close(self) -> None:
         """Close the socket; a later request dials anew."""
@@ -384,7 +387,10 @@ class Channel(http.client.HTTPConnection):
 
     def _receive_record(self, limit: int) -> bytes:
         """As ``_receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""
-        return self._receive(limit if limit < TLS_RECORD_BYTES else TLS_RECORD_BYTES)
+        limit = limit if limit < TLS_RECORD_BYTES else TLS_RECORD_BYTES
+        data = self._receive(limit)
+        self._drained = len(data) < limit
+        return data
 
     def _receive_head_alone(self) -> bytes:
         """As ``_receive``; a whole head without what follows: who takes the socket over finds that there (docker)."""
@@ -407,6 +413,7 @@ class Channel(http.client.HTTPConnection):
         except OSError as error:
             raise self._receive_failed(error) from error
         self.bytes_received += n
+        self._drained = False
         return n
 
     def _phase(self) -> str:

@@ -113,7 +113,7 @@ class HTTPConnection(Channel):
         self._request = (method, url, preload_content, decode_content, enforce_content_length)
         self._close_asked = fields.close
         self._wants_upgrade = method == "CONNECT" or "upgrade" in fields.names
-        self.answered = False
+        self.answered = self._drained = False
         self.state = _SENDING
         try:
             if payload is None and self.options is None:
@@ -339,7 +339,7 @@ class HTTPConnection(Channel):
         ReadTimeoutError, ProtocolError, InvalidResponseError; each leaves the connection closed.
         """
         if self._through_doors or self.response_class is not http.client.HTTPResponse:
-            self._through_doors = False
+            self._through_doors = self._drained = False
             return doors.receive(self, HTTPConnection.getresponse)
         if self.sock is None:
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
@@ -468,7 +468,7 @@ class HTTPConnection(Channel):
         self._request = (method, url, True, True, True)
         self._close_asked = False
         self._wants_upgrade = True  # what fields follow is not known here
-        self.answered = False
+        self.answered = self._drained = False
         self._HTTPConnection__state = "Idle"  # getresponse, which sets it back in http.client, is ours
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
 

@@ -27,8 +27,9 @@ from .racing import Way, first_connected
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 
 try:
-    from ssl import SSLWantReadError
+    from ssl import SSLSocket, SSLWantReadError
 except ImportError:  # a Python without OpenSSL still speaks plain HTTP
+    SSLSocket = type("SSLSocket", (), {})  # type: ignore[misc, assignment]
     SSLWantReadError = BlockingIOError  # type: ignore[misc, assignment]
 
 #: Takes host and port, returns addresses in the order to try: ``AddrInfo`` tuples or numeric addresses as text.
@@ -202,18 +203,21 @@ def resolver_from(
 # Is there anything to read?
 
 
-def quiet_check(sock: Any) -> Callable[[], bool]:
+def quiet_check(sock: Any) -> Callable[..., bool]:
     """A callable that is ``True`` as long as nothing is readable on the idle socket: no byte, no end, no error.
 
-    On a TLS socket session tickets do not count: see ``tls_quiet``. Costs are in ``_silence``.
+    On a TLS socket session tickets do not count: see ``tls_quiet``. Its argument: whether the last receive gave less
+    than it had room for. Then OpenSSL, which decrypts one record at a time, has nothing left; asking it would give up
+    the GIL, as a small request does twice otherwise. Further costs are in ``_silence``.
     """
     silent = _silence(sock)
     pending: Callable[[], int] | None = getattr(sock, "pending", None)
     if pending is None:
         return silent
+    is_openssl = isinstance(sock, SSLSocket)  # TLS in TLS keeps more than one record
 
-    def tls_silent() -> bool:
-        return (silent() and not pending()) or tls_quiet(sock)
+    def tls_silent(drained: bool = False) -> bool:
+        return (silent() and ((drained and is_openssl) or not pending())) or tls_quiet(sock)
 
     return tls_silent
 
@@ -238,7 +242,7 @@ def tls_quiet(sock: Any) -> bool:
     return False
 
 
-def _silence(sock: Any) -> Callable[[], bool]:
+def _silence(sock: Any) -> Callable[..., bool]:
     """The check for a plain socket; where the system has no poll, or refuses it, by select.
 
     A kept poll object costs 0.4 us a call, but gives up the GIL, and with several threads getting it back costs far
@@ -248,15 +252,15 @@ def _silence(sock: Any) -> Callable[[], bool]:
     if _tells_memory(sock):
         return _memory_silence(sock)
     if not hasattr(select, "poll"):
-        return lambda: _select_silent(sock)
+        return lambda drained=False: _select_silent(sock)
     poller = select.poll()
     try:
         poller.register(sock, select.POLLIN)
     except (OSError, TypeError, ValueError):  # closed already, or no socket at all
-        return lambda: False
+        return lambda drained=False: False
     events = poller.poll
 
-    def silent() -> bool:
+    def silent(drained: bool = False) -> bool:
         return not events(0)
 
     return silent
@@ -280,11 +284,11 @@ def _tells_memory(sock: Any) -> bool:
         return False
 
 
-def _memory_silence(sock: Any) -> Callable[[], bool]:
+def _memory_silence(sock: Any) -> Callable[..., bool]:
     ask = sock.getsockopt
     is_broken = False
 
-    def silent() -> bool:
+    def silent(drained: bool = False) -> bool:
         nonlocal is_broken
         try:
             if ask(_SOL_SOCKET, _SO_MEMINFO, 4) != _NOTHING or is_broken:

@@ -199,6 +199,16 @@ def test_a_response_that_is_cut_short_is_an_error(data: bytes, end: Step, tls: b
         assert has_all_slots(pool, 0)
 
 
+def test_a_byte_too_many_in_the_last_tls_record_keeps_the_connection_from_serving_again() -> None:
+    """It is decrypted with the body, so that the socket itself has nothing to read."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    script = [expect_request(), send(head), send(b"helloX"), expect_end()]
+    with ScriptServer(script, answer(head + b"again"), tls=certs().server()) as server, pool_for(server) as pool:
+        assert pool.urlopen("GET", "/").data == b"hello"
+        assert pool.urlopen("GET", "/").data == b"again"
+        assert pool.num_connections == 2
+
+
 def test_a_body_until_close_over_tls_needs_a_close_notify() -> None:
     """RFC 9112 section 9.8: without one anybody on the way may have cut it."""
     data = OK + b"\r\nhello"

@@ -487,6 +487,22 @@ def test_a_byte_that_tls_holds_already_is_not_quiet() -> None:
         assert not dial.quiet_check(ours)()
 
 
+def test_openssl_is_not_asked_what_it_holds_after_a_receive_with_room_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking gives up the GIL. A byte that waits, and the end, are seen all the same."""
+    ours, theirs = tls_pair()
+    with ours, theirs:
+        theirs.sendall(b"ab")
+        assert ours.recv(3) == b"ab"
+        is_quiet = dial.quiet_check(ours)
+        assert is_quiet()
+        monkeypatch.setattr(ssl.SSLSocket, "pending", None)
+        assert dial.quiet_check(ours)(True)
+        assert is_quiet(True)
+        theirs.sendall(b"c")
+        assert not is_quiet(True)
+    assert not is_quiet(True)
+
+
 def test_a_closed_tls_socket_is_not_quiet() -> None:
     ours, theirs = tls_pair()
     is_quiet = dial.quiet_check(ours)
