@@ -1,14 +1,15 @@
 """The keywords of pools and requests beyond urllib3's: which there are, and how they are settled once.
 
 ``connectionpool`` and ``poolmanager`` sort the keywords they are given by the tables here, and hand on one value:
-:class:`Rest` to an attempt, ``connection.Options`` to the connection.  What a keyword does is decided where it is used.
+:class:`PoolCall` to an attempt, ``connection.Options`` to the connection.  What a keyword does is decided where it is used.
 Unknown keywords are TypeErrors that name them.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from .attempts import Call
 from .connection import EXPECT_CONTINUE_S, Options
 from .requestparts import encode_fields, encode_json
 from .timeout import _DEFAULT_TIMEOUT, Timeout
@@ -35,8 +36,19 @@ FIELD_OPTIONS = ("fields", "encode_multipart", "multipart_boundary", "json")
 PASSED_ON = frozenset({"enforce_content_length"})
 
 
-class Rest(NamedTuple):
-    """What only an attempt reads of a request: settled once, passed on as one value."""
+class PoolCall(Call):
+    """A request to one pool, settled once: what the loop knows of it, and what only an attempt reads."""
+
+    __slots__ = (
+        "chunked",
+        "decode_content",
+        "options",
+        "pool_timeout",
+        "preload_content",
+        "release_conn",
+        "response_kw",
+        "timeout",
+    )
 
     timeout: Timeout
     pool_timeout: float | None
@@ -44,16 +56,14 @@ class Rest(NamedTuple):
     chunked: bool
     preload_content: bool
     decode_content: bool
-    assert_same_host: bool
     options: Options | None
-    response_kw: dict[str, Any]
+    response_kw: dict[str, Any]  # what ``_make_request`` gets as it is
 
-    def without_body(self) -> Rest:
-        """The same for a request that has no body any more."""
-        options = self.options
-        if options is not None:
-            options = options._replace(expect_continue_s=None, trailers=None)
-        return self._replace(chunked=False, options=options)
+    def drop_body(self) -> None:
+        super().drop_body()
+        self.chunked = False
+        if self.options is not None:
+            self.options = self.options._replace(expect_continue_s=None, trailers=None)
 
 
 def take(names: tuple[str, ...], keywords: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ BODY_FRAMING_FIELDS = ("Digest", "Last-Modified", "Transfer-Encoding", "Expect",
 class Call:
     """One request as the loop sees it: what is sent, what may follow, and whose it is.
 
-    ``owner`` is the pool or manager, for error messages. ``rest`` is what only ``send`` reads.
+    ``owner`` is the pool or manager, for error messages. Subclasses add what only ``send`` reads.
     """
 
     __slots__ = (
@@ -54,14 +54,13 @@ class Call:
         "owner",
         "redirect",
         "redirects_only",
-        "rest",
         "retries",
         "trace",
         "url",
     )
 
     def __init__(
-        self, owner: Any, method: str, url: str, body: Any, headers: Any, retries: Retry, redirect: bool, rest: Any
+        self, owner: Any, method: str, url: str, body: Any, headers: Any, retries: Retry, redirect: bool
     ) -> None:
         self.owner = owner
         self.method = method
@@ -70,7 +69,6 @@ class Call:
         self.headers = headers
         self.retries = retries
         self.redirect = redirect
-        self.rest = rest
         self.redirects_only = False  # a manager's turn: the pools have judged errors and statuses
         self.body_pos: Any = None
         self.deadline: Deadline | None = None
@@ -78,10 +76,16 @@ class Call:
 
     def following(self, retries: Retry) -> Call:
         """The same request once more, with what ``retries`` leaves."""
-        call = Call(self.owner, self.method, self.url, self.body, self.headers, retries, self.redirect, self.rest)
-        call.redirects_only = self.redirects_only
-        call.body_pos, call.deadline, call.trace = self.body_pos, self.deadline, self.trace
+        from copy import copy
+
+        call = copy(self)
+        call.retries = retries
         return call
+
+    def drop_body(self) -> None:
+        """Go on as a GET without a body, and without what told of one."""
+        self.method, self.body, self.body_pos = "GET", None, None
+        self.headers = without_fields(self.headers, (*BODY_FIELDS, *BODY_FRAMING_FIELDS))
 
 
 def run(send: Callable[[Call], Any], call: Call) -> Any:
@@ -239,9 +243,7 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
         response.drain_conn()
         raise
     if response.status == 303 and call.method != "HEAD":
-        following.method, following.body, following.body_pos = "GET", None, None
-        dropped |= {*BODY_FIELDS, *BODY_FRAMING_FIELDS}
-        following.rest = following.rest.without_body()
+        following.drop_body()
     if dropped:
         following.headers = without_fields(following.headers, dropped)
     response.drain_conn()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Mapping
+from functools import partial
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -31,13 +32,13 @@ from .arguments import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
-    Rest,
+    PoolCall,
     take,
     take_fields,
     take_options,
     with_times,
 )
-from .attempts import RETRYABLE, Call, may_resend, run, same_origin
+from .attempts import RETRYABLE, may_resend, run, same_origin
 from .circuit import circuit_from
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
@@ -307,20 +308,18 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             timeout = Timeout.from_float(timeout)
         if timeout.deadline is not None or timeout._write is not _DEFAULT_TIMEOUT:
             options = with_times(options, timeout)
-        if pool_timeout is None:
+        if pool_timeout is None and timeout._pool is not _DEFAULT_TIMEOUT:
             pool_timeout = timeout.pool_timeout
-        rest = Rest(
-            timeout,
-            pool_timeout,
-            preload_content if release_conn is None else release_conn,
-            chunked,
-            preload_content,
-            decode_content,
-            assert_same_host,
-            options,
-            response_kw,
-        )
-        call = Call(self, method, self._target(url, assert_same_host, retries), body, headers, retries, redirect, rest)
+        target = self._target(url, assert_same_host, retries)
+        call = PoolCall(self, method, target, body, headers, retries, redirect)
+        call.timeout = timeout
+        call.pool_timeout = pool_timeout
+        call.release_conn = preload_content if release_conn is None else release_conn
+        call.chunked = chunked
+        call.preload_content = preload_content
+        call.decode_content = decode_content
+        call.options = options
+        call.response_kw = response_kw
         if options is not None:
             call.deadline, call.trace = options.deadline, options.trace
         if body is not None:
@@ -360,7 +359,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     # -- one attempt --
 
-    def _attempt(self, call: Call) -> Any:
+    def _attempt(self, call: Any) -> Any:
         """One attempt: lease, send, read. Returns or raises holding no connection unless the response owns it.
 
         A kept connection that the server closed meanwhile is no attempt: if no byte of an answer came and the request
@@ -368,17 +367,17 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """
         while True:
             conn = self._lease(call)
+            exchanges = getattr(conn, "exchanges", 0)
             try:
-                reused = getattr(conn, "exchanges", 0) > 0
                 return self._exchange(conn, call)
             except ProtocolError as error:
-                if not reused or getattr(conn, "answered", True) or not may_resend(call, error):
+                if not exchanges or getattr(conn, "answered", True) or not may_resend(call, error):
                     raise
             if call.body_pos is not None:
                 rewind_body(call.body, call.body_pos)
 
-    def _lease(self, call: Call) -> Any:
-        timeout = call.rest.pool_timeout
+    def _lease(self, call: PoolCall) -> Any:
+        timeout = call.pool_timeout
         if call.deadline is not None:
             timeout = call.deadline.cap_s(timeout, "waiting for a connection")
         try:
@@ -392,23 +391,22 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             tell(call.trace, "connection_reused" if reused else "connection_opened", self._lending.endpoint, conn)
         return conn
 
-    def _exchange(self, conn: Any, call: Call) -> Any:
-        rest: Rest = call.rest
-        conn.options = rest.options
+    def _exchange(self, conn: Any, call: PoolCall) -> Any:
+        conn.options = call.options
         try:
             headers = self._with_proxy_headers(call.headers) if self._is_forwarding else call.headers
-            response = self._make_request(
+            make: Any = partial(self._make_request, **call.response_kw) if call.response_kw else self._make_request
+            response = make(
                 conn,
                 call.method,
                 call.url,
                 body=call.body,
                 headers=headers,
                 retries=call.retries,
-                timeout=rest.timeout,
-                chunked=rest.chunked,
-                preload_content=rest.preload_content,
-                decode_content=rest.decode_content,
-                **rest.response_kw,
+                timeout=call.timeout,
+                chunked=call.chunked,
+                preload_content=call.preload_content,
+                decode_content=call.decode_content,
             )
         except BaseException as error:
             conn.close()
@@ -419,9 +417,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             raise
         return self._hand_over(conn, response, call)
 
-    def _hand_over(self, conn: Any, response: Any, call: Call) -> Any:
+    def _hand_over(self, conn: Any, response: Any, call: PoolCall) -> Any:
         """Give the connection back if the response is whole, else leave it with the response; preload if asked."""
-        rest: Rest = call.rest
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
         if isinstance(response, HTTPResponse):
@@ -430,19 +427,18 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 response.retries = retries
             else:
                 response._retries = retries
-            source = response._source
-            if source is None:
+            if response._source is None:
                 self._put_conn(conn)
                 return response
-            if rest.options is not None:
-                response._max_decoded_size = rest.options.max_decoded_size
+            if call.options is not None:
+                response._max_decoded_size = call.options.max_decoded_size
             response.attach(self, conn)
-            if rest.preload_content:
+            if call.preload_content:
                 response.read(cache_content=True)
             return response
         response.retries = call.retries  # a stub that a recorder or a subclass put in the response's place
         response._pool = self
-        if rest.release_conn:
+        if call.release_conn:
             self._put_conn(conn)
         else:
             response._connection = conn

@@ -480,16 +480,17 @@ class PoolManager(RequestMethods):
         if not isinstance(retries, Retry):
             retries = Retry.from_int(kw.get("retries"), redirect=True)
         kw.pop("retries", None)
-        call = Call(self, method, url, kw.pop("body", None), kw.pop("headers"), retries, True, _Keywords(kw))
+        call = _ManagerCall(self, method, url, kw.pop("body", None), kw.pop("headers"), retries, True)
+        call.kw = kw
         call.redirects_only = True
         call.body_pos = kw.pop("body_pos", None)
         call.trace = kw.get("trace")
         first: list[BaseHTTPResponse] = [response]
 
-        def send(call: Call) -> BaseHTTPResponse:
+        def send(call: Any) -> BaseHTTPResponse:
             if first:
                 return first.pop()
-            more = dict(call.rest.kw, headers=call.headers, retries=call.retries)
+            more = dict(call.kw, headers=call.headers, retries=call.retries)
             if call.body is not None:
                 more["body"], more["body_pos"] = call.body, call.body_pos
             response = self._send(call.method, call.url, more)
@@ -547,16 +548,16 @@ def _added(sum_: Any, value: Any) -> Any:
     return value if sum_ is None else None if value is None else sum_ + value
 
 
-class _Keywords:
-    """The keywords of a request that stay the same over redirects."""
+class _ManagerCall(Call):
+    """A request as a manager sees it, with the keywords that stay the same over redirects."""
 
     __slots__ = ("kw",)
 
-    def __init__(self, kw: dict[str, Any]) -> None:
-        self.kw = kw
+    kw: dict[str, Any]
 
-    def without_body(self) -> _Keywords:
-        return _Keywords({name: value for name, value in self.kw.items() if name not in _BODY_KEYWORDS})
+    def drop_body(self) -> None:
+        super().drop_body()
+        self.kw = {name: value for name, value in self.kw.items() if name not in _BODY_KEYWORDS}
 
 
 _BODY_KEYWORDS = frozenset({"chunked", "trailers", "expect_continue", "fields", "json"})

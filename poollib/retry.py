@@ -144,7 +144,9 @@ class Retry:
         if jitter is not None and jitter not in _JITTERS:
             raise ValueError(f"jitter is one of {', '.join(_JITTERS)}, not {jitter!r}")
         given = {"jitter": jitter, "retry_on": retry_on, "redirect_policy": redirect_policy, "budget": budget}
-        self.__dict__.update((name, value) for name, value in given.items() if value is not None)
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, name, value)
 
     def new(self, **kw: Any) -> Retry:
         """Another Retry of the same class that differs in ``kw``; subclasses add their own arguments here."""
