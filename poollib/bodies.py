@@ -14,7 +14,7 @@ from typing import Any
 
 from .decoding import ContentDecoder
 from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError
-from .framing import Body, BodyState, Incoming, broken
+from .framing import Body, BodyState, Feed, broken
 
 DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
 # Where all is kept anyway, larger steps: 1090 us instead of 1240 for 1 MiB of JSON (CPython 3.11, 2026-11).
@@ -31,7 +31,7 @@ class FileBody(Body):
     __slots__ = ("_left", "file")
 
     def __init__(self, file: Any, length: int | None) -> None:
-        super().__init__(Incoming(_no_bytes, _no_bytes_into), True, None)
+        super().__init__(Feed(_no_bytes, _no_bytes_into), True, None)
         self.file = file
         self._left = length
 

@@ -20,6 +20,8 @@ import http.client
 import socket
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
+from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import dial
@@ -80,7 +82,29 @@ class ProxyConfig(NamedTuple):
     assert_fingerprint: str | tuple[str, ...] | None
 
 
-class Channel(http.client.HTTPConnection):
+_Base = http.client.HTTPConnection
+_init: Any = _Base.__init__
+_their_init = _init if getattr(_init, "__globals__", None) is vars(http.client) else None  # None: replaced already
+
+
+class _FromChannel(Incoming):
+    """What comes in on a channel's socket; ``recv`` is a method of the channel.
+
+    One for each connection: with the other two methods kept as well it would take 0.15 KiB more.
+    """
+
+    __slots__ = ()
+
+    def recv_into(self, view: memoryview) -> int:
+        channel: Channel = self.recv.__self__  # type: ignore[attr-defined]
+        return channel._receive_into(view)
+
+    def recv_whole(self, limit: int) -> bytes:
+        channel: Channel = self.recv.__self__  # type: ignore[attr-defined]
+        return channel._receive_whole(limit)
+
+
+class Channel(_Base):
     """A socket to a server, and the way there; arguments are those of ``HTTPConnection``.
 
     ``timeout`` (seconds) bounds connecting, and each send and receive where ``read_timeout`` is not set.
@@ -93,8 +117,8 @@ class Channel(http.client.HTTPConnection):
     proxy_is_verified: bool | None = None
     scheme = "http"
 
-    # http.client keeps 14 attributes in __dict__; with ours there would be more than the 30 that CPython shares the
-    # keys of, and a connection would take 1.2 KiB more.
+    # What most connections set stands in slots, and all else on the class until it is set, so also most of the 14
+    # attributes that http.client's constructor sets (_stand_on_class): 0.4 KiB less for each connection.
     __slots__ = (
         "_adopted",
         "_default_fields",
@@ -102,7 +126,6 @@ class Channel(http.client.HTTPConnection):
         "_incoming",
         "_quiet",
         "_request",
-        "_session_at",
         "answered",
         "bytes_received",
         "bytes_sent",
@@ -114,20 +137,30 @@ class Channel(http.client.HTTPConnection):
         "state",
     )
 
+    _buffer: Any = cached_property(lambda self: [])
+    _tunnel_headers: Any = cached_property(lambda self: {})
+    _create_connection: Any = cached_property(lambda self: socket.create_connection)
+
+    blocksize = 16384
+    proxy: Url | None = None
+    proxy_config: ProxyConfig | None = None
     uds: str | None = None
     resolver: dial.Resolver | None = None  # None: the system's
     outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
 
     if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
         source_address: tuple[str, int] | None
+        timeout: float | None
+        _get_hostport: Callable[[str, int | None], tuple[str, int]]
+        _validate_host: Callable[[str], None]
         _tunnel_host: str | None
         _tunnel_port: int | None
-        _tunnel_headers: dict[str, str]
 
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
     _opening: Opening | None = None  # while the connection is being made
     _reached_proxy = False
     _interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
+    _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
 
     def __init__(
         self,
@@ -150,24 +183,41 @@ class Channel(http.client.HTTPConnection):
         self.bytes_received = 0
         self.answered = True  # whether a byte of the answer to the last request has come
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
-        self._session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
         self._incoming: Incoming | None = None
         self._adopted: Any = None
         self._drained = False  # whether the last receive gave less than it had room for
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
         self._request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
-        super().__init__(
-            host=host,
-            port=port,
-            timeout=Timeout.resolve_default_timeout(timeout),
-            source_address=source_address,
-            blocksize=blocksize,
-        )
+        timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
+        if _Base.__init__ is _their_init:
+            self._start(host, port, timeout_s, source_address, blocksize)
+        else:  # an agent wants to see it called
+            super().__init__(host, port, timeout_s, source_address, blocksize)
         given: Any = socket_options
         self.socket_options = self.default_socket_options if given is _DEFAULT_TIMEOUT else socket_options
-        self.proxy = proxy
-        self.proxy_config = proxy_config
+        if proxy is not None:
+            self.proxy = proxy
+        if proxy_config is not None:
+            self.proxy_config = proxy_config
+
+    def _start(
+        self,
+        host: str,
+        port: int | None,
+        timeout_s: float | None,
+        source_address: tuple[str, int] | None,
+        blocksize: int,
+    ) -> None:
+        """What ``http.client``'s constructor does, without what the class has already."""
+        if port is None or host[:1] == "[":
+            host, port = self._get_hostport(host, port)
+        self.host, self.port, self.timeout = host, port, timeout_s
+        self._validate_host(self.host)
+        if source_address is not None:
+            self.source_address = source_address
+        if blocksize != Channel.blocksize:
+            self.blocksize = blocksize
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(host={self.host!r}, port={self.port!r}) {self.state.value} at {id(self):#x}>"
@@ -287,10 +337,7 @@ class Channel(http.client.HTTPConnection):
     def _adopt(self) -> None:
         """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
         self._adopted = self.sock
-        if type(self.sock) is socket.socket:
-            self._incoming = Incoming(self._receive, self._receive_into, self._receive_whole)
-        else:
-            self._incoming = Incoming(self._receive_record, self._receive_into)
+        self._incoming = _FromChannel(self._receive if type(self.sock) is socket.socket else self._receive_record)
         self._quiet = None
         self._drained = False
         self.state = _IDLE
@@ -382,7 +429,9 @@ class Channel(http.client.HTTPConnection):
         return data
 
     def _receive_whole(self, limit: int) -> bytes:
-        """As ``_receive``, waiting for all of ``limit`` where the socket can: one without a timeout."""
+        """As ``_receive``, waiting for all of ``limit`` where the socket can: a plain one without a timeout."""
+        if type(self.sock) is not socket.socket:
+            return self._receive_record(limit)
         return self._receive(limit, socket.MSG_WAITALL)
 
     def _receive_record(self, limit: int) -> bytes:
@@ -468,6 +517,16 @@ class Channel(http.client.HTTPConnection):
     def has_connected_to_proxy(self) -> bool:
         """Whether the proxy was reached, whatever happened behind it."""
         return self._reached_proxy
+
+
+def _stand_on_class() -> None:
+    """Let what ``http.client``'s constructor sets on each connection be found on the class."""
+    for name, value in vars(_Base("localhost")).items():
+        if name not in vars(Channel):
+            setattr(Channel, name, value)
+
+
+_stand_on_class()
 
 
 def is_ragged_end(error: OSError) -> bool:

@@ -1,6 +1,6 @@
 """The bytes of one response's body, from the end of its head to the end of its framing.
 
-A body reader pulls from an :class:`Incoming` (bytes received and not used, and two callables that bring more) and
+A body reader pulls from an :class:`Incoming` (bytes received and not used, and ways to get more) and
 gives body bytes; it hands them to ``response`` and tells ``connection`` in ``state`` what became of the socket.
 It leaves decoding to ``decoding`` and timeouts to the callables.  Framing follows RFC 9112 sections 6.3 and 7.1;
 bytes behind the end of a body are never given to anybody.
@@ -44,25 +44,26 @@ class BodyState(enum.Enum):
 
 
 class Incoming:
-    """Bytes that were received and not used (``data[at:]``), and the callables that bring more.
+    """Bytes that were received and not used (``data[at:]``), and ways to get more.
 
     ``recv(n)`` gives up to ``n`` bytes, ``recv_into(view)`` fills a part of ``view``; both wait, give nothing at
     the end of the stream, and raise poollib's errors.
     """
 
-    __slots__ = ("at", "data", "recv", "recv_into", "recv_whole")
+    __slots__ = ("at", "data", "recv")
 
-    def __init__(
-        self,
-        recv: Callable[[int], bytes],
-        recv_into: Callable[[memoryview], int],
-        recv_whole: Callable[[int], bytes] | None = None,
-    ) -> None:
+    def __init__(self, recv: Callable[[int], bytes]) -> None:
         self.recv = recv
-        self.recv_into = recv_into
-        self.recv_whole = recv_whole or recv  # waits for all ``n`` bytes where the socket can; may give fewer
         self.data = b""
         self.at = 0
+
+    def recv_into(self, view: memoryview) -> int:
+        """How many bytes of ``view`` were filled; 0 at the end."""
+        raise NotImplementedError
+
+    def recv_whole(self, limit: int) -> bytes:
+        """As ``recv``, waiting for all ``limit`` bytes where the socket can; may give fewer."""
+        return self.recv(limit)
 
     def unread(self) -> int:
         """How many received bytes nobody has used."""
@@ -87,6 +88,19 @@ class Incoming:
             self.data = piece
         self.at = 0
         return bool(piece)
+
+
+class Feed(Incoming):
+    """Incoming bytes from two callables."""
+
+    __slots__ = ("_recv_into",)
+
+    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[memoryview], int]) -> None:
+        super().__init__(recv)
+        self._recv_into = recv_into
+
+    def recv_into(self, view: memoryview) -> int:
+        return self._recv_into(view)
 
 
 class Body:

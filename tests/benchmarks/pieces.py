@@ -13,7 +13,7 @@ import timeit
 from collections.abc import Callable
 
 from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout
-from poollib.framing import ChunkedBody, Incoming
+from poollib.framing import ChunkedBody, Feed
 from poollib.url import encode_target, parse_url
 from poollib.wire import DEFAULT_LIMITS, parse_head, prepare_fields, request_line
 
@@ -39,7 +39,7 @@ SENT = (("Accept", "*/*"), ("Authorization", "Bearer abcdef"), ("Content-Type", 
 
 def chunks() -> None:
     """Eight chunks of 8 KiB that have been received together."""
-    incoming = Incoming(lambda limit: b"", lambda view: 0)
+    incoming = Feed(lambda limit: b"", lambda view: 0)
     incoming.data = CHUNKS
     body = ChunkedBody(incoming, True, None, DEFAULT_LIMITS)
     for _ in range(8):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from poollib.framing import Body, Incoming, body_reader
+from poollib.framing import Body, Feed, body_reader
 from poollib.wire import DEFAULT_LIMITS, Head, Limits, complete_head
 
 
@@ -85,7 +85,7 @@ def read_response(
     data, head, end = complete_head(source.recv, b"", limits)
     while head.status < 200 and head.status != 101:
         data, head, end = complete_head(source.recv, data[end:], limits)
-    incoming = Incoming(source.recv, source.recv_into)
+    incoming = Feed(source.recv, source.recv_into)
     incoming.data, incoming.at = (data, end) if end < len(data) else (b"", 0)
     body = body_reader(incoming, head.body_length(method), head.keep_alive, None, limits)
     content = read(body)

@@ -257,14 +257,14 @@ def test_chunks_are_seen_as_they_were_sent_and_long_ones_in_pieces() -> None:
 
 def test_data_is_given_before_the_line_end_behind_it_has_come() -> None:
     """A server that sends a chunk and waits shall not keep what it has sent already from the reader."""
-    from poollib.framing import Incoming
+    from poollib.framing import Feed
 
     arrived = [CHUNKED[len(CHUNKED) :] + b"5\r\nhello"]
 
     def recv(limit: int) -> bytes:
         return arrived.pop()
 
-    body = ChunkedBody(Incoming(recv, lambda view: 0), True, None, DEFAULT_LIMITS)
+    body = ChunkedBody(Feed(recv, lambda view: 0), True, None, DEFAULT_LIMITS)
     assert body.read1(100) == b"hello"
     arrived.append(b"\r\n0\r\n\r\n")
     assert body.read1(100) == b""

@@ -12,7 +12,7 @@ import h11
 import httptools
 
 from poollib.exceptions import HTTPError
-from poollib.framing import Incoming, body_reader
+from poollib.framing import Feed, body_reader
 from poollib.wire import DEFAULT_LIMITS, complete_head
 
 REFUSED, CUT, WHOLE = "refused", "cut", "whole"
@@ -40,7 +40,7 @@ def poollib_says(data: bytes) -> Verdict:
             if head.status == 101:
                 return Verdict(REFUSED, why="101 unasked")
             received, head, end = complete_head(receive, received[end:], DEFAULT_LIMITS)
-        incoming = Incoming(receive, lambda view: 0)
+        incoming = Feed(receive, lambda view: 0)
         incoming.data, incoming.at = (received, end) if end < len(received) else (b"", 0)
         body = body_reader(incoming, head.body_length("GET"), head.keep_alive)
         return Verdict(WHOLE, head.status, body.read_all())

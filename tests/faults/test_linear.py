@@ -20,7 +20,7 @@ import pytest
 import poollib
 from poollib.decoding import decoder_for
 from poollib.exceptions import HTTPError
-from poollib.framing import Incoming, body_reader
+from poollib.framing import Feed, body_reader
 from poollib.multipart import encode_multipart_formdata
 from poollib.retry import Retry
 from poollib.sse import EventParser
@@ -57,7 +57,7 @@ def _limits() -> Any:
 
 def _chunks(data: bytes, size: int = 65536) -> None:
     receive = _pieces(data, size)
-    body_reader(Incoming(receive, lambda view: 0), CHUNKED, True, None, _limits()).read_all()
+    body_reader(Feed(receive, lambda view: 0), CHUNKED, True, None, _limits()).read_all()
 
 
 def _events(data: bytes, size: int = 4096) -> None:

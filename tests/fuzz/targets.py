@@ -11,7 +11,7 @@ import email.policy
 from collections.abc import Callable
 
 from poollib.exceptions import HTTPError
-from poollib.framing import ChunkedBody, Incoming
+from poollib.framing import ChunkedBody, Feed
 from poollib.multipart import MultipartStream, RequestField
 from poollib.wire import DEFAULT_LIMITS, check_name, check_target, check_value, complete_head, request_head
 from tests.bytes.feeds import Pieces, read_response
@@ -59,7 +59,7 @@ def chunks(data: bytes) -> None:
 
     def read(pieces: list[bytes]) -> Outcome:
         source = Pieces(pieces)
-        body = ChunkedBody(Incoming(source.recv, source.recv_into), True, None, LIMITS)
+        body = ChunkedBody(Feed(source.recv, source.recv_into), True, None, LIMITS)
         content = body.read_all()
         assert len(content) <= len(data)
         assert body.received == len(content)
@@ -74,7 +74,7 @@ def by_chunk(data: bytes) -> None:
 
     def read(pieces: list[bytes]) -> Outcome:
         source = Pieces(pieces)
-        body = ChunkedBody(Incoming(source.recv, source.recv_into), True, None, LIMITS)
+        body = ChunkedBody(Feed(source.recv, source.recv_into), True, None, LIMITS)
         return tuple(iter(lambda: body.read_chunk(100), b""))
 
     both_ways(read, data)

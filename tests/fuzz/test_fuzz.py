@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poollib.framing import ChunkedBody, Incoming
+from poollib.framing import ChunkedBody, Feed
 from poollib.multipart import MultipartStream
 from poollib.wire import DEFAULT_LIMITS, complete_head, prepare_fields, request_head
 from tests.bytes.feeds import Pieces, read_response
@@ -122,10 +122,10 @@ def test_fields_come_back_as_they_were_written(fields: list[tuple[str, str]], st
 def test_chunks_come_back_as_they_were_written(parts: list[bytes], size: int, amount: int) -> None:
     data = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
     source = Pieces(pieces_of(data, size))
-    body = ChunkedBody(Incoming(source.recv, source.recv_into), True, None, DEFAULT_LIMITS)
+    body = ChunkedBody(Feed(source.recv, source.recv_into), True, None, DEFAULT_LIMITS)
     assert b"".join(iter(lambda: body.read(amount), b"")) == b"".join(parts)
     source = Pieces(pieces_of(data, size))
-    body = ChunkedBody(Incoming(source.recv, source.recv_into), True, None, DEFAULT_LIMITS)
+    body = ChunkedBody(Feed(source.recv, source.recv_into), True, None, DEFAULT_LIMITS)
     assert list(iter(lambda: body.read_chunk(None), b"")) == parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,3 +227,39 @@ def test_the_debug_level_prints_what_is_said(
     assert lines[0].startswith("send: b'GET /chunks HTTP/1.1")
     assert "reply: 'HTTP/1.1 200 OK\\r\\n'" in lines
     assert "header: Transfer-Encoding: chunked" in lines
+
+
+# What http.client's constructor does
+
+
+def test_a_connection_has_all_attributes_that_http_clients_constructor_sets() -> None:
+    theirs = vars(http.client.HTTPConnection("localhost", 80, 1.0))
+    ours, other = HTTPConnection("localhost", 80, timeout=1.0), HTTPConnection("localhost", 80)
+    for name in theirs.keys() - {"blocksize"}:
+        assert getattr(ours, name) == theirs[name], name
+        if isinstance(theirs[name], (dict, list)):
+            assert getattr(ours, name) is getattr(ours, name) is not getattr(other, name), name
+    assert ours._create_connection is socket.create_connection
+
+
+def test_hosts_are_told_from_ports_as_http_client_does() -> None:
+    for args in [("h",), ("h:8080",), ("h:",), ("[::1]:81",), ("[::1]",), ("[::1]", 82), ("h", 83)]:
+        ours, theirs = HTTPConnection(*args), http.client.HTTPConnection(*args)
+        assert (ours.host, ours.port) == (theirs.host, theirs.port)
+    for host in ["h:x", "a b", "a\r\n"]:
+        with pytest.raises(http.client.InvalidURL):
+            HTTPConnection(host)
+
+
+def test_a_replaced_constructor_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    usual = http.client.HTTPConnection.__init__
+
+    def init(self: Any, *args: Any, **kw: Any) -> None:
+        made.append(self)
+        usual(self, *args, **kw)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "__init__", init)
+    conn = HTTPConnection("localhost", 80, timeout=3, source_address=("", 0), blocksize=7)
+    assert made == [conn]
+    assert (conn.host, conn.port, conn.timeout, conn.source_address, conn.blocksize) == ("localhost", 80, 3, ("", 0), 7)

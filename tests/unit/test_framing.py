@@ -9,14 +9,14 @@ import pytest
 
 from poollib import framing
 from poollib.exceptions import InvalidResponseError
-from poollib.framing import BodyState, ChunkedBody, Incoming, LengthBody
+from poollib.framing import BodyState, ChunkedBody, Feed, LengthBody
 from poollib.wire import DEFAULT_LIMITS, parse_head
 
 
-def incoming(data: bytes) -> Incoming:
+def incoming(data: bytes) -> Feed:
     """A source that gives ``data`` as it is asked, and then its end."""
     file = io.BytesIO(data)
-    return Incoming(file.read, file.readinto)
+    return Feed(file.read, file.readinto)
 
 
 def no_memory(*_: Any) -> Any:
@@ -45,7 +45,7 @@ def test_memory_that_ends_amid_a_body_is_an_error() -> None:
             raise MemoryError
         return file.readinto(view[:100_000])
 
-    body = LengthBody(Incoming(file.read, receive_into), True, None, len(data))
+    body = LengthBody(Feed(file.read, receive_into), True, None, len(data))
     with pytest.raises(MemoryError):
         body.read(len(data))
     assert body.received == 100_000
