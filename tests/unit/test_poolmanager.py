@@ -1,0 +1,182 @@
+"""poolmanager: which pool a URL leads to, by whatever way, and what programs put in a manager's parts' place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import poollib
+from poollib import HTTPConnectionPool, HTTPHeaderDict, PoolManager, ProxyManager, Retry
+from poollib.exceptions import LocationValueError
+from poollib.poolmanager import proxy_from_url
+from poollib.socks import SOCKSProxyManager
+from tests.support.httpd import Httpd, Response
+
+
+@pytest.fixture
+def server() -> Iterator[Httpd]:
+    with Httpd() as running:
+        yield running
+
+
+# Which pool
+
+
+def test_the_block_size_of_a_manager_is_its_pools() -> None:
+    """It reaches the connections, and tells pools apart."""
+    with PoolManager(blocksize=4096) as manager:
+        pool = manager.connection_from_host("localhost", 81)
+        assert pool.conn_kw["blocksize"] == 4096
+        assert manager.connection_from_host("localhost", 81, pool_kwargs={"blocksize": 4096}) is pool
+        assert manager.connection_from_host("localhost", 81, pool_kwargs={"blocksize": 8192}) is not pool
+        assert pool._new_conn().blocksize == 4096
+
+
+def test_an_origin_whose_pool_was_evicted_gets_a_new_one(server: Httpd) -> None:
+    """However often the origin was asked before."""
+    with PoolManager(num_pools=1) as manager:
+        assert manager.request("GET", server.url + "/").json()["connection"] == 0
+        first = manager.connection_from_url(server.url)
+        manager.connection_from_url("http://other.invalid/")
+        assert manager.request("GET", server.url + "/").json()["connection"] == 1
+        assert manager.connection_from_url(server.url) is not first
+
+
+def test_a_pool_of_somebody_elses_is_used_and_not_remembered(server: Httpd) -> None:
+    """A program that puts its own ``connection_from_host`` into a manager decides each time."""
+    with HTTPConnectionPool(server.host, server.port) as own, PoolManager() as manager:
+        asked: list[Any] = []
+
+        def connection_from_host(host: str, **more: Any) -> HTTPConnectionPool:
+            asked.append(host)
+            return own
+
+        manager.connection_from_host = connection_from_host  # type: ignore[method-assign, assignment]
+        for _ in range(2):
+            assert manager.request("GET", "http://anywhere.invalid/").json()["connection"] == 0
+        assert asked == ["anywhere.invalid"] * 2
+
+
+def test_a_url_without_a_scheme_is_http_and_deprecated(server: Httpd) -> None:
+    """As in urllib3."""
+    with PoolManager() as manager:
+        with pytest.warns(FutureWarning, match="URLs without a scheme"):
+            response = manager.request("GET", f"//{server.host}:{server.port}/x")
+        assert response.json()["target"] == "/x"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert manager.request("GET", server.url + "/y").json()["connection"] == 0
+
+
+def test_urlopen_without_headers_sends_the_managers(server: Httpd) -> None:
+    """As request does; headers that are given take their place whole."""
+    with PoolManager(headers={"X-Mine": "1"}) as manager:
+        assert manager.urlopen("GET", server.url + "/").json()["headers"]["x-mine"] == "1"
+        assert "x-mine" not in manager.urlopen("GET", server.url + "/", headers={"X-Other": "2"}).json()["headers"]
+
+
+def test_a_base_url_names_a_host() -> None:
+    with PoolManager() as manager, pytest.raises(LocationValueError, match="'/only/a/path' does not"):
+        manager.pool_for("/only/a/path")
+
+
+def test_pools_of_the_same_host_have_names_that_tell_them_apart(server: Httpd) -> None:
+    with PoolManager() as manager:
+        for more in ({}, {"streaming": True}, {"maxsize": 3}):
+            manager.pool_for(f"{server.url}/{len(more)}{next(iter(more), '')}", **more).request("GET", "/")
+        names = list(manager.health()["pools"])
+        assert names[0] == server.url
+        assert len(names) == len(set(names)) == 3
+        assert all(name.startswith(server.url) for name in names)
+        assert manager.health()["status"] == "ok"
+
+
+def test_proxies_of_the_environment_give_way_to_those_that_are_given() -> None:
+    """None there means no proxy."""
+    environ = {"HTTP_PROXY": "http://proxy.invalid:3128"}
+    with PoolManager.from_env(environ, proxies=None) as manager:
+        assert manager.connection_from_url("http://a.invalid/").proxy is None
+    with PoolManager.from_env(environ) as manager:
+        proxy = manager.connection_from_url("http://a.invalid/").proxy
+        assert proxy is not None
+        assert proxy.host == "proxy.invalid"
+
+
+# Proxies
+
+
+def test_a_proxy_may_be_named_by_its_pool(server: Httpd) -> None:
+    """As urllib3 takes it; and by the short name."""
+    with HTTPConnectionPool(server.host, server.port) as pool, ProxyManager(pool) as manager:  # type: ignore[arg-type]
+        assert manager.request("GET", "http://target.invalid/x").json()["target"] == "http://target.invalid/x"
+    with proxy_from_url(server.url, headers={"X-Mine": "1"}) as manager:
+        assert type(manager) is ProxyManager
+        seen = manager.request("GET", "http://target.invalid/x").json()
+        assert (seen["headers"]["x-mine"], seen["headers"]["host"]) == ("1", "target.invalid")
+    assert poollib.proxy_from_url is proxy_from_url
+
+
+def test_a_socks_manager_wants_a_socks_proxy() -> None:
+    """And tells no password."""
+    with pytest.raises(ValueError, match="http://proxy:1080") as caught:
+        SOCKSProxyManager("http://me:secret@proxy:1080")
+    assert "secret" not in str(caught.value)
+
+
+# Pools of somebody's own
+
+
+class Stub:
+    """A response of no class of ours, without retries."""
+
+    reason, version, retries = "Stub", 11, None
+
+    def __init__(self, status: int, location: str | None) -> None:
+        self.status, self.location = status, location
+        self.headers = HTTPHeaderDict({"Location": location} if location else {})
+        self.drained = 0
+
+    def get_redirect_location(self) -> Any:
+        return self.location or False
+
+    def drain_conn(self) -> None:
+        self.drained += 1
+
+
+def test_redirects_of_stubs_are_followed_and_counted() -> None:
+    """A recorder's pool answers without Retry: the manager's own count ends the chain."""
+    asked: list[str] = []
+    given: list[Stub] = []
+
+    class Recorded(HTTPConnectionPool):
+        def urlopen(self, method: str, url: str, *words: Any, **named: Any) -> Any:
+            asked.append(f"{method} {self.host}{url}")
+            to = {"/a": "http://two.invalid/b", "/b": "http://one.invalid/c", "/loop": "/loop"}.get(url)
+            given.append(Stub(302 if to else 200, to))
+            return given[-1]
+
+    with PoolManager() as manager:
+        manager.pool_classes_by_scheme = {"http": Recorded}
+        assert manager.request("GET", "http://one.invalid/a").status == 200
+        assert asked == ["GET one.invalid/a", "GET two.invalid/b", "GET one.invalid/c"]
+        assert [stub.drained for stub in given] == [1, 1, 0]
+        with pytest.raises(poollib.exceptions.MaxRetryError, match="too many redirects"):
+            manager.request("GET", "http://one.invalid/loop", retries=Retry(redirect=2))
+        assert len(asked) == 6
+
+
+def test_a_manager_goes_on_after_an_answer_that_named_no_retries(server: Httpd) -> None:
+    server.routes["/a"] = lambda request: Response(status=302, headers={"Location": "/b"})
+
+    class Forgetful(HTTPConnectionPool):
+        def urlopen(self, *words: Any, **named: Any) -> Any:
+            response = super().urlopen(*words, **named)
+            response.retries = None
+            return response
+
+    with PoolManager() as manager:
+        manager.pool_classes_by_scheme = {"http": Forgetful}
+        assert manager.request("GET", server.url + "/a").json()["target"] == "/b"
