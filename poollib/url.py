@@ -126,7 +126,7 @@ class Url(_Parts):
 
     @property
     def url(self) -> str:
-        """The URL as text: parsing it again gives the same parts."""
+        """The URL as text: parsing it again gives the same parts, but where "user:" or "host:" reads as a scheme."""
         text = "" if self.scheme is None else f"{self.scheme}://"
         if self.auth is not None:
             text += f"{self.auth}@"
@@ -134,7 +134,8 @@ class Url(_Parts):
             text += self.host
         if self.port is not None:
             text += f":{self.port}"
-        text += self.path or ""
+        path = self.path or ""
+        text += f"/.{path}" if not text and path.startswith("//") else path  # else it would read as an authority
         if self.query is not None:
             text += f"?{self.query}"
         if self.fragment is not None:
@@ -221,13 +222,13 @@ def join(base: str, location: str) -> str:
 def origin(url: Url) -> tuple[str, str, int | None]:
     """Scheme, host and port that decide whether two URLs share credentials (RFC 6454 section 4).
 
-    A missing scheme is http, a missing port the scheme's own (``None`` if unknown); LocationValueError without
-    a host.
+    A missing scheme is http, a missing port or 0 the scheme's own (``None`` if unknown), as it is when connecting;
+    LocationValueError without a host.
     """
     if not url.host:
         raise LocationValueError("No host specified.")
     scheme = url.scheme or "http"
-    port = DEFAULT_PORTS.get(scheme) if url.port is None else url.port
+    port = url.port or DEFAULT_PORTS.get(scheme)
     return scheme, url.host.lower(), port
 
 
@@ -417,6 +418,8 @@ def _normal_ipv6(host: str, scheme: str | None) -> str:
         return host
     if mark:
         zone = zone[2:] if zone.startswith("25") and len(zone) > 2 else zone
+        if zone.startswith("25") and len(zone) > 2:
+            _refuse(host, "names a zone that would be another one when it is read again")
         mark = "%" + _triple.sub(lambda match: match[0].upper(), zone)
     text = address.lower() + mark
     return f"[{text}]" if is_bracketed else text

@@ -3,10 +3,10 @@
     pip install -e '.[fuzz]'
     python tests/fuzz/run.py head -max_total_time=600 tests/fuzz/corpus/head
 
-Targets: head, chunks, response, multipart, request.  What stands behind the target goes to libFuzzer: a folder of
-inputs (new ones are written to the first), ``-runs=N``, ``-max_total_time=S``.  A find is an exception that is not
-poollib's, a verdict that depends on how bytes are cut, a hang (``-timeout=S``) or memory (``-rss_limit_mb=N``); its
-input is written to a file, which goes into the corpus together with the fix.
+Targets: head, chunks, response, multipart, request, url, redirect, events, retry_after.  What stands behind the
+target goes to libFuzzer: a folder of inputs (new ones are written to the first), ``-runs=N``, ``-max_total_time=S``.
+A find is an exception that is not poollib's, a verdict that depends on how bytes are cut, a hang (``-timeout=S``) or
+memory (``-rss_limit_mb=N``); its input is written to a file, which goes into the corpus together with the fix.
 """
 
 from __future__ import annotations

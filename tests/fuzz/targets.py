@@ -1,20 +1,28 @@
 """What is fuzzed: functions that take any bytes, and fail if poollib breaks one of its promises.
 
-Each target reads its input whole and again in small pieces.  Nothing but poollib's own errors may come out, both ways
-must come to the same verdict and content, and nothing may come out that is longer than what went in allows.
+Nothing but poollib's own errors may come out.  What arrives in pieces is read whole and again in small ones: both ways
+must come to the same verdict and content, and nothing may come out that is longer than what went in allows.  Where
+another reading of the standard is at hand (``plain_host``, ``plain_events``, ``email``), it must be the same.
 """
 
 from __future__ import annotations
 
 import email.parser
 import email.policy
+import email.utils
+import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
-from poollib.exceptions import HTTPError
+from poollib.exceptions import HTTPError, InvalidHeader, LocationParseError, LocationValueError
 from poollib.framing import ChunkedBody, Feed
 from poollib.multipart import MultipartStream, RequestField
+from poollib.retry import Retry, _unix_time
+from poollib.sse import Event, EventParser
+from poollib.url import DEFAULT_PORTS, Url, _parse_any, encode_target, join, parse_url
 from poollib.wire import DEFAULT_LIMITS, check_name, check_target, check_value, complete_head, request_head
 from tests.bytes.feeds import Pieces, read_response
+from tests.fuzz.nowhere import Nowhere, Visit
 
 LIMITS = DEFAULT_LIMITS._replace(
     head_bytes=2048, line_bytes=512, header_lines=20, chunk_line_bytes=64, trailer_bytes=256
@@ -132,10 +140,205 @@ def request(data: bytes) -> None:
     assert not set(sent.replace(b"\r\n", b"")) & {0, 10, 13}
 
 
+def events(data: bytes) -> None:
+    """A stream of server-sent events."""
+    limit = 200
+
+    def read(pieces: list[bytes]) -> Outcome:
+        parser = EventParser("before", limit)
+        found = [event for piece in pieces for event in parser.feed(piece)]
+        assert sum(len(event.data.encode()) for event in found) <= 3 * len(data)  # U+FFFD for a byte is three
+        return (*found, parser.last_event_id, parser.retry_ms)
+
+    seen = both_ways(read, data)
+    if seen == ("refused",):
+        assert len(data) > limit
+    else:
+        assert seen[:-2] == tuple(plain_events(data)), (data, seen)
+
+
+def plain_events(data: bytes) -> list[Event]:
+    """The events of a whole stream, by the steps of the HTML standard."""
+    text = data.decode("utf-8", "replace").removeprefix("\ufeff")
+    found: list[Event] = []
+    kind, lines, last_id, retry_ms = "", [], "before", None
+    for line in re.split("\r\n|\r|\n", text)[:-1]:  # what no line end follows is dropped
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if lines:
+                found.append(Event(kind or "message", "\n".join(lines), last_id, retry_ms))
+            kind, lines, retry_ms = "", [], None
+        elif name == "event":
+            kind = value
+        elif name == "data":
+            lines.append(value)
+        elif name == "id" and "\0" not in value:
+            last_id = value
+        elif name == "retry" and re.fullmatch("[0-9]{1,15}", value):
+            retry_ms = int(value)
+    return found
+
+
+def retry_after(data: bytes) -> None:
+    """A Retry-After field: seconds, a moment that others read the same, or InvalidHeader."""
+    text = data.decode("utf-8", "surrogateescape")
+    retry = Retry(retry_after_max=1000)
+    try:
+        wait_s = retry.parse_retry_after(text)
+    except InvalidHeader:
+        assert not re.fullmatch("[0-9]+", text)
+        return
+    assert 0 <= wait_s <= 1000
+    text = text.strip(" \t\r\n")
+    if re.fullmatch("[0-9]+", text):
+        assert wait_s == min(int(text[-4300:]), 1000) or len(text) > 4
+        return
+    moment = _unix_time(text)
+    assert moment is not None
+    if "60" not in text and not re.search("[- ][0-9]{2} [0-9]{2}:", text):  # leap seconds and short years: ours
+        assert moment == email.utils.parsedate_to_datetime(text + " GMT" * text[-1:].isdigit()).timestamp(), text
+
+
+def url(data: bytes) -> None:
+    """A URL: its text means the same again, and a request for it goes where any reader would say."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        parsed = parse_url(text)
+    except LocationParseError:
+        assert isinstance(outcome(lambda pieces: (_parse_any(text),), []), tuple)
+        target(text)
+        return
+    if parsed.scheme is not None or not re.match("[A-Za-z][A-Za-z0-9+-]*:", parsed.url):  # "host:80" reads as a scheme
+        assert parse_url(parsed.url) == parsed, (text, parsed)
+    assert not text or _parse_any(text) == parsed, text
+    if parsed.scheme in DEFAULT_PORTS and parsed.host is not None:
+        assert parse_url(join("http://base.example/a/b?c#d", text)) == parsed, text
+    target(text)
+    if parsed.scheme in DEFAULT_PORTS:
+        dialled(text, parsed)
+
+
+def target(text: str) -> None:
+    """A request's target: refused, or clean and the same when it is encoded again."""
+    try:
+        encoded = encode_target(text)
+    except LocationParseError:
+        return
+    assert encoded == "*" or encoded[0] == "/", text
+    assert re.fullmatch("[!-~]+", encoded), text
+    assert "#" not in encoded
+    assert encode_target(encoded) == encoded
+    assert request_head("GET", encoded, []).count(b"\r\n") == 2
+
+
+NETWORK = Nowhere()
+
+
+def dialled(text: str, parsed: Url) -> None:
+    """A request for a URL reaches the host that it names, and tells it so."""
+    NETWORK.expect()
+    try:
+        NETWORK.manager().request("GET", text)
+    except LocationValueError:
+        assert parsed.host is None or not parsed.host.strip("[]."), text
+        return
+    (visit,) = NETWORK.visits
+    assert visit.scheme == parsed.scheme
+    assert visit.uds is None
+    assert same_host(visit.host, plain_host(text)), (text, visit.host)
+    assert visit.port == (parsed.port or DEFAULT_PORTS[visit.scheme]), text
+    check_request(visit)
+
+
+def plain_host(text: str) -> str:
+    """The host of a URL that has an authority, by the regular expression of RFC 3986 appendix B."""
+    match = re.match("(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#]*)", text)
+    assert match is not None, text
+    hostport = match[1].rpartition("@")[2]
+    return hostport[1 : hostport.index("]")] if hostport[:1] == "[" else hostport.partition(":")[0]
+
+
+def same_host(dialled: str, named: str) -> bool:
+    """Whether the host that was dialled is the one that a URL names: case, escapes and A-labels aside."""
+    if ":" in named:
+        address, _, zone = named.partition("%")
+        zone = re.sub("^25(?=.)", "", zone)
+        seen, _, seen_zone = dialled.strip("[]").partition("%")
+        return seen == address.lower() and seen_zone.lower() == zone.lower()
+    labels = [label[4:].encode().decode("punycode") if label[:4] == "xn--" else label for label in dialled.split(".")]
+    named = unquote(named)
+    return dialled.isascii() and (dialled == named.lower() or ".".join(labels) == named.lower())
+
+
+def check_request(visit: Visit) -> None:
+    """What was sent on a connection is one request, for the host that was dialled."""
+    assert visit.target[:1] == b"/"
+    assert b"#" not in visit.target
+    host = visit.host.rstrip(".").partition("%")[0]
+    host += "]" if host[:1] == "[" and host[-1:] != "]" else ""
+    port = "" if visit.port == DEFAULT_PORTS[visit.scheme] else f":{visit.port}"
+    assert visit.fields["host"] == host + port, visit.sent
+
+
+BASES = ("http://a.example/b/c?d", "https://a.example:8443/", "http://[::1]:81/x/", "https://u:p@b.example./")
+STATUSES = (b"301", b"302", b"303", b"307", b"308")
+SECRETS = {"Authorization": "Bearer secret1", "Cookie": "c=secret2", "proxy-authorization": "Basic secret3"}
+
+
+def redirect(data: bytes) -> None:
+    """Locations from anybody, one after the other: credentials stay, and only the web is visited."""
+    kind = data[0] if data else 0
+    base, status = BASES[kind % len(BASES)], STATUSES[kind // len(BASES) % len(STATUSES)]
+    locations = [re.sub(rb"[\r\n\0]", b"", part) for part in data[1:].split(b"\0", 2)]
+    head = b"HTTP/1.1 %b Moved\r\nConnection: close\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n"
+    NETWORK.expect([head % (status, location) for location in locations])
+    manager = NETWORK.manager(retries=Retry(None, read=False, other=0, redirect=3, retry_after_max=0))
+    try:
+        if kind < 128:
+            manager.request("GET", base, headers=SECRETS)
+        else:
+            manager.connection_from_url(base).request("GET", "/b/c?d", headers=SECRETS)
+    except HTTPError:
+        pass
+    check_chain(base, locations)
+    assert kind < 128 or len({(visit.scheme, visit.host, visit.port) for visit in NETWORK.visits}) == 1
+
+
+def check_chain(base: str, locations: list[bytes]) -> None:
+    """Every connection led where the Location before it says, and credentials ended with the first other origin."""
+    visits = NETWORK.visits
+    first = at = visits[0]
+    holds = True
+    for visit, location in zip(visits, ["", *(raw.decode("latin-1").strip(" \t") for raw in locations)], strict=False):
+        check_request(visit)
+        assert visit.uds is None
+        match = re.match("(?:([A-Za-z][A-Za-z0-9+.-]*):)?(//)?", location)
+        assert match is not None
+        scheme, has_authority = match.groups()
+        assert visit.scheme == (scheme or at.scheme).lower(), location
+        if has_authority:
+            assert same_host(visit.host, plain_host(location)), (location, visit.host)
+        else:
+            assert scheme is None, location
+            assert (visit.host, visit.port) == (at.host, at.port), location
+        holds = holds and origin_of(visit) == origin_of(first)
+        assert (b"secret" in visit.sent.lower()) == holds or b"secret" in location.encode().lower(), location
+        at = visit
+
+
+def origin_of(visit: Visit) -> tuple[str, str, int]:
+    return visit.scheme, visit.host.rstrip("."), visit.port
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "head": head,
     "chunks": chunks,
     "response": response,
     "multipart": multipart,
     "request": request,
+    "url": url,
+    "redirect": redirect,
+    "events": events,
+    "retry_after": retry_after,
 }
