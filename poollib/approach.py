@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from http.client import HTTPException
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from .connection import ProxyConfig, port_by_scheme, proxy_wishes
@@ -28,9 +28,11 @@ from .exceptions import (
     SSLError,
     TimeoutError,
 )
-from .guard import Guard
-from .proxies import SOCKS_SCHEMES, Proxy, login_header, parse_proxy, socks_hop, socks_options
 from .url import Url
+
+if TYPE_CHECKING:
+    from .guard import Guard
+    from .proxies import Proxy
 
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
 #: ``dial.Names``.
@@ -65,6 +67,8 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     hosts, networks = (keywords.pop(name, None) for name in GUARD_OPTIONS)
     if hosts is None and networks is None:
         return None
+    from .guard import Guard
+
     guard = Guard(hosts, networks)
     if not pool._is_proxy_itself():
         guard.check_host(pool.host)
@@ -103,6 +107,8 @@ def wishes_of(pool: Any) -> TlsWishes:
 def _hop_of(pool: Any) -> ProxyHop | None:
     options = pool.conn_kw.get("_socks_options")
     if options is not None:
+        from .proxies import socks_hop
+
         return socks_hop(options)
     proxy, config = pool.proxy, pool.proxy_config
     if proxy is None:
@@ -173,6 +179,8 @@ def forwards(pool: Any) -> bool:
 
 def proxy_keywords(proxy: Proxy) -> dict[str, Any]:
     """A pool's keywords for a proxy; its URL is kept without user and password. ProxySchemeUnknown."""
+    from .proxies import SOCKS_SCHEMES, login_header, parse_proxy, socks_options
+
     url = parse_proxy(proxy.url)
     if url.scheme in SOCKS_SCHEMES:
         return {"_socks_options": socks_options(url)}

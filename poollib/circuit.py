@@ -123,8 +123,6 @@ class Circuit:
             }
 
 
-def circuit_from(wish: CircuitBreaker | int | None) -> Circuit | None:
-    """The circuit for a pool's keyword: a number means so many failures, None no circuit."""
-    if wish is None:
-        return None
+def circuit_from(wish: CircuitBreaker | int) -> Circuit:
+    """The circuit for a pool's keyword: a number means so many failures."""
     return Circuit(wish if isinstance(wish, CircuitBreaker) else CircuitBreaker(wish))

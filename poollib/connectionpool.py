@@ -39,7 +39,6 @@ from .arguments import (
     with_times,
 )
 from .attempts import RETRYABLE, may_resend, run, same_origin
-from .circuit import circuit_from
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
     HostChangedError,
@@ -65,6 +64,8 @@ from .url import Url, encode_target, join, normalize_host, parse_url
 
 if TYPE_CHECKING:
     import ssl
+
+    from .circuit import Circuit
 
 log = logger(__name__)
 
@@ -156,8 +157,11 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
         """Make what is this process's own: the lending of connections, their counts, the health notes."""
-        self._circuit = circuit_from(self._breaker)
-        if self._circuit is not None:
+        self._circuit: Circuit | None = None
+        if self._breaker is not None:
+            from .circuit import circuit_from
+
+            self._circuit = circuit_from(self._breaker)
             forks.remember(self._circuit)
         self._view: IdleQueue | None = None
         self._health: HealthCheck | None = None  # made with the first thing to note

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .approach import (
     GUARD_OPTIONS,
@@ -27,18 +27,18 @@ from .arguments import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 from .attempts import Call, joined, run, same_origin
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from .environment import settings
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .headers import RecentlyUsedContainer
 from .logs import logger
 from .pool.budget import Budget
-from .proxies import Proxy, environment_rules, parse_proxy, rules_from
 from .requestparts import RequestMethods, set_file_position
 from .response import BaseHTTPResponse
 from .retry import Retry
-from .sockspools import pool_classes_by_scheme as socks_pool_classes
 from .timeout import Timeout
 from .url import Url, origin, parse_url
+
+if TYPE_CHECKING:
+    from .proxies import ProxyRules
 
 log = logger(__name__)
 
@@ -173,7 +173,11 @@ class PoolManager(RequestMethods):
         self._budget = None if total_maxsize is None else Budget(total_maxsize)
         proxies = connection_pool_kw.pop("proxies", None)
         has_one_proxy = "_proxy" in connection_pool_kw or "_socks_options" in connection_pool_kw
-        self._proxies = None if has_one_proxy else rules_from(proxies, os.environ)
+        self._proxies: ProxyRules | None = None
+        if proxies is not None and not has_one_proxy:
+            from .proxies import rules_from
+
+            self._proxies = rules_from(proxies, os.environ)
         settle_names(connection_pool_kw)
         self.connection_pool_kw = connection_pool_kw
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
@@ -212,6 +216,9 @@ class PoolManager(RequestMethods):
         ``None`` there means no proxy. ``environ``: ``os.environ`` if None. ValueError that names the variable for a
         value that can't be meant.
         """
+        from .environment import settings
+        from .proxies import environment_rules
+
         environ = os.environ if environ is None else environ
         if "proxies" not in kw:
             kw["proxies"] = environment_rules(environ)
@@ -388,7 +395,7 @@ class PoolManager(RequestMethods):
                 context.pop(name, None)
         classes = self.pool_classes_by_scheme
         if classes is pool_classes_by_scheme and context.get("_socks_options") is not None:
-            classes = socks_pool_classes
+            from .sockspools import pool_classes_by_scheme as classes
         return classes[scheme](host, port, **context)
 
     def _merge_pool_kwargs(self, override: dict[str, Any] | None) -> dict[str, Any]:
@@ -584,6 +591,8 @@ class ProxyManager(PoolManager):
         proxy_assert_fingerprint: str | None = None,
         **connection_pool_kw: Any,
     ) -> None:
+        from .proxies import Proxy, parse_proxy
+
         if isinstance(proxy_url, HTTPConnectionPool):
             proxy_url = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"
         url = parse_proxy(parse_url(proxy_url))

@@ -38,13 +38,13 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 _CLOCK: Final = r"([0-9]{2}):([0-9]{2}):([0-9]{2})"
 # RFC 9110 section 5.6.7: IMF-fixdate and rfc850-date in one, then asctime-date.  Servers in the field leave the
 # weekday out, write one digit for the day, "UTC" for "GMT" or an offset; all of that still means one moment.
-_HTTP_DATE: Final = re.compile(
+# Compiled when the first one is read: most programs never see one, and all would pay 0.4 ms for the import.
+_HTTP_DATE: Final = (
     rf"(?:[A-Za-z]{{3,9}},? +)?([0-9]{{1,2}})[ -]([A-Z][a-z]{{2}})[ -]([0-9]{{4}}|[0-9]{{2}}) {_CLOCK}"
-    r" (?:GMT|UTC|([+-][0-9]{2})([0-9]{2}))",
-    re.ASCII,
+    r" (?:GMT|UTC|([+-][0-9]{2})([0-9]{2}))"
 )
-_ASCTIME: Final = re.compile(rf"[A-Z][a-z]{{2}} ([A-Z][a-z]{{2}}) ([0-9 ][0-9]) {_CLOCK} ([0-9]{{4}})", re.ASCII)
-_SECONDS: Final = re.compile("0*([0-9]{1,12})")
+_ASCTIME: Final = rf"[A-Z][a-z]{{2}} ([A-Z][a-z]{{2}}) ([0-9 ][0-9]) {_CLOCK} ([0-9]{{4}})"
+_SECONDS: Final = "0*([0-9]{1,12})"
 
 
 class RequestHistory(NamedTuple):
@@ -348,7 +348,7 @@ class Retry:
         """
         text = str(retry_after).strip(" \t\r\n")
         if text.isascii() and text.isdigit():
-            match = _SECONDS.fullmatch(text)
+            match = re.fullmatch(_SECONDS, text)
             seconds: float = self.retry_after_max if match is None else int(match[1])
         else:
             moment = _unix_time(text) if len(text) <= 64 else None
@@ -408,9 +408,9 @@ def _unix_time(text: str) -> float | None:
     from datetime import datetime, timedelta, timezone
 
     hours = minutes = None
-    if match := _HTTP_DATE.fullmatch(text):
+    if match := re.fullmatch(_HTTP_DATE, text, re.ASCII):
         day, month, year, hour, minute, second, hours, minutes = match.groups()
-    elif match := _ASCTIME.fullmatch(text):
+    elif match := re.fullmatch(_ASCTIME, text, re.ASCII):
         month, day, hour, minute, second, year = match.groups()
     else:
         return None
