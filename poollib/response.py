@@ -9,7 +9,6 @@ It leaves retries and redirects to ``attempts``.  The interface is urllib3's.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
@@ -528,8 +527,10 @@ class HTTPResponse(BaseHTTPResponse):
     def _drop_connection(self) -> None:
         connection = self._connection
         if connection is not None:
-            connection.close()
-            self.release_conn()
+            try:
+                connection.close()
+            finally:
+                self.release_conn()
 
     def release_conn(self) -> None:
         """Give the connection back to its pool, which keeps it only if its response was read to the end."""
@@ -544,8 +545,13 @@ class HTTPResponse(BaseHTTPResponse):
             hurry = getattr(self._connection, "hurry", None)
             if hurry is not None:
                 hurry(DRAIN_LIMIT_S)
-            with contextlib.suppress(HTTPError, OSError, HTTPException):
+            try:
                 _drain(source)
+            except (HTTPError, OSError, HTTPException):
+                source.state = BodyState.BROKEN
+            except BaseException as error:
+                self._fail(error)
+                raise
         if source is None or source.state is BodyState.OPEN or source.state is BodyState.BROKEN:
             self._drop_connection()
         else:
