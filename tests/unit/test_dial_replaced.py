@@ -1,0 +1,98 @@
+"""dial where something of the system's is missing, or a program has put its own in its place."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poollib import HTTPConnectionPool, dial
+from poollib.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from tests.support.httpd import Httpd
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted", "text"),
+    [
+        (socket.gaierror(-2, "unknown"), NameResolutionError, "Failed to resolve 'a.invalid'"),
+        (TimeoutError("slow"), ConnectTimeoutError, "Connection to a.invalid:81 timed out"),
+        (ConnectionRefusedError("no"), NewConnectionError, "no .*a.invalid:81"),
+    ],
+)
+def test_errors_of_another_create_connection_are_told_as_ours(
+    error: Exception, wanted: type[Exception], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs replace it to choose where a name leads."""
+    asked: list[Any] = []
+
+    def own(address: Any, *words: Any, **named: Any) -> socket.socket:
+        asked.append((address, named["socket_options"]))
+        raise error
+
+    monkeypatch.setattr(dial, "create_connection", own)
+    with HTTPConnectionPool("a.invalid", 81, timeout=3) as pool:
+        with pytest.raises(wanted, match=text) as caught:
+            pool.request("GET", "/", retries=False)
+        assert caught.value.__cause__ is error
+        assert pool._lending.leased == 0
+    assert asked == [(("a.invalid", 81), [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])]
+
+
+def test_socket_options_are_set_by_their_private_name() -> None:
+    """As urllib3 has it; None sets nothing."""
+    with socket.socket() as sock:
+        dial._set_socket_options(sock, None)
+        assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        dial._set_socket_options(sock, [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+# What a system may lack
+
+
+def test_macos_calls_the_idle_time_keepalive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "TCP_KEEPIDLE", raising=False)
+    monkeypatch.setattr(socket, "TCP_KEEPALIVE", 16, raising=False)
+    options = dial._keepalive_options()
+    assert options[0] == (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    assert (socket.IPPROTO_TCP, 16, 60) in options
+
+
+def test_without_unix_sockets_a_path_is_a_connection_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    path = str(tmp_path / "s")
+    with pytest.raises(NewConnectionError, match=f"no Unix sockets here .*{path}"):
+        dial.connect("localhost", 80, uds=path, timeout_s=1)
+
+
+def test_without_ipv6_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_ipv6", False)
+    assert not dial._has_ipv6("::1")
+
+
+def test_a_socket_that_tells_nothing_is_looked_at_another_way() -> None:
+    """One that says it is TCP and knows no options, as wrappers of recorders do."""
+
+    class Wrapper:
+        family = socket.AF_INET
+
+    assert not dial._tells_memory(Wrapper())
+    assert not dial.quiet_check(Wrapper())()
+
+
+def test_a_socket_that_was_closed_is_not_quiet_from_then_on() -> None:
+    with Httpd() as server:
+        sock = socket.create_connection((server.host, server.port))
+        quiet = dial.quiet_check(sock)
+        assert quiet()
+        sock.close()
+        assert (quiet(), quiet()) == (False, False)
+
+
+def test_an_answer_without_addresses_is_not_kept() -> None:
+    """Who has none now may have one at the next call."""
+    answers: list[list[str]] = [[], ["192.0.2.1"]]
+    names = dial.Names(lambda host, port: answers.pop(0), lifetime_s=60)
+    assert [list(names("a.example", 80)) for _ in range(3)] == [[], ["192.0.2.1"], ["192.0.2.1"]]

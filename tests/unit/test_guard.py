@@ -1,0 +1,45 @@
+"""guard: what it is told, and the resolver it stands in front of. What it keeps out is in tests/faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poollib.dial import Names
+from poollib.exceptions import BlockedHostError
+from poollib.guard import Guard
+
+
+def test_one_name_is_no_collection_of_names() -> None:
+    """``allowed_hosts="example.com"`` would allow eleven hosts of one letter."""
+    with pytest.raises(TypeError, match="collection of names"):
+        Guard("example.com")
+
+
+def test_answers_that_lead_nowhere_are_forgotten_behind_the_guard_too() -> None:
+    """The cache of names lies behind it."""
+    asked: list[str] = []
+
+    def lookup(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["192.0.2.1", "10.0.0.1"]
+
+    names = Names(lookup, lifetime_s=60)
+    guarded = Guard(blocked_networks=["10.0.0.0/8"]).over(names)
+    for _ in range(2):
+        assert guarded("a.example", 80) == ["192.0.2.1"]
+    assert asked == ["a.example"]
+    guarded.forget("a.example")
+    assert guarded("a.example", 80) == ["192.0.2.1"]
+    assert asked == ["a.example"] * 2
+
+
+def test_a_resolver_that_keeps_nothing_has_nothing_to_forget() -> None:
+    guarded = Guard(blocked_networks="private").over(lambda host, port: ["10.0.0.1"])
+    guarded.forget("a.example")
+    guarded.forget()
+    with pytest.raises(BlockedHostError, match="blocked addresses only"):
+        guarded("a.example", 80)
+    unknown: Any = Guard(blocked_networks="private").over(lambda host, port: [])
+    assert unknown("a.example", 80) == []
