@@ -243,3 +243,27 @@ def test_a_file_that_can_not_seek_can_go_on_but_not_begin_anew() -> None:
     with ScriptServer(first.script(), second.script()) as server:
         with pytest.raises(OSError, match="can't seek"):
             download(server.url, Sink())
+
+
+def test_a_part_that_grew_longer_than_the_file_begins_anew(tmp_path: pathlib.Path) -> None:
+    """A server that sends more than the range it names: what was joined is thrown away, not kept."""
+    lengthy = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 8\r\n"
+    whole = [send(f"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n{ETAG}\r\n\r\n".encode())]
+    with ScriptServer(
+        [expect_request(), *whole, send(b"01234"), lambda connection: connection.close()],
+        [expect_request(), send(lengthy + f"{ETAG}\r\n\r\n".encode() + b"56789abc"), expect_request(), *whole,
+         send(b"0123456789")],
+    ) as server:  # fmt: skip
+        done = download(server.url + "/f", tmp_path / "f")
+    assert (tmp_path / "f").read_bytes() == b"0123456789"
+    assert (done.size_bytes, done.attempts) == (10, 3)
+    assert b"Range: bytes=5-" in server.received[1]
+    assert b"Range" not in server.received[1].split(b"GET /f")[2]
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_a_folder_that_is_not_there_costs_no_request(tmp_path: pathlib.Path) -> None:
+    """The file's error as it comes, before anything is asked for."""
+    with ScriptServer() as server, pytest.raises(FileNotFoundError):
+        download(server.url + "/f", tmp_path / "none" / "f")
+    assert server.opened == 0

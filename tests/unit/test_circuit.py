@@ -11,8 +11,9 @@ import pytest
 
 import poollib
 from poollib.circuit import Circuit, CircuitBreaker, CircuitState, circuit_from
-from poollib.exceptions import CircuitOpenError, NewConnectionError, ReadTimeoutError
+from poollib.exceptions import CircuitOpenError, EmptyPoolError, NewConnectionError, ReadTimeoutError
 from poollib.retrybudget import RetryBudget
+from tests.support.httpd import Httpd
 from tests.support.script import ScriptServer, expect_request, respond, stall
 
 
@@ -147,3 +148,27 @@ def test_a_forked_child_starts_with_closed_circuits_and_free_locks() -> None:
                 os._exit(circuit.wait_s(0.0) is not None)
         assert os.waitpid(child, 0)[1] == 0
         assert circuit.state is CircuitState.OPEN
+
+
+def test_an_attempt_that_found_no_slot_says_nothing_of_the_endpoint() -> None:
+    """Neither a failure to connect nor a success: the circuit stays as it was, closed or probing."""
+    with (
+        Httpd() as server,
+        poollib.HTTPConnectionPool(
+            server.host, server.port, block=True, circuit_breaker=CircuitBreaker(1, 0.0), retries=False
+        ) as pool,
+    ):
+        circuit = pool._circuit
+        assert circuit is not None
+        kept = pool.urlopen("GET", "/", preload_content=False)
+        with pytest.raises(EmptyPoolError):
+            pool.request("GET", "/", pool_timeout=0.001)
+        assert pool.stats()["circuit_opened"] == 0
+        assert circuit.report()["state"] == "closed"
+        circuit.failed(0.0)
+        with pytest.raises(EmptyPoolError):
+            pool.request("GET", "/", pool_timeout=0.001)
+        assert circuit.report()["state"] == "open"
+        assert kept.data
+        assert pool.request("GET", "/", pool_timeout=1).status == 200
+        assert circuit.report()["state"] == "closed"

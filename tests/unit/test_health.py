@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from types import SimpleNamespace
@@ -109,3 +110,28 @@ def test_a_bad_interval_is_refused(interval: float) -> None:
     """It names the keyword."""
     with pytest.raises(ValueError, match="health_check_interval"):
         HealthCheck(FakePool(), interval)
+
+
+def test_a_check_without_an_interval_is_left_to_whoever_asks() -> None:
+    """Nobody probes by himself."""
+    pool = FakePool()
+    check = HealthCheck(pool, None, "/health")
+    check.start()
+    assert not pool.probed.wait(0.01)
+    assert check.sweep(0.0) is None
+
+
+def test_without_a_path_the_idle_connections_are_looked_at_alone() -> None:
+    pool = FakePool()
+    assert HealthCheck(pool, 10.0).probe() is True
+    assert (pool.probed.is_set(), pool.asked, pool.refreshed) == (True, [], [])
+
+
+def test_a_pool_that_is_gone_is_not_healthy() -> None:
+    pool = FakePool(200)
+    check = HealthCheck(pool, 10.0, "/")
+    assert check.probe() is True
+    del pool
+    gc.collect()
+    assert check.probe() is False
+    assert check.report()["probes"] == 1

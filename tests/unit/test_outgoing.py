@@ -201,3 +201,103 @@ def test_a_stream_that_is_no_socket_gets_all_by_sendall() -> None:
     upload.run(b"head ", payload(iter([b"abc", bytes(70_000)])))
     assert stream.sent == b"head 3\r\nabc\r\n11170\r\n" + bytes(70_000) + b"\r\n0\r\n\r\n"
     assert (upload.sent, stream.timeouts) == (len(stream.sent), [None, 3.0, None])
+
+
+# Corners
+
+
+def test_a_block_size_that_was_asked_for_is_kept_to() -> None:
+    """urllib3's default is nobody's wish; any other number is how much is read from a file at a time."""
+    sizes: list[int] = []
+
+    class File(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            sizes.append(-1 if size is None else size)
+            return super().read(size)
+
+    for asked, read in ((4096, 4096), (outgoing.URLLIB3_BLOCK_BYTES, outgoing.READ_BYTES)):
+        sizes.clear()
+        made = payload_for("POST", File(bytes(5000)), NO_FIELDS, False, asked)
+        assert b"".join(bytes(piece) for piece in made.pieces) == bytes(5000)
+        assert set(sizes) == {read}
+
+
+def test_a_file_that_grows_while_it_is_read_is_sent_as_announced() -> None:
+    """Where its bytes are read, not sent by the kernel: a file in memory."""
+    file = io.BytesIO(b"first")
+    made = payload(file)
+    file.seek(0, io.SEEK_END)
+    file.write(b" and more")
+    file.seek(0)
+    with Pair() as pair:
+        pair.upload().run(b"head ", made)
+        assert pair.got() == b"head first"
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_pieces_of_any_kind_follow_the_head(kind: Any) -> None:
+    """And pieces of nothing send nothing, not even the head alone before its time."""
+    pieces = iter([kind(b""), kind(b"abc"), kind(b"def")])
+    with Pair() as pair:
+        pair.upload().run(b"head ", payload(pieces, {"Content-Length": "6"}))
+        assert pair.got() == b"head abcdef"
+    with Pair() as pair:
+        pair.upload().run(b"head ", payload(iter([kind(b"abc"), kind(b""), kind(b"d")])))
+        assert pair.got() == b"head 3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"
+
+
+def test_a_body_of_no_pieces_is_the_head_alone() -> None:
+    with Pair() as pair:
+        pair.upload().run(b"head ", payload(iter([]), {"Content-Length": "0"}))
+        assert pair.got() == b"head "
+
+
+def test_sendfile_goes_on_after_a_full_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel found no room although the socket had said so."""
+    usual, refusals = os.sendfile, [BlockingIOError(), BlockingIOError()]
+
+    def sendfile(*words: Any) -> int:
+        if refusals:
+            raise refusals.pop()
+        return usual(*words)
+
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    with tempfile.TemporaryFile() as file, Pair() as pair:
+        file.write(b"the bytes of a file")
+        file.seek(4)
+        pair.upload().run(b"head ", payload(file))
+        assert pair.got() == b"head bytes of a file"
+
+
+def test_without_sendfile_a_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sendfile")
+    with tempfile.TemporaryFile() as file, Pair() as pair:
+        assert plain_file(file) is None
+        file.write(b"the bytes of a file")
+        file.seek(4)
+        pair.upload().run(b"head ", payload(file))
+        assert (pair.got(), file.tell()) == (b"head bytes of a file", 19)
+
+
+def wanting(pair: Pair, *wants: str) -> socket.socket:
+    """The pair's socket, which wants that of TLS first."""
+    sock = Wanting(fileno=pair.sock.detach())
+    sock.wants = iter(wants)
+    pair.sock = sock
+    return sock
+
+
+def test_tls_that_waits_for_bytes_in_vain_gives_up_in_time() -> None:
+    with Pair() as pair:
+        sock = wanting(pair, "SSLWantReadError")
+        with pytest.raises(TimeoutError, match="TLS waits for"):
+            Upload(sock, lambda: 0.01, lambda: False).run(b"head", payload(bytes(10), chunked=True))
+
+
+def test_an_answer_that_comes_where_tls_waits_for_bytes_ends_the_sending() -> None:
+    with Pair() as pair:
+        sock = wanting(pair, "SSLWantReadError")
+        pair.peer.sendall(b"HTTP/1.1 413")
+        answers = iter([False, True])  # nothing yet at the first look, the answer when TLS asks
+        with pytest.raises(AnsweredEarly):
+            Upload(sock, lambda: 5.0, lambda: next(answers)).run(b"head", payload(bytes(10), chunked=True))
