@@ -515,6 +515,7 @@ def wrap_by(
     wrap_socket: Callable[..., Any], sock: Any, wishes: TlsWishes, host: str, *, tls_in_tls: bool = False
 ) -> TlsSocket:
     """As ``wrap``, by what a program has put in the place of ``ssl_wrap_socket``. Errors: as ``wrap``."""
+    stream = sock
     try:
         context = context_for(wishes)
         name = server_name(wishes.server_hostname or host)
@@ -532,6 +533,7 @@ def wrap_by(
         )
         return TlsSocket(stream, _checked(stream, context, wishes, name))
     except BaseException as err:
+        stream.close()  # what was wrapped owns the descriptor
         sock.close()
         raised = _translated(err, host, None)
         if raised is err:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import pickle
 import shutil
+import socket
 import ssl
 import sys
 import threading
@@ -24,7 +25,7 @@ from poollib.certificates import key_pin
 from poollib.endpoint import TlsWishes
 from poollib.exceptions import ConnectTimeoutError, ProtocolError, SSLError
 from tests.support.certs import NAMES, PASSWORD, certs
-from tests.support.script import ScriptServer, close, cut, expect, reset, respond, send, send_slowly, stall
+from tests.support.script import ScriptServer, close, cut, expect, expect_end, reset, respond, send, send_slowly, stall
 
 
 @pytest.fixture(autouse=True)
@@ -597,3 +598,54 @@ def test_the_names_urllib3_has_are_here() -> None:
     VERIFY_X509_STRICT ProxySchemeUnsupported SSLContext SSLError SSLTransport TLSVersion assert_fingerprint
     create_urllib3_context is_ipaddress resolve_cert_reqs resolve_ssl_version ssl_wrap_socket ssl CertificateError"""
     assert [name for name in names.split() if not hasattr(tls, name)] == []
+
+
+# What a program puts in the place of ours
+
+
+def test_a_context_of_another_class_shakes_hands_its_own_way() -> None:
+    """truststore's verifies inside wrap_socket: it is not told to leave the handshake for later."""
+    asked: list[dict[str, Any]] = []
+
+    class Own(ssl.SSLContext):
+        def wrap_socket(self, *words: Any, **named: Any) -> Any:
+            asked.append(named)
+            return super().wrap_socket(*words, **named)
+
+    context = Own(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(certs().ca_file)
+    with shaken(TlsWishes(ssl_context=context)) as wrapped:
+        assert wrapped.is_verified
+    assert "do_handshake_on_connect" not in asked[0]
+
+
+def test_errors_of_another_ssl_wrap_socket_are_told_as_ours_and_close_the_socket() -> None:
+    """An SSLError of the system's is translated; an interrupt comes as it is."""
+    for error, wanted in ((ssl.SSLError(1, "no"), SSLError), (KeyboardInterrupt(), KeyboardInterrupt)):
+
+        def refuse(error: BaseException = error, **_: Any) -> Any:
+            raise error
+
+        near, far = socket.socketpair()
+        with near, far, pytest.raises(wanted) as caught:
+            tls.wrap_by(refuse, near, trusting(), "localhost")
+        assert near.fileno() == -1
+        assert caught.value is error or caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("wishes", [{"assert_fingerprint": "00" * 32}, {"assert_hostname": "other.example"}])
+def test_what_another_ssl_wrap_socket_made_is_checked_and_closed_if_it_is_not_what_was_asked_for(
+    wishes: dict[str, Any],
+) -> None:
+    """Pins and names hold whoever shook hands; the server sees the end of it at once."""
+    with ScriptServer([expect_end()], tls=certs().server()) as peer:
+        sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
+        made: list[Any] = []
+
+        def own(**named: Any) -> Any:
+            made.append(tls.ssl_wrap_socket(**named))
+            return made[0]
+
+        with pytest.raises(SSLError):
+            tls.wrap_by(own, sock, trusting(**wishes), "localhost")
+        assert made[0].fileno() == -1
