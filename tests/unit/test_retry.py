@@ -617,3 +617,15 @@ def test_a_patched_sleep_counts_as_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     """Tests of other packages replace Retry.sleep and expect the call."""
     monkeypatch.setattr(Retry, "sleep", lambda self, response=None: None)
     assert Retry()._has_own_sleep()
+
+
+def test_a_subclass_may_sleep_its_own_way_and_fall_back_to_ours(slept: list[float]) -> None:
+    """Who overrides one of the two ways to sleep gets the usual one of the other."""
+
+    class Own(Retry):
+        def sleep_for_retry(self, response: Any) -> bool:
+            return False
+
+    retry = Own(backoff_factor=0.5, history=(RequestHistory("GET", "/", None, 503, None),) * 2)
+    retry.sleep(Answer(retry_after="9"))
+    assert slept == [1.0]

@@ -140,3 +140,9 @@ def test_what_is_beyond_urllib3_survives_new() -> None:
     retry = Retry(3, jitter="equal", budget=budget, redirect_policy=lambda a, b: True).new(total=2)
     assert (retry.jitter, retry.budget is budget, retry.redirect_policy is not None) == ("equal", True, True)
     assert Retry(3).new().budget is None
+
+
+def test_it_shows_what_is_left() -> None:
+    budget = RetryBudget(ratio=0.5, reserve=2)
+    budget.draw()
+    assert repr(budget) == "RetryBudget(ratio=0.5, reserve=2): 1.0 left"

@@ -305,3 +305,14 @@ def test_a_session_of_the_inner_layer_resumes() -> None:
 
     assert [exchange(), exchange()] == [False, True]
     tls.sessions.clear()
+
+
+def test_a_handshake_whose_time_is_over_waits_for_nothing_more() -> None:
+    """However soon the peer would have answered: each wait is what is left of one limit."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(1e-6)
+        with pytest.raises(TimeoutError, match="handshake operation timed out"):
+            SSLTransport(near, ssl.create_default_context(cafile=certs().ca_file), INNER)
+        assert near.gettimeout() == pytest.approx(1e-6)
+        assert far.recv(1) == b"\x16"

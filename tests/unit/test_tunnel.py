@@ -439,3 +439,11 @@ def test_socks4_takes_the_first_ipv4_address_and_socks5_the_first() -> None:
 def test_another_scheme_is_refused() -> None:
     with Proxy(b"") as proxy, pytest.raises(ValueError, match="scheme: 'socks6' is none of socks4, socks4a"):
         tunnel.socks_connect(proxy.near, ProxyHop("socks6", "p", 1), HOST, PORT)
+
+
+def test_time_that_is_over_before_a_word_was_said_is_a_timeout() -> None:
+    """What dialling left of it was nothing."""
+    with Proxy(b"") as proxy:
+        with pytest.raises(ConnectTimeoutError, match=r"timed out\. \(connect timeout=0\.0\)"):
+            tunnel.http_connect(proxy.near, HOST, PORT, {}, timeout_s=0.0)
+        assert proxy.told() == b""
