@@ -73,7 +73,7 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     if not pool._is_proxy_itself():
         guard.check_host(pool.host)
     if pool.proxy is None:
-        pool._way["resolver"] = guard.over(pool._way.get("resolver") or system_lookup)
+        pool._way = {**pool._way, "resolver": guard.over(pool._way.get("resolver") or system_lookup)}
     return guard
 
 
@@ -82,7 +82,7 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
 
 def endpoint_of(pool: Any) -> Endpoint:
     """How the pool's connections reach their server. ValueError naming a TLS wish that can't be meant."""
-    scheme, keywords, way = pool.scheme or "http", pool.conn_kw, pool._way
+    scheme, keywords, way = pool.scheme or "http", pool._conn_kw, pool._way
     tls = wishes_of(pool) if scheme == "https" else None
     return Endpoint(
         scheme,
@@ -99,13 +99,13 @@ def endpoint_of(pool: Any) -> Endpoint:
 
 def wishes_of(pool: Any) -> TlsWishes:
     """What a pool wants of TLS with its server."""
-    keywords = pool.conn_kw
+    keywords = pool._conn_kw
     named = {name: getattr(pool, name, None) for name in TlsWishes._fields}
     return TlsWishes(**{name: keywords.get(name) if value is None else value for name, value in named.items()})
 
 
 def _hop_of(pool: Any) -> ProxyHop | None:
-    options = pool.conn_kw.get("_socks_options")
+    options = pool._conn_kw.get("_socks_options")
     if options is not None:
         from .proxies import socks_hop
 
@@ -116,7 +116,7 @@ def _hop_of(pool: Any) -> ProxyHop | None:
     tls = None
     if proxy.scheme == "https":
         authorities = {name: getattr(pool, name, None) for name in ("ca_certs", "ca_cert_dir")}
-        tls = proxy_wishes(config, ca_cert_data=pool.conn_kw.get("ca_cert_data"), **authorities)
+        tls = proxy_wishes(config, ca_cert_data=pool._conn_kw.get("ca_cert_data"), **authorities)
     tunnels = not pool._is_forwarding
     return ProxyHop(proxy.scheme, proxy.host, proxy.port, pool.proxy_headers, tls, tunnels)
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from socket import getdefaulttimeout
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from .approach import (
+    GUARD_OPTIONS,
     UNIX_SCHEME,
     Wish,
     blame_proxy,
@@ -66,9 +67,12 @@ if TYPE_CHECKING:
     import ssl
 
     from .circuit import Circuit
+    from .guard import Guard
 
 log = logger(__name__)
 
+_NOTHING: Final[dict[str, Any]] = {}  # for all pools; never written
+_USUAL_KW: Final[dict[str, Any]] = {"blocksize": 16384}  # what a manager gives its pools; never written
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
@@ -83,7 +87,8 @@ class ConnectionPool:
             raise LocationValueError("No host specified.")
         if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
             raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
-        self.host = cast(str, normalize_host(host, self.scheme))
+        normal = cast(str, normalize_host(host, self.scheme))
+        self.host = host if normal == host else normal  # rather one text than two equal ones
         self.port = port
         self._tunnel_host = self.host
 
@@ -120,6 +125,19 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     scheme = "http"
     ConnectionCls: ClassVar[type[Any]] = HTTPConnection
 
+    # What few pools have stands here until it is set: a manager may keep hundreds of pools.
+    proxy: Url | None = None
+    proxy_config: ProxyConfig | None = None
+    proxy_headers: dict[str, str] = cached_property(lambda self: {})  # type: ignore[assignment]
+    _is_forwarding = False
+    _way: dict[str, Any] = _NOTHING
+    _defaults: dict[str, Any] = _NOTHING
+    _guard: Guard | None = None
+    _breaker: Any = None
+    _circuit: Circuit | None = None
+    _view: IdleQueue | None = None
+    _health: HealthCheck | None = None  # made with the first thing to note
+
     def __init__(
         self,
         host: str,
@@ -139,32 +157,45 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self.timeout = timeout if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
         self.retries = Retry.DEFAULT if retries is None else retries
         self.block = block
-        self.proxy = _proxy
-        self.proxy_headers = dict(_proxy_headers) if _proxy_headers else {}
-        self.proxy_config = _proxy_config
-        self._way = take_way(conn_kw)
-        self._is_forwarding = forwards(self)
-        self._guard = guarded(self, conn_kw)
-        self._breaker = conn_kw.pop("circuit_breaker", None)
-        self._defaults = take(REQUEST_OPTIONS, conn_kw)
-        lending = take(LENDING_OPTIONS, conn_kw)
-        interval_s, path = (conn_kw.pop(name, None) for name in HEALTH_OPTIONS)
-        self.conn_kw = conn_kw
-        if self.proxy:
+        if _proxy_headers:
+            self.proxy_headers = dict(_proxy_headers)
+        if _proxy_config is not None:
+            self.proxy_config = _proxy_config
+        lending, interval_s, path = _NOTHING, None, None
+        if conn_kw.keys() - _USUAL_KW.keys():
+            self._way = take_way(conn_kw) or _NOTHING
+            self._breaker = conn_kw.pop("circuit_breaker", None)
+            self._defaults = take(REQUEST_OPTIONS, conn_kw) or _NOTHING
+            lending = take(LENDING_OPTIONS, conn_kw)
+            interval_s, path = (conn_kw.pop(name, None) for name in HEALTH_OPTIONS)
+        if _proxy is not None:
+            self.proxy = _proxy
+            self._is_forwarding = forwards(self)
             conn_kw.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
             conn_kw["proxy"], conn_kw["proxy_config"] = self.proxy, self.proxy_config
+        if not conn_kw.keys().isdisjoint(GUARD_OPTIONS):
+            self._guard = guarded(self, conn_kw)
+        self._conn_kw = _USUAL_KW if conn_kw == _USUAL_KW else conn_kw
         self._open({"maxsize": maxsize, "block": block, **lending}, interval_s, path)
+
+    @property
+    def conn_kw(self) -> dict[str, Any]:
+        """The keywords of each new connection that no argument of the pool stands for; they may be changed."""
+        if self._conn_kw is _USUAL_KW:
+            self._conn_kw = dict(_USUAL_KW)
+        return self._conn_kw
+
+    @conn_kw.setter
+    def conn_kw(self, keywords: dict[str, Any]) -> None:
+        self._conn_kw = keywords
 
     def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
         """Make what is this process's own: the lending of connections, their counts, the health notes."""
-        self._circuit: Circuit | None = None
         if self._breaker is not None:
             from .circuit import circuit_from
 
             self._circuit = circuit_from(self._breaker)
             forks.remember(self._circuit)
-        self._view: IdleQueue | None = None
-        self._health: HealthCheck | None = None  # made with the first thing to note
         self._supply = supply = Supply(self)
         make: type[EndpointPool[Any, Any]] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:
@@ -569,7 +600,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """A connection object that dials when it is first used."""
         count = self._supply.count_connection()
         log.debug("Starting new HTTP connection (%d): %s:%s", count, self.host, self.port or "80")
-        return self._led(self.ConnectionCls(**self._address(), timeout=self.timeout.connect_timeout, **self.conn_kw))
+        return self._led(self.ConnectionCls(**self._address(), timeout=self.timeout.connect_timeout, **self._conn_kw))
 
     def _address(self) -> dict[str, Any]:
         """What a new connection dials: the proxy, if there is one."""
@@ -703,7 +734,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
             ssl_version=self.ssl_version,
             ssl_minimum_version=self.ssl_minimum_version,
             ssl_maximum_version=self.ssl_maximum_version,
-            **self.conn_kw,
+            **self._conn_kw,
         )
         if self.proxy is not None:
             self._prepare_proxy(conn)

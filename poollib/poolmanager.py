@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .approach import (
@@ -34,7 +35,7 @@ from .pool.budget import Budget
 from .requestparts import RequestMethods, set_file_position
 from .response import BaseHTTPResponse
 from .retry import Retry
-from .timeout import Timeout
+from .timeout import _DEFAULT_TIMEOUT, Timeout
 from .url import Url, origin, parse_url
 
 if TYPE_CHECKING:
@@ -113,8 +114,10 @@ class PoolKey(NamedTuple):
 def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, Any]) -> Any:
     """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
     context = dict(request_context)
-    context["scheme"] = context["scheme"].lower()
-    context["host"] = context["host"].lower()
+    context["scheme"] = intern(context["scheme"].lower())
+    host = context["host"].lower()
+    if host != context["host"]:  # rather one text than two equal ones
+        context["host"] = host
     for name in ("headers", "_proxy_headers", "_socks_options"):
         if context.get(name) is not None:
             context[name] = frozenset(context[name].items())
@@ -186,6 +189,7 @@ class PoolManager(RequestMethods):
         self.key_fn_by_scheme = key_fn_by_scheme
         self._routes: dict[str, Any] = {}  # a pool's key by origin; no pool, which would outlive its place in `pools`
         self._routed_kw: dict[str, Any] = {}
+        self._usual_timeout = Timeout.from_float(_DEFAULT_TIMEOUT)  # of all pools that are given none
 
     def __enter__(self) -> Any:
         return self
@@ -388,6 +392,7 @@ class PoolManager(RequestMethods):
             context["blocksize"] = _DEFAULT_BLOCKSIZE
         for name in ("scheme", "host", "port"):
             context.pop(name, None)
+        context.setdefault("timeout", self._usual_timeout)
         if self._budget is not None:
             context["budget"] = self._budget
         if scheme == "http":
@@ -473,13 +478,14 @@ class PoolManager(RequestMethods):
     def _remember(self, origin: str, pool: HTTPConnectionPool) -> None:
         """Find this origin's pool by its text from now on, as long as the pool and the keywords stay."""
         with self.pools.lock:
-            keys = [key for key, value in self.pools._container.items() if value is pool]
-        if not keys:
+            items = reversed(self.pools._container.items())  # as a rule it is the newest
+            key = next((key for key, value in items if value is pool), None)
+        if key is None:
             return
         if self._routed_kw != self.connection_pool_kw or len(self._routes) > 2 * self.pools._maxsize:
             self._routes = {}
             self._routed_kw = dict(self.connection_pool_kw)
-        self._routes[origin] = keys[0]
+        self._routes[origin] = key
 
     def _follow(self, method: str, url: str, kw: dict[str, Any], response: BaseHTTPResponse) -> BaseHTTPResponse:
         """The response at the end of a redirect: the loop of ``attempts``, which judges only redirects here."""
