@@ -1,8 +1,8 @@
 """The keywords of pools and requests beyond urllib3's: which there are, and how they are settled once.
 
 ``connectionpool`` and ``poolmanager`` sort the keywords they are given by the tables here, and hand on one value:
-:class:`PoolCall` to an attempt, ``connection.Options`` to the connection.  What a keyword does is decided where it is used.
-Unknown keywords are TypeErrors that name them.
+:class:`PoolCall` to an attempt, ``connection.Options`` to the connection.  What a keyword does is decided where it is
+used.  Unknown keywords are TypeErrors that name them.
 """
 
 from __future__ import annotations

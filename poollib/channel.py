@@ -57,7 +57,7 @@ class ConnectionState(enum.Enum):
     CLOSED = "closed"
 
 
-_IDLE, _READING = ConnectionState.IDLE, ConnectionState.READING
+_NEW, _IDLE, _READING = ConnectionState.NEW, ConnectionState.IDLE, ConnectionState.READING
 
 
 class Options(NamedTuple):
@@ -124,14 +124,17 @@ class Channel(_Base):
         "_default_fields",
         "_drained",
         "_incoming",
+        "_interim",
         "_quiet",
         "_request",
+        "_through_doors",
         "answered",
         "bytes_received",
         "bytes_sent",
         "exchanges",
         "idle_limit_s",
         "options",
+        "outdated",
         "read_timeout",
         "requests",
         "state",
@@ -146,7 +149,6 @@ class Channel(_Base):
     proxy_config: ProxyConfig | None = None
     uds: str | None = None
     resolver: dial.Resolver | None = None  # None: the system's
-    outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
 
     if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
         source_address: tuple[str, int] | None
@@ -159,7 +161,6 @@ class Channel(_Base):
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
     _opening: Opening | None = None  # while the connection is being made
     _reached_proxy = False
-    _interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
 
     def __init__(
@@ -183,6 +184,9 @@ class Channel(_Base):
         self.bytes_received = 0
         self.answered = True  # whether a byte of the answer to the last request has come
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
+        self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
+        self._through_doors = False  # the request went through http.client's methods, so shall the response
+        self._interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
         self._incoming: Incoming | None = None
         self._adopted: Any = None
         self._drained = False  # whether the last receive gave less than it had room for
@@ -371,7 +375,7 @@ class Channel(_Base):
 
     def is_reusable_state(self) -> bool:
         """Whether the last exchange, if any, ended cleanly; what lies on the socket is looked at before reuse."""
-        return (self.state is _IDLE or self.state is ConnectionState.NEW) and not self.outdated
+        return (self.state is _IDLE or self.state is _NEW) and not self.outdated
 
     def close_reason(self) -> str:
         """Why this connection can't be kept, in a phrase for statistics."""

@@ -27,7 +27,7 @@ from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
-from .outgoing import AnsweredEarly, Payload, Upload, framing_field, payload_for
+from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 from .response import HTTPResponse
 from .sessions import sessions
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
@@ -56,11 +56,12 @@ if TYPE_CHECKING:
 
 EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
-_IDLE, _SENDING, _AWAITING, _READING = (
+_IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
     ConnectionState.IDLE,
     ConnectionState.SENDING,
     ConnectionState.AWAITING,
     ConnectionState.READING,
+    ConnectionState.CLOSED,
 )
 
 
@@ -78,7 +79,6 @@ class HTTPConnection(Channel):
     _close_asked = False
     _wants_upgrade = False
     _asked: tuple[bool, bool, bool] = (True, True, True)  # preload_content, decode_content, enforce_content_length
-    _through_doors = False  # the request went through http.client's methods, so shall the response
 
     # -- sending --
 
@@ -112,7 +112,7 @@ class HTTPConnection(Channel):
             raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
         self._request = (method, url, preload_content, decode_content, enforce_content_length)
         self._close_asked = fields.close
-        self._wants_upgrade = method == "CONNECT" or "upgrade" in fields.names
+        self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self.answered = self._drained = False
         self.state = _SENDING
         try:
@@ -160,7 +160,7 @@ class HTTPConnection(Channel):
             raise
         self._request = (method, url, *self._asked)
         self._close_asked = self._close_asked or fields.close
-        self._wants_upgrade = method == "CONNECT" or "upgrade" in fields.names
+        self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self._through_doors = True
         self.state = _AWAITING
 
@@ -172,16 +172,18 @@ class HTTPConnection(Channel):
 
     def _prepare(self, method: str, url: str, body: Any, fields: Fields, chunked: bool) -> tuple[bytes, Payload | None]:
         """The bytes of the head (of the whole request, if it is small), and the body that follows them."""
-        head = request_line(method, url) + self._common_fields(url, fields)
-        if fields.block:
-            head += fields.block
+        line = request_line(method, url)
+        common = self._default_fields
+        if common is None or fields.replaces_common or url[0] != "/":
+            common = self._common_fields(url, fields)
+        head = line + common + fields.block
         options = self.options
         trailers = None if options is None else options.trailers
-        is_framed = chunked or fields.content_length is not None or fields.transfer_encoding is not None
-        if body is None and not is_framed and trailers is None:
-            if method in _METHODS_WITH_BODY:
-                return head + b"Content-Length: 0\r\n\r\n", None
-            return head + b"\r\n", None
+        if not chunked and not fields.is_framed and trailers is None:
+            if body is None:
+                return head + (_NO_BODY if method in _METHODS_WITH_BODY else b"\r\n"), None
+            if type(body) is bytes and options is None and 0 < len(body) <= JOIN_BYTES and not fields.expects_continue:
+                return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body), None
         payload = payload_for(method, body, fields, chunked, self.blocksize, trailers)
         head += framing_field(payload, fields)
         expects = self._expect_s(fields) is not None
@@ -199,14 +201,11 @@ class HTTPConnection(Channel):
 
     def _common_fields(self, url: str, fields: Fields) -> bytes:
         """Host, Accept-Encoding and User-Agent, as far as the caller gave none."""
-        names = fields.names
-        if url[0] == "/" and (not names or _FILLED_IN.isdisjoint(names)):
-            common = self._default_fields
-            if common is None:
-                host = f"Host: {check_value('Host', self._host_field())}\r\n".encode("latin-1")  # not worth a memo
-                common = self._default_fields = host + _ACCEPT_AND_AGENT
+        if url[0] == "/" and not fields.replaces_common:
+            host = f"Host: {check_value('Host', self._host_field())}\r\n".encode("latin-1")  # not worth a memo
+            self._default_fields = common = host + _ACCEPT_AND_AGENT
             return common
-        lines = b""
+        names, lines = fields.names, b""
         if "host" not in names:
             lines = prepare_fields([("Host", _authority(url) or self._host_field())]).block
         if "accept-encoding" not in names:
@@ -385,7 +384,10 @@ class HTTPConnection(Channel):
             if options.trace is not None:
                 tell(options.trace, "head_read", head.status, head.reason)
         if len(data) - end == length and limit is None and preload and not decodes:
-            self.response_ended(keep)
+            if keep and options is None:
+                self.state = _IDLE
+            else:
+                self.response_ended(keep)
             return HTTPResponse.received(head, None, data[end:], method, url)
         incoming.data, incoming.at = (data, end) if end < len(data) else (b"", 0)
         self.state = _READING
@@ -428,14 +430,17 @@ class HTTPConnection(Channel):
         if data:  # heard while the body was being sent
             incoming.data = b""
         else:
-            data = self._receive_head_alone() if self._wants_upgrade else incoming.recv(RECEIVE_BYTES)
+            receive = incoming.recv
+            data = self._receive_head_alone() if self._wants_upgrade else receive(RECEIVE_BYTES)
             if not data:
                 raise closed_early(data)
             self.answered = True
             if self.options is not None and self.options.trace is not None:
                 tell(self.options.trace, "first_byte", *self._request[:2])
-        if self.options is None and (found := parse_head(data)) is not None:
-            return data, *found
+        if self.options is None:
+            found = parse_head(data)
+            if found is not None:
+                return data, found[0], found[1]
         return complete_head(incoming.recv, data, self._limits())
 
     def _note_interim(self, head: Head) -> None:
@@ -450,7 +455,7 @@ class HTTPConnection(Channel):
 
     def response_ended(self, reusable: bool) -> None:
         """The response was read to the end of its framing; the connection may serve again, or closes. Once."""
-        if self.state is _IDLE or self.state is ConnectionState.CLOSED:
+        if self.state is _IDLE or self.state is _CLOSED:
             return
         trace = self._trace()
         if trace is not None:
@@ -493,7 +498,7 @@ class HTTPConnection(Channel):
 _USUAL_DOORS = untouched(own_doors(HTTPConnection))
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_FILLED_IN = frozenset({"host", "accept-encoding", "user-agent"})
+_NO_BODY = b"Content-Length: 0\r\n\r\n"
 _ACCEPT_AND_AGENT = f"Accept-Encoding: identity\r\nUser-Agent: {USER_AGENT}\r\n".encode()
 
 

@@ -52,20 +52,44 @@ _is_connection_close = re.compile(r"(?:.*,)?\s*close\s*(?:,.*)?", re.IGNORECASE)
 
 FieldValue = str | bytes | int
 
-
-class Fields(NamedTuple):
-    """Checked header fields of a request as the bytes that go out, and what framing must know of them."""
-
-    block: bytes  # "Name: value\r\n" for each field
-    names: frozenset[str]  # lower-case
-    content_length: int | None
-    transfer_encoding: str | None  # lower-case
-    close: bool  # the caller asks for Connection: close
-    expects_continue: bool
-
-
 SKIP_HEADER = "@@@SKIP_HEADER@@@"  # a field with this value is neither sent nor filled in
 SKIPPABLE_HEADERS = frozenset({"accept-encoding", "host", "user-agent"})
+
+
+class Fields:
+    """Checked header fields of a request as the bytes that go out, and what framing must know of them."""
+
+    __slots__ = (
+        "block",
+        "close",
+        "content_length",
+        "expects_continue",
+        "is_framed",
+        "names",
+        "replaces_common",
+        "transfer_encoding",
+        "upgrade",
+    )
+
+    def __init__(
+        self,
+        block: bytes,
+        names: frozenset[str],
+        content_length: int | None,
+        transfer_encoding: str | None,
+        close: bool,
+        expects_continue: bool,
+    ) -> None:
+        self.block = block  # "Name: value\r\n" for each field
+        self.names = names  # lower-case
+        self.content_length = content_length
+        self.transfer_encoding = transfer_encoding  # lower-case
+        self.close = close  # the caller asks for Connection: close
+        self.expects_continue = expects_continue
+        self.is_framed = content_length is not None or transfer_encoding is not None
+        self.replaces_common = not SKIPPABLE_HEADERS.isdisjoint(names)  # Host, Accept-Encoding or User-Agent
+        self.upgrade = "upgrade" in names
+
 
 NO_FIELDS = Fields(b"", frozenset(), None, None, False, False)
 _MEMO_SIZE = 256
@@ -281,7 +305,8 @@ class Head:
     )
 
     def __init__(self, version: bytes, status: bytes, reason: bytes | None, block: bytes) -> None:
-        self.version = 11 if version == b"1" else 10
+        is_newer = version == b"1"
+        self.version = 11 if is_newer else 10
         self.status = int(status)
         self.reason = reason.decode("latin-1") if reason else ""
         self._block = block  # begins with the status line's CRLF, so that every field stands behind one
@@ -289,12 +314,8 @@ class Head:
         self.content_encoding = NO_ENCODING
         self.idle_limit_s: int | None = None
         self.requests_left: int | None = None
-        self.keep_alive = version == b"1"
-        self.length = UNTIL_CLOSE
-        self._read_framing(block)
-
-    def _read_framing(self, block: bytes) -> None:
-        """Take the five fields that decide framing and reuse in one scan, without building the mapping."""
+        self.keep_alive = is_newer
+        # The five fields that decide framing and reuse, in one scan, without building the mapping.
         length: bytes | None = None
         coding: bytes | None = None
         connection: bytes | None = None
@@ -312,12 +333,12 @@ class Head:
                 coding = value if coding is None else coding + b"," + value
             else:
                 self._read_keep_alive(value.decode("latin-1"))
-        if length is not None:
-            self.length = int(length)
-        if connection is not None and connection != b"keep-alive":
-            self._read_connection(connection)
-        elif connection is not None:
-            self.keep_alive = True
+        self.length = UNTIL_CLOSE if length is None else int(length)
+        if connection is not None:
+            if connection == b"keep-alive":
+                self.keep_alive = True
+            else:
+                self._read_connection(connection)
         if coding is not None:
             self._read_coding(coding, length is not None)
 
@@ -402,9 +423,13 @@ def parse_head(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Head, int]
         return _parse_odd_head(data, limits)
     end = match.end()
     version, status, reason, block = match.groups()
-    if end > limits.line_bytes or block.count(b"\n") > limits.header_lines:
+    is_short = end <= _SHORT_HEAD_BYTES and limits is DEFAULT_LIMITS
+    if not is_short and (end > limits.line_bytes or block.count(b"\n") > limits.header_lines):
         _check_limits(data[:end], limits)
     return Head(version, status, reason, block), end
+
+
+_SHORT_HEAD_BYTES = 4 * DEFAULT_LIMITS.header_lines  # "a:" and CRLF: a head up to here keeps all the default limits
 
 
 def _check_limits(head: bytes, limits: Limits) -> None:

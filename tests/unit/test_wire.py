@@ -109,7 +109,7 @@ def test_the_memory_of_blocks_does_not_grow_for_ever() -> None:
 
 
 def test_a_value_and_a_number_that_look_alike_are_told_apart() -> None:
-    assert prepare_fields([("A", "1")]) == prepare_fields([("A", 1)])
+    assert prepare_fields([("A", "1")]).block == prepare_fields([("A", 1)]).block
     assert prepare_fields([("A", True)]).block == b"A: True\r\n"
 
 
