@@ -14,6 +14,7 @@ import pytest
 
 import poollib
 import poollib.compat
+from poollib.certificates import CertificateError
 from poollib.compat import modules, names, script
 
 
@@ -252,3 +253,185 @@ def test_helpers_do_what_their_names_say() -> None:
     waiting.put(None)
     helpers._close_pool_connections(waiting)
     closed.close.assert_called_once_with()
+
+
+def test_small_helpers_do_what_their_names_say() -> None:
+    """Those of urllib3.connection, .util.url, .util.ssl_ and .util.response that others import."""
+    import email.message
+    import io
+    import re
+
+    from poollib.compat import helpers
+
+    assert helpers._get_default_user_agent().startswith("python-poollib/")
+    message = email.message.Message()
+    message["A"], message["B"] = "one\r\n two", "three"
+    assert helpers._normalize_header_values(message) == [("A", "one two"), ("B", "three")]  # type: ignore[arg-type]
+    for scheme, error, has_hint in (
+        ("https", OSError("[SSL] wrong version number"), True),
+        ("https", OSError("unknown protocol"), True),
+        ("https", OSError("refused"), False),
+        ("http", OSError("wrong version number"), False),
+        (None, OSError("refused"), False),
+    ):
+        wrapped = helpers._wrap_proxy_error(error, scheme)
+        assert (wrapped.original_error, "only use HTTP" in str(wrapped)) == (error, has_hint)
+    file = io.BytesIO()
+    assert not helpers.is_fp_closed(file)
+    file.close()
+    assert helpers.is_fp_closed(file)
+    assert helpers.is_fp_closed(types.SimpleNamespace(isclosed=lambda: True, closed=False))
+    assert helpers._is_has_never_check_common_name_reliable("OpenSSL 3.0.0")
+    assert not helpers._is_has_never_check_common_name_reliable("LibreSSL 3.0.0")
+    triple = re.compile("(?:%[0-9a-fA-F]{2})+")
+
+    def match(text: str) -> re.Match[str]:
+        found = triple.fullmatch(text)
+        assert found is not None
+        return found
+
+    assert helpers._decode_percent_encoding(match("%c3%a9"), error_host="h") == "é"
+    with pytest.raises(poollib.exceptions.LocationParseError, match="h"):
+        helpers._decode_percent_encoding(match("%ff"), error_host="h")
+    assert [helpers._normalize_host_percent_encoding(match(text)) for text in ("%41", "%2f", "%c3")] == [
+        "A",
+        "%2F",
+        "%C3",
+    ]
+    assert helpers._normalize_zone_id_percent_encoding(match("%2f"), error_host="h") == "%2F"
+    assert helpers._encode_invalid_chars(None, "ab") is None
+
+
+@pytest.mark.parametrize("name", ["[::1]", "::1"])
+def test_the_brackets_of_an_address_do_not_count(name: str) -> None:
+    """urllib3's _match_hostname; a name in brackets is no name."""
+    from poollib.compat import helpers
+
+    certificate = {"subjectAltName": (("IP Address", "::1"), ("DNS", "a.example"))}
+    helpers._match_hostname(certificate, name)
+    helpers._match_hostname(certificate, "a.example")
+    with pytest.raises(CertificateError):
+        helpers._match_hostname(certificate, "[a.example]")
+
+
+TLS_WISHES = """cert_reqs ssl_version ssl_minimum_version ssl_maximum_version cert_file key_file key_password ca_certs
+ca_cert_dir ca_cert_data assert_hostname assert_fingerprint server_hostname ssl_context"""
+TLS_DEFAULTS: dict[str, object] = dict.fromkeys(TLS_WISHES.split())
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("wishes", "is_verified"),
+    [
+        ({}, True),
+        ({"cert_reqs": "CERT_REQUIRED"}, True),
+        ({"cert_reqs": "CERT_NONE"}, False),
+        ({"cert_reqs": "CERT_OPTIONAL"}, False),
+        ({"assert_hostname": "127.0.0.1"}, True),
+        ({"assert_hostname": False}, True),
+        ({"cert_reqs": "CERT_NONE", "assert_fingerprint": "right"}, True),
+        ({"assert_fingerprint": "0" * 64}, None),
+        ({"assert_hostname": "other.example"}, None),
+        ({"server_hostname": "other.example"}, None),
+    ],
+    ids=str,
+)
+def test_a_socket_is_wrapped_and_matched_by_urllib3s_private_name(
+    wishes: dict[str, object], is_verified: bool | None
+) -> None:
+    """As those call it who write connections of their own; None: refused, and the socket is closed."""
+    import hashlib
+    import socket
+    import ssl
+
+    from poollib.compat import helpers
+    from tests.support.certs import certs
+    from tests.support.script import ScriptServer, expect_end
+
+    if wishes.get("assert_fingerprint") == "right":
+        wishes = {**wishes, "assert_fingerprint": hashlib.sha256(certs().pair().der).hexdigest()}
+    with ScriptServer([expect_end()], tls=certs().server()) as server:
+        given = {**TLS_DEFAULTS, "ca_certs": certs().ca_file, "server_hostname": "localhost", **wishes}
+        with socket.create_connection((server.host, server.port)) as sock:
+            if is_verified is None:
+                with pytest.raises((ssl.SSLError, poollib.exceptions.SSLError, CertificateError)):
+                    helpers._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
+                return
+            made = helpers._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
+            with made.socket:
+                assert isinstance(made.socket, ssl.SSLSocket)
+                assert made.is_verified is is_verified
+
+
+def test_a_context_of_the_callers_is_used_as_it_is() -> None:
+    """And its check of names is not done twice."""
+    import socket
+    import ssl
+
+    import poollib.compat.helpers as helpers
+    from tests.support.certs import certs
+    from tests.support.script import ScriptServer, expect_end
+
+    context = ssl.create_default_context(cafile=certs().ca_file)
+    poollib.install_as_urllib3(force=True)
+    try:
+        with ScriptServer([expect_end()], tls=certs().server()) as server:
+            given = {**TLS_DEFAULTS, "ssl_context": context, "server_hostname": "localhost"}
+            with socket.create_connection((server.host, server.port)) as sock:
+                made = helpers._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
+                with made.socket:
+                    assert made.socket.context is context
+                    assert made.is_verified
+    finally:
+        poollib.uninstall_as_urllib3()
+
+
+def test_a_waiter_for_http2_hears_what_was_found_out_meanwhile() -> None:
+    """One finds out, the others wait for that."""
+    import threading
+
+    from poollib.compat import probe
+
+    probe._reset()
+    assert probe.acquire_and_get("h", 1) is None
+    heard: list[bool | None] = []
+    waiter = threading.Thread(target=lambda: heard.append(probe.acquire_and_get("h", 1)), daemon=True)
+    waiter.start()
+    waiter.join(0.01)
+    assert waiter.is_alive()
+    probe.set_and_release("h", 1, True)
+    waiter.join(5)
+    assert heard == [True]
+    probe._reset()
+
+
+# -- modules --
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("urllib3", {"PoolManager", "util", "contrib", "connectionpool", "exceptions"}),
+        ("urllib3.util", {"Retry", "retry", "ssl_", "timeout", "url"}),
+        ("urllib3.contrib", {"socks"}),
+        ("urllib3.util.url", {"Url", "parse_url"}),
+    ],
+)
+def test_dir_tells_names_and_inner_modules(path: str, wanted: set[str]) -> None:
+    """As completion and documentation tools ask for them."""
+    module = importlib.import_module(path)
+    names = dir(module)
+    assert wanted <= set(names)
+    assert not {"_homes", "_path"} & set(names)
+    assert all(hasattr(module, name) for name in wanted)
+
+
+def test_a_rooms_own_import_by_the_loader_leaves_its_spec_alone() -> None:
+    """Executed with a spec that is its own already, a module keeps it."""
+    module = importlib.import_module("poollib.connection")
+    before = module.__spec__
+    assert before is not None
+    assert getattr(before, "loader_state", None) is None
+    modules.LOADER.exec_module(module)
+    assert module.__spec__ is before
