@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
 
-from .decoding import ContentDecoder
+from .decoding import ContentDecoder, GzipDecoder, gunzipped
 from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError
 from .framing import Body, BodyState, Feed, broken
 
@@ -126,7 +126,11 @@ class DecodedBody:
         return out.getvalue()
 
     def read_all(self) -> bytes:
-        """All the rest, decoded step by step, so that memory follows what comes out."""
+        """All the rest, decoded step by step, so that memory follows what comes out; a short gzip body at once."""
+        if not self.given and not self.ended and type(self._decoder) is GzipDecoder:
+            whole = self._whole_gzip(self._decoder)
+            if whole is not None:
+                return whole
         first = self._next_large()
         piece = self._next_large()
         if not piece:
@@ -137,6 +141,17 @@ class DecodedBody:
             out.write(piece)
             piece = self._next_large()
         return out.getvalue()
+
+    def _whole_gzip(self, decoder: GzipDecoder) -> bytes | None:
+        """The whole body, if it is short and plain; else None, and what was taken for that is put in line."""
+        data = self._source.read(WHOLE_STEP_BYTES)
+        if self._source.state is not BodyState.OPEN:
+            whole = gunzipped(data, self._limit_bytes)
+            if whole is not None:
+                self.ended = True
+                return self._counted(whole)
+        decoder.decompress(data, 0)
+        return None
 
     def _next_large(self) -> bytes:
         limit = WHOLE_OUTPUT_BYTES

@@ -48,6 +48,27 @@ def test_a_large_body_is_decoded_in_steps_and_whole() -> None:
         limited.read()
 
 
+@pytest.mark.parametrize("behind", [b"", b"garbage", gzip.compress(b"more")])
+def test_a_short_gzip_body_is_whole_however_it_is_read(behind: bytes) -> None:
+    """At once where that is possible, else as ever: several members, bytes behind them, a limit."""
+    text = b"".join(b"%d," % n for n in range(20000))
+    headers = {"Content-Encoding": "gzip"}
+    plain = text + (b"more" if behind[:3] == b"\x1f\x8b\x08" else b"")
+    body = gzip.compress(text) + behind
+    response = made(io.BytesIO(body), headers)
+    assert response.read() == plain
+    assert response.read() == b""
+    parts = made(io.BytesIO(body), headers)
+    assert parts.read(1) + parts.read() == plain
+    limited = made(io.BytesIO(body), headers)
+    limited._max_decoded_size = len(plain)
+    assert limited.read() == plain
+    limited = made(io.BytesIO(body), headers)
+    limited._max_decoded_size = len(plain) - 1
+    with pytest.raises(ResponseTooLargeError):
+        limited.read()
+
+
 # What a response does with connections and files that know less than ours
 
 

@@ -29,6 +29,7 @@ from poollib.decoding import (
     _get_decoder,
     available_codings,
     decoder_for,
+    gunzipped,
 )
 from poollib.exceptions import DecodeError
 
@@ -192,6 +193,56 @@ def test_nothing_is_copied_of_input_that_waits(spy: type[StreamSpy]) -> None:
         decoder.decompress(coded[at : at + 100], 0)
     assert spy.copied == 0
     assert decoder.decompress(b"") == b"a" * 50_000
+
+
+TEXT = b"".join(b"%d," % (n * n) for n in range(9000))
+MEMBER = gzip.compress(TEXT, mtime=0)
+
+
+def with_size(size: int) -> bytes:
+    return MEMBER[:-4] + size.to_bytes(4, "little")
+
+
+def test_a_plain_member_is_inflated_at_once() -> None:
+    assert gunzipped(MEMBER, None) == TEXT
+    assert gunzipped(MEMBER, len(MEMBER) * 1032) == TEXT
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(MEMBER + MEMBER, id="equal members"),
+        pytest.param(gzip.compress(TEXT[::-1]) + MEMBER, id="members of one size"),
+        pytest.param(MEMBER + bytes(8), id="zeros behind"),
+        pytest.param(MEMBER + b"garbage", id="garbage behind"),
+        pytest.param(MEMBER + MEMBER[-8:], id="the trailer twice"),
+        pytest.param(MEMBER[:-1], id="cut in the trailer"),
+        pytest.param(MEMBER[:-9] + MEMBER[-8:], id="cut in the data"),
+        pytest.param(with_size(len(TEXT) - 1), id="a size too small"),
+        pytest.param(with_size(40000), id="a size much too small"),
+        pytest.param(with_size(len(TEXT) + 1), id="a size too large"),
+        pytest.param(with_size(4 << 20), id="the largest size that is believed"),
+        pytest.param(with_size((4 << 20) + 1), id="a size that is not believed"),
+        pytest.param(with_size(0xFFFFFFFF), id="the largest size"),
+        pytest.param(with_size(0), id="no size"),
+        pytest.param(MEMBER[:-8] + bytes(4) + MEMBER[-4:], id="another checksum"),
+        pytest.param(MEMBER[:3] + b"\x08" + MEMBER[4:10] + b"name\0" + MEMBER[10:], id="a name"),
+        pytest.param(MEMBER[:2] + b"\x07" + MEMBER[3:], id="another method"),
+        pytest.param(MEMBER[:10] + b"\x07" + MEMBER[11:], id="a block of no kind"),
+        pytest.param(gzip.compress(TEXT[:32768]), id="small"),
+        pytest.param(gzip.compress(b""), id="empty"),
+    ],
+)
+def test_what_is_not_one_plain_member_is_left_to_the_decoder(data: bytes) -> None:
+    """Above all several members: stopping behind the first would lose the rest (RFC 1952 section 2.2)."""
+    assert gunzipped(data, None) is None
+
+
+def test_nothing_is_inflated_at_once_that_could_pass_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trailer may lie: only what no input of this length can exceed is inflated without a bound."""
+    monkeypatch.setattr(zlib, "decompressobj", None)
+    assert gunzipped(MEMBER, len(MEMBER) * 1032 - 1) is None
 
 
 def test_a_damaged_stream_names_the_codec_s_error() -> None:
