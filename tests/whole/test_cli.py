@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pathlib
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,3 +159,56 @@ def test_a_reader_that_leaves_ends_it_quietly(server: Httpd) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(10) == 1
+
+
+# Corners
+
+
+def test_the_first_word_may_name_another_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words are its own; whatever it returns is the exit status."""
+    from poollib import demo
+    from poollib.compat import script
+
+    told: list[list[str]] = []
+    monkeypatch.setattr(demo, "main", lambda words: told.append(list(words)) or 3)
+    monkeypatch.setattr(script, "main", lambda words: told.append(list(words)) or 4)
+    assert cli.main(["demo", "--quick"]) == 3
+    assert cli.main(["as-urllib3", "-m", "x", "-i"]) == 4
+    monkeypatch.setattr(sys, "argv", ["poollib", "demo"])
+    assert cli.main() == 3
+    assert told == [["--quick"], ["-m", "x", "-i"], []]
+
+
+def test_an_interrupt_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsysbinary: Capture) -> None:
+    """With the status that shells expect: 128 and the signal's number."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "request", interrupted)
+    assert cli.main(["http://localhost/"]) == 130
+    assert capsysbinary.readouterr() == (b"", b"")
+
+
+def test_a_closed_pipe_ends_it_quietly(server: Httpd, monkeypatch: pytest.MonkeyPatch, capsysbinary: Capture) -> None:
+    """What the interpreter flushes at its end goes nowhere, and no error is printed for it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert cli.main([server.url + "/big"]) == 1
+        monkeypatch.undo()
+        out.write("what is left")
+    assert capsysbinary.readouterr() == (b"", b"")
+
+
+def test_the_module_runs_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, server: Httpd, capsysbinary: Capture
+) -> None:
+    """``python -m poollib``; importing it does nothing."""
+    monkeypatch.setattr(sys, "argv", ["poollib", server.url + "/missing"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("poollib", run_name="__main__")
+    assert ended.value.code == 4
+    assert capsysbinary.readouterr().out == b"not here"
+    assert runpy.run_module("poollib.__main__", run_name="imported")["main"] is cli.main

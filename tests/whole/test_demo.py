@@ -12,6 +12,7 @@ import time
 import pytest
 
 from poollib import demo, demo_server
+from poollib.exceptions import ProtocolError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -57,3 +58,26 @@ def test_the_demo_gives_up_in_time(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(demo, "LIMIT_S", 0.0)
     assert demo.main([]) == 1
     assert "0 s are over" in capsys.readouterr().out
+
+
+def test_without_trustme_no_certificate_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not demo.make_certificates(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_that_fails_is_one_that_went_wrong() -> None:
+    """It is named, and the others go on."""
+    wrong: list[str] = []
+    done: list[int] = []
+
+    def one(number: int) -> None:
+        if number == 3:
+            raise ProtocolError("cut")
+        if number == 4:
+            raise OSError("no")
+        done.append(number)
+
+    demo.in_threads(demo.Site({}, None, time.monotonic() + 10), wrong, 6, one)
+    assert sorted(done) == [0, 1, 2, 5]
+    assert sorted(line.partition(":")[0] for line in wrong) == ["request 3", "request 4"]
