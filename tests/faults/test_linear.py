@@ -8,6 +8,7 @@ CVE-2021-33503, CVE-2022-45061, CVE-2023-24534, CVE-2025-61724, CVE-2026-56860.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -18,14 +19,19 @@ from typing import Any
 import pytest
 
 import poollib
+from poollib.certificates import match_hostname
 from poollib.decoding import decoder_for
 from poollib.exceptions import HTTPError
 from poollib.framing import Feed, body_reader
-from poollib.multipart import encode_multipart_formdata
+from poollib.headers import HTTPHeaderDict
+from poollib.multipart import MultipartStream, encode_multipart_formdata
+from poollib.poolmanager import _match_simple
+from poollib.proxies import HostList
+from poollib.response import HTTPResponse
 from poollib.retry import Retry
 from poollib.sse import EventParser
-from poollib.url import join, parse_url
-from poollib.wire import CHUNKED, complete_head
+from poollib.url import encode_target, join, parse_url
+from poollib.wire import CHUNKED, _is_connection_close, check_value, complete_head
 
 FOLDER = os.path.dirname(poollib.__file__)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -66,6 +72,24 @@ def _events(data: bytes, size: int = 4096) -> None:
         parser.feed(data[start : start + size])
 
 
+def _fields(pairs: list[tuple[str, str]]) -> None:
+    """A header dict as a response fills it, and every way of reading it."""
+    fields = HTTPHeaderDict(pairs)
+    assert len(list(fields.iteritems())) == len(pairs)
+    assert dict(fields.itermerged())
+    fields.getlist("a"), fields.get("a"), fields.copy() == fields, repr(fields)
+
+
+def _lines(data: bytes) -> None:
+    response = HTTPResponse(io.BytesIO(data), preload_content=False)
+    for _ in response.iter_lines():
+        pass
+
+
+def _name(pattern: str, name: str) -> None:
+    match_hostname({"subjectAltName": (("DNS", pattern),)}, name)
+
+
 def _decoder(codings: str) -> None:
     decoder = decoder_for(codings)
     if decoder is not None:
@@ -85,6 +109,13 @@ CASES: dict[str, Callable[[int], object]] = {
     "a long host beyond ASCII": lambda n: parse_url("http://" + "\xe9" * n + "/"),
     "an address of colons": lambda n: parse_url("http://[" + ":" * n + "]/"),
     "a Location of dots": lambda n: join("http://host/" + "a/" * n, "../" * n),
+    "a Location of at signs": lambda n: join("http://host/a?b", "//" + "@" * n),
+    "a Location of colons": lambda n: join("http://host/a?b", ":" * n),
+    "a Location of question marks": lambda n: parse_url(join("http://host/" + "a" * n, "?#" * n)),
+    "a Location that a manager takes as it is": lambda n: _match_simple("http://" + "a." * n + "b" + "/a." * n + "\\"),
+    "a target to encode": lambda n: encode_target("/" + "\xe9?" * n),
+    "a target of percent signs": lambda n: encode_target("/" + "%4" * n),
+    "a host for NO_PROXY": lambda n: HostList("a.b, *.c, 10.0.0.0/8").matches("a." * n + "d", 80),
     "many fields": lambda n: _head(b"A: b\r\n" * n + b"\r\n"),
     "fields that drip": lambda n: _head(b"A: b\r\n" * n + b"\r\n", 97),
     "a field of blanks": lambda n: _head(b"A: " + b" " * n + b"b" + b" " * n + b"\r\n\r\n"),
@@ -93,6 +124,14 @@ CASES: dict[str, Callable[[int], object]] = {
     "codings in a list": lambda n: _head(b"Transfer-Encoding: " + b"," * n + b"chunked\r\n\r\n"),
     "Connection in a list": lambda n: _head(b"Connection: " + b"a, " * n + b"close\r\n\r\n"),
     "Keep-Alive": lambda n: _head(b"Keep-Alive: " + b"timeout=," * n + b"\r\n\r\n"),
+    "codings of a body over many lines": lambda n: _head(b"Content-Encoding: gzip\r\n" * n + b"\r\n"),
+    "Connection over many lines": lambda n: _head(b"Connection: a\r\n" * n + b"\r\n"),
+    "codings over many lines": lambda n: _head(b"Transfer-Encoding: a\r\n" * n + b"\r\n"),
+    "lengths over many lines": lambda n: _head(b"Content-Length: 5\r\n" * n + b"\r\n"),
+    "a header dict of one name": lambda n: _fields([("a", "b")] * n),
+    "a header dict of many names": lambda n: _fields([("a", "b"), *((f"x{at}", "b") for at in range(n))]),
+    "a Connection field of our own": lambda n: _is_connection_close(", close x" * n + " " * n),
+    "a value of blanks to send": lambda n: check_value("A", "b" + " \t" * n),
     "chunks of one byte": lambda n: _chunks(b"1\r\na\r\n" * n + b"0\r\n\r\n"),
     "chunks that drip": lambda n: _chunks(b"1\r\na\r\n" * n + b"0\r\n\r\n", 7),
     "a chunk size of zeros": lambda n: _chunks(b"0" * n + b"1\r\na\r\n0\r\n\r\n", 97),
@@ -102,11 +141,19 @@ CASES: dict[str, Callable[[int], object]] = {
     "an event of one line": lambda n: _events(b"data: " + b"x" * n * 4 + b"\n\n"),
     "events without data": lambda n: _events(b"\n" * n),
     "a line of carriage returns": lambda n: _events(b"\r" * n),
+    "an event of fields": lambda n: _events(b"id: 1\nretry: 2\nevent: x\n:\n" * n + b"\n"),
+    "a waiting time of digits": lambda n: _events(b"retry: " + b"1" * n + b"\n\n"),
+    "lines of a body": lambda n: _lines(b"a\r\n" * n),
+    "a body of one line": lambda n: _lines(b"a\r" * n),
     "Retry-After of digits": lambda n: Retry().parse_retry_after("1" * n),
     "Retry-After of blanks": lambda n: Retry().parse_retry_after("Sun," + " " * n + "06 Nov"),
+    "Retry-After of a year": lambda n: Retry().parse_retry_after("Sun, 06 Nov " + "9" * n + " 08:49:37 GMT"),
     "codings of a body": lambda n: _decoder("gzip, " * n),
     "codings of a body, unknown": lambda n: _decoder("," * n + "x"),
     "a form of many fields": lambda n: encode_multipart_formdata([("a", "b")] * n),
+    "a boundary": lambda n: MultipartStream([], "-" * n + " "),
+    "a name in a certificate": lambda n: _name("*." + "a." * n + "b", "a." * n + "b"),
+    "stars in a certificate": lambda n: _name("*" * n + ".a", "a" * n + ".a"),
     "a name to quote": lambda n: encode_multipart_formdata([('"\r\n' * n, "b")]),
 }
 SIZE = 2000

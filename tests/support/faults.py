@@ -12,9 +12,11 @@ import errno
 import os
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 #: Sends, receives and the like: where a method stands, and its name.
@@ -22,6 +24,7 @@ HOOKED = (
     (socket, "getaddrinfo"),
     (socket.socket, "__init__"),
     (socket.socket, "connect"),
+    (socket.socket, "connect_ex"),
     (socket.socket, "send"),
     (socket.socket, "sendall"),
     (socket.socket, "sendmsg"),
@@ -39,6 +42,8 @@ HOOKED = (
 )
 #: How long a late call is late; longer than a look at a socket, shorter than anybody's timeout.
 DELAY_S = 0.002
+#: So many calls at most meet a fault that always comes: a body of 300,000 bytes, byte by byte, proves nothing more.
+MOST = 200
 
 
 class CertainMemoryError(MemoryError):
@@ -71,6 +76,12 @@ def _late(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
     return original(*args, **kw)
 
 
+def _refused(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    if original.__name__ == "connect_ex":
+        return errno.ECONNREFUSED
+    raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+
 def _end_of_stream(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
     return 0 if original.__name__ == "recv_into" else b""
 
@@ -94,7 +105,7 @@ def _ssl_error(kind: type[ssl.SSLError], text: str) -> Callable[[], BaseExceptio
 #: Each fault by its name.
 KINDS: dict[str, Callable[..., Any]] = {
     "reset": _raising(lambda: ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")),
-    "refused": _raising(lambda: ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
+    "refused": _refused,
     "timeout": _raising(lambda: TimeoutError("timed out")),
     "broken pipe": _raising(lambda: BrokenPipeError(errno.EPIPE, "Broken pipe")),
     "EINTR": _raising(lambda: InterruptedError(errno.EINTR, "Interrupted system call")),
@@ -131,6 +142,7 @@ _FAULTS = {
     "getaddrinfo": ("no name", *_ANYWHERE),
     "__init__": ("no descriptors", *_ANYWHERE),
     "connect": ("refused", "reset", "timeout", "EINTR", *_ANYWHERE, "late"),
+    "connect_ex": ("refused", *_ANYWHERE, "late"),
     "send": (*_SENDING, "one byte"),
     "sendmsg": (*_SENDING, "one byte"),
     "sendall": _SENDING,
@@ -154,18 +166,26 @@ def kinds_for(call: str) -> tuple[str, ...]:
 class Faults:
     """A context manager: counts the calls, and lets number `at` (from 0), or the next it fits, meet the fault `kind`.
 
-    `always`: all later ones of the same name meet it, too. `calls`: what was called, as `SSLSocket.recv`.
-    `met`: whether the fault came. `sockets`: every socket that this thread made meanwhile.
+    `always`: all later ones of the same name meet it, too, `MOST` at most. `calls`: what was called, as
+    `SSLSocket.recv`. `met`: whether the fault came. `sockets`: every socket that this thread made meanwhile.
+    `notice(call, frame)` hears of each call that meets the fault, before it does, and in which frame it was made.
     """
 
-    def __init__(self, at: int | None = None, kind: str = "", always: bool = False) -> None:
-        self.at, self.kind, self.always = at, kind, always
+    def __init__(
+        self,
+        at: int | None = None,
+        kind: str = "",
+        always: bool = False,
+        notice: Callable[[str, FrameType], object] | None = None,
+    ) -> None:
+        self.at, self.kind, self.always, self.notice = at, kind, always, notice
         self.calls: list[str] = []
         self.sockets: list[socket.socket] = []
         self.met = False
         self._thread = threading.get_ident()
         self._inside = False
         self._first = ""
+        self._count = 0
         self._broken: Any = None  # the socket whose connection is gone
 
     def __enter__(self) -> Faults:
@@ -216,8 +236,11 @@ class Faults:
             return _after_the_end(original, *args, **kw)
         if self.at is None or number < self.at or self.kind not in kinds_for(call):
             return original(*args, **kw)
-        if self.met and not (self.always and call == self._first):
+        if self.met and not (self.always and call == self._first and self._count < MOST):
             return original(*args, **kw)
         self.met, self._first = True, call
+        self._count += 1
+        if self.notice is not None:
+            self.notice(call, sys._getframe(2))
         self._broken = args[0] if self.kind in _LASTING else None
         return KINDS[self.kind](original, *args, **kw)
