@@ -317,22 +317,25 @@ class Head:
         self.keep_alive = is_newer
         # The five fields that decide framing and reuse, in one scan, without building the mapping.
         length: bytes | None = None
-        coding: bytes | None = None
-        connection: bytes | None = None
+        coding: bytes | bytearray | None = None
+        connection: bytes | bytearray | None = None
+        encoding: bytes | bytearray | None = None
         for name, value in _find_framing(block.lower()):
             if name == b"content-length":
                 if length is not None or not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
                     value = _one_length(value, length)
                 length = value
             elif name == b"connection":
-                connection = value if connection is None else connection + b"," + value
+                connection = value if connection is None else _listed(connection, value)
             elif name == b"content-encoding":
-                text = value.decode("latin-1").strip()
-                self.content_encoding = f"{self.content_encoding}, {text}" if self.content_encoding else text
+                value = value.strip()
+                encoding = _listed(encoding, value) if encoding else value
             elif name == b"transfer-encoding":
-                coding = value if coding is None else coding + b"," + value
+                coding = value if coding is None else _listed(coding, value)
             else:
                 self._read_keep_alive(value.decode("latin-1"))
+        if encoding:
+            self.content_encoding = encoding.decode("latin-1")
         self.length = UNTIL_CLOSE if length is None else int(length)
         if connection is not None:
             if connection == b"keep-alive":
@@ -342,9 +345,9 @@ class Head:
         if coding is not None:
             self._read_coding(coding, length is not None)
 
-    def _read_connection(self, value: bytes) -> None:
+    def _read_connection(self, value: bytes | bytearray) -> None:
         """RFC 9112 section 9.3: close wins over keep-alive, wherever it stands in the list."""
-        options = {option.strip() for option in value.split(b",")}
+        options = {option.strip() for option in bytes(value).split(b",")}
         if b"close" in options:
             self.keep_alive = False
         elif b"keep-alive" in options:
@@ -362,11 +365,11 @@ class Head:
             elif name.strip() == "max":
                 self.requests_left = int(number)
 
-    def _read_coding(self, value: bytes, with_length: bool) -> None:
+    def _read_coding(self, value: bytes | bytearray, with_length: bool) -> None:
         """RFC 9112 section 6.1 and 6.3 rules 3 and 4: only ``chunked``, alone and last, can be framed."""
-        codings = [item.strip() for item in value.split(b",") if item.strip()]
+        codings = [item.strip() for item in bytes(value).split(b",") if item.strip()]
         if codings != [b"chunked"]:
-            raise InvalidFramingError(f"Transfer-Encoding {_shown(value)} is not understood: only 'chunked' is")
+            raise InvalidFramingError(f"Transfer-Encoding {_shown(bytes(value))} is not understood: only 'chunked' is")
         if with_length or self.version == 10:
             self.keep_alive = False  # faulty framing: what follows on this connection can't be believed
         self.length = CHUNKED
@@ -397,6 +400,13 @@ class Head:
 
     def __repr__(self) -> str:
         return f"<Head {self.status} {self.reason}>"
+
+
+def _listed(earlier: bytes | bytearray, value: bytes) -> bytearray:
+    """The values of two lines of one field as one list; a bytearray, so that many lines are not copied for each one."""
+    joined = earlier if isinstance(earlier, bytearray) else bytearray(earlier)
+    joined += b", " + value
+    return joined
 
 
 def _one_length(value: bytes, earlier: bytes | None) -> bytes:
