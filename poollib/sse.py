@@ -62,18 +62,20 @@ class EventParser:
             data = data[1:] if data[:1] == b"\n" else data
         events: list[Event] = []
         for piece in bytes(data).splitlines(keepends=True):
-            self._line_bytes += len(piece)
+            line = piece.rstrip(b"\r\n")
+            is_whole = len(line) < len(piece)
+            self._line_bytes += len(line) + is_whole  # CR LF counts as one, since it may come in two pieces
             self._check_limit(self._line_bytes, "a line")
-            self._line.append(piece)
+            self._line.append(line)
             self._skips_lf = piece[-1:] == b"\r"
-            if piece[-1:] in (b"\n", b"\r"):
+            if is_whole:
                 event = self._end_line()
                 if event is not None:
                     events.append(event)
         return events
 
     def _end_line(self) -> Event | None:
-        line = b"".join(self._line).rstrip(b"\r\n")
+        line = b"".join(self._line)
         self._line = []
         self._line_bytes = 0
         if self._is_first_line:
