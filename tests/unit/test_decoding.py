@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import gzip
 import pickle
+import types
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -484,3 +485,107 @@ class TestUrllib3Names:
         assert buffer.get(1) == b"a"
         assert buffer.get_all() == b"bcdef"
         assert len(buffer) == len(buffer.buffer) == 0
+
+
+# Packages that are not installed here
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch, no_packages: None) -> Callable[[str, Any], None]:
+    """Let one package be importable, and what is given stand for it."""
+
+    def give(name: str, package: Any) -> None:
+        monkeypatch.setattr(decoding, "_imported", lambda asked: package if asked == name else None)
+
+    return give
+
+
+def test_zstandard_is_used_where_no_other_package_is(only: Callable[[str, Any], None]) -> None:
+    """Block by block, within the window of RFC 9659."""
+    windows: list[int] = []
+
+    class Decompressor:
+        def __init__(self, max_window_size: int) -> None:
+            windows.append(max_window_size)
+
+        def decompressobj(self) -> TinyZstd:
+            return TinyZstd()
+
+    class ZstdError(Exception):
+        pass
+
+    only("zstandard", types.SimpleNamespace(ZstdDecompressor=Decompressor, ZstdError=ZstdError))
+    assert "zstd" in available_codings()
+    decoder = decoder_for("zstd")
+    assert type(decoder) is ZstdDecoder
+    plain = decoder.decompress(FRAME + FRAME[:-1], 10)
+    while decoder.has_unconsumed_tail:
+        plain += decoder.decompress(b"", 100_000)
+    frame = b"raw" + b"z" * 131_072 + b"y" * 131_072
+    assert plain == frame + b"end" + frame
+    with pytest.raises(DecodeError, match="cut short"):
+        decoder.flush()
+    assert set(windows) == {8 << 20}
+
+
+def test_a_skippable_frame_is_passed_to_zstandard_whole() -> None:
+    """RFC 8878 section 3.1.2: no blocks are in it, and it yields nothing."""
+
+    class Skips:
+        eof = False
+        unused_data = b""
+        fed = b""
+
+        def decompress(self, data: bytes) -> bytes:
+            self.fed += data
+            self.eof = len(self.fed) >= 8 + 5
+            self.unused_data, self.fed = self.fed[13:], self.fed[:13]
+            return b""
+
+    for size in (1, 5, 100):
+        stream = Skips()
+        frame = _BlockwiseFrame(stream)
+        data = bytes.fromhex("502a4d1805000000") + b"12345"
+        for at in range(0, len(data), size):
+            assert frame.decompress(data[at : at + size], 100) == b""
+        assert (frame.eof, frame.unused_data, stream.fed) == (True, b"", data)
+
+
+def test_a_brotli_that_is_full_is_given_nothing_more(only: Callable[[str, Any], None]) -> None:
+    """Until what it holds was taken: its input is not eaten beyond its word."""
+    fed: list[bytes] = []
+
+    class Decompressor:
+        held = b"held back"
+
+        def can_accept_more_data(self) -> bool:
+            return not self.held
+
+        def is_finished(self) -> bool:
+            return not self.held and b"".join(fed) == b"coded"
+
+        def process(self, data: bytes, output_buffer_limit: int) -> bytes:
+            fed.append(data)
+            plain, self.held = self.held[:output_buffer_limit], self.held[output_buffer_limit:]
+            return plain
+
+    only("brotli", types.SimpleNamespace(Decompressor=Decompressor, error=ValueError))
+    decoder = decoder_for("br")
+    assert decoder is not None
+    assert decoder.decompress(b"coded", 4) == b"held"
+    assert b"".join(fed) == b""
+    plain = b""
+    while decoder.has_unconsumed_tail:
+        plain += decoder.decompress(b"", 4)
+    assert (plain, b"".join(fed)) == (b" back", b"coded")
+    assert decoder.flush() == b""
+
+
+def test_a_short_chain_that_yields_nothing_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the long one, which takes seconds: with a smaller bound."""
+    monkeypatch.setattr(decoding, "MAX_BARREN_BYTES", 5000)
+    barren = gzip.compress(gzip.compress(b"") * 400)
+    with pytest.raises(DecodeError, match="bytes between two content codings yielded none"):
+        MultiDecoder("gzip, gzip").decompress(barren, 1)
+    few = gzip.compress(gzip.compress(b"") * 100 + gzip.compress(b"x"))
+    assert MultiDecoder("gzip, gzip").decompress(few, 1) == b"x"
