@@ -33,22 +33,24 @@ class Supply:
     Only who leases a connection writes to its counts; those of closed ones are summed up here, guarded by the lock.
     """
 
-    __slots__ = ("_pool", "_retired", "errors", "opened")
+    __slots__ = ("_pool", "_received", "_requests", "_sent", "errors", "opened")
 
-    _lock = threading.Lock()  # one for all: it is held for a sum, and 88 bytes for each would be more than the sums
+    # One for all: it is held for a sum, and 88 bytes for each would be more than the sums. Re-entrant, because the
+    # garbage collector may close a lost response's connection in the very thread that holds it.
+    _lock = threading.RLock()
 
     def __init__(self, pool: Supplied) -> None:
         self._pool = weakref.ref(pool)
         self._start_counting()
 
     def _start_counting(self) -> None:
-        self._retired = (0, 0, 0)  # in the order of COUNTED
+        self._requests = self._sent = self._received = 0  # of those that are closed
         self.errors = 0
         self.opened = 0
 
     def start_afresh(self) -> None:
         """In a forked child: nothing counted yet, and a lock that nobody holds."""
-        Supply._lock = threading.Lock()
+        Supply._lock = threading.RLock()
         self._start_counting()
 
     def count_error(self) -> None:
@@ -65,9 +67,11 @@ class Supply:
     def totals(self, connections: list[Any]) -> dict[str, int]:
         """The counts of all connections there are (``connections``) and were, by name."""
         with self._lock:
-            sums = self._retired
+            sums = _NOTHING
             for connection in connections:
                 sums = _added(sums, connection)
+            requests, sent, received = sums
+            sums = requests + self._requests, sent + self._sent, received + self._received
         return dict(zip(COUNTED, sums, strict=True))
 
     def connect(self, endpoint: Any, timeout: float | None) -> Any:
@@ -97,9 +101,12 @@ class Supply:
     def close(self, connection: Any) -> None:
         """Close it, and keep what it counted."""
         connection.close()
+        requests, sent, received = _added(_NOTHING, connection)
         with self._lock:
-            self._retired = _added(self._retired, connection)
-        connection.requests = connection.bytes_sent = connection.bytes_received = 0
+            self._requests += requests
+            self._sent += sent
+            self._received += received
+            connection.requests = connection.bytes_sent = connection.bytes_received = 0
 
     def on_full(self, connection: Any) -> None:
         """Log that a connection is closed because the pool has its number of idle ones."""
@@ -110,6 +117,9 @@ class Supply:
             pool.host,
             getattr(lending, "queue", lending).maxsize,  # a queue of another class bounds what is kept
         )
+
+
+_NOTHING = (0, 0, 0)
 
 
 def _added(sums: tuple[int, int, int], connection: Any) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from typing import Any
 
 import pytest
@@ -85,3 +86,33 @@ def test_a_recorders_connection_counts_nothing() -> None:
         stats = pool.stats()
         assert (stats["requests"], stats["bytes_sent"], stats["dropped"]) == (0, 0, {"recorded": 1})
     assert HTTPConnectionPool.ConnectionCls is HTTPConnection
+
+
+def test_a_response_that_is_collected_while_counts_are_added_up_frees_its_slot() -> None:
+    """The garbage collector may run in the thread that holds the lock, and what it closes is counted there, too."""
+
+    class Slow(HTTPConnection):
+        """Everything is collected whenever it is counted."""
+
+        @property
+        def requests(self) -> int:
+            gc.collect()
+            return 1
+
+        @requests.setter
+        def requests(self, value: int) -> None:
+            pass
+
+    with Httpd() as server, HTTPConnectionPool(server.host, server.port, maxsize=4, block=True) as pool:
+        slow = Slow(server.host, server.port)
+        for look in (pool._supply.close, lambda conn: pool._supply.totals([conn])):
+            lost: list[Any] = [pool.request("GET", "/", preload_content=False)]
+            lost.append(lost)  # a ring: only the collector finds it
+            del lost
+            assert pool._lending.leased == 1
+            closing = threading.Thread(target=look, args=(slow,), daemon=True)
+            closing.start()
+            closing.join(10)
+            assert not closing.is_alive()
+            assert pool._lending.leased == 0
+        assert pool._supply.totals([])["requests"] == 3  # two that were lost, one that was closed
