@@ -187,8 +187,9 @@ class PoolManager(RequestMethods):
         self.pools: RecentlyUsedContainer[Any, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = key_fn_by_scheme
-        self._routes: dict[str, Any] = {}  # a pool's key by origin; no pool, which would outlive its place in `pools`
-        self._routed_kw: dict[str, Any] = {}
+        # Keywords, and a pool's key by origin while those are the manager's: read and replaced as one. No pool itself,
+        # which would outlive its place in `pools`.
+        self._routes: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         self._usual_timeout = Timeout.from_float(_DEFAULT_TIMEOUT)  # of all pools that are given none
 
     def __enter__(self) -> Any:
@@ -199,7 +200,7 @@ class PoolManager(RequestMethods):
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings only: pools are made anew where this is unpickled."""
-        state = dict(self.__dict__, pools=self.pools._maxsize, _routes={}, _named={})
+        state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={})
         state["_budget"] = None if self._budget is None else self._budget.limit
         return state
 
@@ -271,7 +272,7 @@ class PoolManager(RequestMethods):
 
     def close_all(self) -> dict[str, Exception]:
         """Close and forget all pools, those of base URLs included; what failed, by pool. One failure stops no other."""
-        self._routes.clear()
+        self._routes = ({}, {})
         with self.pools.lock:
             pools = list(self._all_pools())
             self._named.clear()
@@ -450,9 +451,10 @@ class PoolManager(RequestMethods):
         if match is None:
             return self._route_any(url)
         origin, target = match.groups()
-        known = self._routes.get(origin)
-        if known is not None and self._routed_kw == self.connection_pool_kw:
-            pool = self.pools.get(known)
+        keywords, keys = self._routes
+        key = keys.get(origin)
+        if key is not None and keywords == self.connection_pool_kw:
+            pool = self.pools.get(key)
             if pool is not None:
                 return pool, target
         return self._route_any(url, origin)
@@ -468,24 +470,26 @@ class PoolManager(RequestMethods):
                 category=FutureWarning,
                 stacklevel=2,
             )
+        keywords = None if origin is None else dict(self.connection_pool_kw)
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
         if getattr(pool, "_is_forwarding", False) or self._proxy_requires_url_absolute_form(parsed):
             return pool, url
-        if origin is not None and type(self) is PoolManager:
-            self._remember(origin, pool)
+        if origin is not None and keywords is not None and type(self) is PoolManager:
+            self._remember(origin, pool, keywords)
         return pool, parsed.request_uri
 
-    def _remember(self, origin: str, pool: HTTPConnectionPool) -> None:
-        """Find this origin's pool by its text from now on, as long as the pool and the keywords stay."""
+    def _remember(self, origin: str, pool: HTTPConnectionPool, keywords: dict[str, Any]) -> None:
+        """Find this origin's pool by its text from now on, as long as the pool and its keywords stay."""
         with self.pools.lock:
             items = reversed(self.pools._container.items())  # as a rule it is the newest
             key = next((key for key, value in items if value is pool), None)
         if key is None:
             return
-        if self._routed_kw != self.connection_pool_kw or len(self._routes) > 2 * self.pools._maxsize:
-            self._routes = {}
-            self._routed_kw = dict(self.connection_pool_kw)
-        self._routes[origin] = key
+        known, keys = self._routes
+        if known != keywords or len(keys) > 2 * self.pools._maxsize:
+            self._routes = keywords, {origin: key}
+        else:
+            keys[origin] = key
 
     def _follow(self, method: str, url: str, kw: dict[str, Any], response: BaseHTTPResponse) -> BaseHTTPResponse:
         """The response at the end of a redirect: the loop of ``attempts``, which judges only redirects here."""

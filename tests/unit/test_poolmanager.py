@@ -180,3 +180,13 @@ def test_a_manager_goes_on_after_an_answer_that_named_no_retries(server: Httpd) 
     with PoolManager() as manager:
         manager.pool_classes_by_scheme = {"http": Forgetful}
         assert manager.request("GET", server.url + "/a").json()["target"] == "/b"
+
+
+def test_settings_that_change_while_a_pool_is_found_are_not_remembered_for_the_old_one() -> None:
+    """What a thread found with the keywords of before is no answer under those of now (requests CVE-2024-35195)."""
+    with PoolManager(maxsize=1) as manager:
+        before, keywords = manager._route("http://a.example/")[0], dict(manager.connection_pool_kw)
+        manager.connection_pool_kw["maxsize"] = 2
+        after = manager._route("http://a.example/")[0]
+        manager._remember("http://a.example", before, keywords)  # by a thread that was late
+        assert manager._route("http://a.example/")[0] is after is not before
