@@ -135,8 +135,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     _guard: Guard | None = None
     _breaker: Any = None
     _circuit: Circuit | None = None
+    # Both are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
     _view: IdleQueue | None = None
-    _health: HealthCheck | None = None  # made with the first thing to note
+    _health: HealthCheck | None = None
 
     def __init__(
         self,
@@ -232,9 +233,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             return None
         if isinstance(self._lending, QueuedLending):
             return self._lending.queue
-        if self._view is None:
-            self._view = IdleQueue(self._lending)
-        return self._view
+        return self._view or self.__dict__.setdefault("_view", IdleQueue(self._lending))
 
     def close(self) -> None:
         """Close all idle connections now and lent ones when they come back; whoever waits gets ClosedPoolError."""
@@ -277,9 +276,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _health_check(self) -> HealthCheck:
         """The notes on the endpoint's health; made when there is something to note."""
-        if self._health is None:
-            self._health = HealthCheck(self)
-        return self._health
+        return self._health or self.__dict__.setdefault("_health", HealthCheck(self))
 
     # -- a request --
 

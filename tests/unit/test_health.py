@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from poollib import HTTPConnectionPool
 from poollib.exceptions import ProtocolError
 from poollib.health import HealthCheck
 
@@ -135,3 +136,22 @@ def test_a_pool_that_is_gone_is_not_healthy() -> None:
     gc.collect()
     assert check.probe() is False
     assert check.report()["probes"] == 1
+
+
+def test_threads_that_note_the_first_error_at_once_share_the_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second gets the notes of the first, and no note is lost."""
+    pool = HTTPConnectionPool("localhost", 1)
+    others: list[HealthCheck] = []
+
+    class Interrupted(HealthCheck):
+        """Another thread needs the notes while these are made."""
+
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            if not others:
+                others.append(self)
+                others.append(pool._health_check())
+
+    monkeypatch.setattr("poollib.connectionpool.HealthCheck", Interrupted)
+    assert pool._health_check() is others[1] is pool._health_check()
+    pool.close()
