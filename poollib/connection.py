@@ -384,7 +384,7 @@ class HTTPConnection(Channel):
             if options.trace is not None:
                 tell(options.trace, "head_read", head.status, head.reason)
         if len(data) - end == length and limit is None and preload and not decodes:
-            if keep and options is None:
+            if keep and options is None and self._session_at is None:
                 self.state = _IDLE
             else:
                 self.response_ended(keep)
