@@ -1,0 +1,74 @@
+"""Live bodies in the corners: no body where fields name one, the last bytes of a drain, a response that goes away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poollib import HTTPConnectionPool
+from poollib.response import DRAIN_LIMIT_BYTES
+from tests.support.script import ScriptServer, expect_request, respond, send, stall
+
+
+def pool_for(server: ScriptServer, **options: Any) -> HTTPConnectionPool:
+    return HTTPConnectionPool(server.host, server.port, maxsize=1, block=True, timeout=5, retries=False, **options)
+
+
+@pytest.mark.parametrize("preload", [True, False])
+@pytest.mark.parametrize(
+    "fields", ["Content-Encoding: gzip\r\nContent-Length: 500", "Content-Encoding: gzip\r\nTransfer-Encoding: chunked"]
+)
+def test_an_answer_to_head_is_not_decoded(fields: str, preload: bool) -> None:
+    """It names the coding and framing of a body that does not come (RFC 9110 section 9.3.2), however it is read."""
+    answer = send(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode())
+    ways: list[Any] = [
+        lambda response: response.read(),
+        lambda response: response.read1(),
+        lambda response: b"".join(response.stream()),
+        lambda response: b"".join(response.read_chunked()) if response.chunked else b"",
+        lambda response: response.data,
+    ]
+    with ScriptServer([expect_request(), answer] * len(ways)) as server, pool_for(server) as pool:
+        for way in ways:
+            response = pool.request("HEAD", "/", preload_content=preload, pool_timeout=1)
+            assert way(response) == b""
+            response.drain_conn()
+    assert server.opened == 1
+
+
+def test_the_end_right_behind_what_a_drain_may_read_keeps_the_connection() -> None:
+    """A chunked body of exactly that many bytes: its last chunk is taken in, too."""
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (DRAIN_LIMIT_BYTES, bytes(DRAIN_LIMIT_BYTES))
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    script = [expect_request(), send(head + body), expect_request(), respond(b"ok")]
+    with ScriptServer(script) as server, pool_for(server) as pool:
+        pool.request("GET", "/", preload_content=False).drain_conn()
+        assert pool.request("GET", "/", pool_timeout=1).data == b"ok"
+    assert server.opened == 1
+
+
+def test_a_response_that_is_closed_between_two_chunks_ends_their_loop() -> None:
+    """The loop stops; it neither fails nor reads on."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with ScriptServer([expect_request(), send(head + b"1\r\na\r\n1\r\nb\r\n"), stall()]) as server:
+        with pool_for(server) as pool:
+            response = pool.request("GET", "/", preload_content=False)
+            seen = []
+            for chunk in response.read_chunked():
+                seen.append(chunk)
+                response.close()
+            assert seen == [b"a"]
+            assert pool._lending.leased == 0
+
+
+def test_the_number_of_bytes_and_the_descriptor_are_those_of_the_live_body() -> None:
+    with ScriptServer([expect_request(), respond(b"0123456789")] * 2) as server, pool_for(server) as pool:
+        response = pool.request("GET", "/", preload_content=False)
+        assert response.fileno() == response.connection.sock.fileno()
+        assert (response.read(4), response.tell()) == (b"0123", 4)
+        assert (response.read(), response.tell()) == (b"456789", 10)
+        with pytest.raises(OSError, match="no file"):
+            response.fileno()
+        whole = pool.request("GET", "/")
+        assert (whole.data, whole.tell()) == (b"0123456789", 10)
