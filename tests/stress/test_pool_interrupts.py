@@ -48,13 +48,14 @@ class Interrupter:
 
     def run(self, work: Callable[[], object]) -> bool:
         """Whether the interrupt came while ``work`` ran."""
+        before = sys.gettrace()  # coverage's, where it measures
         sys.settrace(self._trace)
         try:
             work()
         except KeyboardInterrupt:
             return True
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
             self.before.clear()
         return False
 
