@@ -120,9 +120,8 @@ def _pieces(fields: Iterable[RequestField], boundary: str) -> list[bytes | _File
     small: list[bytes] = []
 
     def close() -> None:
-        if small:
-            pieces.append(b"".join(small))
-            small.clear()
+        pieces.append(b"".join(small))
+        small.clear()
 
     for field in fields:
         small.append(f"--{boundary}\r\n{field.render_headers()}".encode())
