@@ -197,7 +197,7 @@ def retry_after(data: bytes) -> None:
         return
     moment = _unix_time(text)
     assert moment is not None
-    if ":60" in text or re.search("[- ][0-9]{2} [0-9]{2}:", text):  # leap seconds and short years: ours
+    if ":60" in text or re.search("[- ]([0-9]{2}|0[0-9]{3})( [0-9]{2}:|$)", text):  # leap seconds, short years: ours
         return
     with contextlib.suppress(ValueError):  # what it does not know is ours, too
         assert moment == email.utils.parsedate_to_datetime(text + " GMT" * text[-1:].isdigit()).timestamp(), text
