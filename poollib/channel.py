@@ -194,34 +194,23 @@ class Channel(_Base):
         self._default_fields: bytes | None = None
         self._request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
         timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
-        if _Base.__init__ is _their_init:
-            self._start(host, port, timeout_s, source_address, blocksize)
-        else:  # an agent wants to see it called
+        if _Base.__init__ is not _their_init:  # an agent wants to see it called
             super().__init__(host, port, timeout_s, source_address, blocksize)
+        else:  # what it does, without what the class has already
+            if port is None or host[:1] == "[":
+                host, port = self._get_hostport(host, port)
+            self._dns_host, self.port, self.timeout = host, port, timeout_s
+            self._validate_host(host)
+            if source_address is not None:
+                self.source_address = source_address
+            if blocksize != Channel.blocksize:
+                self.blocksize = blocksize
         given: Any = socket_options
         self.socket_options = self.default_socket_options if given is _DEFAULT_TIMEOUT else socket_options
         if proxy is not None:
             self.proxy = proxy
         if proxy_config is not None:
             self.proxy_config = proxy_config
-
-    def _start(
-        self,
-        host: str,
-        port: int | None,
-        timeout_s: float | None,
-        source_address: tuple[str, int] | None,
-        blocksize: int,
-    ) -> None:
-        """What ``http.client``'s constructor does, without what the class has already."""
-        if port is None or host[:1] == "[":
-            host, port = self._get_hostport(host, port)
-        self.host, self.port, self.timeout = host, port, timeout_s
-        self._validate_host(self.host)
-        if source_address is not None:
-            self.source_address = source_address
-        if blocksize != Channel.blocksize:
-            self.blocksize = blocksize
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(host={self.host!r}, port={self.port!r}) {self.state.value} at {id(self):#x}>"
@@ -246,17 +235,16 @@ class Channel(_Base):
 
         NameResolutionError, ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, DeadlineExceededError.
         """
-        self._reached_proxy = False
+        if self._reached_proxy:
+            self._reached_proxy = False
         self._opening = self._started_opening()
         try:
             self.sock = self._new_conn()
-            if self._proxy_speaks_tls():
-                self.sock = self._connect_tls_proxy(self.host, self.sock)
-            if self._tunnel_host:
-                self._tunnel()
-            self._reached_proxy = self.proxy is not None
+            if self.proxy is not None or self._tunnel_host:
+                self._pass_proxy()
             self._secure()
-            self.sock.settimeout(self.timeout)
+            if self.sock.gettimeout() != self.timeout:  # to set it is a system call
+                self.sock.settimeout(self.timeout)
         except BaseException as error:
             error.nothing_sent = True  # type: ignore[attr-defined]  # so any request may be tried again
             self.close()
@@ -264,6 +252,14 @@ class Channel(_Base):
         finally:
             self._opening = None
         self._adopt()
+
+    def _pass_proxy(self) -> None:
+        """Turn the socket to a proxy into one to what is behind the proxy."""
+        if self._proxy_speaks_tls():
+            self.sock = self._connect_tls_proxy(self.host, self.sock)
+        if self._tunnel_host:
+            self._tunnel()
+        self._reached_proxy = self.proxy is not None
 
     def _started_opening(self) -> Opening:
         options = self.options
@@ -403,11 +399,7 @@ class Channel(_Base):
             log.debug("closing %s failed", self, exc_info=True)
         finally:
             self.sock = None
-            self._tunnel_host_closed()
-
-    def _tunnel_host_closed(self) -> None:
-        self.is_verified = False
-        self.proxy_is_verified = None
+            self.is_verified, self.proxy_is_verified = False, None
 
     def detach(self) -> socket.socket:
         """The socket, which this connection forgets: the caller closes it (``HTTPResponse.detach`` asks for it)."""

@@ -596,14 +596,15 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _new_conn(self) -> Any:
         """A connection object that dials when it is first used."""
         count = self._supply.count_connection()
-        log.debug("Starting new HTTP connection (%d): %s:%s", count, self.host, self.port or "80")
-        return self._led(self.ConnectionCls(**self._address(), timeout=self.timeout.connect_timeout, **self._conn_kw))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("Starting new HTTP connection (%d): %s:%s", count, self.host, self.port or "80")
+        host, port = self._address()
+        conn = self.ConnectionCls(host=host, port=port, timeout=self.timeout.connect_timeout, **self._conn_kw)
+        return self._led(conn)
 
-    def _address(self) -> dict[str, Any]:
+    def _address(self) -> tuple[str | None, int | None]:
         """What a new connection dials: the proxy, if there is one."""
-        if self.proxy is not None:
-            return {"host": self.proxy.host, "port": self.proxy.port}
-        return {"host": self.host, "port": self.port}
+        return (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
 
     def _led(self, conn: Any) -> Any:
         """The new connection, with all that its constructor does not take."""
@@ -717,8 +718,10 @@ class HTTPSConnectionPool(HTTPConnectionPool):
     def _new_conn(self) -> Any:
         count = self._supply.count_connection()
         log.debug("Starting new HTTPS connection (%d): %s:%s", count, self.host, self.port or "443")
+        host, port = self._address()
         conn = self.ConnectionCls(
-            **self._address(),
+            host=host,
+            port=port,
             timeout=self.timeout.connect_timeout,
             cert_file=self.cert_file,
             key_file=self.key_file,

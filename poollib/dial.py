@@ -75,16 +75,18 @@ def connect(
         infos = [_unix_info(uds, owner)]
     else:
         infos = addresses_within(host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
-    where = f"{host}:{port}" if uds is None else uds
     try:
         sock = first_connected(infos, Way(until, source_address, socket_options))
     except TimeoutError as err:
         _forget(resolver, host)
+        where = uds or f"{host}:{port}"
         raise ConnectTimeoutError(owner, f"Connection to {where} timed out. (connect timeout={timeout_s})") from err
     except OSError as err:
         _forget(resolver, host)
+        where = uds or f"{host}:{port}"
         raise NewConnectionError(owner, f"Failed to establish a new connection: {err} ({where})") from err
-    sock.settimeout(timeout_s)
+    if sock.gettimeout() != timeout_s:  # to set it is a system call
+        sock.settimeout(timeout_s)
     return sock
 
 

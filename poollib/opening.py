@@ -25,7 +25,10 @@ class Opening:
     errors point at.
     """
 
-    __slots__ = ("deadline", "owner", "timeout_s", "trace", "until")
+    __slots__ = ("_name", "_told", "deadline", "owner", "timeout_s", "trace", "until")
+
+    _name: str  # of the step under way
+    _told: tuple[object, ...]
 
     def __init__(self, owner: object, timeout_s: float | None, deadline: Deadline | None, trace: Trace | None) -> None:
         self.owner = owner
@@ -44,48 +47,38 @@ class Opening:
                 raise ConnectTimeoutError(self.owner, f"Timed out while {phase}. (connect timeout={self.timeout_s})")
         return left_s if self.deadline is None else self.deadline.cap_s(left_s, phase)
 
-    def step(self, name: str, *told: object) -> Step:
-        """``with opening.step("dial", host, port) as timeout_s:`` gives one step its time; see ``Step``."""
-        return Step(self, name, told)
+    def step(self, name: str, *told: object) -> Opening:
+        """``with opening.step("dial", host, port) as timeout_s:`` gives one step its time; one step at a time.
 
-
-class Step:
-    """One step of an opening, for a ``with`` block that takes it.
-
-    The trace hears ``NAME_started(*told)`` and ``NAME_done(*told, error)``. Errors are told the step as their phase; a
-    timeout that was the deadline's becomes DeadlineExceededError. A class, since a generator as context manager costs
-    2 us more.
-    """
-
-    __slots__ = ("_name", "_opening", "_told")
-
-    def __init__(self, opening: Opening, name: str, told: tuple[object, ...]) -> None:
-        self._opening = opening
-        self._name = name
-        self._told = told
+        The trace hears ``NAME_started(*told)`` and ``NAME_done(*told, error)``. Errors are told the step as their
+        phase; a timeout that was the deadline's becomes DeadlineExceededError.
+        """
+        self._name, self._told = name, told
+        return self
 
     def __enter__(self) -> float | None:
-        trace = self._opening.trace
-        if trace is not None:
-            tell(trace, f"{self._name}_started", *self._told)
+        if self.trace is not None:
+            tell(self.trace, f"{self._name}_started", *self._told)
         try:
-            return self._opening.left_s(PHASES[self._name])
+            return self.left_s(PHASES[self._name])
         except BaseException as error:
             name_phase(error, PHASES[self._name])
             self._done(error)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: object) -> None:
-        deadline = self._opening.deadline
-        if error is not None:
-            name_phase(error, PHASES[self._name])
+        if error is None:
+            if self.trace is not None:
+                self._done(None)
+            return
+        name_phase(error, PHASES[self._name])
         try:
-            if deadline is not None and isinstance(error, TimeoutError):
+            if self.deadline is not None and isinstance(error, TimeoutError):
                 looked_up = getattr(error, "phase", None) == "resolving"
-                deadline.remaining_s("resolving" if looked_up else PHASES[self._name])
+                self.deadline.remaining_s("resolving" if looked_up else PHASES[self._name])
         finally:
             self._done(error)
 
     def _done(self, error: BaseException | None) -> None:
-        if self._opening.trace is not None:
-            tell(self._opening.trace, f"{self._name}_done", *self._told, error)
+        if self.trace is not None:
+            tell(self.trace, f"{self._name}_done", *self._told, error)

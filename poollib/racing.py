@@ -45,7 +45,9 @@ def first_connected(infos: list[AddrInfo], way: Way) -> socket.socket:
 def _connect_one(info: AddrInfo, way: Way) -> socket.socket:
     sock = _prepared(info, way)
     try:
-        sock.settimeout(_left_s(way.until))
+        left_s = _left_s(way.until)
+        if sock.gettimeout() != left_s:  # to set it is a system call
+            sock.settimeout(left_s)
         sock.connect(info[4])
     except BaseException:
         sock.close()

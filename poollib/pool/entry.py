@@ -49,7 +49,9 @@ class Entry(Generic[Connection]):
         "taker",
     )
 
-    def __init__(self, connection: Connection, home: Any, opened_at: float, ends_at: float = inf) -> None:
+    def __init__(
+        self, connection: Connection, home: Any, opened_at: float, ends_at: float = inf, generation: int = 0
+    ) -> None:
         self.connection = connection
         self.key = id(connection)
         self.home = home
@@ -59,5 +61,5 @@ class Entry(Generic[Connection]):
         self.taker: StackSummary | None = None
         self.is_reported = False
         self.reuses = 0
-        self.generation = 0
+        self.generation = generation
         self.reason = ""

@@ -117,19 +117,15 @@ class Handling(Ledger[Endpoint, Connection]):
             with self._budget, self._lock:
                 self._connect_errors += 1
             raise
-        entry = self._entry_for(connection)
-        entry.generation = generation
-        return entry
+        return self._entry_for(connection, generation)
 
-    def _entry_for(self, connection: Connection) -> Entry[Connection]:
+    def _entry_for(self, connection: Connection, generation: int) -> Entry[Connection]:
         """An entry for a connection that is open, with the length of its life."""
         max_lifetime = self._settings.max_lifetime
         now, ends_at = self._clock(), inf
         if max_lifetime is not None:
             ends_at = now + max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
-        entry = Entry(connection, self._me, now, ends_at)
-        entry.generation = self._generation
-        return entry
+        return Entry(connection, self._me, now, ends_at, generation)
 
     def _open_ahead(self, now: float) -> float:
         """Open one connection if ``min_idle`` lacks one; when to do so again (``inf``: nothing lacks)."""
@@ -209,20 +205,25 @@ class Handling(Ledger[Endpoint, Connection]):
     def _tidy(self, now: float) -> None:
         """Close what is to be closed, trim what became too old by ``now``, carry out late returns."""
         budget = self._budget
-        pools: set[Any] = {self}
         if now >= budget.trim_at:
             with self._budget, self._lock:
-                pools |= self._trim_locked(now)
-        for pool in pools:
-            while pool._close_one_doomed():
-                pass
-        budget.carry_out_late()
+                pools: set[Any] = self._trim_locked(now)
+            for pool in pools:
+                pool._close_doomed()
+        self._close_doomed()
+        if budget.late:
+            budget.carry_out_late()
 
-    def _close_one_doomed(self) -> bool:
-        """Whether there was a doomed connection; it is closed, and its slot is free."""
+    def _close_doomed(self) -> None:
+        """Close what is to be closed, one after the other; what another thread dooms meanwhile, that one closes."""
+        while self._doomed:
+            self._close_one_doomed()
+
+    def _close_one_doomed(self) -> None:
+        """Close a doomed connection, if there is one, and free its slot."""
         entry: Entry[Connection] | None = None
         try:
-            with self._budget, self._lock:
+            with self._lock:
                 if self._doomed:
                     entry = self._doomed[-1]
                     del self._doomed[-1]
@@ -235,11 +236,10 @@ class Handling(Ledger[Endpoint, Connection]):
             raise
         finally:
             if entry is not None:
-                with self._budget, self._lock:
+                with self._lock:
                     self._closing -= 1
                     self._budget.used -= 1
                     self._slot_freed_locked()
-        return entry is not None
 
     def _close_victim(self, permit: Permit) -> None:
         """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""

@@ -262,7 +262,7 @@ class Ledger(Generic[Endpoint, Connection]):
         if self._settings.block and self._total_locked() >= self._maxsize:
             return False
         permit = Permit()
-        if not budget.is_spent:
+        if budget.limit is None or not budget.is_spent:
             budget.used += 1
         elif not self._evict_locked(permit):
             return False
@@ -401,8 +401,10 @@ class Ledger(Generic[Endpoint, Connection]):
         budget = self._budget
         if budget.excess and not budget.is_over:
             budget.excess = False
-        self._settle_locked()
-        self._serve_locked()
+        if self._excess or self._watchers or self._state is State.CLOSING:
+            self._settle_locked()
+        if self._line or budget.line:
+            self._serve_locked()
 
     def _settle_locked(self) -> None:
         """Notice what became true with a connection's end, and wake who waits for that."""

@@ -178,7 +178,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
             budget.put_off(partial(self.discard, connection, reason))
             return
         try:
-            with self._budget, self._lock:
+            with self._lock:
                 entry = self._leased.get(id(connection))
                 if entry is not None:
                     self._doom_leased_locked(entry, reason)
@@ -222,7 +222,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
         FullPoolError if there is no room for it, ClosedPoolError, ValueError if it is here already.
         """
-        entry = self._entry_for(connection)
+        entry = self._entry_for(connection, self._generation)
         with self._budget, self._lock:
             self._refuse_unless_open_locked(0.0)
             if entry.key in self._leased or any(idle.connection is connection for idle in self._idle):
@@ -404,8 +404,9 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
     def _stake(self, claim: Claim, timeout_s: float | None) -> None:
         """Put a grant into the claim, after standing in line for it if need be."""
-        self.ask_collector()
-        with self._budget, self._lock:
+        if self._settings.wants_collector:
+            self.ask_collector()
+        with self._lock:  # acquire looks for late returns at its end
             self._refuse_unless_open_locked(0.0)
             if not self._grant_locked(claim):
                 claim.lie_down()
@@ -466,19 +467,21 @@ class EndpointPool(Handling[Endpoint, Connection]):
         """A new entry, leased, in place of the claim's permit."""
         permit = claim.grant
         assert isinstance(permit, Permit)
-        self._close_victim(permit)
-        with self._budget, self._lock:
-            self._refuse_unless_open_locked(0.0)
+        if permit.victim is not None:
+            self._close_victim(permit)
+            with self._lock:
+                self._refuse_unless_open_locked(0.0)
         left_s = None if timeout_s is None else max(0.0, timeout_s - (self._clock() - claim.since))
         entry = self._connect(left_s)
         try:
-            with self._budget, self._lock:
+            with self._lock:
                 self._leased[entry.key] = entry
                 claim.grant = entry
                 permit.pending = False
                 self._opening -= 1
                 self._opened += 1
-                self._most_leased = max(self._most_leased, len(self._leased))
+                if len(self._leased) > self._most_leased:
+                    self._most_leased = len(self._leased)
                 self._refuse_unless_open_locked(0.0)
         except BaseException:
             if claim.grant is permit:

@@ -33,18 +33,29 @@ from tests.unit.test_pool_forks import in_child
 class Interrupting(Budget):
     """A budget with which a Ctrl-C, or anything else, comes when its lock is about to be taken."""
 
-    def __init__(self, limit: int | None = None) -> None:
-        super().__init__(limit)
-        self.pauses: list[Callable[[], object] | None] = []  # what happens the next times; None: nothing
+    pauses: list[Callable[[], object] | None]  # what happens the next times; None: nothing
+
+    def reset(self) -> None:
+        super().reset()
+        self.pauses = []
+        self.lock: Any = PausingLock(self, self.lock)
 
     def interrupt_at(self, turn: int) -> None:
         """Raise KeyboardInterrupt when the lock is taken for the ``turn``-th time from now."""
         self.pauses = [*[None] * (turn - 1), interrupted]
 
+
+class PausingLock:
+    def __init__(self, budget: Interrupting, lock: Any) -> None:
+        self.budget, self.lock = budget, lock
+
     def __enter__(self) -> None:
-        if self.pauses and (pause := self.pauses.pop(0)) is not None:
+        if self.budget.pauses and (pause := self.budget.pauses.pop(0)) is not None:
             pause()
-        super().__enter__()
+        self.lock.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.lock.__exit__(*exc_info)
 
 
 def interrupted(*_: Any) -> None:
