@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import types
 from typing import Any
 
@@ -67,6 +68,15 @@ def test_a_short_gzip_body_is_whole_however_it_is_read(behind: bytes) -> None:
     limited._max_decoded_size = len(plain) - 1
     with pytest.raises(ResponseTooLargeError):
         limited.read()
+
+
+@pytest.mark.parametrize("limit", [None, 10_000_000])
+def test_a_body_that_is_long_even_coded_is_decoded_whole(limit: int | None) -> None:
+    """One that does not compress: more than one step of input."""
+    plain = random.Random(1).randbytes(300_000)
+    response = made(io.BytesIO(gzip.compress(plain, 1)), {"Content-Encoding": "gzip"})
+    response._max_decoded_size = limit
+    assert response.read() == plain
 
 
 # What a response does with connections and files that know less than ours

@@ -100,3 +100,19 @@ def test_another_scheme_is_refused() -> None:
     """Only http and https are spoken."""
     with pytest.raises(URLSchemeUnknown, match="ftp"):
         connection_from_url("ftp://example.com/")
+
+
+def test_the_keywords_of_new_connections_may_be_looked_at_and_changed() -> None:
+    """By programs that know urllib3's ``conn_kw``; each pool has its own."""
+    with HTTPConnectionPool("localhost", 1) as pool, HTTPConnectionPool("localhost", 1) as other:
+        pool.conn_kw["blocksize"] = 4096
+        assert (pool._new_conn().blocksize, other._new_conn().blocksize) == (4096, 16384)
+        pool.conn_kw = {"blocksize": 8192}
+        assert pool._new_conn().blocksize == 8192
+
+
+def test_no_guard_stands_where_none_is_wished_for() -> None:
+    """None says so, as leaving the keyword away does."""
+    with HTTPConnectionPool("127.0.0.1", 1, allowed_hosts=None, blocked_networks=None) as pool:
+        assert pool._guard is None
+        assert pool.is_same_host("http://127.0.0.1:1/")

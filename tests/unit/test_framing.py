@@ -82,3 +82,10 @@ def test_the_fields_of_a_head_are_split_once() -> None:
     head = found[0]
     assert head.pairs() == [("A", "b"), ("C", "d")]
     assert head.pairs() is head.pairs()
+
+
+def test_what_keep_alive_says_besides_is_passed_over() -> None:
+    """Names that nobody knows, in front and behind."""
+    found = parse_head(b"HTTP/1.1 200 OK\r\nKeep-Alive: fast=1, timeout=5, depth=3, max=7, x=9\r\n\r\n")
+    assert found is not None
+    assert (found[0].idle_limit_s, found[0].requests_left) == (5, 7)

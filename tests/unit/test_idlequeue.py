@@ -93,3 +93,14 @@ def test_a_closed_pool_has_no_queue() -> None:
     assert pool.pool is None
     with pytest.raises(queue.Full):
         view.put(pool._new_conn())
+
+
+def test_get_nowait_does_not_wait() -> None:
+    """As a queue's."""
+    with HTTPConnectionPool("localhost", 1, maxsize=1, block=True) as pool:
+        assert pool.pool is not None
+        taken = pool.pool.get_nowait()
+        with pytest.raises(queue.Empty):
+            pool.pool.get_nowait()
+        pool.pool.put_nowait(taken)
+        assert pool.pool.qsize() == 1

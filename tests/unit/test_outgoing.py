@@ -7,12 +7,13 @@ import io
 import os
 import socket
 import tempfile
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from poollib import outgoing
+from poollib import doors, outgoing
 from poollib.outgoing import AnsweredEarly, Payload, Upload, framing_field, joined, payload_for, plain_file, size_of
 from poollib.wire import NO_FIELDS, prepare_fields
 
@@ -301,3 +302,15 @@ def test_an_answer_that_comes_where_tls_waits_for_bytes_ends_the_sending() -> No
         answers = iter([False, True])  # nothing yet at the first look, the answer when TLS asks
         with pytest.raises(AnsweredEarly):
             Upload(sock, lambda: 5.0, lambda: next(answers)).run(b"head", payload(bytes(10), chunked=True))
+
+
+def test_a_piece_of_nothing_is_never_a_chunk() -> None:
+    """It would end the body (RFC 9112 section 7.1); by whatever way it got there."""
+    wanted = b"head 1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
+    pieces = [b"a", b"", memoryview(b""), b"b"]
+    with Pair() as pair:
+        pair.upload().run(b"head ", Payload(pieces, None))
+        assert pair.got() == wanted
+    sent: list[bytes] = []
+    doors._send_body(types.SimpleNamespace(send=sent.append), Payload(pieces, None))
+    assert b"head " + b"".join(sent) == wanted

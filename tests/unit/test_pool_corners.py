@@ -489,3 +489,52 @@ def test_one_pool_that_can_not_start_afresh_holds_up_no_other(caplog: pytest.Log
     assert "failed" in answer
     for thing, home in zip(kept, (pool, pool, clinging), strict=True):
         home.release(thing)  # type: ignore[attr-defined]
+
+
+# Several at once
+
+
+def test_a_connection_too_many_is_closed_without_a_word_where_nobody_asked_for_one() -> None:
+    """No ``on_full`` of the pool or the factory."""
+    pool = pool_with(maxsize=1, block=False)
+    things = [pool.acquire(), pool.acquire()]
+    for thing in things:
+        pool.release(thing)
+    assert ([thing.is_open for thing in things], pool.stats().dropped) == ([True, False], {"pool full": 1})
+    pool.check()
+
+
+def test_everybody_who_waits_for_the_end_hears_of_it() -> None:
+    pool = pool_with()
+    thing = pool.acquire()
+    pool.close()
+    over: list[bool] = []
+    waiters = [threading.Thread(target=lambda: over.append(pool.wait_closed(5)), daemon=True) for _ in range(3)]
+    for waiter in waiters:
+        waiter.start()
+    until(lambda: len(pool._watchers or ()) == 3)
+    pool.release(thing)
+    for waiter in waiters:
+        waiter.join(5)
+    assert over == [True] * 3
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_pool_that_vanishes_while_others_start_afresh_is_passed_over() -> None:
+    """In a child, one pool may have held the last reference to another."""
+
+    class Holder:
+        other: Holder | None = None
+        started = 0
+
+        def start_afresh(self) -> None:
+            Holder.started += 1
+            holders.clear()
+
+    holders = [Holder(), Holder()]
+    for holder in holders:
+        forks.remember(holder)
+    del holder
+    assert in_child(lambda: Holder.started) == "1"
+    assert (len(holders), Holder.started) == (2, 0)

@@ -190,3 +190,14 @@ def test_settings_that_change_while_a_pool_is_found_are_not_remembered_for_the_o
         after = manager._route("http://a.example/")[0]
         manager._remember("http://a.example", before, keywords)  # by a thread that was late
         assert manager._route("http://a.example/")[0] is after is not before
+
+
+def test_a_key_is_the_same_however_host_and_scheme_are_written() -> None:
+    """Programs build keys by urllib3's private name."""
+    from poollib.poolmanager import PoolKey, _default_key_normalizer
+
+    keys = {
+        _default_key_normalizer(PoolKey, {"scheme": scheme, "host": host, "port": 80})
+        for scheme, host in (("http", "example.com"), ("HTTP", "EXAMPLE.com"))
+    }
+    assert len(keys) == 1

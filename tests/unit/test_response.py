@@ -156,3 +156,16 @@ def test_what_has_no_socket_says_so() -> None:
     assert response.tell() == 0
     response.read(3)
     assert response.tell() == 3
+
+
+def test_a_played_back_answer_to_head_has_no_chunks() -> None:
+    """Although its fields name them, and its file could be read."""
+
+    class File(io.BytesIO):
+        fp = None  # as a response of http.client has it
+
+    file = File(b"5\r\nhello\r\n0\r\n\r\n")
+    response = made(file, {"Transfer-Encoding": "chunked"}, request_method="HEAD")
+    assert response.supports_chunked_reads()
+    assert list(response.read_chunked()) == []
+    assert file.tell() == 0

@@ -614,3 +614,11 @@ def test_hosts_are_normalised_once(host: str | None, scheme: str | None, normal:
     """For pool keys, Host and SNI alike."""
     assert normalize_host(host, scheme) == _normalize_host(host, scheme) == normal
     assert normalize_host(normal, scheme) == normal
+
+
+def test_an_address_of_another_scheme_is_left_as_it_is_written() -> None:
+    """Only http and https are normalised; what is no address is refused all the same."""
+    assert parse_url("ftp://[FE80::A]/").host == "[FE80::A]"
+    assert parse_url("http://[FE80::A]/").host == "[fe80::a]"
+    with pytest.raises(LocationParseError):
+        parse_url("ftp://[FE80:::A]/")
