@@ -73,6 +73,7 @@ log = logger(__name__)
 
 _NOTHING: Final[dict[str, Any]] = {}  # for all pools; never written
 _USUAL_KW: Final[dict[str, Any]] = {"blocksize": 16384}  # what a manager gives its pools; never written
+_SYSTEMS_TIMEOUT = TimeoutError  # where poollib is urllib3, the name becomes exceptions' one
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
@@ -647,7 +648,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _raise_timeout(self, err: BaseException, url: str, timeout_value: _TYPE_TIMEOUT) -> None:
         """Raise ReadTimeoutError if ``err`` is a timeout."""
-        if isinstance(err, TimeoutError):
+        if isinstance(err, _SYSTEMS_TIMEOUT):
             raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
 
 
