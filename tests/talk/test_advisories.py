@@ -1,0 +1,88 @@
+"""Advisories against other clients that belong to no other file's theme; docs/security.rst has them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
+from poollib.exceptions import HTTPError, MaxRetryError, ProtocolError
+from tests.support.certs import certs
+from tests.support.httpd import Httpd, Request, Response
+from tests.support.script import ScriptServer, close, expect_request
+
+
+def loop(request: Request) -> Response:
+    return Response(status=302, headers={"Location": "/loop"})
+
+
+@pytest.mark.parametrize(("retries", "sent"), [(0, 1), (2, 3), (Retry(redirect=1), 2), (Retry(5, redirect=0), 1)])
+def test_a_managers_retries_govern_redirects(retries: Retry | int, sent: int) -> None:
+    """urllib3 CVE-2025-50181: those of the manager were not heard."""
+    with Httpd({"/loop": loop}) as server, PoolManager(retries=retries) as manager:
+        with pytest.raises(MaxRetryError, match="too many redirects"):
+            manager.request("GET", f"{server.url}/loop")
+        assert len(server.requests) == sent
+
+
+@pytest.mark.parametrize("retries", [False, Retry(redirect=False)])
+def test_a_manager_that_follows_no_redirect_shows_it(retries: Retry | bool) -> None:
+    with Httpd({"/loop": loop}) as server, PoolManager(retries=retries) as manager:
+        assert manager.request("GET", f"{server.url}/loop").status == 302
+        assert len(server.requests) == 1
+
+
+def test_an_empty_collection_of_methods_repeats_none() -> None:
+    """curl CVE-2024-2004: an empty list allowed all."""
+    with ScriptServer([expect_request(), close()]) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        with pytest.raises(ProtocolError):
+            pool.request("GET", "/", retries=Retry(3, allowed_methods=()))
+        assert len(server.connections) == 1
+    assert not Retry(3, allowed_methods=(), status_forcelist={503}).is_retry("GET", 503)
+    assert Retry(remove_headers_on_redirect=()).remove_headers_on_redirect == frozenset()
+
+
+def test_a_path_that_begins_with_two_slashes_names_no_other_host() -> None:
+    """undici CVE-2022-35949: ``//host`` as a path was taken for one."""
+    with Httpd() as server, Httpd() as other, HTTPConnectionPool(server.host, server.port) as pool:
+        target = f"//{other.host}:{other.port}/x"
+        pool.request("GET", target)
+        with PoolManager() as manager:
+            manager.request("GET", server.url + target)
+        assert [request.target for request in server.requests] == [target, target]
+        assert not other.requests
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_request_leaves_nothing_to_the_next(tls: bool) -> None:
+    """curl CVE-2026-6253 and its kin: fields, login, limits and clocks of one request were still there for another."""
+    kind, keywords = (HTTPSConnectionPool, {"ca_certs": certs().ca_file}) if tls else (HTTPConnectionPool, {})
+    with (
+        Httpd(tls=certs().server() if tls else None) as server,
+        kind(server.host, server.port, maxsize=1, block=True, **keywords) as pool,
+    ):
+        pool.request("GET", "/")
+        given = {"Authorization": "Basic x", "Cookie": "a", "Host": "virtual.example", "Referer": "r", "Proxy-X": "y"}
+        timeout = Timeout(connect=1, read=1, write=1, deadline=2)
+        pool.request("POST", "/", headers=given, body=b"x", timeout=timeout, max_response_size=10_000, retries=False)
+        with pytest.raises(HTTPError):
+            pool.request("GET", "/?again", headers=given, max_response_size=1, retries=False)
+        pool.request("PUT", "/", headers=given, body=iter([b"x"]), chunked=True, decode_content=False)
+        pool.request("GET", "/")
+        first, last = server.requests[0], server.requests[-1]
+        assert (first.headers, first.target, first.body) == (last.headers, last.target, last.body)
+        connection = pool._get_conn()
+        assert connection.options is None
+        assert connection.sock.gettimeout() is None
+        pool._put_conn(connection)
+
+
+def test_a_final_dot_is_the_same_host_for_tls_and_in_the_field_host() -> None:
+    """curl CVE-2022-30115 and CVE-2022-42916: an odd spelling of a host was another one."""
+    with (
+        Httpd(tls=certs().server()) as server,
+        PoolManager(ca_certs=certs().ca_file, resolve={"localhost.": ["127.0.0.1"]}) as manager,
+    ):
+        for host in ("localhost.", "LOCALHOST."):
+            assert manager.request("GET", f"https://{host}:{server.port}/").status == 200
+        assert {request.header("Host") for request in server.requests} == {f"localhost:{server.port}"}
+        assert server.opened == 1
