@@ -61,6 +61,7 @@ from .retry import Retry
 from .supply import Supply
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .trace import tell
+from .turnstile import CROWD, Turnstile, may_wait
 from .url import Url, encode_target, join, normalize_host, parse_url
 
 if TYPE_CHECKING:
@@ -136,9 +137,10 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     _guard: Guard | None = None
     _breaker: Any = None
     _circuit: Circuit | None = None
-    # Both are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
+    # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
     _view: IdleQueue | None = None
     _health: HealthCheck | None = None
+    _turnstile: Turnstile | None = None
 
     def __init__(
         self,
@@ -399,13 +401,20 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         can be repeated, it goes out once more on another connection, and no retry is spent.
         """
         while True:
-            conn = self._lease(call)
-            exchanges = getattr(conn, "exchanges", 0)
+            conn = lease = None
             try:
-                return self._exchange(conn, call)
+                conn = self._lease(call)
+                entry = self._lending._leased.get(id(conn))
+                if entry is not None:
+                    lease = entry.reuses
+                return self._exchange(conn, call, lease)
             except ProtocolError as error:
-                if not exchanges or getattr(conn, "answered", True) or not may_resend(call, error):
+                if not getattr(conn, "exchanges", 0) or getattr(conn, "answered", True) or not may_resend(call, error):
                     raise
+            except BaseException:
+                if conn is not None:
+                    self._lending.reclaim(conn, lease)
+                raise
             if call.body_pos is not None:
                 rewind_body(call.body, call.body_pos)
 
@@ -424,7 +433,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             tell(call.trace, "connection_reused" if reused else "connection_opened", self._lending.endpoint, conn)
         return conn
 
-    def _exchange(self, conn: Any, call: PoolCall) -> Any:
+    def _exchange(self, conn: Any, call: PoolCall, lease: int | None) -> Any:
         conn.options = call.options
         try:
             headers = self._with_proxy_headers(call.headers) if self._is_forwarding else call.headers
@@ -448,9 +457,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
             if self.proxy is not None:
                 blame_proxy(conn, error)
             raise
-        return self._hand_over(conn, response, call)
+        return self._hand_over(conn, response, call, lease)
 
-    def _hand_over(self, conn: Any, response: Any, call: PoolCall) -> Any:
+    def _hand_over(self, conn: Any, response: Any, call: PoolCall, lease: int | None) -> Any:
         """Give the connection back if the response is whole, else leave it with the response; preload if asked."""
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
@@ -465,7 +474,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 return response
             if call.options is not None:
                 response._max_decoded_size = call.options.max_decoded_size
-            response.attach(self, conn)
+            response.attach(self, conn, lease)
             if call.preload_content:
                 response.read(cache_content=True)
             return response
@@ -496,7 +505,10 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         conn.requests = getattr(conn, "requests", 0) + 1
         timed = self._set_timeouts(conn, timeout)
         self._validate_conn(conn)
-        conn.request(
+        send: Any = conn.request
+        if len(self._lending._leased) >= CROWD and may_wait(conn, body):
+            send = partial(self._crowds_turnstile().send, send)
+        send(
             method,
             url,
             body=body,
@@ -517,6 +529,11 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if log.isEnabledFor(logging.DEBUG):
             self._log_response(method, url, response)
         return response
+
+    def _crowds_turnstile(self) -> Turnstile:
+        if self._turnstile is None:
+            vars(self).setdefault("_turnstile", Turnstile())
+        return self._turnstile  # type: ignore[return-value]
 
     def _log_response(self, method: str, url: str, response: Any) -> None:
         version = getattr(response, "version_string", "HTTP/?")
@@ -654,7 +671,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
 _MISSING = object()
 #: what belongs to one process and is not pickled
-_OWN = frozenset({"_circuit", "_view", "_lending", "_supply", "_health"})
+_OWN = frozenset({"_circuit", "_view", "_lending", "_supply", "_health", "_turnstile"})
 
 
 def _authority_of(pool: HTTPConnectionPool) -> str:
