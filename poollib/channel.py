@@ -392,11 +392,16 @@ class Channel(_Base):
         if self.sock is None and self.state is ConnectionState.CLOSED:
             return
         self.state = ConnectionState.CLOSED
-        self._adopted = self._incoming = self._quiet = self._interim = None
+        sock = self.sock
         try:
+            self._adopted = self._incoming = self._quiet = self._interim = None
             super().close()
         except OSError:  # the descriptor is gone all the same, and what was received stays true
             log.debug("closing %s failed", self, exc_info=True)
+        except BaseException:  # an interrupt, perhaps before the descriptor was closed
+            if sock is not None:
+                sock.close()
+            raise
         finally:
             self.sock = None
             self.is_verified, self.proxy_is_verified = False, None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -217,6 +218,7 @@ class HTTPResponse(BaseHTTPResponse):
     _body: Any = None
     _pool: Any = None
     _connection: Any = None
+    _lease: int | None = None
     _method: str | None = None
     _max_decoded_size: int | None = None
     _given_original: Any = None
@@ -474,8 +476,12 @@ class HTTPResponse(BaseHTTPResponse):
 
     # -- the connection --
 
-    def attach(self, pool: Any, connection: Any) -> None:
-        """Own ``connection`` until the body has ended (which may be now), then give it back to ``pool``."""
+    def attach(self, pool: Any, connection: Any, lease: int | None = None) -> None:
+        """Own ``connection`` until the body has ended (which may be now), then give it back to ``pool``.
+
+        ``lease``: which of its leases this is, so that after an interrupt none but this one is ended.
+        """
+        self._lease = lease
         self._pool = pool
         self._connection = connection
         source = self._source
@@ -536,7 +542,12 @@ class HTTPResponse(BaseHTTPResponse):
         """Give the connection back to its pool, which keeps it only if its response was read to the end."""
         connection, self._connection = self._connection, None
         if connection is not None and self._pool is not None:
-            self._pool._put_conn(connection)
+            try:
+                self._pool._put_conn(connection)
+            except BaseException:
+                if self._lease is not None:
+                    self._pool._lending.reclaim(connection, self._lease)
+                raise
 
     def drain_conn(self) -> None:
         """Throw the rest away, undecoded; more than 64 KiB or 1 s of it costs more than a new connection."""
@@ -587,7 +598,12 @@ class HTTPResponse(BaseHTTPResponse):
     # -- io --
 
     def __del__(self) -> None:
-        if self._source is not None:  # else it has ended, or was closed
+        if self._source is None:  # it has ended, or was closed
+            return
+        if self._connection is not None:  # nobody reads on; or an interrupt came while it was closed
+            with suppress(Exception):
+                self.close()
+        else:
             super().__del__()
 
     @property

@@ -334,7 +334,7 @@ class Ledger(Generic[Endpoint, Connection]):
     # -- taking back -------------------------------------------------------------------------------------------
 
     def _take_back_locked(self, entry: Entry[Connection], now: float) -> bool:
-        """Whether a returned connection is kept; else it is to be closed."""
+        """Whether a returned connection is kept, lent to the first in line or as the newest idle one; else close it."""
         if self._state is not State.OPEN:
             reason = POOL_CLOSED
         elif now >= entry.ends_at:
@@ -347,18 +347,14 @@ class Ledger(Generic[Endpoint, Connection]):
             reason = POOL_FULL
         else:
             del self._leased[entry.key]
-            self._lay_down_locked(entry)
+            self._idle += (entry,)
+            if self._budget.order is not None:
+                self._budget.order[entry.key] = entry
+            if self._line or self._budget.line:
+                self._serve_locked()
             return True
         self._doom_leased_locked(entry, reason)
         return False
-
-    def _lay_down_locked(self, entry: Entry[Connection]) -> None:
-        """Lend the connection to the first in line, or lay it among the idle as the newest."""
-        self._idle.append(entry)
-        if self._budget.order is not None:
-            self._budget.order[entry.key] = entry
-        if self._line or self._budget.line:
-            self._serve_locked()
 
     def _doom_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
         """Have a lent connection closed; until that is done it counts as closing."""

@@ -129,12 +129,12 @@ class EndpointPool(Handling[Endpoint, Connection]):
                 entry = self._find(claim, entry, timeout)
             if self._ceremony:
                 self._hand_out(entry)
+            if budget.late or self._doomed or now >= budget.trim_at:
+                self._tidy(now)
+            return entry.connection
         except BaseException:
             self._rescue(claim, entry)
             raise
-        if budget.late or self._doomed or now >= budget.trim_at:
-            self._tidy(now)
-        return entry.connection
 
     def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
         """Give a clean connection back; it is lent again, or closed if it is too old or there is no room.
@@ -186,6 +186,18 @@ class EndpointPool(Handling[Endpoint, Connection]):
             self._tidy(-inf)
         if entry is None:
             self._complain(connection)
+
+    def reclaim(self, connection: Connection, lease: int | None) -> None:
+        """Close a connection whose borrower was interrupted, unless it was given back: it may be lent to another now.
+
+        ``lease``: the ``reuses`` of its entry when it was lent; None: no attempt was made to give it back.
+        """
+        with self._budget, self._lock:
+            entry = self._leased.get(id(connection))
+            if entry is not None and lease in (None, entry.reuses):
+                self._doom_leased_locked(entry, "interrupted")
+            self._serve_locked()  # what came free when it was interrupted
+        self._tidy(-inf)
 
     def detach(self, connection: Connection) -> Connection:
         """The connection itself, now the caller's own: the pool forgets it without closing it.
@@ -500,6 +512,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
                     if self._budget.order is not None:
                         del self._budget.order[entry.key]
                     del self._idle[place]
+                    entry.reuses += 1
                     return entry
         return None
 
