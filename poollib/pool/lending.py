@@ -539,7 +539,8 @@ class EndpointPool(Handling[Endpoint, Connection]):
         """An acquire failed or was interrupted: what it got so far is given back, or closed if it was in use."""
         if claim is not None:
             self._withdraw(claim)
-        elif entry is not None and self._leased.get(entry.key) is entry:
+        is_held = claim is None or claim.grant is None  # else what is in the claim has taken the entry's place
+        if is_held and entry is not None and self._leased.get(entry.key) is entry:
             self.discard(entry.connection, "interrupted")
 
     def _withdraw(self, claim: Claim) -> None:

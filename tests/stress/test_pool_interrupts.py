@@ -37,7 +37,7 @@ class Interrupter:
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
-            before = self.before.get(frame, "")
+            before = self.before.get(frame, "RESUME")  # the first bytecode of a function is not traced
             self.before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
             if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE")):
                 self.count += 1
@@ -159,4 +159,4 @@ def test_an_interrupt_anywhere_loses_nothing(name: str) -> None:
 
 
 def test_an_interrupt_here_and_there_loses_nothing() -> None:
-    assert torture("reuse", 11) > 5
+    assert torture("reuse", 7) > 5
