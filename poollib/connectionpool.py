@@ -476,7 +476,10 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
                 response._max_decoded_size = call.options.max_decoded_size
             response.attach(self, conn, lease)
             if call.preload_content:
-                response.read(cache_content=True)
+                if response.status >= 300 and response._content_encoding() and _is_passing(response, call):
+                    response.preload_coded()
+                else:
+                    response.read(cache_content=True)
             return response
         response.retries = call.retries  # a stub that a recorder or a subclass put in the response's place
         response._pool = self
@@ -667,6 +670,13 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         """Raise ReadTimeoutError if ``err`` is a timeout."""
         if isinstance(err, _SYSTEMS_TIMEOUT):
             raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
+
+
+def _is_passing(response: HTTPResponse, call: PoolCall) -> bool:
+    """Whether another request may follow this response: then nobody looks at its body (CVE-2026-21441)."""
+    if response.get_redirect_location():
+        return True
+    return call.retries.is_retry(call.method, response.status, "retry-after" in response.headers)
 
 
 _MISSING = object()

@@ -9,6 +9,7 @@ It leaves retries and redirects to ``attempts``.  The interface is urllib3's.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -317,6 +318,13 @@ class HTTPResponse(BaseHTTPResponse):
         if cache_content:
             self._body = data
         return data
+
+    def preload_coded(self) -> None:
+        """Read the body whole and keep it as it was sent: it is decoded when somebody wants :attr:`data`, if ever."""
+        source = self._source
+        data = self.read(decode_content=False)
+        self._source = FileBody(io.BytesIO(data), len(data))
+        self._source.trailers = source.trailers if source is not None else []
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """What is at hand or one receive brings, up to ``amt`` bytes (None: no limit); ``b""`` at the end."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
-from poollib.exceptions import HTTPError, MaxRetryError, ProtocolError
+from poollib.exceptions import DecodeError, HTTPError, MaxRetryError, ProtocolError
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request
@@ -39,6 +41,45 @@ def test_an_empty_collection_of_methods_repeats_none() -> None:
         assert len(server.connections) == 1
     assert not Retry(3, allowed_methods=(), status_forcelist={503}).is_retry("GET", 503)
     assert Retry(remove_headers_on_redirect=()).remove_headers_on_redirect == frozenset()
+
+
+CODED = {"Location": "/end", "Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize("status", [302, 503])
+def test_what_is_thrown_away_is_not_decoded(status: int) -> None:
+    """urllib3 CVE-2026-21441, CVE-2026-44432: bombs in bodies that nobody looks at. Decoding this one is an error."""
+
+    def bomb(request: Request) -> Response:
+        code = status if len(server.requests) == 1 else 200
+        return Response(b"no gzip" if code == status else b"", status=code, headers=CODED if code == status else {})
+
+    retries = Retry(1, status_forcelist={503})
+    with Httpd({"/bomb": bomb, "/end": bomb}) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        assert pool.request("GET", "/bomb", retries=retries).status == 200
+        server.requests.clear()
+        pool.request("GET", "/bomb", redirect=False, retries=False, preload_content=False).drain_conn()
+        assert pool.request("GET", "/").status == 200
+        assert server.opened == 1
+
+
+def test_the_body_of_a_redirect_that_is_not_followed_is_decoded_when_asked_for() -> None:
+    answer = Response([gzip.compress(b"x" * 1000)], status=302, headers=CODED)
+    with (
+        Httpd({"/": lambda request: answer}) as server,
+        HTTPConnectionPool(server.host, server.port, maxsize=1, block=True) as pool,
+    ):
+        response = pool.request("GET", "/", redirect=False)
+        assert pool._lending.idle == 1
+        assert (response.data, response.read(), response.data) == (b"x" * 1000, b"", b"x" * 1000)
+        assert list(pool.request("GET", "/", redirect=False).stream(400)) == [b"x" * 400, b"x" * 400, b"x" * 200]
+        damaged = Response(b"no gzip", status=302, headers=CODED)
+        server.routes["/"] = lambda request: damaged
+        with pytest.raises(DecodeError):
+            assert pool.request("GET", "/", redirect=False).data
+        pool.request("GET", "/", redirect=False).close()
+        pool.request("GET", "/", redirect=False).drain_conn()
+        assert (pool._lending.leased, server.opened) == (0, 1)
 
 
 def test_a_path_that_begins_with_two_slashes_names_no_other_host() -> None:
