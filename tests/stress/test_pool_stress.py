@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from poollib.exceptions import ClosedPoolError, EmptyPoolError
+from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 from poollib.pool import ConnectionPool, EndpointPool, State
 from poollib.pool.factories import TcpFactory
 from tests.support.pool import CountingFactory, Thing, until
@@ -172,6 +172,28 @@ def test_a_long_storm_loses_nothing() -> None:
 
 def test_a_gust_loses_nothing() -> None:
     storm(0.03, 8, 5)
+
+
+def test_of_many_threads_that_return_one_connection_one_succeeds() -> None:
+    """HikariCP, ConcurrentCloseConnectionTest: 500 connections, each given back by ten threads at once."""
+    pool: EndpointPool[str, Thing] = EndpointPool("home", CountingFactory(), maxsize=2, block=True)
+    things: list[Thing] = []
+    refused: Counter[int] = Counter()
+    meet = threading.Barrier(10, action=lambda: things.append(pool.acquire(10)))
+
+    def work(number: int) -> None:
+        for _ in range(500):
+            meet.wait(10)
+            try:
+                pool.release(things[-1])
+            except FullPoolError:
+                refused[number] += 1
+            meet_again.wait(10)
+
+    meet_again = threading.Barrier(10)
+    in_threads(10, work)
+    pool.check()
+    assert (pool.leased, pool.idle, refused.total()) == (0, 1, 500 * 9)
 
 
 class TestAfterTheField:
