@@ -21,8 +21,8 @@ import io
 import os
 import select
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import monotonic
 from typing import Any, NamedTuple
 
 from .requestparts import body_length, body_to_chunks
@@ -116,7 +116,8 @@ class Upload:
         self._poll: Any
         self._poll_write: Any
         self._poll, self._poll_write = _pollers(sock) if self._is_socket else (None, None)
-        self._looked_at = 0.0
+        self._look_at = 0.0
+        self._take: Callable[[bytes, int], int] = sock.send if self._is_socket else self._take_all
         self._gathers = self._is_plain and hasattr(sock, "sendmsg")
 
     def run(self, head: bytes, payload: Payload) -> None:
@@ -164,14 +165,15 @@ class Upload:
     def _send_chunked(self, head: bytes, payload: Payload) -> None:
         """Send each piece as a chunk as soon as it is there, then the last chunk and the trailers."""
         for piece in joined(payload.pieces) if payload.ready else payload.pieces:
-            size = size_of(piece)
+            size = len(piece) if type(piece) is bytes else size_of(piece)
             if not size:
                 continue
-            if size <= JOIN_BYTES:
-                self._send(b"".join((b"%b%x\r\n" % (head, size), piece, b"\r\n")))
-            else:
-                self._send_parts(b"%b%x\r\n" % (head, size), piece, b"\r\n")
+            start = b"%b%x\r\n" % (head, size)
             head = b""
+            if self._gathers and size <= JOIN_BYTES:
+                self._send_gathered((start, piece, b"\r\n"), len(start) + size + 2)
+            else:
+                self._send_parts(start, piece, b"\r\n")
         trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
         self._send(head + b"0\r\n" + trailer_block((trailers or {}).items()))
 
@@ -215,23 +217,38 @@ class Upload:
 
     def _send(self, data: bytes, flags: int = 0) -> None:
         """Send all of ``data``, unless an answer is there already."""
-        now = time.monotonic()
-        if now - self._looked_at > LOOK_EVERY_S:
-            self._looked_at = now
+        now = monotonic()
+        if now > self._look_at:
+            self._look_at = now + LOOK_EVERY_S
             self._look()
-        sock = self._sock
-        n = 0
         try:
-            if self._is_socket:
-                n = sock.send(data, flags) if flags else sock.send(data)
-            else:
-                sock.sendall(data)
-                n = len(data)
+            n = self._take(data, flags)
         except OSError as error:
             self._wait_after(error)
+            n = 0
         self.sent += n
         if n < len(data):
             self._send_views([memoryview(data)[n:]])
+
+    def _take_all(self, data: bytes, flags: int) -> int:
+        """As ``send`` of a socket, by TLS in TLS."""
+        self._sock.sendall(data)
+        return len(data)
+
+    def _send_gathered(self, parts: tuple[Piece, ...], size: int) -> None:
+        """As ``_send`` of small parts of ``size`` bytes in all; joining 16 KiB costs 0.3 of 4 us (2026-11)."""
+        now = monotonic()
+        if now > self._look_at:
+            self._look_at = now + LOOK_EVERY_S
+            self._look()
+        try:
+            n: int = self._sock.sendmsg(parts)
+        except OSError as error:
+            self._wait_after(error)
+            n = 0
+        self.sent += n
+        if n < size:
+            self._send_views([memoryview(b"".join(parts))[n:]])
 
     def _send_parts(self, *parts: Piece) -> None:
         """Send parts in one call; a large one is not copied for that where the socket gathers."""

@@ -287,9 +287,11 @@ def _file_blocks(file: Any, blocksize: int) -> Iterator[bytes]:
 def _encoded(pieces: Iterator[Any]) -> Iterator[bytes]:
     """Yield the pieces that have any bytes: an empty one would end a chunked body."""
     for piece in pieces:
-        data = piece.encode("utf-8") if isinstance(piece, str) else piece
-        if isinstance(data, int):
-            raise TypeError(f"a body's pieces are bytes or str, not {data!r}")
+        data = piece
+        if type(piece) is not bytes:
+            data = piece.encode("utf-8") if isinstance(piece, str) else piece
+            if isinstance(data, int):
+                raise TypeError(f"a body's pieces are bytes or str, not {data!r}")
         if data:
             yield data
 
