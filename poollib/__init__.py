@@ -6,6 +6,8 @@ the package imports no room: a name brings its room when it is first asked for, 
 
 from __future__ import annotations
 
+import collections.abc  # noqa: F401 - in CPython 3.13.0 threads that import it at once may find it without its names
+
 TYPE_CHECKING = False  # typing's own would cost more than the rest of this import
 if TYPE_CHECKING:
     from typing import Any
