@@ -24,13 +24,13 @@ GRACE_S = 0.25  # a tenth of a second is the promise; the rest is for a machine 
 
 
 @contextmanager
-def ends_in_time(phase: str) -> Iterator[None]:
-    """The block raises DeadlineExceededError for ``phase``, and soon after it."""
+def ends_in_time(*phases: str) -> Iterator[None]:
+    """The block raises DeadlineExceededError for one of ``phases``, and soon after it."""
     start = time.monotonic()
     with pytest.raises(DeadlineExceededError) as caught:
         yield
     assert time.monotonic() - start < DEADLINE_S + GRACE_S
-    assert caught.value.phase == phase
+    assert caught.value.phase in phases
 
 
 def pool_for(server: ScriptServer, **kw: object) -> HTTPConnectionPool:
@@ -186,7 +186,7 @@ def test_redirects_share_one_deadline() -> None:
     with (
         Httpd({"/": hop, "/again": hop}) as server,
         PoolManager(timeout=Timeout(deadline=DEADLINE_S)) as manager,
-        ends_in_time("waiting for the response"),
+        ends_in_time("waiting for the response", "waiting for a connection"),  # between two hops, if it is busy here
     ):
         manager.request("GET", f"{server.url}/", retries=Retry(20))
 
