@@ -107,8 +107,10 @@ def test_a_request_leaves_nothing_to_the_next(tls: bool) -> None:
         pool.request("POST", "/", headers=given, body=b"x", timeout=timeout, max_response_size=10_000, retries=False)
         with pytest.raises(HTTPError):
             pool.request("GET", "/?again", headers=given, max_response_size=1, retries=False)
-        pool.request("PUT", "/", headers=given, body=iter([b"x"]), chunked=True, decode_content=False)
+        timeout = Timeout(connect=1, read=1, write=1, deadline=2)
+        pool.request("PUT", "/", headers=given, body=iter([b"x"]), timeout=timeout, decode_content=False)
         pool.request("GET", "/")
+        assert server.requests[-1].connection == server.requests[-2].connection
         first, last = server.requests[0], server.requests[-1]
         assert (first.headers, first.target, first.body) == (last.headers, last.target, last.body)
         connection = pool._get_conn()

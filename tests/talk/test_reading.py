@@ -472,14 +472,16 @@ def test_a_response_that_is_closed_early_gives_its_slot_back(how: str) -> None:
 
 
 def test_a_short_rest_is_drained_and_a_long_one_dropped() -> None:
+    dropped = threading.Event()
     long = OK + b"Content-Length: 100000\r\n\r\n"
     script = [*answer(OK + b"Content-Length: 60000\r\n\r\n" + bytes(60000)), *answer(CHUNKED + b"2\r\nok\r\n0\r\n\r\n")]
-    with ScriptServer([*script, *answer(long, expect_end())]) as server, pool_for(server) as pool:
+    with ScriptServer([*script, *answer(long + bytes(100000), stall(dropped))]) as server, pool_for(server) as pool:
         for _ in range(2):
             pool.request("GET", "/", preload_content=False).drain_conn()
             assert has_all_slots(pool, 1)
         pool.request("GET", "/", preload_content=False).drain_conn()
         assert has_all_slots(pool, 0)
+        dropped.set()
 
 
 def test_draining_takes_no_longer_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,154 @@
+"""KeyboardInterrupt at every point of an exchange: no lease, no slot and no socket is lost.
+
+CPython delivers signals after a call, at the start of a function and at a backward jump. The n-th of these points
+inside poollib raises KeyboardInterrupt, for every n, while whole exchanges go on. The same for the lending core alone,
+with all its odd corners, is in tests/stress/test_pool_interrupts.py.
+"""
+
+from __future__ import annotations
+
+import dis
+import gc
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import poollib
+from poollib import PoolManager
+from tests.faults.exchanges import EXCHANGES, PAIRS, WAYS, Scene
+from tests.faults.peers import LARGE, TEXT, Peers
+from tests.support.certs import certs
+from tests.support.leaks import open_descriptors
+
+# A socket that nobody has in hand yet closes itself, and a finaliser that is interrupted says so.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+FOLDER = os.path.dirname(poollib.__file__)
+_POINTS = ("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE")
+#: Functions that hand a leased connection up. An interrupt right behind their return would lose it; CPython delivers
+#: none there from 3.11 on, where a call of one Python function by another ends without a look at signals.
+HAND_UP = frozenset({"lending.acquire", "connectionpool._get_conn", "connectionpool._lease"})
+
+
+class Interrupter:
+    """Counts the points inside poollib where a signal can be delivered, and interrupts at the n-th."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.count = 0
+        self.where = "nowhere"
+        self._before: dict[FrameType, str] = {}  # the last bytecode of each running frame
+        self._returned: tuple[FrameType | None, str] = (None, "")  # to which frame, from which function
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(FOLDER):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            before = self._before.get(frame, "RESUME")  # the first bytecode of a function is not traced
+            self._before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            to, function = self._returned
+            self._returned = (None, "")
+            if before.startswith(_POINTS) and not (to is frame and function in HAND_UP):
+                self.count += 1
+                if self.count == self.at:
+                    self.where = f"{_name(frame)}:{frame.f_lineno} behind {before}"
+                    raise KeyboardInterrupt
+        elif event == "return":
+            self._returned = (frame.f_back, _name(frame))
+        return self._trace
+
+    def run(self, work: Callable[[], object]) -> bool:
+        """Whether the interrupt came while ``work`` ran."""
+        gc.disable()  # else it may run the finalisers of an earlier run, and the interrupt come in one of these
+        sys.settrace(self._trace)
+        try:
+            work()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+            gc.enable()
+            self._before.clear()
+            self._returned = (None, "")
+        return False
+
+
+def _name(frame: FrameType) -> str:
+    return f"{frame.f_globals['__name__'].rpartition('.')[2]}.{frame.f_code.co_name}"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    file = tmp_path_factory.mktemp("interrupts") / "body"
+    file.write_bytes(LARGE)
+    with Peers(certs().pair().both_file) as ports:
+        yield Scene(ports, pathlib.Path(file))
+
+
+def _run(scene: Scene, way: str, exchange: str, is_warm: bool, interrupter: Interrupter) -> str | None:
+    """What was lost, in words; None: nothing. ``is_warm``: there are a pool and an idle connection."""
+    before = set(open_descriptors())
+    manager, url = WAYS[way](scene, maxsize=1, block=True, timeout=5, retries=False)
+    with manager:
+        if is_warm:
+            assert manager.request("GET", f"{url}/text").data == TEXT
+        interrupter.run(lambda: EXCHANGES[exchange](manager, url, scene))
+        if lost := _lost(manager):
+            return lost
+        assert manager.request("GET", f"{url}/text", pool_timeout=0.1).data == TEXT, "the next request"
+        lost = _lost(manager)
+        manager.clear()
+    if lost is None and set(open_descriptors()) - before:
+        gc.collect()  # selectors of the standard library are rings: one that was not yet in hand waits for this
+        left = set(open_descriptors()) - before
+        lost = f"open: {left}" if left else None
+    return lost
+
+
+def _lost(manager: PoolManager) -> str | None:
+    for pool in manager.pools._container.values():
+        lending = pool._lending
+        lending.check()
+        stats = lending.stats()
+        if (stats.leased, stats.opening, stats.closing, stats.waiting) != (0, 0, 0, 0):
+            return f"leased {stats.leased}, opening {stats.opening}, closing {stats.closing}"
+    return None
+
+
+def torture(scene: Scene, way: str, exchange: str, is_warm: bool, step: int, most: int = 700) -> dict[str, str]:
+    """What was lost by an interrupt at every ``step``-th point, by point; of very many points ``most``."""
+    _run(scene, way, exchange, is_warm, Interrupter(0))  # what is imported or made once
+    counter = Interrupter(0)
+    assert _run(scene, way, exchange, is_warm, counter) is None
+    if not counter.count:
+        pytest.skip("this interpreter does not trace bytecodes from a call on")
+    lost = {}
+    gc.collect()
+    for at in range(1, counter.count + 1, max(step, counter.count // most)):
+        interrupter = Interrupter(at)
+        if (what := _run(scene, way, exchange, is_warm, interrupter)) is not None:
+            lost[f"{at}/{counter.count} {interrupter.where}"] = what
+    return lost
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "exchange"), [pair for pair in PAIRS if pair[0] == "plain" or pair[1] in ("get", "close")]
+)
+@pytest.mark.parametrize("is_warm", [True, False], ids=["kept", "new"])
+def test_an_interrupt_anywhere_loses_nothing(scene: Scene, way: str, exchange: str, is_warm: bool) -> None:
+    assert torture(scene, way, exchange, is_warm, 1) == {}
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_an_interrupt_here_and_there_loses_nothing(scene: Scene, exchange: str) -> None:
+    assert torture(scene, "plain", exchange, exchange == "get", 17, 40) == {}
