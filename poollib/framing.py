@@ -226,10 +226,15 @@ class LengthBody(Body):
             return piece
         pieces = [piece]
         missing = size - len(piece)
+        recv = incoming.recv
         while missing:
-            piece = self.read1(missing)
+            piece = recv(missing)
+            if not piece:
+                raise self._cut_short(self._left)
+            n = len(piece)
+            self._used(n)
             pieces.append(piece)
-            missing -= len(piece)
+            missing -= n
         return b"".join(pieces)
 
     def readinto(self, view: memoryview) -> int:
