@@ -56,13 +56,12 @@ class HTTPHeaderDict(MutableMapping[str, str]):
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> HTTPHeaderDict:
         """The fields of ``pairs``, both sides already str: the fast way in, without ``__init__``."""
-        container: dict[str, list[str]] = {}
-        for name, value in pairs:
-            key = name.lower()
-            if key in container:
-                container[key].append(value)
-            else:
-                container[key] = [name, value]
+        lines = list(pairs)
+        container = {name.lower(): [name, value] for name, value in lines}
+        if len(container) != len(lines):
+            container = {}
+            for name, value in lines:
+                container.setdefault(name.lower(), [name]).append(value)
         headers = cls.__new__(cls)
         headers._container = container
         return headers
@@ -269,7 +268,8 @@ class HTTPHeaderDictItemView(Set[tuple[str, str]], set[tuple[str, str]]):  # typ
         return set(it)
 
     def __len__(self) -> int:
-        return sum(len(values) - 1 for values in self._headers._container.values())
+        container = self._headers._container
+        return sum(map(len, container.values())) - len(container)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return self._headers.iteritems()
