@@ -122,6 +122,7 @@ class Channel(_Base):
     __slots__ = (
         "_adopted",
         "_default_fields",
+        "_doors",
         "_drained",
         "_incoming",
         "_interim",
@@ -185,6 +186,7 @@ class Channel(_Base):
         self.answered = True  # whether a byte of the answer to the last request has come
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
         self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
+        self._doors: type[Any] = type(self)  # whose methods say which way a request goes: doors.Watched, or its class
         self._through_doors = False  # the request went through http.client's methods, so shall the response
         self._interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
         self._incoming: Incoming | None = None

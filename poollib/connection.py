@@ -22,7 +22,7 @@ from .channel import Options as Options
 from .channel import ProxyConfig as ProxyConfig
 from .channel import port_by_scheme as port_by_scheme
 from .channel import proxy_wishes as proxy_wishes
-from .doors import UNTOUCHED, USER_AGENT, Base, base_doors, own_doors, untouched
+from .doors import UNTOUCHED, USER_AGENT, Base, Watched, base_doors, own_doors, untouched
 from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
@@ -98,7 +98,7 @@ class HTTPConnection(Channel):
 
         ValueError, TypeError for what must not be sent; WriteTimeoutError, ProtocolError, and what ``connect`` raises.
         """
-        if own_doors(type(self)) != _USUAL_DOORS or base_doors(Base) != UNTOUCHED:
+        if own_doors(self._doors) != _USUAL_DOORS or base_doors(Base) != UNTOUCHED:
             self._asked = (preload_content, decode_content, enforce_content_length)
             self._request_through_doors(method, url, body, headers, chunked)
             return
@@ -467,6 +467,11 @@ class HTTPConnection(Channel):
 
     # -- http.client's doors --
 
+    def set_debuglevel(self, level: int) -> None:
+        """Print what is said on this connection, as http.client does; 0: no longer."""
+        super().set_debuglevel(level)
+        self._doors = Watched if level > 0 else type(self)
+
     def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
         """Start a request by hand; method and target are checked."""
         request_line(method, url)
@@ -474,6 +479,7 @@ class HTTPConnection(Channel):
         self._close_asked = False
         self._wants_upgrade = True  # what fields follow is not known here
         self.answered = self._drained = False
+        self._through_doors = self.debuglevel > 0  # which print the answer, too
         self._HTTPConnection__state = "Idle"  # getresponse, which sets it back in http.client, is ours
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
 

@@ -28,9 +28,10 @@ from .wire import SKIP_HEADER, Fields, check_name, trailer_block
 USER_AGENT = "python-poollib/0.1"
 
 Base = http.client.HTTPConnection
-# The predicate, as the connection asks it: own_doors(its class) != those of HTTPConnection, or base_doors(Base) !=
-# UNTOUCHED. It looks at every request, since agents come late and go again; two calls in C take 0.19 us, a function of
-# ours around them 0.06 us more (CPython 3.11, 2026-11).
+# The predicate, as the connection asks it: own_doors(its class, or Watched) != those of HTTPConnection, or
+# base_doors(Base) != UNTOUCHED. It looks at every request, since agents come late and go again; two calls in C take
+# 0.19 us, a function of ours around them 0.06 us more (CPython 3.11, 2026-11). To look at the methods of the connection
+# itself would make five bound methods each time, or a dict for each connection.
 own_doors = attrgetter("putrequest", "putheader", "endheaders", "send", "_send_output", "debuglevel")
 base_doors = attrgetter("putrequest", "putheader", "getresponse", "request")
 
@@ -45,6 +46,12 @@ def _is_genuine(door: object) -> bool:
 
 
 UNTOUCHED = untouched(base_doors(Base))
+
+
+class Watched:
+    """Asked in the place of a connection's class where that one connection's requests shall go through the doors."""
+
+    putrequest = putheader = endheaders = send = _send_output = debuglevel = None
 
 
 def is_request_replaced() -> bool:

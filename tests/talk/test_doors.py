@@ -229,6 +229,66 @@ def test_the_debug_level_prints_what_is_said(
     assert "header: Transfer-Encoding: chunked" in lines
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_the_debug_level_of_one_connection_prints_what_http_client_prints(
+    server: Httpd, capsys: pytest.CaptureFixture[str], by_hand: bool
+) -> None:
+    """``set_debuglevel`` on one connection concerns that one, from the next request on, until it is 0 again."""
+
+    def ask(connection: Any, target: str) -> None:
+        if by_hand:
+            connection.putrequest("GET", target)
+            connection.putheader("User-Agent", "me")
+            connection.endheaders()
+        else:
+            connection.request("GET", target, headers={"User-Agent": "me"})
+        connection.getresponse().read()
+
+    theirs = http.client.HTTPConnection(server.host, server.port)
+    theirs.set_debuglevel(1)
+    ask(theirs, "/chunks")
+    theirs.close()
+    expected = capsys.readouterr().out
+    assert "reply: " in expected
+    ours, other = HTTPConnection(server.host, server.port), HTTPConnection(server.host, server.port)
+    ask(ours, "/before")
+    ours.set_debuglevel(1)
+    ask(other, "/other")
+    assert capsys.readouterr().out == ""
+    ask(ours, "/chunks")
+    assert capsys.readouterr().out == expected
+    ours.set_debuglevel(0)
+    ask(ours, "/after")
+    assert capsys.readouterr().out == ""
+    assert type(ours) is HTTPConnection
+    ours.close()
+    other.close()
+
+
+def test_the_debug_level_of_a_pools_connection_holds_for_the_requests_it_serves(
+    server: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with poollib.HTTPConnectionPool(server.host, server.port, maxsize=1, block=True) as pool:
+        connection = pool._get_conn()
+        connection.set_debuglevel(1)
+        pool._put_conn(connection)
+        assert pool.request("POST", "/", body=b"body").json()["body"] == "body"
+    said = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said[:4] == ["send", "send", "reply", "header"]
+
+
+def test_the_debug_level_of_http_clients_class_is_seen_when_it_comes_late(
+    server: Httpd, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with poollib.HTTPConnectionPool(server.host, server.port) as pool:
+        assert pool.request("GET", "/before").status == 200
+        assert capsys.readouterr().out == ""
+        monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+        assert pool.request("GET", "/chunks").status == 200
+    said = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert said[:3] == ["send", "reply", "header"]
+
+
 # What http.client's constructor does
 
 
