@@ -2,7 +2,7 @@
 
 Both offer what a ``framing`` reader offers, so that ``response`` reads all three alike.  :class:`FileBody` stands in
 for a live body where a recorder or a mock hands one in; :class:`DecodedBody` undoes Content-Encoding on the way, never
-more than about what is asked for.  Framing is left to ``framing``, the codings themselves to ``decoding``.
+more than about what is asked for.  Framing is left to ``framing``, the codings themselves to ``codings``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
 
-from .decoding import ContentDecoder, GzipDecoder, gunzipped
+from .codings import ContentDecoder, GzipDecoder, gunzipped
 from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError
 from .framing import Body, BodyState, Feed, broken
 

@@ -385,7 +385,7 @@ def _accept_encoding(wish: bool | list[str] | tuple[str, ...] | str) -> str:
 
 def _available_encodings() -> str:
     """Return the codings that can be undone here, as a value for Accept-Encoding."""
-    from .decoding import available_codings
+    from .codings import available_codings
 
     return ",".join([name for name in available_codings() if name != "x-gzip"])
 

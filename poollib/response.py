@@ -727,10 +727,10 @@ def _lines(piece: bytes) -> list[bytes]:
 
 # -- urllib3 names, as others import them from here --
 
-from .decoding import BrotliDecoder as BrotliDecoder  # noqa: E402
+from .codings import BrotliDecoder as BrotliDecoder  # noqa: E402
+from .codings import ContentDecoder as ContentDecoder  # noqa: E402
+from .codings import DeflateDecoder as DeflateDecoder  # noqa: E402
+from .codings import GzipDecoder as GzipDecoder  # noqa: E402
 from .decoding import BytesQueueBuffer as BytesQueueBuffer  # noqa: E402
-from .decoding import ContentDecoder as ContentDecoder  # noqa: E402
-from .decoding import DeflateDecoder as DeflateDecoder  # noqa: E402
-from .decoding import GzipDecoder as GzipDecoder  # noqa: E402
 from .decoding import MultiDecoder as MultiDecoder  # noqa: E402
 from .decoding import _get_decoder as _get_decoder  # noqa: E402

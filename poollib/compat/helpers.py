@@ -177,7 +177,7 @@ _READ_CHUNK_SIZE = 65536
 
 
 def _has_zstd() -> bool:
-    from ..decoding import available_codings
+    from ..codings import available_codings
 
     return "zstd" in available_codings()
 

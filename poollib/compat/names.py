@@ -284,10 +284,8 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
             "is_fp_closed is_response_to_head HAS_ZSTD _MAX_CHUNK_LINE_LENGTH _READ_CHUNK_SIZE _TYPE_BODY"
         ),
         ".connection": "HTTPConnection",
-        ".decoding": (
-            "BrotliDecoder BytesQueueBuffer ContentDecoder DeflateDecoder GzipDecoder GzipDecoderState MultiDecoder"
-            " ZstdDecoder _get_decoder"
-        ),
+        ".codings": "BrotliDecoder ContentDecoder DeflateDecoder GzipDecoder GzipDecoderState ZstdDecoder",
+        ".decoding": "BytesQueueBuffer MultiDecoder _get_decoder",
         ".exceptions": (
             "BodyNotHttplibCompatible DecodeError DependencyWarning HTTPError IncompleteRead InvalidChunkLength"
             " InvalidHeader ProtocolError ReadTimeoutError ResponseNotChunked SSLError"

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poollib.decoding import ContentDecoder, available_codings, decoder_for
+from poollib.codings import ContentDecoder, available_codings
+from poollib.decoding import decoder_for
 from poollib.exceptions import DecodeError
 
 CUT = "cut short"

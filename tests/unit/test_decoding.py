@@ -13,24 +13,26 @@ from typing import Any
 
 import pytest
 
-from poollib import decoding
-from poollib.decoding import (
-    CONTENT_DECODERS,
-    LINK_BYTES,
-    MAX_BARREN_BYTES,
+from poollib import codings, decoding
+from poollib.codings import (
     BrotliDecoder,
-    BytesQueueBuffer,
     ContentDecoder,
     DeflateDecoder,
     GzipDecoder,
     GzipDecoderState,
-    MultiDecoder,
     ZstdDecoder,
     _BlockwiseFrame,
-    _get_decoder,
     available_codings,
-    decoder_for,
     gunzipped,
+)
+from poollib.decoding import (
+    CONTENT_DECODERS,
+    LINK_BYTES,
+    MAX_BARREN_BYTES,
+    BytesQueueBuffer,
+    MultiDecoder,
+    _get_decoder,
+    decoder_for,
 )
 from poollib.exceptions import DecodeError
 
@@ -41,12 +43,12 @@ needs_zstd = pytest.mark.skipif("zstd" not in available_codings(), reason="no pa
 @pytest.fixture
 def no_packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let no optional package be importable."""
-    monkeypatch.setattr(decoding, "_imported", lambda name: None)
-    decoding._brotli.cache_clear()
-    decoding._zstd.cache_clear()
+    monkeypatch.setattr(codings, "_imported", lambda name: None)
+    codings._brotli.cache_clear()
+    codings._zstd.cache_clear()
     yield
-    decoding._brotli.cache_clear()
-    decoding._zstd.cache_clear()
+    codings._brotli.cache_clear()
+    codings._zstd.cache_clear()
 
 
 class StreamSpy:
@@ -80,7 +82,7 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> type[StreamSpy]:
 def bomb(coding: str, size: int) -> bytes:
     """Return `size` zeros, coded."""
     if coding == "br":
-        package = decoding._brotli()
+        package = codings._brotli()
         return bytes(package.compress(bytes(size)))
     if coding == "zstd":
         frame = bytearray.fromhex("28b52ffd0058")
@@ -322,7 +324,7 @@ def test_a_brotli_that_knows_no_limit_is_not_used(monkeypatch: pytest.MonkeyPatc
             def process(self, data: bytes) -> bytes:
                 return data
 
-    monkeypatch.setattr(decoding, "_imported", lambda name: Old if name == "brotli" else None)
+    monkeypatch.setattr(codings, "_imported", lambda name: Old if name == "brotli" else None)
     assert "br" not in available_codings()
     assert decoder_for("br") is None
 
@@ -344,7 +346,7 @@ def test_content_decoders_reads_like_a_list() -> None:
     assert repr(CONTENT_DECODERS) == repr(names)
 
 
-@pytest.mark.parametrize("room", ["decoding", "multipart", "requestparts", "sse"])
+@pytest.mark.parametrize("room", ["codings", "decoding", "multipart", "requestparts", "sse"])
 def test_importing_the_room_imports_nothing_heavy(room: str) -> None:
     """Packages and slow standard modules are imported where they are needed."""
     heavy = {
@@ -359,7 +361,7 @@ def test_importing_the_room_imports_nothing_heavy(room: str) -> None:
         "io",
         "dataclasses",
     }
-    path = Path(decoding.__file__).with_name(f"{room}.py")
+    path = Path(codings.__file__).with_name(f"{room}.py")
     names = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
@@ -495,7 +497,7 @@ def only(monkeypatch: pytest.MonkeyPatch, no_packages: None) -> Callable[[str, A
     """Let one package be importable, and what is given stand for it."""
 
     def give(name: str, package: Any) -> None:
-        monkeypatch.setattr(decoding, "_imported", lambda asked: package if asked == name else None)
+        monkeypatch.setattr(codings, "_imported", lambda asked: package if asked == name else None)
 
     return give
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poollib.decoding import available_codings
+from poollib.codings import available_codings
 from poollib.exceptions import UnrewindableBodyError
 from poollib.headers import HTTPHeaderDict
 from poollib.multipart import MultipartStream
