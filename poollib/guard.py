@@ -9,6 +9,7 @@ It follows the OWASP cheat sheet on the matter, and RFC 6890 (what is no address
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -18,7 +19,13 @@ from .exceptions import BlockedHostError
 #: In ``blocked_networks``: every address that is not one of the public Internet.
 PRIVATE = "private"
 
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
+#: Networks with an IPv4 address in the last 32 bits: NAT64 (RFC 6052), SIIT (RFC 2765), "compatible" (RFC 4291).
+_CARRIERS = (IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96"), IPv6Network("::/96"))
+_LOCAL_NAT64 = IPv6Network(
+    "64:ff9b:1::/48"
+)  # RFC 8215; where in it the IPv4 address stands is the network's own choice
+#: Connecting to the unspecified address leads to this machine.
+_LOOPBACKS: dict[int, IPv4Address | IPv6Address] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 
 
 class Guard:
@@ -56,14 +63,11 @@ class Guard:
         return GuardedResolver(self, resolver)
 
     def _is_blocked(self, text: str) -> bool:
-        try:
-            address = ip_address(text.partition("%")[0])
-        except ValueError:
-            return False
-        return any(self._is_in(meant) for meant in _meanings(address))
+        address = _address(text)
+        return address is not None and any(self._is_in(meant) for meant in _meanings(address))
 
     def _is_in(self, address: IPv4Address | IPv6Address) -> bool:
-        if self._private and (not address.is_global or address.is_multicast):
+        if self._private and not _is_public(address):
             return True
         return any(address in network for network in self._networks if network.version == address.version)
 
@@ -97,12 +101,35 @@ def _address_of(answer: Any) -> str:
     return answer.strip("[]") if isinstance(answer, str) else str(answer[4][0])
 
 
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host is, also as systems read it: ``127.1``, ``0x7f000001``, ``2130706433``; None for a name.
+
+    A proxy is told the host as it stands, and looks it up as systems do.
+    """
+    try:
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        pass
+    if not text[:1].isdigit():
+        return None
+    try:
+        return IPv4Address(socket.inet_aton(text))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address) and (address.is_site_local or address in _LOCAL_NAT64):
+        return False
+    return address.is_global and not address.is_multicast
+
+
 def _meanings(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
-    """The address, and the IPv4 addresses that it carries packets to."""
+    """The address, and those that it carries packets to."""
     meant = [address]
     if isinstance(address, IPv6Address):
         carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
+        if any(address in network for network in _CARRIERS):
             carried.append(IPv4Address(int(address) & 0xFFFFFFFF))
         meant += [inner for inner in carried if inner is not None]
-    return meant
+    return meant + [_LOOPBACKS[inner.version] for inner in meant if inner.is_unspecified]

@@ -29,6 +29,14 @@ from tests.support.script import ScriptServer, expect_request, respond
         "fe80::1%eth0",
         "2002:7f00:1::",  # 6to4 of 127.0.0.1
         "64:ff9b::7f00:1",  # NAT64 of 127.0.0.1
+        "64:ff9b:1::7f00:1",  # NAT64 of a network's own
+        "::ffff:0:127.0.0.1",  # SIIT
+        "::127.0.0.1",  # "IPv4-compatible"
+        "fec0::1",  # site-local
+        "127.1",  # from here on as systems read addresses, and so a proxy
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
     ],
 )
 def test_private_addresses_are_blocked_in_every_spelling(host: str) -> None:
@@ -36,7 +44,18 @@ def test_private_addresses_are_blocked_in_every_spelling(host: str) -> None:
         Guard(blocked_networks=["private"]).check_host(host)
 
 
-@pytest.mark.parametrize("host", ["93.184.216.34", "2606:2800:220:1::1", "example.com"])
+@pytest.mark.parametrize(
+    ("network", "host"), [("127.0.0.0/8", "0.0.0.0"), ("::1/128", "[::]"), ("127.0.0.0/8", "[::ffff:0:0]")]
+)
+def test_the_unspecified_address_is_this_machine(network: str, host: str) -> None:
+    """Who connects to it reaches the loopback address."""
+    with pytest.raises(BlockedHostError):
+        Guard(blocked_networks=[network]).check_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::808:808", "example.com", "1.example", "4x", "0xg"]
+)
 def test_public_addresses_and_names_are_not(host: str) -> None:
     Guard(blocked_networks=["private"]).check_host(host)
 
