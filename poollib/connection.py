@@ -22,7 +22,7 @@ from .channel import Options as Options
 from .channel import ProxyConfig as ProxyConfig
 from .channel import port_by_scheme as port_by_scheme
 from .channel import proxy_wishes as proxy_wishes
-from .doors import UNTOUCHED, USER_AGENT, Base, Watched, base_doors, own_doors, untouched
+from .doors import USER_AGENT, Base, Watched, base_doors, own_doors, untouched
 from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
@@ -98,7 +98,18 @@ class HTTPConnection(Channel):
 
         ValueError, TypeError for what must not be sent; WriteTimeoutError, ProtocolError, and what ``connect`` raises.
         """
-        if own_doors(self._doors) != _USUAL_DOORS or base_doors(Base) != UNTOUCHED:
+        own = self._doors
+        if (
+            own.putrequest is not _PUTREQUEST
+            or own.putheader is not _PUTHEADER
+            or own.endheaders is not _ENDHEADERS
+            or own.send is not _SEND
+            or own._send_output is not _SEND_OUTPUT
+            or own.debuglevel is not _DEBUGLEVEL
+            or Base.putrequest is not _BASE_PUTREQUEST
+            or Base.putheader is not _BASE_PUTHEADER
+            or Base.getresponse is not _BASE_GETRESPONSE
+        ):
             self._asked = (preload_content, decode_content, enforce_content_length)
             self._request_through_doors(method, url, body, headers, chunked)
             return
@@ -128,12 +139,6 @@ class HTTPConnection(Channel):
 
     def _request_through_doors(self, method: str, url: str, body: Any, headers: Any, chunked: bool) -> None:
         """As ``request``, by calling http.client's methods: somebody has replaced one of them."""
-        if doors.is_request_replaced():
-            super().request(method, url, body=body, headers=headers or {}, encode_chunked=chunked)
-        else:
-            self._send_request(method, url, body, headers, chunked)
-
-    def _send_request(self, method: str, url: str, body: Any, headers: Any, encode_chunked: bool) -> None:
         items = tuple(_items(headers)) if headers else ()
         fields = prepare_fields(items)
         request_line(method, url)
@@ -146,7 +151,7 @@ class HTTPConnection(Channel):
         self.state = _SENDING
         try:
             self.sock.settimeout(self._write_timeout_s())
-            doors.send(self, method, url, body, items, fields, encode_chunked)
+            doors.send(self, method, url, body, items, fields, chunked)
         except TimeoutError as error:
             self.close()
             self._check_deadline("sending")
@@ -501,7 +506,8 @@ class HTTPConnection(Channel):
         return tls.wrap_by(wrap_socket, sock, wishes, host, tls_in_tls=in_tls)
 
 
-_USUAL_DOORS = untouched(own_doors(HTTPConnection))
+_PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouched(own_doors(HTTPConnection))
+_BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_doors(Base))
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NO_BODY = b"Content-Length: 0\r\n\r\n"

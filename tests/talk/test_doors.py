@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from poollib.connection import HTTPConnection
 from tests.support.httpd import Httpd, Response
 from tests.support.script import ScriptServer, expect_request, respond, stall
 
-DOORS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse", "request"]
+DOORS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse"]
 
 
 @pytest.fixture
@@ -45,9 +46,51 @@ def test_a_replaced_method_is_called_while_it_is_replaced(
         seen = len(calls)
         assert pool.request("GET", "/after").status == 200
     assert seen == len(calls) >= 3
-    if door in ("putrequest", "endheaders", "_send_output", "getresponse", "request"):
+    if door in ("putrequest", "endheaders", "_send_output", "getresponse"):
         assert seen == 3
     assert server.opened == 1
+
+
+class Wrapper:
+    """A method's wrapper as wrapt makes them, which most agents use: it is equal to what it wraps."""
+
+    def __init__(self, wrapped: Callable[..., Any], calls: list[str]) -> None:
+        self.wrapped, self.calls = wrapped, calls
+
+    def __get__(self, instance: Any, owner: type[Any]) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *words: Any, **named: Any) -> Any:
+        self.calls.append(self.wrapped.__name__)
+        return self.wrapped(*words, **named)
+
+    def __eq__(self, other: object) -> bool:
+        return self.wrapped == other
+
+    def __hash__(self) -> int:
+        return hash(self.wrapped)
+
+
+@pytest.mark.parametrize("owner", [http.client.HTTPConnection, HTTPConnection])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_wrapper_that_equals_what_it_wraps_is_called(
+    server: Httpd, owner: type[Any], door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not: New Relic's agent, installed after poollib was imported, saw no request."""
+    calls: list[str] = []
+    monkeypatch.setattr(owner, door, Wrapper(getattr(owner, door), calls))
+    with poollib.HTTPConnectionPool(server.host, server.port) as pool:
+        assert pool.request("POST", "/", body=b"body").json()["body"] == "body"
+    assert set(calls) == {door}
+
+
+def test_the_method_that_urllib3_does_not_call_either_may_be_gone(
+    server: Httpd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that mocks http.client's ``request`` means its own use of http.client."""
+    monkeypatch.setattr(http.client.HTTPConnection, "request", None)
+    with poollib.HTTPConnectionPool(server.host, server.port) as pool:
+        assert pool.request("GET", "/").status == 200
 
 
 def test_what_a_subclass_sends_is_what_goes_out(server: Httpd) -> None:
