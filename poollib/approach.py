@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from .dial import _system_lookup as system_lookup
 from .dial import resolver_from
 from .endpoint import Endpoint, ProxyHop, TlsWishes
 from .exceptions import (
+    BlockedHostError,
     DeadlineExceededError,
     InsecureRequestWarning,
     NewConnectionError,
@@ -195,8 +197,13 @@ def proxy_keywords(proxy: Proxy) -> dict[str, Any]:
     return {"_proxy": url._replace(auth=None), "_proxy_headers": headers, "_proxy_config": config}
 
 
-def unix_keywords(host: str) -> dict[str, Any]:
-    """A pool's keywords for the host of an ``http+unix`` URL: the socket's path, percent-encoded."""
+def unix_keywords(host: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """What a pool's ``keywords`` lack for the host of an ``http+unix`` URL: the socket's path, percent-encoded.
+
+    BlockedHostError where they ask for a guard: no socket of this machine is for URLs that strangers hand in.
+    """
+    if any(keywords.get(name) is not None for name in GUARD_OPTIONS):
+        raise BlockedHostError(f"{UNIX_SCHEME}://{host} is no host, and hosts are guarded here")
     return {"uds": unquote(host)}
 
 

@@ -273,7 +273,7 @@ class Channel(_Base):
         sys.audit("http.client.connect", self, self.host, self.port)
         return self._dial(self._dns_host, self.port)
 
-    def _dial(self, host: str, port: int) -> socket.socket:
+    def _dial(self, host: str, port: int, resolver: dial.Resolver | None = None) -> socket.socket:
         opening = self._opening or self._started_opening()
         with opening.step("dial", host, port) as timeout_s:
             return dial.connect(
@@ -284,7 +284,7 @@ class Channel(_Base):
                 socket_options=self.socket_options,
                 uds=self.uds,
                 owner=self,
-                resolver=self.resolver,
+                resolver=resolver or self.resolver,
             )
 
     def _secure(self) -> None:

@@ -789,7 +789,7 @@ def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
     if host is None:
         raise LocationValueError("No host specified.")
     if scheme == UNIX_SCHEME:
-        return HTTPConnectionPool("localhost", port=80, **{**unix_keywords(host), **kw})
+        return HTTPConnectionPool("localhost", port=80, **{**unix_keywords(host, kw), **kw})
     if scheme not in port_by_scheme:
         raise URLSchemeUnknown(scheme)
     made = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool

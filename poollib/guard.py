@@ -21,9 +21,7 @@ PRIVATE = "private"
 
 #: Networks with an IPv4 address in the last 32 bits: NAT64 (RFC 6052), SIIT (RFC 2765), "compatible" (RFC 4291).
 _CARRIERS = (IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96"), IPv6Network("::/96"))
-_LOCAL_NAT64 = IPv6Network(
-    "64:ff9b:1::/48"
-)  # RFC 8215; where in it the IPv4 address stands is the network's own choice
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215; where the IPv4 address stands is the network's own choice
 #: Connecting to the unspecified address leads to this machine.
 _LOOPBACKS: dict[int, IPv4Address | IPv6Address] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 
@@ -73,17 +71,20 @@ class Guard:
 
 
 class GuardedResolver:
-    """A resolver in front of which a guard stands; equal to another only if it is the same."""
+    """A resolver in front of which a guard stands; equal to another only if it is the same.
 
-    __slots__ = ("_ask", "_guard")
+    ``unguarded``: the resolver itself, for the host of a proxy.
+    """
+
+    __slots__ = ("_guard", "unguarded")
 
     def __init__(self, guard: Guard, ask: Callable[[str, int], Sequence[Any]]) -> None:
         self._guard = guard
-        self._ask = ask
+        self.unguarded = ask
 
     def __call__(self, host: str, port: int) -> list[Any]:
         """The answers that may be connected to; BlockedHostError if there is an answer, but none of these."""
-        answers = list(self._ask(host, port))
+        answers = list(self.unguarded(host, port))
         open_ones = [answer for answer in answers if not self._guard._is_blocked(_address_of(answer))]
         if answers and not open_ones:
             raise BlockedHostError(f"{host!r} resolves to blocked addresses only")
@@ -91,7 +92,7 @@ class GuardedResolver:
 
     def forget(self, host: str | None = None) -> None:
         """Drop the kept answers for a host, where any are kept."""
-        forget = getattr(self._ask, "forget", None)
+        forget = getattr(self.unguarded, "forget", None)
         if forget is not None:
             forget(host)
 

@@ -248,7 +248,7 @@ class PoolManager(RequestMethods):
                 context.update(pool_kwargs, scheme=parsed.scheme)
                 scheme, host, port = origin(parsed)
                 if scheme == UNIX_SCHEME:
-                    context.update(unix_keywords(parsed.host or ""))
+                    context.update(unix_keywords(parsed.host or "", context))
                     scheme, host, port = "http", "localhost", 80
                 elif scheme not in self.pool_classes_by_scheme:
                     raise URLSchemeUnknown(scheme)
@@ -342,7 +342,7 @@ class PoolManager(RequestMethods):
             raise LocationValueError("No host specified.")
         context = self._merge_pool_kwargs(pool_kwargs)
         if scheme == UNIX_SCHEME and scheme not in self.key_fn_by_scheme:
-            context.update(unix_keywords(host))
+            context.update(unix_keywords(host, context))
             scheme, host, port = "http", "localhost", 80
         elif self._proxies is not None:
             keywords = self._proxy_keywords(scheme or "http", host, port)

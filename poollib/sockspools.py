@@ -30,7 +30,7 @@ class SOCKSConnection(HTTPConnection):
         sys.audit("http.client.connect", self, self.host, self.port)
         hop = socks_hop(self._socks_options)
         opening = self._opening = self._opening or self._started_opening()
-        sock = self._dial(hop.host, hop.port)
+        sock = self._dial(hop.host, hop.port, getattr(self.resolver, "unguarded", None))  # the operator's choice
         try:
             with opening.step("tunnel", self._dns_host, self.port) as timeout_s:
                 socks_connect(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import poollib
 from poollib import PoolManager, Retry
 from poollib.exceptions import BlockedHostError
 from poollib.guard import Guard
-from tests.support.script import ScriptServer, expect_request, respond
+from tests.support.script import ScriptServer, expect, expect_request, respond, send
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,35 @@ def test_a_proxy_is_told_of_no_blocked_host() -> None:
                 with pytest.raises(BlockedHostError):
                     manager.request("GET", url)
     assert proxy.received[0].count(b"GET") == 1
+
+
+@pytest.mark.parametrize("guard", [{"blocked_networks": "private"}, {"allowed_hosts": ["localhost"]}])
+def test_no_url_leads_to_a_unix_socket_where_there_is_a_guard(guard: dict[str, Any]) -> None:
+    """Services of the machine listen there (docker's), and their clients need no password."""
+    url = "http+unix://%2Frun%2Fdocker.sock/containers/json"
+    with PoolManager(**guard) as manager:
+        for ask in (manager.connection_from_url, manager.pool_for, partial(manager.request, "GET")):
+            with pytest.raises(BlockedHostError, match="docker"):
+                ask(url)
+    with pytest.raises(BlockedHostError, match="docker"):
+        poollib.connection_from_url(url, **guard)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name_or_address"), [("socks5", b"\1\xc6\x33\x64\x07"), ("socks5h", b"\3\x0copen.example")]
+)
+def test_a_socks_proxy_itself_is_the_operators_choice(scheme: str, name_or_address: bytes) -> None:
+    """It may stand in a blocked network; what it is asked for may not."""
+    answers = {"open.example": ["198.51.100.7"], "inner.example": ["10.0.0.1"]}
+    steps = [expect(b"\5\1\0"), send(b"\5\0"), expect(b"\5\1\0" + name_or_address + b"\0\x50")]
+    steps += [send(b"\5\0\0\1\0\0\0\0\0\0"), expect_request(), respond(b"fine")]
+    with ScriptServer(steps) as proxy:
+        url = f"{scheme}://127.0.0.1:{proxy.port}"
+        networks = ["127.0.0.0/8", "10.0.0.0/8"]
+        with poollib.ProxyManager(url, blocked_networks=networks, resolve=answers, timeout=2) as manager:
+            assert manager.request("GET", "http://open.example/").data == b"fine"
+            with pytest.raises(BlockedHostError):
+                manager.request("GET", "http://10.0.0.1/")
 
 
 # -- the redirect policy --
