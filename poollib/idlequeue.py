@@ -9,11 +9,14 @@ elsewhere.  Behaviour at the edges (``Empty``, ``Full``) is ``queue``'s.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
+from functools import partial
 from typing import Any
 
 from .exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 from .pool.core import EndpointPool, State
+from .pool.stats import PoolStats
 
 
 class IdleQueue(queue.LifoQueue[Any]):
@@ -84,7 +87,7 @@ class QueuedLending(EndpointPool[Any, Any]):
     """Lending in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
 
     Of the EndpointPool below only making, counting and closing of connections is used: to it all that the queue holds
-    is lent. So nothing ages, and waiting is the queue's.
+    is lent, which ``_resting`` tells apart. So nothing ages, and waiting is the queue's.
     """
 
     def __init__(
@@ -98,10 +101,57 @@ class QueuedLending(EndpointPool[Any, Any]):
         **kw: Any,
     ) -> None:
         super().__init__(endpoint, factory, maxsize=None, **kw)
+        self._is_blocking, self._slots = block, maxsize
+        self._fill(chosen)
+
+    def _fill(self, chosen: queue.Queue[Any]) -> None:
+        """Use this queue from now on; each of its places is for a connection that is still to be made."""
+        self._resting: set[int] = set()  # keys of the connections in the queue; changed under the lock
+        self._most_lent = 0
         self.queue = chosen
-        self._is_blocking = block
-        for _ in range(maxsize):
+        for _ in range(self._slots):
             chosen.put(None)
+
+    # -- what is told --
+
+    @property
+    def idle(self) -> int:
+        return len(self._resting)
+
+    @property
+    def leased(self) -> int:
+        return len(self._leased) - len(self._resting)
+
+    def idle_connections(self) -> list[Any]:
+        with self._budget, self._lock:
+            return [entry.connection for entry in self._leased.values() if entry.key in self._resting]
+
+    def stats(self) -> PoolStats:
+        stats = super().stats()
+        idle = min(self.idle, stats.leased)
+        return stats._replace(idle=idle, leased=stats.leased - idle, most_leased=self._most_lent)
+
+    def _note_lent(self, connection: Any) -> None:
+        """A connection of the queue, or a new one, goes out."""
+        with self._budget, self._lock:
+            if (key := id(connection)) in self._resting:
+                self._resting.discard(key)
+                self._reused += 1
+                if self._settings.leak_timeout is not None:
+                    self._leased[key].leased_at = self._clock()
+            self._most_lent = max(self._most_lent, self.leased)
+
+    def _note_resting(self, connection: Any) -> None:
+        """It lies in the queue, or is about to: its lease is over, nobody can be interrupted in it any more."""
+        with self._budget, self._lock:
+            entry = self._leased.get(id(connection))
+            if entry is not None:
+                self._resting.add(entry.key)
+                self._returned += 1
+                entry.leased_at, entry.is_reported = math.inf, False
+                entry.reuses += 1
+
+    # -- lending --
 
     def acquire(self, timeout: float | None = None) -> Any:
         """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
@@ -116,29 +166,48 @@ class QueuedLending(EndpointPool[Any, Any]):
         if self.state is not State.OPEN:
             self._free_slot()  # the next one in line shall hear of the closing, too
         if connection is not None and not connection.is_reusable():
-            super().discard(connection, "dead when asked for")
+            self._drop(connection, "dead when asked for")
             connection = None
-        return super().acquire(timeout) if connection is None else connection
+        if connection is None:
+            connection = super().acquire(timeout)
+        self._note_lent(connection)
+        return connection
 
     def release(self, connection: Any, *, idle_limit: float | None = None) -> None:
         """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
-        if self.state is not State.OPEN:
-            super().discard(connection, "the pool is closed")
+        if self._budget.held():  # a finaliser in the middle of a decision
+            self._budget.put_off(partial(self.release, connection, idle_limit=idle_limit))
             return
+        if self.state is not State.OPEN:
+            self._drop(connection, "the pool is closed")
+            return
+        self._note_resting(connection)
         try:
             self.queue.put(connection, block=False)
         except queue.Full:
-            super().discard(connection, "the pool is full")
+            self._drop(connection, "the pool is full")
             if self._is_blocking:
                 raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.") from None
             supply: Any = self.factory
             supply.on_full(connection)
 
-    def discard(self, connection: Any, reason: str = "discarded") -> None:
+    def _drop(self, connection: Any, reason: str) -> None:
+        """Close it; its place in the queue is somebody else's already."""
+        self._resting.discard(id(connection))
         super().discard(connection, reason)
+
+    def discard(self, connection: Any, reason: str = "discarded") -> None:
+        self._drop(connection, reason)
         self._free_slot()
 
+    def reclaim(self, connection: Any, lease: int | None) -> None:
+        was_ours = id(connection) in self._leased
+        super().reclaim(connection, lease)
+        if was_ours and id(connection) not in self._leased:
+            self._free_slot()
+
     def detach(self, connection: Any) -> Any:
+        self._resting.discard(id(connection))
         super().detach(connection)
         self._free_slot()
         return connection
@@ -152,7 +221,12 @@ class QueuedLending(EndpointPool[Any, Any]):
             while True:
                 connection = self.queue.get(block=False)
                 if connection is not None:
-                    super().discard(connection, "the pool is closed")
+                    self._drop(connection, "the pool is closed")
         closed = super().close(timeout)
         self._free_slot()
         return closed
+
+    def start_afresh(self) -> None:
+        """In a forked child: with a queue that holds nothing of the parent's, whose lock nobody has."""
+        super().start_afresh()
+        self._fill(type(self.queue)(self._slots))

@@ -5,8 +5,11 @@ Source: the second promise (a drop-in for urllib3); DESIGN, "The joints".
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -234,6 +237,73 @@ def test_a_queue_of_its_own_closes_what_comes_back_late(server: Httpd) -> None:
     with pytest.raises(ClosedPoolError):
         pool.request("GET", "/")
     assert pool.pool is None
+
+
+def test_a_queue_of_its_own_tells_idle_connections_from_lent_ones(server: Httpd) -> None:
+    """In the figures, in ``health()`` and in reports of leases that last too long."""
+    with queued(server, maxsize=3, leak_timeout=0.01) as pool:
+        held = [pool.urlopen("GET", "/", preload_content=False) for _ in range(2)]
+        assert (pool.stats()["idle"], pool.stats()["leased"]) == (0, 2)
+        assert held.pop().data
+        assert (pool.stats()["idle"], pool.stats()["leased"]) == (1, 1)
+        assert held.pop().data
+        assert pool.request("GET", "/").status == 200
+        figures = pool.stats()
+        assert [figures[name] for name in ("idle", "leased", "most_leased", "opened", "reused", "returned")] == [
+            2,
+            0,
+            2,
+            2,
+            1,
+            3,
+        ]
+        assert (pool.health()["idle"], pool.health()["leased"]) == (2, 0)
+        assert len(pool._lending.idle_connections()) == 2
+        pool._lending.sweep(time.monotonic() + 1)
+        assert pool.stats()["leaks"] == 0
+        server.disconnect()
+        assert pool.request("GET", "/").status == 200
+        conn = pool._get_conn()
+        pool._lending.sweep(time.monotonic() + 1)
+        assert pool.stats()["leaks"] == 1
+        pool._lending.discard(conn)
+        pool._lending.check()
+    assert (pool.stats()["idle"], pool.stats()["leased"]) == (0, 0)
+
+
+def test_a_queue_of_its_own_takes_back_only_the_lease_that_was_interrupted(server: Httpd) -> None:
+    """A connection that was given back may be lent to another by now; else its place in the queue is free again."""
+    with queued(server, maxsize=1, block=True) as pool:
+        conn = pool._get_conn(timeout=1)
+        lease = pool._lending._leased[id(conn)].reuses
+        pool._put_conn(conn)
+        pool._lending.reclaim(conn, lease)
+        assert pool._get_conn(timeout=1) is conn
+        pool._lending.reclaim(conn, lease)
+        assert pool.stats()["leased"] == 1
+        pool._lending.reclaim(conn, pool._lending._leased[id(conn)].reuses)
+        assert pool.stats()["leased"] == 0
+        assert pool.request("GET", "/", pool_timeout=1).status == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_queue_of_its_own_is_empty_in_a_forked_child(server: Httpd) -> None:
+    """Whose requests go out on connections of its own, even if another thread had the queue's lock."""
+    with queued(server, maxsize=1, block=True) as pool:
+        assert pool.request("GET", "/").json()["connection"] == 0
+        assert pool.pool is not None
+        with pool.pool.mutex:
+            child = os.fork()
+        if not child:
+            signal.alarm(10)  # instead of waiting for ever
+            failed = True
+            with contextlib.suppress(BaseException):
+                asked = [pool.request("GET", "/", pool_timeout=1).json()["connection"] for _ in range(2)]
+                failed = asked != [1, 1] or pool.stats()["idle"] != 1
+            os._exit(failed)
+        assert os.waitpid(child, 0)[1] == 0
+        assert pool.request("GET", "/").json()["connection"] == 0
 
 
 def test_a_stranger_is_not_taken_and_none_is_nobodys() -> None:
