@@ -2,29 +2,24 @@
 
 A manager finds or makes the ``HTTPConnectionPool`` for a URL's scheme, host and port, sends through ``pool.urlopen``,
 and takes the turns of the loop in ``attempts`` that lead to other hosts.  It leaves errors, statuses and redirects on
-one host to the pool, and everything about connections to the rooms below.  The key of a pool is ``PoolKey`` with
-urllib3's fields; the interface is urllib3's.
+one host to the pool, and everything about connections to the rooms below.  What two requests must have in common to
+share a pool is said in ``poolkey``; the interface is urllib3's.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from sys import intern
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from .approach import (
-    GUARD_OPTIONS,
     UNIX_SCHEME,
-    WAY_OPTIONS,
     connection_requires_http_tunnel,
     proxy_keywords,
     settle_names,
     unix_keywords,
 )
-from .arguments import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 from .attempts import Call, joined, run, same_origin
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -32,6 +27,9 @@ from .exceptions import LocationValueError, URLSchemeUnknown
 from .headers import RecentlyUsedContainer
 from .logs import logger
 from .pool.budget import Budget
+from .poolkey import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
+from .poolkey import PoolKey as PoolKey
+from .poolkey import _default_key_normalizer as _default_key_normalizer
 from .requestparts import RequestMethods, set_file_position
 from .response import BaseHTTPResponse
 from .retry import Retry
@@ -59,15 +57,6 @@ SSL_KEYWORDS = (
     "assert_hostname",
     "assert_fingerprint",
 )
-POOL_OPTIONS = (
-    *LENDING_OPTIONS,
-    *HEALTH_OPTIONS,
-    *REQUEST_OPTIONS,
-    *WAY_OPTIONS,
-    *GUARD_OPTIONS,
-    "circuit_breaker",
-)
-_DEFAULT_BLOCKSIZE = 16384
 
 # The common URL in one look: origin and target as they are, nothing to encode, no dot segments, no userinfo.
 _match_simple = re.compile(
@@ -75,79 +64,6 @@ _match_simple = re.compile(
     r"((?:/(?![.]{1,2}(?:[/?]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]*)+(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@/?]*)?)"
 ).fullmatch
 
-
-class PoolKey(NamedTuple):
-    """What two requests must have in common to share a pool: urllib3's fields, and poollib's options at the end."""
-
-    key_scheme: str
-    key_host: str
-    key_port: int | None
-    key_timeout: Any
-    key_retries: Any
-    key_block: bool | None
-    key_source_address: tuple[str, int] | None
-    key_key_file: str | None
-    key_key_password: str | None
-    key_cert_file: str | None
-    key_cert_reqs: Any
-    key_ca_certs: str | None
-    key_ca_cert_data: str | bytes | None
-    key_ssl_version: Any
-    key_ssl_minimum_version: Any
-    key_ssl_maximum_version: Any
-    key_ca_cert_dir: str | None
-    key_ssl_context: Any
-    key_maxsize: int | None
-    key_headers: frozenset[tuple[str, str]] | None
-    key__proxy: Url | None
-    key__proxy_headers: frozenset[tuple[str, str]] | None
-    key__proxy_config: ProxyConfig | None
-    key_socket_options: tuple[Any, ...] | None
-    key__socks_options: frozenset[tuple[str, str]] | None
-    key_assert_hostname: Any
-    key_assert_fingerprint: Any
-    key_server_hostname: str | None
-    key_blocksize: int | None
-    key_options: frozenset[tuple[str, Any]] | None = None
-
-
-def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, Any]) -> Any:
-    """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
-    context = dict(request_context)
-    context["scheme"] = intern(context["scheme"].lower())
-    host = context["host"].lower()
-    if host != context["host"]:  # rather one text than two equal ones
-        context["host"] = host
-    for name in ("headers", "_proxy_headers", "_socks_options"):
-        if context.get(name) is not None:
-            context[name] = frozenset(context[name].items())
-    for name in ("socket_options", "assert_fingerprint"):
-        if isinstance(context.get(name), list):
-            context[name] = tuple(context[name])
-    options = {name: context.pop(name) for name in POOL_OPTIONS if name in context}
-    key = {f"key_{name}": value for name, value in context.items()}
-    for field in key_class._fields:
-        key.setdefault(field, None)
-    if options:
-        key["key_options"] = frozenset((name, _as_key(value)) for name, value in options.items())
-    if key["key_blocksize"] is None:
-        key["key_blocksize"] = _DEFAULT_BLOCKSIZE
-    return key_class(**key)
-
-
-def _as_key(value: Any) -> Any:
-    """The value, or what stands for its identity where it can't be hashed."""
-    try:
-        hash(value)
-    except TypeError:
-        return id(value)
-    return value
-
-
-key_fn_by_scheme: dict[str, Callable[..., Any]] = {
-    "http": partial(_default_key_normalizer, PoolKey),
-    "https": partial(_default_key_normalizer, PoolKey),
-}
 pool_classes_by_scheme: dict[str, type[HTTPConnectionPool]] = {
     "http": HTTPConnectionPool,
     "https": HTTPSConnectionPool,
@@ -240,7 +156,7 @@ class PoolManager(RequestMethods):
         are not among the ``num_pools``: they stay until closed. LocationValueError, URLSchemeUnknown.
         """
         parsed = parse_url(base_url)
-        key = _base_key(parsed, streaming)
+        key = base_key(parsed, streaming)
         with self.pools.lock:
             pool = self._named.get(key)
             if pool is None:
@@ -260,12 +176,12 @@ class PoolManager(RequestMethods):
     def existing_pool(self, base_url: str, *, streaming: bool = False) -> HTTPConnectionPool | None:
         """The pool that ``pool_for`` made for this base URL, or None; never makes one."""
         with self.pools.lock:
-            return self._named.get(_base_key(parse_url(base_url), streaming))
+            return self._named.get(base_key(parse_url(base_url), streaming))
 
     def close_pool(self, base_url: str, *, streaming: bool = False) -> bool:
         """Close and forget the pool of a base URL; whether there was one."""
         with self.pools.lock:
-            pool = self._named.pop(_base_key(parse_url(base_url), streaming), None)
+            pool = self._named.pop(base_key(parse_url(base_url), streaming), None)
         if pool is not None:
             pool.close()
         return pool is not None
@@ -540,14 +456,6 @@ class PoolManager(RequestMethods):
 
 #: For responses without end: five minutes between two receives, no limit on the whole.
 STREAMING_TIMEOUT = Timeout(connect=10.0, read=300.0)
-
-
-def _base_key(url: Url, streaming: bool) -> tuple[str, bool]:
-    """A base URL without what may be spelled in several ways. LocationValueError if it names no host."""
-    if not url.host:
-        raise LocationValueError(f"a base URL names scheme and host, {url.url!r} does not")
-    scheme, host, port = origin(url)
-    return f"{scheme}://{host}:{port}{(url.path or '').rstrip('/')}", streaming
 
 
 def _started(timeout: Timeout) -> Timeout:
