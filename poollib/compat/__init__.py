@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from importlib.machinery import BuiltinImporter
 from types import ModuleType
 
-from .modules import HOME, ROOT, Finder
+from .modules import HOME, ROOT, Finder, module
 from .names import API_VERSION, LOGGERS
 
 __all__ = ["API_VERSION", "install_as_urllib3", "is_installed", "uninstall_as_urllib3"]
@@ -41,9 +42,8 @@ def install_as_urllib3(*, force: bool = False) -> None:
     _replaced.update(others)
     for name in others:
         del sys.modules[name]
-    sys.meta_path.insert(0, _finder)
     _name_loggers(ROOT)
-    importlib.import_module(ROOT)
+    _import_root()
 
 
 def uninstall_as_urllib3() -> None:
@@ -68,6 +68,21 @@ def own_module(path: str) -> ModuleType:
     if _own_finder not in sys.meta_path:
         sys.meta_path.append(_own_finder)
     return importlib.import_module(f"{HOME}.{path}")
+
+
+def _import_root() -> None:
+    """Import urllib3's names from here, past the import hooks of agents that wait for them; then stand before all."""
+    end_of_hooks = sys.meta_path.index(BuiltinImporter) if BuiltinImporter in sys.meta_path else 0
+    sys.meta_path.insert(end_of_hooks, _finder)
+    try:
+        importlib.import_module(ROOT)
+    finally:
+        sys.meta_path.remove(_finder)
+        sys.meta_path.insert(0, _finder)
+    if sys.modules[ROOT] is not module(""):  # a finder that is no hook had a urllib3 of its own
+        for name in filter(_is_below_root, [*sys.modules]):
+            del sys.modules[name]
+        importlib.import_module(ROOT)
 
 
 def _is_below_root(name: str) -> bool:

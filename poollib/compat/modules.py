@@ -146,10 +146,19 @@ class _Loader(Loader):
 
 
 def _register_all() -> None:
-    """Put all that ``import urllib3`` imports into ``sys.modules``, where programs look for it under other names."""
+    """Import all that ``import urllib3`` imports: programs look for it in ``sys.modules``, agents wait for it."""
     for path in sorted({*ROOMS, *THIN, *PACKAGES}):
-        if path and not path.startswith("contrib"):
-            sys.modules.setdefault(f"{ROOT}.{path}", module(path))
+        if path and not path.startswith("contrib") and f"{ROOT}.{path}" not in sys.modules:
+            _import_by_name(f"{ROOT}.{path}", module(path))
+
+
+def _import_by_name(name: str, found: ModuleType) -> None:
+    """Import a module by this name, which it bears meanwhile: the import hooks of agents ask it what was imported."""
+    usual, found.__name__ = found.__name__, name
+    try:
+        importlib.import_module(name)
+    finally:
+        found.__name__ = usual
 
 
 LOADER: Final = _Loader()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dis
 import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import logging
 import pickle
 import sys
 import types
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -100,6 +104,80 @@ def test_a_purge_of_sys_modules_changes_nothing(installed: types.ModuleType) -> 
         del sys.modules[name]
     assert importlib.import_module("urllib3") is installed
     assert importlib.import_module("urllib3.connection") is poollib.connection
+
+
+class Hooks:
+    """The import hooks of an agent that came first: it stands before all finders and tells what was imported.
+
+    As New Relic's and wrapt's do, it goes by the name that a module has when it has been executed.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.waited_for, self.busy = names, False
+        self.seen: dict[str, types.ModuleType] = {}
+
+    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if self.busy or name not in self.waited_for:
+            return None
+        self.busy = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.busy = False
+        assert spec is not None
+        spec.loader = Hooked(spec.loader, self.seen)
+        return spec
+
+
+class Hooked(importlib.abc.Loader):
+    def __init__(self, usual: Any, seen: dict[str, types.ModuleType]) -> None:
+        self.usual, self.seen = usual, seen
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module: types.ModuleType = self.usual.create_module(spec)
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        self.usual.exec_module(module)
+        self.seen[module.__name__] = module
+
+
+def without_urllib3(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "urllib3"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def test_import_hooks_that_wait_for_urllib3s_modules_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that was there first, as with newrelic-admin and ddtrace-run, missed them."""
+    without_urllib3(monkeypatch)
+    hooks = Hooks("urllib3", "urllib3.connection", "urllib3.connectionpool", "urllib3.util", "urllib3.util.retry")
+    monkeypatch.setattr(sys, "meta_path", [hooks, *sys.meta_path])
+    poollib.install_as_urllib3()
+    try:
+        assert set(hooks.seen) == set(hooks.waited_for)
+        assert hooks.seen["urllib3.connectionpool"] is poollib.connectionpool is sys.modules["urllib3.connectionpool"]
+        assert poollib.connectionpool.__name__ == "poollib.connectionpool"
+        assert sys.meta_path[0] is not hooks
+    finally:
+        poollib.uninstall_as_urllib3()
+
+
+def test_no_finder_that_stands_before_others_has_another_urllib3(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs(importlib.abc.Loader, importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+            return importlib.machinery.ModuleSpec(name, self) if name == "urllib3" else None
+
+        def exec_module(self, module: types.ModuleType) -> None:
+            sys.modules["urllib3.theirs"] = module
+
+    without_urllib3(monkeypatch)
+    monkeypatch.setattr(sys, "meta_path", [Theirs(), *sys.meta_path])
+    poollib.install_as_urllib3()
+    try:
+        assert importlib.import_module("urllib3").PoolManager is poollib.PoolManager
+        assert "urllib3.theirs" not in sys.modules
+    finally:
+        poollib.uninstall_as_urllib3()
 
 
 @pytest.mark.usefixtures("installed")
