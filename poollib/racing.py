@@ -8,6 +8,7 @@ It follows RFC 8305 (happy eyeballs, sections 4 and 5), without threads.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -39,7 +40,18 @@ class Way(NamedTuple):
 
 def first_connected(infos: list[AddrInfo], way: Way) -> socket.socket:
     """A connected socket, its timeout unsettled; TimeoutError, or the OSError of the attempt that failed last."""
-    return _connect_one(infos[0], way) if len(infos) == 1 else _Race(infos, way).run()
+    if len(infos) == 1:
+        return _connect_one(infos[0], way)
+    if not hasattr(socket.socket, "connect_ex"):  # a mock's, as httpretty's: it can connect and no more
+        return _connect_in_turn(infos, way)
+    return _Race(infos, way).run()
+
+
+def _connect_in_turn(infos: list[AddrInfo], way: Way) -> socket.socket:
+    for info in infos[:-1]:
+        with contextlib.suppress(OSError):
+            return _connect_one(info, way)
+    return _connect_one(infos[-1], way)
 
 
 def _connect_one(info: AddrInfo, way: Way) -> socket.socket:

@@ -292,6 +292,34 @@ def test_an_address_of_a_family_that_does_not_work_is_passed_over(port: int) -> 
         assert sock.family == socket.AF_INET
 
 
+def test_a_socket_that_can_only_connect_tries_one_address_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As httpretty's, whose resolver gives the name itself, twice."""
+    tried: list[Any] = []
+
+    class Mock:
+        def __init__(self, *words: Any) -> None:
+            self.timeout: float | None = None
+
+        def gettimeout(self) -> float | None:
+            return self.timeout
+
+        def settimeout(self, timeout_s: float | None) -> None:
+            self.timeout = timeout_s
+
+        def connect(self, address: Any) -> None:
+            tried.append(address)
+            if len(tried) == 1:
+                raise ConnectionRefusedError(111, "refused")
+
+        def close(self) -> None:
+            tried.append("closed")
+
+    monkeypatch.setattr(socket, "socket", Mock)
+    made = dial.connect("x", 80, timeout_s=5, resolver=answering(info(1), info(2)))
+    assert isinstance(made, Mock)
+    assert tried == [info(1)[4], "closed", info(2)[4]]
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
 def test_an_attempt_that_is_through_or_lost_at_once_needs_no_waiting(tmp_path: Path) -> None:
     """Unix sockets answer at once: the first path is missing, the second one listens, the third is not tried."""

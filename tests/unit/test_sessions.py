@@ -116,6 +116,7 @@ def test_a_server_that_takes_a_session_once_is_asked_for_one_each_time(context: 
         (Peer(has_ticket=False, id=b"", version="TLSv1.2"), False),
         (SimpleNamespace(session_reused=False, session=None), False),
         (SimpleNamespace(session_reused=None), False),
+        (SimpleNamespace(session_reused=lambda: None, session=lambda: None), False),  # as a mock's
         (object(), False),
     ],
 )
