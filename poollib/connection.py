@@ -285,6 +285,8 @@ class HTTPConnection(Channel):
         options = self.options
         if options is not None and (options.deadline is not None or options.write_timeout_s is not None):
             self.sock.settimeout(self._write_timeout_s())
+        elif len(data) > ALL_OR_NOTHING_BYTES and self.read_timeout is not _DEFAULT_TIMEOUT:
+            _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
         try:
             self.sock.sendall(data)
         except TimeoutError as error:
@@ -523,6 +525,11 @@ def _authority(url: str) -> str:
     if not url.lower().startswith(("http://", "https://")):
         return ""
     return url.split("//", 1)[1].split("/", 1)[0].split("?", 1)[0].rpartition("@")[2]
+
+
+def _limit(sock: Any, timeout_s: float | None) -> None:
+    if sock.gettimeout() != timeout_s:  # to set it is a system call
+        sock.settimeout(timeout_s)
 
 
 def _send_failed(error: OSError) -> Exception:

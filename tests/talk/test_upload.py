@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+import socket
 import tempfile
 import threading
 import time
@@ -354,6 +355,33 @@ def test_a_server_that_takes_no_bytes_is_waited_for_as_long_as_write_says() -> N
                 pool.request("POST", "/", body=endless())
             assert has_all_slots(pool, 0)
         done.set()
+
+
+@pytest.mark.parametrize("before_s", [None, 0.001])
+def test_on_a_kept_connection_the_limit_of_the_request_before_says_nothing(before_s: float | None) -> None:
+    """A body that leaves in one call with its head waited as long as the request before it was given, or for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    peers: list[socket.socket] = []
+
+    def answer_once() -> None:
+        peers.append(listener.accept()[0])
+        peers[0].recv(65536)
+        peers[0].sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    threading.Thread(target=answer_once, daemon=True).start()
+    small = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)]
+    with HTTPConnectionPool("127.0.0.1", listener.getsockname()[1], socket_options=small, retries=False) as pool:
+        pool.request("GET", "/", timeout=2)
+        conn = pool._get_conn()
+        conn.sock.settimeout(before_s)
+        pool._put_conn(conn)
+        threading.Timer(2.0, lambda: peers[0].close()).start()
+        before = time.monotonic()
+        with pytest.raises(WriteTimeoutError):
+            pool.request("POST", "/", body=b"x" * 60000, timeout=0.1)
+        assert 0.09 < time.monotonic() - before < 1.5
+    listener.close()
 
 
 def test_an_error_of_the_bodys_own_comes_through_and_frees_the_slot() -> None:
