@@ -89,12 +89,36 @@ def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, 
 
 
 def _as_key(value: Any) -> Any:
-    """The value, or what stands for its identity where it can't be hashed."""
+    """The value as something hashable: mappings, sequences and sets by what they hold, others by identity.
+
+    Never by a bare id: the next value made may have that of one that is gone.
+    """
     try:
         hash(value)
     except TypeError:
-        return id(value)
-    return value
+        pass
+    else:
+        return value
+    if isinstance(value, Mapping):
+        return frozenset((name, _as_key(held)) for name, held in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(_as_key(held) for held in value)
+    return frozenset(value) if isinstance(value, (set, frozenset)) else _Same(value)
+
+
+class _Same:
+    """Stands for a value that can't be hashed, keeps it alive, and equals what stands for the same one."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
 
 
 key_fn_by_scheme: dict[str, Callable[..., Any]] = {
