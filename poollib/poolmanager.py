@@ -346,7 +346,9 @@ class PoolManager(RequestMethods):
             kw["retries"] = retries
         if kw.get("headers") is None:
             kw["headers"] = self.headers
-        timeout = kw.get("timeout") or self.connection_pool_kw.get("timeout")
+        timeout = kw.get("timeout", _DEFAULT_TIMEOUT)
+        if timeout is _DEFAULT_TIMEOUT:
+            timeout = self.connection_pool_kw.get("timeout")
         if isinstance(timeout, Timeout) and timeout.deadline is not None:
             kw["timeout"] = _started(timeout)  # one clock for all hosts of this request
         body = kw.get("body")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib import HTTPConnectionPool, HTTPHeaderDict, PoolManager, ProxyManager, Retry
-from poollib.exceptions import LocationValueError
+from poollib import HTTPConnectionPool, HTTPHeaderDict, PoolManager, ProxyManager, Retry, Timeout, Trace
+from poollib.exceptions import BlockedHostError, LocationValueError
 from poollib.poolmanager import proxy_from_url
 from poollib.socks import SOCKSProxyManager
 from tests.support.httpd import Httpd, Response
@@ -33,6 +33,48 @@ def test_the_block_size_of_a_manager_is_its_pools() -> None:
         assert manager.connection_from_host("localhost", 81, pool_kwargs={"blocksize": 4096}) is pool
         assert manager.connection_from_host("localhost", 81, pool_kwargs={"blocksize": 8192}) is not pool
         assert pool._new_conn().blocksize == 4096
+
+
+def test_what_cannot_be_hashed_tells_pools_apart_by_what_it_holds() -> None:
+    """A list that is gone leaves its id to the next one: a guard of other hosts then gave the pool of the first."""
+    with PoolManager() as manager:
+
+        def pool_of(**options: Any) -> HTTPConnectionPool:
+            return manager.connection_from_host("h.example", 80, pool_kwargs=options)
+
+        assert pool_of(allowed_hosts=["h.example"]) is pool_of(allowed_hosts=["h.example"])
+        for _ in range(3):
+            with pytest.raises(BlockedHostError):
+                pool_of(allowed_hosts=["other.example"])
+        assert pool_of(allowed_hosts={"h.example"}) is pool_of(allowed_hosts={"h.example"})
+        one = pool_of(resolve={"h.example": ["192.0.2.1"]})
+        assert one is pool_of(resolve={"h.example": ["192.0.2.1"]})
+        assert one is not pool_of(resolve={"h.example": ["192.0.2.2"]})
+
+
+def test_an_object_that_cannot_be_hashed_tells_pools_apart_by_itself() -> None:
+    class Ear(Trace):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    ears = Ear(), Ear()
+    with PoolManager() as manager:
+        one, two, again = (manager.connection_from_host("h", 1, pool_kwargs={"trace": ear}) for ear in (*ears, ears[0]))
+        assert one is again
+        assert one is not two
+
+
+@pytest.mark.parametrize(("asked", "kept"), [({}, 5.0), ({"timeout": None}, None), ({"timeout": 7}, 7)])
+def test_a_timeout_of_a_request_wins_over_a_managers_with_a_deadline(
+    server: Httpd, asked: dict[str, Any], kept: float | None
+) -> None:
+    """None is a wish, too: no limit."""
+    with PoolManager(timeout=Timeout(read=5.0, deadline=9.0)) as manager:
+        manager.request("GET", server.url, **asked)
+        (conn,) = manager.connection_from_url(server.url)._lending.connections()
+        assert conn.read_timeout == kept
 
 
 def test_an_origin_whose_pool_was_evicted_gets_a_new_one(server: Httpd) -> None:
