@@ -20,7 +20,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple
 
-from .exceptions import CircuitOpenError, ProtocolError, ReadTimeoutError
+from .exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError
 
 
 class CircuitBreaker(NamedTuple):
@@ -68,7 +68,9 @@ class Circuit:
             try:
                 answer = attempt(call)
             except BaseException as error:
-                if getattr(error, "nothing_sent", False):
+                if isinstance(error, BlockedHostError) or not isinstance(error, Exception):
+                    self.gave_up()
+                elif getattr(error, "nothing_sent", False):
                     self.failed(clock())
                 elif isinstance(error, (ReadTimeoutError, ProtocolError)):
                     self.got_through()
@@ -107,7 +109,7 @@ class Circuit:
                 self.state, self._open_until = CircuitState.OPEN, now + self.wish.pause
 
     def gave_up(self) -> None:
-        """An attempt ended before it tried to connect (no slot, an interrupt): the next one may probe."""
+        """An attempt ended before it tried to connect (no slot, an interrupt, a guard): the next one may probe."""
         with self._lock:
             if self.state is CircuitState.PROBING:
                 self.state, self._open_until = CircuitState.OPEN, 0.0

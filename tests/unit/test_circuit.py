@@ -6,12 +6,13 @@ import os
 import pickle
 import socket
 import threading
+from typing import Any
 
 import pytest
 
 import poollib
 from poollib.circuit import Circuit, CircuitBreaker, CircuitState, circuit_from
-from poollib.exceptions import CircuitOpenError, EmptyPoolError, NewConnectionError, ReadTimeoutError
+from poollib.exceptions import BlockedHostError, CircuitOpenError, EmptyPoolError, NewConnectionError, ReadTimeoutError
 from poollib.retrybudget import RetryBudget
 from tests.support.httpd import Httpd
 from tests.support.script import ScriptServer, expect_request, respond, stall
@@ -43,6 +44,21 @@ def test_one_probe_at_a_time_and_its_end_decides() -> None:
     circuit.got_through()
     assert circuit.state is CircuitState.CLOSED
     assert circuit.wait_s(21.0) is None
+
+
+@pytest.mark.parametrize("ends_by", [KeyboardInterrupt, BlockedHostError])
+def test_what_ends_an_attempt_on_this_side_is_no_failure_of_the_endpoint(ends_by: type[BaseException]) -> None:
+    """An interrupt or a guard: both come while a connection is being made."""
+
+    def resolver(host: str, port: int) -> list[str]:
+        raise ends_by("here")
+
+    options: dict[str, Any] = {"resolver": resolver, "circuit_breaker": 1, "retries": False}
+    with poollib.HTTPConnectionPool("h.example", 80, **options) as pool:
+        for _ in range(2):
+            with pytest.raises(ends_by):
+                pool.request("GET", "/")
+        assert pool.health()["circuit"]["state"] == "closed"
 
 
 def test_a_probe_that_gives_up_lets_the_next_one_try() -> None:
