@@ -430,6 +430,8 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
     def _await(self, claim: Claim, timeout_s: float | None) -> None:
         """Sleep in line until the claim holds a grant.  EmptyPoolError in time, ClosedPoolError at once."""
+        if timeout_s is not None and not timeout_s >= 0:  # to a lock -1 means to wait for ever
+            raise ValueError(f"a timeout must be None or at least 0 seconds, not {timeout_s!r}")
         self._tell_leaks(claim.since)
         claim.sleep(timeout_s)
         waited_s = self._clock() - claim.since

@@ -538,3 +538,15 @@ def test_a_pool_that_vanishes_while_others_start_afresh_is_passed_over() -> None
     del holder
     assert in_child(lambda: Holder.started) == "1"
     assert (len(holders), Holder.started) == (2, 0)
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.5, float("nan")])
+def test_nobody_waits_for_less_than_no_time(timeout: float) -> None:
+    """To a lock -1 means to wait for ever."""
+    pool = pool_with()
+    held = [pool.acquire(), pool.acquire()]
+    with pytest.raises(ValueError, match="at least 0"):
+        pool.acquire(timeout)
+    for thing in held:
+        pool.release(thing)
+    assert is_whole(pool)
