@@ -113,10 +113,10 @@ class ConnectionPool:
 class HTTPConnectionPool(ConnectionPool, RequestMethods):
     """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``pool.core``.
 
-    ``maxsize`` connections are kept; with ``block`` there are never more, and callers wait for one (``pool_timeout``
-    seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with every request
-    that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's: ``idle_timeout``,
-    ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
+    ``maxsize`` connections are kept (0: all); with ``block`` there are never more, and callers wait for one
+    (``pool_timeout`` seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with
+    every request that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's:
+    ``idle_timeout``, ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
     ``background_collector`` (times in seconds, see ``pool.core.EndpointPool``), ``health_check_interval`` (seconds) and
     ``health_check_path`` (see ``health``), and as defaults for every request ``trace``, ``max_response_size``,
     ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``;
@@ -180,7 +180,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if not conn_kw.keys().isdisjoint(GUARD_OPTIONS):
             self._guard = guarded(self, conn_kw)
         self._conn_kw = _USUAL_KW if conn_kw == _USUAL_KW else conn_kw
-        self._open({"maxsize": maxsize, "block": block, **lending}, interval_s, path)
+        kept = maxsize or (0 if block else None)  # 0 means no limit to a queue; nobody could wait for one of none
+        self._open({"maxsize": kept, "block": block, **lending}, interval_s, path)
 
     @property
     def conn_kw(self) -> dict[str, Any]:
@@ -203,7 +204,7 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         self._supply = supply = Supply(self)
         make: type[EndpointPool[Any, Any]] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:
-            make, lending = QueuedLending, {**lending, "chosen": self._new_pool_queue(lending["maxsize"])}
+            make, lending = QueuedLending, {**lending, "chosen": self._new_pool_queue(lending["maxsize"] or 0)}
         self._lending = make(endpoint_of(self), supply, trace=self._defaults.get("trace"), **lending)
         if interval_s is not None:
             self._health = HealthCheck(self, interval_s, path)

@@ -292,6 +292,8 @@ class HTTPResponse(BaseHTTPResponse):
             decode_content = self.decode_content
         if decoded is not None:
             if not decode_content:
+                if not decoded.given and self._is_broken():  # it was no such coding; who drains it finds nothing left
+                    return None
                 raise RuntimeError(
                     "Calling read(decode_content=False) is not supported after read(decode_content=True) was called."
                 )
@@ -303,6 +305,9 @@ class HTTPResponse(BaseHTTPResponse):
         if not encoding:
             return source
         return self._start_decoding(source, encoding)
+
+    def _is_broken(self) -> bool:
+        return self._source is not None and self._source.state is BodyState.BROKEN
 
     def _content_encoding(self) -> str:
         if self._head is not None and self._headers is None:

@@ -27,6 +27,22 @@ def keep_alive(text: str) -> list[object]:
     return [expect_request(), respond(b"x", headers=[f"Keep-Alive: {text}"])]
 
 
+@pytest.mark.parametrize("kind", [HTTPConnectionPool, PoolManager])
+def test_a_pool_of_no_size_keeps_all(kind: type[HTTPConnectionPool] | type[PoolManager]) -> None:
+    """``maxsize=0``, as for the queue that urllib3's pool is: no limit. Adapters of requests are made so."""
+    with Httpd({"/": hello}) as server:
+        client = kind(server.host, server.port, maxsize=0) if kind is HTTPConnectionPool else kind(maxsize=0)
+        with client:
+            url = "/" if kind is HTTPConnectionPool else server.url + "/"
+            held = [client.request("GET", url, preload_content=False) for _ in range(3)]
+            assert [response.data for response in held] == [b"hello"] * 3
+            again = [client.request("GET", url, preload_content=False) for _ in range(3)]
+            assert [response.data for response in again] == [b"hello"] * 3
+        assert server.opened == 3
+    with pytest.raises(ValueError, match="maxsize"):
+        HTTPConnectionPool("host", maxsize=0, block=True)
+
+
 # -- the server's word -----------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,15 @@ def test_a_coded_file_is_decoded_in_every_way(name: str, coded: bytes) -> None:
         made(io.BytesIO(coded[:-5]), headers).read()
 
 
+@pytest.mark.parametrize("name", ["gzip", "deflate"])
+def test_what_was_no_such_coding_can_be_drained_undecoded(name: str) -> None:
+    """As requests drains a redirect whose body is not what its field says; urllib3 gives what the decoder left."""
+    response = made(io.BytesIO(b"<html>moved</html>" * 100), {"content-encoding": name})
+    with pytest.raises(DecodeError):
+        response.read()
+    assert response.read(decode_content=False) == b""
+
+
 def test_a_file_shorter_than_its_length_is_an_error_unless_told_otherwise() -> None:
     headers = {"Content-Length": "20"}
     with pytest.raises(ProtocolError, match="IncompleteRead"):
