@@ -2,7 +2,8 @@
 
 ``request`` opens the ``channel`` if there is no socket yet, writes a head and a body; ``getresponse`` reads a head and
 gives an ``HTTPResponse`` whose body reader pulls from this connection.  What the bytes mean is said by ``wire`` and
-``framing``, how bodies leave by ``outgoing``; who may use the connection when is the pool's business.
+``framing``, how bodies leave by ``outgoing``, what TLS wants by ``securechannel``; who may use the connection when is
+the pool's business.
 Both classes subclass ``http.client``'s and keep its doors working (``putrequest``, ``putheader``, ``endheaders``,
 ``send``, ``set_tunnel``, ``sock``), on the same socket and the same reader.  Follows RFC 9112 section 9.
 """
@@ -13,8 +14,8 @@ import contextlib
 import errno
 import http.client
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from . import doors
 from .channel import Channel, ConnectionState, is_ragged_end
@@ -29,8 +30,10 @@ from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
 from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 from .response import HTTPResponse
+from .securechannel import SecureChannel
 from .sessions import sessions
-from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
+from .timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
+from .timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .trace import tell
 from .wire import (
     DEFAULT_LIMITS,
@@ -48,11 +51,6 @@ from .wire import (
     prepare_fields,
     request_line,
 )
-
-if TYPE_CHECKING:
-    import ssl
-
-    from .url import Url
 
 EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
@@ -551,106 +549,8 @@ def _size_limit(options: Options, decodes: bool) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-class HTTPSConnection(HTTPConnection):
+class HTTPSConnection(SecureChannel, HTTPConnection):
     """A connection for HTTP over TLS; arguments are urllib3's. What is wanted of TLS is settled in ``TlsWishes``."""
-
-    default_port = port_by_scheme["https"]
-    scheme = "https"
-    cert_reqs: int | str | None = None
-    ca_certs: str | None = None
-    ca_cert_dir: str | None = None
-    ca_cert_data: str | bytes | None = None
-    ssl_version: int | str | None = None
-    ssl_minimum_version: int | None = None
-    ssl_maximum_version: int | None = None
-    assert_fingerprint: str | None = None
-
-    def __init__(
-        self,
-        host: str,
-        port: int | None = None,
-        *,
-        timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
-        source_address: tuple[str, int] | None = None,
-        blocksize: int = 16384,
-        socket_options: Sequence[tuple[int, int, int | bytes]] | None = _DEFAULT_TIMEOUT,  # type: ignore[assignment]
-        proxy: Url | None = None,
-        proxy_config: ProxyConfig | None = None,
-        cert_reqs: int | str | None = None,
-        assert_hostname: str | bool | None = None,
-        assert_fingerprint: str | None = None,
-        server_hostname: str | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        ca_certs: str | None = None,
-        ca_cert_dir: str | None = None,
-        ca_cert_data: str | bytes | None = None,
-        ssl_minimum_version: int | None = None,
-        ssl_maximum_version: int | None = None,
-        ssl_version: int | str | None = None,
-        cert_file: str | None = None,
-        key_file: str | None = None,
-        key_password: str | None = None,
-    ) -> None:
-        super().__init__(
-            host,
-            port=port,
-            timeout=timeout,
-            source_address=source_address,
-            blocksize=blocksize,
-            socket_options=socket_options,
-            proxy=proxy,
-            proxy_config=proxy_config,
-        )
-        self.key_file = key_file
-        self.cert_file = cert_file
-        self.key_password = key_password
-        self.ssl_context = ssl_context
-        self.server_hostname = server_hostname
-        self.assert_hostname = assert_hostname
-        self.assert_fingerprint = assert_fingerprint
-        self.ssl_version = ssl_version
-        self.ssl_minimum_version = ssl_minimum_version
-        self.ssl_maximum_version = ssl_maximum_version
-        self.ca_certs = ca_certs
-        self.ca_cert_dir = ca_cert_dir
-        self.ca_cert_data = ca_cert_data
-        self.cert_reqs = cert_reqs
-
-    @property
-    def tls_wishes(self) -> TlsWishes:
-        """What this connection wants of TLS, as one value: what its attributes say now."""
-        return TlsWishes(**{name: getattr(self, name) for name in TlsWishes._fields})
-
-    def set_cert(
-        self,
-        key_file: str | None = None,
-        cert_file: str | None = None,
-        cert_reqs: int | str | None = None,
-        key_password: str | None = None,
-        ca_certs: str | None = None,
-        assert_hostname: str | bool | None = None,
-        assert_fingerprint: str | None = None,
-        ca_cert_dir: str | None = None,
-        ca_cert_data: str | bytes | None = None,
-    ) -> None:
-        """Set what is wanted of TLS before connecting; the constructor's arguments are the better place."""
-        self.key_file = key_file
-        self.cert_file = cert_file
-        self.cert_reqs = cert_reqs
-        self.key_password = key_password
-        self.assert_hostname = assert_hostname
-        self.assert_fingerprint = assert_fingerprint
-        self.ca_certs = ca_certs
-        self.ca_cert_dir = ca_cert_dir
-        self.ca_cert_data = ca_cert_data
-
-    def _secure(self) -> None:
-        """TLS with the target; a proxy that forwards requests has had its own already."""
-        if self.proxy_is_forwarding:
-            return
-        host, port = (self._tunnel_host, self._tunnel_port or 443) if self._tunnel_host else (self.host, self.port)
-        wrapped = self._shake_hands(self.sock, self.tls_wishes, host, port, in_tls=self._proxy_speaks_tls())
-        self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
 
     def response_ended(self, reusable: bool) -> None:
         """As for plain HTTP; after the first response, the TLS session may be worth keeping (TLS 1.3 sends it late)."""
@@ -659,11 +559,6 @@ class HTTPSConnection(HTTPConnection):
             self._session_at = None
             sessions.keep(*at, self.sock)
         super().response_ended(reusable)
-
-    @property
-    def proxy_wishes(self) -> TlsWishes:
-        """As for plain HTTP; the authorities that are believed are the same for both hops."""
-        return proxy_wishes(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)
 
 
 # -- urllib3 names --
