@@ -102,7 +102,7 @@ class PoolManager(RequestMethods):
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
         self.pools: RecentlyUsedContainer[Any, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
         self.pool_classes_by_scheme = pool_classes_by_scheme
-        self.key_fn_by_scheme = key_fn_by_scheme
+        self.key_fn_by_scheme = dict(key_fn_by_scheme)  # its own: what a program puts in concerns this manager alone
         # Keywords, and a pool's key by origin while those are the manager's: read and replaced as one. No pool itself,
         # which would outlive its place in `pools`.
         self._routes: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
@@ -267,7 +267,7 @@ class PoolManager(RequestMethods):
             if proxy and not connection_requires_http_tunnel(proxy, keywords["_proxy_config"], scheme or "http"):
                 scheme, host, port = proxy.scheme, proxy.host, proxy.port
         context["scheme"] = scheme or "http"
-        context["port"] = port or port_by_scheme.get(context["scheme"].lower(), 80)
+        context["port"] = port_by_scheme.get(context["scheme"].lower(), 80) if port is None else port
         context["host"] = host
         return self.connection_from_context(context)
 

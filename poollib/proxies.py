@@ -72,7 +72,7 @@ def parse_proxy(url: str | Url) -> Url:
         raise ProxySchemeUnknown(url.scheme)
     if not url.host:
         raise LocationParseError(url._replace(auth=None).url)
-    return url if url.port else url._replace(port=DEFAULT_PORTS.get(url.scheme, SOCKS_PORT))
+    return url if url.port is not None else url._replace(port=DEFAULT_PORTS.get(url.scheme, SOCKS_PORT))
 
 
 def login_header(url: Url, headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -140,7 +140,7 @@ class ProxyRules:
     def choose(self, scheme: str, host: str, port: int | None) -> Proxy | None:
         """The proxy for a URL with this scheme, host and port; None: no proxy. ``port``: None for the scheme's own."""
         name = bare_host(host)
-        port = port or DEFAULT_PORTS.get(scheme)
+        port = DEFAULT_PORTS.get(scheme) if port is None else port
         if self.no_proxy.matches(name, port):
             return None
         for its_scheme, pattern, its_port, proxy in self._rules:

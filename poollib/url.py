@@ -42,7 +42,7 @@ _foreign_host: Final = re.compile(r"(?:[^\s\\@\[\]:<>\"^`{|}%]|%[0-9A-Fa-f]{2})+
 _port: Final = re.compile("0*([0-9]{1,5})")
 _hextet: Final = re.compile("[0-9A-Fa-f]{1,4}")
 _octet: Final = re.compile("25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]")
-_zone: Final = re.compile(f"(?:[{_UNRESERVED}]|%[0-9A-Fa-f]{{2}})+")
+_zone: Final = re.compile(f"(?:[{_UNRESERVED}]|%(?![01]|7[fF])[0-9A-Fa-f]{{2}})+")  # no controls, encoded or not
 
 # The common URL needs one look: lower-case ASCII host, no userinfo, no percent sign, no fragment.  Every part
 # ends at a character the part itself cannot hold, so a failing match gives up in linear time.
@@ -222,13 +222,13 @@ def join(base: str, location: str) -> str:
 def origin(url: Url) -> tuple[str, str, int | None]:
     """Scheme, host and port that decide whether two URLs share credentials (RFC 6454 section 4).
 
-    A missing scheme is http, a missing port or 0 the scheme's own (``None`` if unknown), as it is when connecting;
-    LocationValueError without a host.
+    A missing scheme is http, a missing port the scheme's own (``None`` if unknown), as it is when connecting; 0 is no
+    missing port: nothing can be reached there. LocationValueError without a host.
     """
     if not url.host:
         raise LocationValueError("No host specified.")
     scheme = url.scheme or "http"
-    port = url.port or DEFAULT_PORTS.get(scheme)
+    port = DEFAULT_PORTS.get(scheme) if url.port is None else url.port
     return scheme, url.host.lower(), port
 
 

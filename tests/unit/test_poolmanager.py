@@ -243,3 +243,20 @@ def test_a_key_is_the_same_however_host_and_scheme_are_written() -> None:
         for scheme, host in (("http", "example.com"), ("HTTP", "EXAMPLE.com"))
     }
     assert len(keys) == 1
+
+
+def test_what_a_program_does_to_one_managers_key_functions_concerns_no_other() -> None:
+    ours, other = PoolManager(), PoolManager()
+    ours.key_fn_by_scheme["http"] = lambda context: context["host"]
+    assert other.key_fn_by_scheme["http"] is not ours.key_fn_by_scheme["http"]
+    assert list(PoolManager().key_fn_by_scheme.values()) == list(other.key_fn_by_scheme.values())
+
+
+def test_port_0_is_no_missing_port() -> None:
+    """Nothing can be reached there; whoever asks for it is not sent to another service."""
+    with PoolManager() as manager:
+        assert manager.connection_from_host("a.example", port=0, scheme="https").port == 0
+        assert manager.connection_from_url("http://a.example:0/").port == 0
+    proxy = ProxyManager("http://proxy.example:0").proxy
+    assert proxy is not None
+    assert proxy.port == 0

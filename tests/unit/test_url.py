@@ -211,6 +211,9 @@ REFUSED = [
     "http://[fe80::1%a/b]/x",
     "http://[fe80::1%a b]/x",
     "http://[fe80::1%25%zz]/x",
+    "http://[fe80::1%25%0d%0a]/x",
+    "http://[fe80::1%25%7f]/x",
+    "http://[fe80::1%25%1f]/x",
     "http://[fe80::1%25250]/x",  # zone 250, which would be zone 0 when its text is read again
     "http://[fe80::1%2525eth]/x",
     # ports
@@ -542,7 +545,7 @@ def test_a_location_with_blanks_around_it_or_control_characters_is_refused(locat
     [
         ("http://Host/", ("http", "host", 80)),
         ("https://host", ("https", "host", 443)),
-        ("http://host:0", ("http", "host", 80)),  # which is what a manager dials
+        ("http://host:0", ("http", "host", 0)),  # nothing can be reached there, and nothing else is meant
         ("http://host:443", ("http", "host", 443)),
         ("host.x:80", ("http", "host.x", 80)),
         ("ftp://HOST/", ("ftp", "host", None)),
