@@ -89,7 +89,7 @@ def endpoint_of(pool: Any) -> Endpoint:
     return Endpoint(
         scheme,
         pool.host,
-        pool.port or port_by_scheme[scheme],
+        _port_of(pool, scheme),
         uds=way.get("uds"),
         proxy=_hop_of(pool),
         tls=tls,
@@ -97,6 +97,12 @@ def endpoint_of(pool: Any) -> Endpoint:
         socket_options=keywords.get("socket_options"),
         resolver=way.get("resolver"),
     )
+
+
+def _port_of(pool: Any, scheme: str) -> int:
+    """The pool's port; the scheme's own if it names none, 0 for a scheme of somebody's own making (a socket's path)."""
+    port: int | None = pool.port
+    return port_by_scheme.get(scheme, 0) if port is None else port
 
 
 def wishes_of(pool: Any) -> TlsWishes:

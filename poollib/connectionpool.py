@@ -293,9 +293,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         if host is not None:
             host = normalize_host(host, scheme)
         own_port = self.port
-        if own_port and not port:
+        if own_port is not None and port is None:
             port = port_by_scheme.get(scheme)
-        elif not own_port and port == port_by_scheme.get(scheme):
+        elif own_port is None and port == port_by_scheme.get(scheme):
             port = None
         return (scheme, host, port) == (self.scheme, self.host, own_port)
 
@@ -794,7 +794,7 @@ def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
     if scheme not in port_by_scheme:
         raise URLSchemeUnknown(scheme)
     made = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool
-    return made(host, port=port or port_by_scheme[scheme], **kw)
+    return made(host, port=port_by_scheme[scheme] if port is None else port, **kw)
 
 
 # -- urllib3 names --

@@ -116,3 +116,23 @@ def test_no_guard_stands_where_none_is_wished_for() -> None:
     with HTTPConnectionPool("127.0.0.1", 1, allowed_hosts=None, blocked_networks=None) as pool:
         assert pool._guard is None
         assert pool.is_same_host("http://127.0.0.1:1/")
+
+
+def test_a_pool_may_have_a_scheme_of_its_own() -> None:
+    """As those of programs that speak through something else than TCP: the host may be a socket's path."""
+
+    class UnixPool(HTTPConnectionPool):
+        scheme = "http+unix"
+
+    with UnixPool("%2Frun%2FA.sock") as pool:
+        assert pool.is_same_host("http+unix://%2Frun%2FA.sock/path")
+        assert not pool.is_same_host("http+unix://%2Frun%2Fa.sock/path")
+
+
+def test_port_0_is_the_same_host_as_port_0_alone() -> None:
+    with connection_from_url("http://a.example:0") as pool:
+        assert pool.port == 0
+        assert pool.is_same_host("http://a.example:0/")
+        assert not pool.is_same_host("http://a.example/")
+    with HTTPConnectionPool("a.example") as pool:
+        assert not pool.is_same_host("http://a.example:0/")
