@@ -276,11 +276,12 @@ def _agree_on_login(talk: _Talk, password: bytes | None) -> None:
 
 def _read_socks5_reply(talk: _Talk) -> None:
     """RFC 1928 section 6, to its last byte and not beyond."""
-    version, code, reserved, kind = talk.exactly(4)
+    version, code = talk.exactly(2)  # a refusal may end here: servers differ in how much of the rest they send then
     if version != 5:
         raise OSError(f"SOCKS5 proxy server sent invalid data: version {version} in its reply")
     if code != 0:
         raise OSError(f"SOCKS5 proxy: 0x{code:02x}: {_SOCKS5_REFUSALS.get(code, 'Unknown error')}")
+    reserved, kind = talk.exactly(2)
     if reserved != 0:
         raise OSError(f"SOCKS5 proxy server sent invalid data: {reserved} where 0 is reserved")
     sizes = {_IPV4: 4, _IPV6: 16}

@@ -306,6 +306,7 @@ SOCKS5_REFUSED: list[tuple[bytes, tuple[str, str] | None, str]] = [
     (b"\5\2\5\0", ("a", "b"), "version 5 in its login reply"),
     *((b"\5\0\5" + bytes([code]) + b"\0\1" + b"\0" * 6, None, f"0x{code:02x}: ") for code in range(1, 10)),
     (b"\5\0\5\5\0\1" + b"\0" * 6, None, "0x05: Connection refused"),
+    (b"\5\0\5\5\0", None, "0x05: Connection refused"),  # and no more comes
     (b"\5\0\5\xfe\0\1" + b"\0" * 6, None, "0xfe: Unknown error"),
     (b"\5\0\4\0\0\1" + b"\0" * 6, None, "version 4 in its reply"),
     (b"\5\0\5\0\1\1" + b"\0" * 6, None, "1 where 0 is reserved"),
