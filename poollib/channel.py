@@ -96,12 +96,28 @@ class _FromChannel(Incoming):
     __slots__ = ()
 
     def recv_into(self, view: memoryview) -> int:
-        channel: Channel = self.recv.__self__  # type: ignore[attr-defined]
+        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
         return channel._receive_into(view)
 
     def recv_whole(self, limit: int) -> bytes:
-        channel: Channel = self.recv.__self__  # type: ignore[attr-defined]
+        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
         return channel._receive_whole(limit)
+
+
+class _Gone:
+    """In a channel's place for a body whose connection was closed: the next one that it opens is not for this body."""
+
+    def _receive(self, limit: int, flags: int = 0) -> bytes:
+        raise ProtocolError("Connection broken: the connection was closed before the response was read")
+
+    def _receive_into(self, view: memoryview) -> int:
+        return len(self._receive(0))
+
+    def _receive_whole(self, limit: int) -> bytes:
+        return self._receive(0)
+
+
+_receive_no_more = _Gone()._receive
 
 
 class Channel(_Base):
@@ -394,7 +410,9 @@ class Channel(_Base):
         if self.sock is None and self.state is ConnectionState.CLOSED:
             return
         self.state = ConnectionState.CLOSED
-        sock = self.sock
+        sock, incoming = self.sock, self._incoming
+        if incoming is not None:
+            incoming.recv = _receive_no_more
         try:
             self._adopted = self._incoming = self._quiet = self._interim = None
             super().close()

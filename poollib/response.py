@@ -376,7 +376,7 @@ class HTTPResponse(BaseHTTPResponse):
         if state is BodyState.UPGRADED:
             return
         settle = getattr(self._connection, "response_ended", None)
-        if settle is not None:
+        if settle is not None and not (self._pool is None and self._is_left()):
             settle(state is BodyState.REUSABLE)
         self.release_conn()
 
@@ -393,9 +393,17 @@ class HTTPResponse(BaseHTTPResponse):
         connection = self._connection
         if connection is not None:
             try:
-                connection.close()
+                if not (self._pool is None and self._is_left()):
+                    connection.close()
             finally:
                 self.release_conn()
+
+    def _is_left(self) -> bool:
+        """Whether a connection without a pool was closed: once it is opened anew, it belongs to another response."""
+        source = self._source
+        if source is None or isinstance(source, FileBody):
+            return False
+        return getattr(self._connection, "_incoming", source.incoming) is not source.incoming
 
     def release_conn(self) -> None:
         """Give the connection back to its pool, which keeps it only if its response was read to the end."""

@@ -341,3 +341,45 @@ def test_a_large_body_is_read_into_a_buffer_within_the_deadline() -> None:
                     at += response.readinto(view[at:])
             assert (at, caught.value.phase) == (100_000, "reading the body")
             assert pool._lending.leased == 0
+
+
+@pytest.mark.parametrize("size", [3, 100_000])
+@pytest.mark.parametrize("how", ["read", "read1", "readinto"])
+def test_a_response_reads_nothing_off_the_next_connection(how: str, size: int) -> None:
+    """A connection that was closed and dialled anew belongs to its next response; the one before is cut short."""
+    cut_short = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\nabc"), expect_end()]
+    with ScriptServer(cut_short, [expect_request(), respond(b"second")]) as server:
+        connection = HTTPConnection(server.host, server.port, timeout=5)
+        connection.request("GET", "/1")
+        first = connection.getresponse()
+        assert first.read(3) == b"abc"
+        connection.close()
+        connection.request("GET", "/2")
+        with pytest.raises(ProtocolError, match="closed before"):
+            getattr(first, how)(bytearray(size) if how == "readinto" else size)
+        second = connection.getresponse()
+        assert (second.status, second.data) == (200, b"second")
+        connection.close()
+
+
+@pytest.mark.parametrize("end", ["drop", "close", "read what came"])
+def test_a_response_closes_nothing_but_its_own_connection(end: str) -> None:
+    """Neither when it is dropped, closed or read does it touch the exchange that its connection is used for now."""
+    whole = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: x\r\nContent-Length: 3\r\n\r\nabc"
+    short = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\nabc"
+    first_steps = [expect_request(), send(whole if end == "read what came" else short), expect_end()]
+    with ScriptServer(first_steps, [expect_request(), respond(b"second")]) as server:
+        connection = HTTPConnection(server.host, server.port, timeout=5)
+        connection.request("GET", "/1", preload_content=False)
+        response: Any = connection.getresponse()
+        connection.close()
+        connection.request("GET", "/2")
+        if end == "drop":
+            response = None
+        elif end == "close":
+            response.close()
+        else:
+            assert response.read(decode_content=False) == b"abc"
+        second = connection.getresponse()
+        assert (second.status, second.data) == (200, b"second")
+        connection.close()
