@@ -96,12 +96,12 @@ def context_for(wishes: TlsWishes) -> ssl.SSLContext:
 
 
 def _stamps(wishes: TlsWishes) -> tuple[object, ...]:
-    """What tells that a file was replaced, or that the environment names another one."""
+    """What tells that a file was replaced, that the environment names another one, or a mock stands in ssl's place."""
     paths = [wishes.ca_certs, wishes.ca_cert_dir, wishes.cert_file, wishes.key_file]
     environment = [os.environ.get(name) for name in (*_STORE_VARIABLES, "SSLKEYLOGFILE")]
     if wishes.ssl_context is None and not _names_cas(wishes):
         paths.append(_certifi_bundle())
-    return (*environment, *(_stamp(path) for path in paths if isinstance(path, str)))
+    return (ssl.SSLContext, *environment, *(_stamp(path) for path in paths if isinstance(path, str)))
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
+import io
 import socket
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,50 @@ def test_socket_options_are_set_by_their_private_name() -> None:
         assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         dial._set_socket_options(sock, [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+class PlayingSocket:
+    """A mock's as httpretty has it: what was sent is answered by ``makefile``, and other ways in lead nowhere."""
+
+    __module__ = "httpretty.core"
+
+    def __init__(self, *words: Any) -> None:
+        self.sent: list[bytes] = []
+        self.other = _socket.socket()  # which is not connected, and poll calls that readable
+
+    def connect(self, address: Any) -> None:
+        assert address == ("mock.test", 80)
+
+    def setsockopt(self, *words: Any) -> None: ...
+
+    def settimeout(self, timeout_s: float | None) -> None: ...
+
+    def gettimeout(self) -> None: ...
+
+    def fileno(self) -> int:
+        return self.other.fileno()
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(bytes(data))
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        length = len(b"".join(self.sent).partition(b"\r\n\r\n")[2]) + 200_000
+        return io.BytesIO(b"HTTP/1.1 200 OK\ncontent-length: %d\nconnection: close\n\r\n" % length + b"x" * length)
+
+    def close(self) -> None:
+        self.other.close()
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_mock_that_answers_by_makefile_alone_is_read(preload: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its resolver gives the name itself, twice."""
+    monkeypatch.setattr(socket, "socket", PlayingSocket)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, *_: [(2, 1, 6, "", (host, port))] * 2)
+    with HTTPConnectionPool("mock.test", timeout=1) as pool:
+        for body in (b"12", b"y" * 70_000, iter([b"a", b"b"])):
+            response = pool.request("POST", "/", body=body, preload_content=preload, retries=False)
+            assert response.data.strip(b"x") == b""
+            assert len(response.data) > 200_000
 
 
 # What a system may lack

@@ -16,6 +16,7 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import certifi
 import pytest
@@ -115,6 +116,17 @@ def test_the_store_of_the_system_is_used_where(why: str, monkeypatch: pytest.Mon
         monkeypatch.setenv("SSL_CERT_FILE", ours)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda self, _: self.load_verify_locations(ours))
     assert tls.context_for(wishes).get_ca_certs() == tls.context_for(trusting()).get_ca_certs()
+
+
+def test_a_context_class_that_a_mock_put_there_serves_while_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mocket's: a context of before would speak TLS to its socket, and its own none to a server afterwards."""
+
+    before = tls.context_for(TlsWishes())
+    with monkeypatch.context() as patch:
+        mock = MagicMock()
+        patch.setattr(ssl, "SSLContext", mock)
+        assert tls.context_for(TlsWishes()) is mock.return_value
+    assert tls.context_for(TlsWishes()) is before
 
 
 def test_truststore_makes_the_context_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
