@@ -381,8 +381,9 @@ class EndpointPool(Handling[Endpoint, Connection]):
         settings = self._settings._replace(maxsize=self.maxsize)
         return _make, (type(self), self.endpoint, self.factory, settings._asdict())
 
-    def __del__(self) -> None:
-        if sys.is_finalizing() or not hasattr(self, "_is_watched"):
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        """Close what nobody else can; at the exit, where even ``sys`` may be None here, leave it to the system."""
+        if is_finalizing() or not hasattr(self, "_is_watched"):
             return
         budget = self._budget
         if budget.held():  # the garbage collector runs in the middle of another pool's decision

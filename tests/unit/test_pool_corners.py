@@ -12,6 +12,8 @@ import pickle
 import select
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -550,3 +552,17 @@ def test_nobody_waits_for_less_than_no_time(timeout: float) -> None:
     for thing in held:
         pool.release(thing)
     assert is_whole(pool)
+
+
+def test_a_pool_that_outlives_its_module_says_nothing_at_the_exit() -> None:
+    """The interpreter sets a module's names to None before it drops what others still hold."""
+    program = """
+import sys, threading
+from poollib.pool import EndpointPool, lending
+from tests.support.pool import CountingFactory
+pool = EndpointPool("home", CountingFactory(), maxsize=1)
+lending.kept = lending
+threading.kept = [sys.modules["__main__"], lambda: pool]
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
+    assert done.stderr == b""
