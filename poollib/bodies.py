@@ -13,13 +13,14 @@ from http.client import HTTPException
 from typing import Any
 
 from .codings import ContentDecoder, GzipDecoder, gunzipped
-from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError
+from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError, SSLError
 from .framing import Body, BodyState, Feed, broken
 
 DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
 # Where all is kept anyway, larger steps: 1090 us instead of 1240 for 1 MiB of JSON (CPython 3.11, 2026-11).
 WHOLE_STEP_BYTES = 262144
 WHOLE_OUTPUT_BYTES = 4 << 20
+_ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 
 
 class FileBody(Body):
@@ -53,7 +54,7 @@ class FileBody(Body):
         except TimeoutError as error:
             raise ReadTimeoutError(None, None, "Read timed out.") from error
         except (HTTPException, OSError) as error:
-            raise broken(error) from error
+            raise (SSLError(error) if _is_of_tls(error) else broken(error)) from error
         self.received += len(data)
         if self._left:
             self._left = max(0, self._left - len(data))
@@ -72,6 +73,11 @@ class FileBody(Body):
         close = getattr(self.file, "close", None)
         if close is not None:
             close()
+
+
+def _is_of_tls(error: Exception) -> bool:
+    """Whether TLS failed; an end without its goodbye is a body cut short, as any other."""
+    return type(error).__module__ == "ssl" and type(error).__name__ not in _ENDS_OF_TLS
 
 
 def _no_bytes(limit: int) -> bytes:

@@ -149,9 +149,15 @@ class HTTPResponse(BaseHTTPResponse):
         """Exactly ``amt`` bytes, fewer only at the end; all the rest for None or a negative number.
 
         ``decode_content`` (None: as the response was asked for) undoes Content-Encoding; never more than about
-        ``amt`` bytes are inflated.  ``cache_content`` keeps what was read as :attr:`data`.  ReadTimeoutError,
+        ``amt`` bytes are inflated.  ``cache_content`` keeps a body read whole as :attr:`data`.  ReadTimeoutError,
         ProtocolError (also for a body cut short), DecodeError, ResponseTooLargeError; each closes the connection.
         """
+        if cache_content:
+            is_whole = self._source is not None and (amt is None or amt < 0) and not self.tell()
+            data = self.read(amt, decode_content)
+            if is_whole:
+                self._body = data
+            return data
         reader = self._reader(decode_content)
         if reader is None:
             return b""
@@ -161,8 +167,6 @@ class HTTPResponse(BaseHTTPResponse):
             self._fail(error)
             raise
         self._after_read()
-        if cache_content:
-            self._body = data
         return data
 
     def preload_coded(self) -> None:
@@ -216,10 +220,10 @@ class HTTPResponse(BaseHTTPResponse):
         """
         if not self.chunked:
             raise ResponseNotChunked("Response is not chunked. Header 'transfer-encoding: chunked' is missing.")
+        if amt == 0 or self._method == "HEAD" or self._is_shut:
+            return
         if not self.supports_chunked_reads():
             raise BodyNotHttplibCompatible("the body is no live chunked body: its chunks can't be seen")
-        if self._method == "HEAD":
-            return
         source, reader = self._source, None if self._exhausted() else self._reader(decode_content)
         while reader is not None and source is not None and self._source is source:
             try:
@@ -452,6 +456,8 @@ class HTTPResponse(BaseHTTPResponse):
         if shutdown is None and self._connection is not None:
             sock = getattr(self._connection, "sock", None)
             shutdown = None if sock is None else sock.shutdown
+        if shutdown is None and self._head is not None:
+            raise RuntimeError("the connection is with its pool again: there is nothing to shut down here")
         if shutdown is None:
             raise ValueError("Cannot shutdown socket as self._sock_shutdown is not set")
         import socket

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import ssl
 import zlib
 from typing import Any
 
@@ -18,6 +19,7 @@ from poollib.exceptions import (
     ProtocolError,
     ReadTimeoutError,
     ResponseNotChunked,
+    SSLError,
 )
 from poollib.sse import Event
 
@@ -178,3 +180,34 @@ def test_a_played_back_answer_to_head_has_no_chunks() -> None:
     assert response.supports_chunked_reads()
     assert list(response.read_chunked()) == []
     assert file.tell() == 0
+
+
+def test_only_a_body_read_whole_is_kept_as_data() -> None:
+    """Else data would be a part of the body, with nothing to tell so."""
+    response = made(io.BytesIO(TEXT))
+    assert response.read(3, cache_content=True) == TEXT[:3]
+    assert response.read(cache_content=True) == TEXT[3:]
+    assert response._body is None
+    response = made(io.BytesIO(TEXT))
+    assert response.read(cache_content=True) == TEXT == response.data
+
+
+def test_tls_that_fails_under_a_file_is_an_error_of_tls() -> None:
+    class Failing(io.BytesIO):
+        def __init__(self, error: OSError) -> None:
+            self.error = error
+
+        def read(self, size: int | None = -1) -> bytes:
+            raise self.error
+
+    with pytest.raises(SSLError) as caught:
+        made(Failing(ssl.SSLError("bad record"))).read()
+    assert isinstance(caught.value.args[0], ssl.SSLError)
+    with pytest.raises(ProtocolError, match="Connection broken"):
+        made(Failing(ssl.SSLEOFError())).read()
+
+
+def test_a_closed_chunked_response_has_no_chunks() -> None:
+    response = made(io.BytesIO(b"5\r\nhello\r\n0\r\n\r\n"), {"Transfer-Encoding": "chunked"})
+    response.close()
+    assert list(response.read_chunked()) == []
