@@ -161,7 +161,7 @@ def _settled(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def _log_keys(context: ssl.SSLContext) -> None:
-    path = os.environ.get("SSLKEYLOGFILE")
+    path = os.path.expandvars(os.environ.get("SSLKEYLOGFILE", ""))
     if not path:
         return
     try:

@@ -197,6 +197,11 @@ def test_keys_are_logged_where_the_environment_says_so(tmp_path: Path, monkeypat
     with shaken(trusting()):
         pass
     assert "CLIENT_TRAFFIC_SECRET_0" in path.read_text()
+    monkeypatch.setenv("FOLDER_OF_KEYS", str(tmp_path))
+    monkeypatch.setenv("SSLKEYLOGFILE", "${FOLDER_OF_KEYS}/more")
+    with shaken(trusting()):
+        pass
+    assert "CLIENT_TRAFFIC_SECRET_0" in (tmp_path / "more").read_text()
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "no" / "folder"))
     with pytest.raises(SSLError, match="SSLKEYLOGFILE"):
         tls.context_for(trusting())
