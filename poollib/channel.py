@@ -275,6 +275,8 @@ class Channel(_Base):
         """Turn the socket to a proxy into one to what is behind the proxy."""
         if self._proxy_speaks_tls():
             self.sock = self._connect_tls_proxy(self.host, self.sock)
+        else:
+            self.proxy_is_verified = False
         if self._tunnel_host:
             self._tunnel()
         self._reached_proxy = self.proxy is not None

@@ -73,6 +73,10 @@ def test_http_is_forwarded_and_https_tunnelled(plain: Httpd, secure: Httpd, tmp_
         answers = [seen(manager.request("POST", f"{secure.url}/x", body=b"body")) for _ in range(3)]
         assert [answer["body"] for answer in answers] == ["body"] * 3
         assert {answer["connection"] for answer in answers} == {0}, "the tunnel is kept"
+        conn = manager.connection_from_url(secure.url).pool.get()
+        assert conn.is_verified
+        assert conn.proxy_is_verified is False, "known not to be, since it speaks no TLS"
+        conn.close()
 
 
 @needs_tinyproxy
