@@ -126,7 +126,7 @@ def _after_error(call: Call, error: Exception) -> Call | None:
     No frame that looks at the error stays in its traceback, and one that was tried again keeps none at all: rings of
     errors and frames would hold memory until the garbage collector comes by.
     """
-    if isinstance(error, DeadlineExceededError) or not _may_repeat(call, error):
+    if isinstance(error, DeadlineExceededError) or is_callers(error) or not _may_repeat(call, error):
         return None
     before = error.__traceback__
     try:
@@ -178,7 +178,12 @@ def may_resend(call: Call, error: Exception) -> bool:
     """Whether a request that died with the kept connection it went to may go out once more, on another one."""
     if getattr(error, "nothing_sent", False):
         return True
-    return call.retries._is_method_retryable(call.method) and not _is_spent(call)
+    return not is_callers(error) and call.retries._is_method_retryable(call.method) and not _is_spent(call)
+
+
+def is_callers(error: BaseException) -> bool:
+    """Whether the body raised it while it was sent: that says nothing of the server, and is the caller's to see."""
+    return getattr(error, "from_body", False)
 
 
 def _is_spent(call: Call) -> bool:

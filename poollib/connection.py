@@ -28,7 +28,7 @@ from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
-from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
+from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
 from .response import HTTPResponse
 from .securechannel import SecureChannel
 from .sessions import sessions
@@ -152,9 +152,14 @@ class HTTPConnection(Channel):
             doors.send(self, method, url, body, items, fields, chunked)
         except TimeoutError as error:
             self.close()
+            if is_the_bodys(error):
+                raise
             self._check_deadline("sending")
             raise WriteTimeoutError(self, url, "Write timed out.") from error
         except OSError as error:
+            if is_the_bodys(error):
+                self.close()
+                raise
             if not self._answered_before_failing():
                 self.close()
                 raise _send_failed(error) from error
@@ -261,14 +266,22 @@ class HTTPConnection(Channel):
             upload.run(head, payload)
         except AnsweredEarly:
             self._close_asked = True
-        except TimeoutError as error:
-            self._check_deadline("sending")
-            raise WriteTimeoutError(self, self._request[1], f"Write timed out. ({error})") from error
-        except OSError as error:
-            if not self._answered_before_failing():
-                raise _send_failed(error) from error
+        except Exception as error:
+            if is_the_bodys(error):
+                raise
+            self._sending_failed(error)
         finally:
             self.bytes_sent += upload.sent
+
+    def _sending_failed(self, error: Exception) -> None:
+        """Raise poollib's error for what sending a body raised; nothing if the server answered before."""
+        if isinstance(error, TimeoutError):
+            self._check_deadline("sending")
+            raise WriteTimeoutError(self, self._request[1], f"Write timed out. ({error})") from error
+        if not isinstance(error, OSError):
+            raise error
+        if not self._answered_before_failing():
+            raise _send_failed(error) from error
 
     def _write_timeout_s(self) -> float | None:
         """A body waits for the server again and again: each wait has its own limit, the connect timeout's if none."""

@@ -39,7 +39,7 @@ from .arguments import (
     take_options,
     with_times,
 )
-from .attempts import RETRYABLE, may_resend, run, same_origin
+from .attempts import RETRYABLE, is_callers, may_resend, run, same_origin
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
     HostChangedError,
@@ -570,6 +570,8 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     def _note(self, error: BaseException, url: str) -> None:
         """Count an error, and let it name this pool."""
+        if is_callers(error):
+            return
         if isinstance(error, PoolError):
             self._own(error, url)
         if isinstance(error, Exception):

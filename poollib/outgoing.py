@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
-from .requestparts import body_length, body_to_chunks
+from .requestparts import MAKERS_OF_PIECES, body_length, body_to_chunks
 from .wire import Fields, FieldValue, trailer_block
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
@@ -191,8 +191,7 @@ class Upload:
                     self._send_views([memoryview(b"".join((line, piece, b"\r\n")))[n:]])
             else:
                 self._send_parts(line, piece, b"\r\n")
-        trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
-        self._send(head + b"0\r\n" + trailer_block((trailers or {}).items()))
+        self._send(head + b"0\r\n" + _settled_trailers(payload))
 
     def _send_file(self, head: bytes, file: Any, payload: Payload) -> None:
         """Let the kernel copy the file; reading it, where this file system does not know how."""
@@ -322,6 +321,24 @@ class Upload:
         if not events:
             return 0
         return (READ if events[0][1] & ~select.POLLOUT else 0) | (WRITE if events[0][1] & select.POLLOUT else 0)
+
+
+def _settled_trailers(payload: Payload) -> bytes:
+    trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
+    return trailer_block((trailers or {}).items())
+
+
+_MAKERS = frozenset({*MAKERS_OF_PIECES, _settled_trailers.__code__})
+
+
+def is_the_bodys(error: Exception) -> bool:
+    """Whether the body itself raised the error, not the socket: a file, an iterator or trailers; it is marked then."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code not in _MAKERS:
+        frames = frames.tb_next
+    if frames is not None:
+        error.from_body = True  # type: ignore[attr-defined]
+    return frames is not None
 
 
 READ, WRITE = 1, 2

@@ -296,6 +296,10 @@ def _encoded(pieces: Iterator[Any]) -> Iterator[bytes]:
             yield data
 
 
+#: Whose frames stand in the traceback of what a body raises while it is sent.
+MAKERS_OF_PIECES = (_file_blocks.__code__, _encoded.__code__)
+
+
 class _TYPE_FAILEDTELL(Enum):
     """The position of a file that has ``tell`` and fails at it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import pathlib
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool
 from poollib.connection import HTTPConnection
-from poollib.exceptions import ProtocolError, UnrewindableBodyError, WriteTimeoutError
+from poollib.exceptions import ProtocolError, ReadTimeoutError, UnrewindableBodyError, WriteTimeoutError
 from poollib.timeout import Timeout
 from tests.support.certs import certs
 from tests.support.script import (
@@ -393,6 +394,63 @@ def test_an_error_of_the_bodys_own_comes_through_and_frees_the_slot() -> None:
         with pytest.raises(KeyError, match="mine"):
             pool.request("POST", "/", body=pieces())
         assert has_all_slots(pool, 0)
+
+
+class Broken(io.BytesIO):
+    """A file on a disk that fails."""
+
+    reads = 0
+
+    def read(self, *size: Any) -> bytes:
+        self.reads += 1
+        raise OSError(errno.EIO, "disk")
+
+
+def failing(error: Exception) -> Iterator[bytes]:
+    yield b"first"
+    raise error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "disk"), TimeoutError("mine"), ReadTimeoutError(None, "/in", "in")]
+)
+def test_an_error_of_the_bodys_own_is_not_taken_for_the_servers(error: Exception) -> None:
+    """It comes as it is, is not tried again, and says nothing of the server's health."""
+    with ScriptServer([stall()], [stall()]) as server, pool_for(server, retries=3) as pool:
+        for wish in ({"body": failing(error)}, {"body": [b"x"], "trailers": lambda: next(failing_at_once(error))}):
+            with pytest.raises(type(error)) as caught:
+                pool.request("PUT", "/", **wish)
+            assert caught.value is error
+        assert "mine" not in str(pool.health()["last_error"])
+        assert pool.health()["state"] != "failing"
+        assert has_all_slots(pool, 0)
+
+
+def failing_at_once(error: Exception) -> Iterator[dict[str, str]]:
+    raise error
+    yield {}
+
+
+def test_a_file_that_cannot_be_read_is_tried_once() -> None:
+    file = Broken(b"abc")
+    with ScriptServer([stall()]) as server, pool_for(server, retries=3) as pool:
+        with pytest.raises(OSError, match="disk"):
+            pool.request("PUT", "/", body=file)
+    assert file.reads == 1
+
+
+def test_an_early_answer_does_not_hide_that_the_body_failed() -> None:
+    """The server may have answered 200 to half of it."""
+    answered = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        answered.wait(5)
+        raise OSError(errno.EIO, "disk")
+
+    with ScriptServer([expect_head(), OK, signal(answered)]) as server, pool_for(server) as pool:
+        with pytest.raises(OSError, match="disk"):
+            pool.request("PUT", "/", body=pieces())
 
 
 # Expect: 100-continue: RFC 9110 section 10.1.1
