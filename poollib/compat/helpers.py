@@ -16,6 +16,7 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from http.client import HTTPMessage
+from string import ascii_letters, digits
 from types import TracebackType
 from typing import IO, Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
@@ -79,7 +80,13 @@ def _normalize_header_value(value: str) -> str:
 
 
 def _normalize_header_values(message: HTTPMessage) -> list[tuple[str, str]]:
-    return [(name, _normalize_header_value(value)) for name, value in message.items()]
+    """The message's fields, each on one line from now on; all else about the message stays."""
+    fields = [(name, _normalize_header_value(value)) for name, value in message.items()]
+    for name in {name for name, _ in fields}:
+        del message[name]
+    for name, value in fields:
+        message[name] = value
+    return fields
 
 
 def _url_from_connection(conn: Any, path: str | None = None) -> str:
@@ -182,7 +189,14 @@ def _has_zstd() -> bool:
     return "zstd" in available_codings()
 
 
+def _brotli() -> Any:
+    from ..codings import _brotli as package
+
+    return package()
+
+
 HAS_ZSTD = _has_zstd()
+brotli = _brotli()  # the package that decodes br, None if there is none
 
 
 def is_fp_closed(obj: Any) -> bool:
@@ -254,11 +268,21 @@ def _normalize_zone_id_percent_encoding(match: re.Match[str], *, error_host: str
     return match[0].upper()
 
 
-def _encode_invalid_chars(component: str | None, allowed_chars: Iterable[str]) -> str | None:
-    """``component`` with everything outside of ``allowed_chars`` as percent triples; whole triples stay."""
+# RFC 3986 sections 2.2, 2.3 and 3.2.1 to 3.5: which characters each part of a URL may hold as they are.
+_UNRESERVED_CHARS = frozenset(ascii_letters + digits + "-._~")
+_SUB_DELIM_CHARS = frozenset("!$&'()*+,;=")
+_USERINFO_CHARS = _UNRESERVED_CHARS | _SUB_DELIM_CHARS | {":"}
+_PATH_CHARS = _USERINFO_CHARS | {"@", "/"}
+_QUERY_CHARS = _FRAGMENT_CHARS = _PATH_CHARS | {"?"}
+
+
+def _encode_invalid_chars(component: str | bytes | None, allowed_chars: Iterable[str]) -> str | None:
+    """``component`` with all but the ASCII characters in ``allowed_chars`` as percent triples; whole triples stay."""
     if component is None:
         return None
-    allowed = frozenset(allowed_chars)
+    if isinstance(component, bytes):
+        component = component.decode("utf-8")
+    allowed = frozenset(filter(str.isascii, allowed_chars))
     whole = re.sub("%[0-9a-fA-F]{2}", lambda match: match[0].upper(), component)
     keeps_percent = len(re.findall("%[0-9A-F]{2}", whole)) == whole.count("%")
     return "".join(char if char in allowed or (char == "%" and keeps_percent) else _triples(char) for char in whole)

@@ -281,7 +281,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     },
     "response": {
         ".compat.helpers": (
-            "is_fp_closed is_response_to_head HAS_ZSTD _MAX_CHUNK_LINE_LENGTH _READ_CHUNK_SIZE _TYPE_BODY"
+            "is_fp_closed is_response_to_head HAS_ZSTD _MAX_CHUNK_LINE_LENGTH _READ_CHUNK_SIZE _TYPE_BODY brotli"
         ),
         ".connection": "HTTPConnection",
         ".codings": "BrotliDecoder ContentDecoder DeflateDecoder GzipDecoder GzipDecoderState ZstdDecoder",
@@ -371,6 +371,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".compat.helpers": (
             "_BRACELESS_IPV6_ADDRZ_RE _IPV4_RE _decode_percent_encoding _encode_invalid_chars"
             " _normalize_host_percent_encoding _normalize_zone_id_percent_encoding _remove_path_dot_segments"
+            " _FRAGMENT_CHARS _PATH_CHARS _QUERY_CHARS _SUB_DELIM_CHARS _UNRESERVED_CHARS _USERINFO_CHARS"
         ),
         ".exceptions": "LocationParseError",
         ".requestparts": "to_str",

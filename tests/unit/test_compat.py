@@ -317,7 +317,8 @@ def test_helpers_do_what_their_names_say() -> None:
     assert helpers._url_from_connection(conn, "/p") == "http://h:81/p"
     assert helpers._normalize_header_value("a\r\n b") == "a b"
     assert helpers._remove_path_dot_segments("/a/../b/./c") == "/b/c"
-    assert helpers._encode_invalid_chars("a b%20é", {"a"}) == "a%20%62%%32%30%C3%A9"
+    assert helpers._encode_invalid_chars("a b%20é", {"a", "é"}) == "a%20%62%%32%30%C3%A9"
+    assert helpers._encode_invalid_chars("/ü?".encode(), helpers._PATH_CHARS) == "/%C3%BC%3F"
     assert "only use HTTP" in str(helpers._wrap_proxy_error(OSError("wrong version number"), "https"))
     with pytest.raises(ValueError, match="Unable"):
         helpers.is_fp_closed(object())
@@ -352,6 +353,7 @@ def test_small_helpers_do_what_their_names_say() -> None:
     message = email.message.Message()
     message["A"], message["B"] = "one\r\n two", "three"
     assert helpers._normalize_header_values(message) == [("A", "one two"), ("B", "three")]  # type: ignore[arg-type]
+    assert message.items() == [("A", "one two"), ("B", "three")]
     for scheme, error, has_hint in (
         ("https", OSError("[SSL] wrong version number"), True),
         ("https", OSError("unknown protocol"), True),
