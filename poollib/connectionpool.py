@@ -3,8 +3,9 @@
 Here lending (``pool``) meets HTTP (``connection``, ``response``): a pool settles a request's arguments once, and lets
 ``attempts.run`` call :meth:`HTTPConnectionPool._attempt` until the answer stands; each attempt leases a connection,
 sends, reads, and gives the connection back or leaves it with the response.  How many connections there are and how
-long they live is ``pool.core``'s business, what may be tried again ``retry``'s.  The interface is urllib3's; an
-``EndpointPool`` of its own when the pool stands alone, the manager's otherwise.
+long they live is ``pool.core``'s business, what may be tried again ``retry``'s, what the server is asked for
+``targets``'s.  The interface is urllib3's; an ``EndpointPool`` of its own when the pool stands alone, the manager's
+otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import partial
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -39,17 +40,15 @@ from .arguments import (
     take_options,
     with_times,
 )
-from .attempts import RETRYABLE, is_callers, may_resend, run, same_origin
+from .attempts import RETRYABLE, is_callers, may_resend, run
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
-    HostChangedError,
     LocationValueError,
     PoolError,
     ProtocolError,
     ReadTimeoutError,
     URLSchemeUnknown,
 )
-from .headers import HTTPHeaderDict
 from .health import HealthCheck
 from .idlequeue import IdleQueue, QueuedLending
 from .logs import logger
@@ -59,16 +58,17 @@ from .requestparts import RequestMethods, rewind_body, set_file_position
 from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .supply import Supply
+from .targets import ConnectionPool as ConnectionPool
+from .targets import Targets
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .trace import tell
 from .turnstile import CROWD, Turnstile, may_wait
-from .url import Url, encode_target, join, normalize_host, parse_url
+from .url import Url, normalize_host, parse_url
 
 if TYPE_CHECKING:
     import ssl
 
     from .circuit import Circuit
-    from .guard import Guard
 
 log = logger(__name__)
 
@@ -78,39 +78,7 @@ _SYSTEMS_TIMEOUT = TimeoutError  # where poollib is urllib3, the name becomes ex
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
-class ConnectionPool:
-    """What all pools have: a host, a port, and a ``with`` block that closes them."""
-
-    scheme: str | None = None
-    QueueCls: ClassVar[type[queue.Queue[Any]]] = queue.LifoQueue
-
-    def __init__(self, host: str, port: int | None = None) -> None:
-        if not host:
-            raise LocationValueError("No host specified.")
-        if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
-            raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
-        normal = cast(str, normalize_host(host, self.scheme))
-        self.host = host if normal == host else normal  # rather one text than two equal ones
-        self.port = port
-        self._tunnel_host = self.host
-
-    def __str__(self) -> str:
-        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close what the pool holds."""
-
-    def _new_pool_queue(self, maxsize: int) -> queue.Queue[Any]:
-        return self.QueueCls(maxsize)
-
-
-class HTTPConnectionPool(ConnectionPool, RequestMethods):
+class HTTPConnectionPool(Targets, RequestMethods):
     """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``pool.core``.
 
     ``maxsize`` connections are kept (0: all); with ``block`` there are never more, and callers wait for one
@@ -127,14 +95,9 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     scheme = "http"
     ConnectionCls: ClassVar[type[Any]] = HTTPConnection
 
-    # What few pools have stands here until it is set: a manager may keep hundreds of pools.
-    proxy: Url | None = None
-    proxy_config: ProxyConfig | None = None
-    proxy_headers: dict[str, str] = cached_property(lambda self: {})  # type: ignore[assignment]
-    _is_forwarding = False
+    # What few pools have stands here, or in Targets, until it is set: a manager may keep hundreds of pools.
     _way: dict[str, Any] = _NOTHING
     _defaults: dict[str, Any] = _NOTHING
-    _guard: Guard | None = None
     _breaker: Any = None
     _circuit: Circuit | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
@@ -284,21 +247,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
 
     # -- a request --
 
-    def is_same_host(self, url: str) -> bool:
-        """Whether ``url`` is a path, or an absolute URL with this pool's scheme, host and port."""
-        if url.startswith("/"):
-            return True
-        scheme, _auth, host, port, *_ = parse_url(url)
-        scheme = scheme or "http"
-        if host is not None:
-            host = normalize_host(host, scheme)
-        own_port = self.port
-        if own_port is not None and port is None:
-            port = port_by_scheme.get(scheme)
-        elif own_port is None and port == port_by_scheme.get(scheme):
-            port = None
-        return (scheme, host, port) == (self.scheme, self.host, own_port)
-
     def urlopen(  # type: ignore[override]
         self,
         method: str,
@@ -363,35 +311,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
         send = self._attempt if self._circuit is None else self._circuit.around(self._attempt, self)
         response: BaseHTTPResponse = run(send, call)
         return response
-
-    def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
-        """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2)."""
-        if url[:1] == "/":
-            target = encode_target(url)
-            if not self._is_forwarding or self._is_proxy_itself():
-                return target
-            port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
-            return Url(scheme=self.scheme, host=self.host, port=port).url + target
-        if assert_same_host and not self.is_same_host(url):
-            raise HostChangedError(self, url, cast(Any, retries))
-        parsed = parse_url(url)
-        if self._guard is not None and parsed.host:
-            self._guard.check_host(parsed.host)
-        if self._is_forwarding or not parsed.host:
-            path = parsed.path or "/"
-            return parsed._replace(auth=None, fragment=None, path=path).url  # no userinfo: RFC 9110 section 4.2.4
-        return parsed.request_uri
-
-    def _is_proxy_itself(self) -> bool:
-        return self.proxy is not None and (self.host, self.port) == (self.proxy.host, self.proxy.port)
-
-    def _with_proxy_headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
-        """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""
-        merged = HTTPHeaderDict(headers)
-        merged.setdefault("Accept", "*/*")
-        for name, value in self.proxy_headers.items():
-            merged[name] = value
-        return merged
 
     # -- one attempt --
 
@@ -594,27 +513,6 @@ class HTTPConnectionPool(ConnectionPool, RequestMethods):
     def _log_redirect(self, url: str, target: str) -> None:
         log.debug("Redirecting %s -> %s", url, target)
 
-    def _redirect_target(self, url: str, location: str) -> str:
-        base = f"{self.scheme}://{_authority_of(self)}{url}" if url[:1] == "/" else url
-        target = join(base, location)
-        if not self.is_same_host(target) and not self._may_forward(target):
-            raise HostChangedError(self, location, 0)
-        return self._target(target, False, Retry.DEFAULT)
-
-    def _same_origin(self, url: str, other: str) -> bool:
-        """Whether two targets of this pool belong together: only a forwarding proxy's pool sees whole URLs."""
-        if url[:1] == "/" and other[:1] == "/":
-            return True
-        base = f"{self.scheme}://{_authority_of(self)}"
-        return same_origin(*(base + u if u[:1] == "/" else u for u in (url, other)))
-
-    def _may_forward(self, url: str) -> bool:
-        """Whether this pool's connections lead to a proxy that passes on requests for this URL."""
-        if not self._is_forwarding or not self._is_proxy_itself():
-            return False
-        scheme = url.partition(":")[0].lower()
-        return not connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
-
     # -- urllib3 names --
 
     def _new_conn(self) -> Any:
@@ -685,11 +583,6 @@ def _is_passing(response: HTTPResponse, call: PoolCall) -> bool:
 _MISSING = object()
 #: what belongs to one process and is not pickled
 _OWN = frozenset({"_circuit", "_view", "_lending", "_supply", "_health", "_turnstile"})
-
-
-def _authority_of(pool: HTTPConnectionPool) -> str:
-    host = f"[{pool.host}]" if ":" in pool.host and not pool.host.startswith("[") else pool.host
-    return f"{host}:{pool.port}" if pool.port else host
 
 
 class HTTPSConnectionPool(HTTPConnectionPool):

@@ -1,0 +1,138 @@
+"""Targets: which URLs are a pool's own, and what to ask its server for.
+
+``ConnectionPool`` is urllib3's base of all pools: a host and a port. :class:`Targets` says of a URL whether it is that
+host's, makes the request target of it, in the form that a forwarding proxy wants where there is one, and resolves what
+a redirect points to. Sending is left to ``connectionpool``, the URL's own rules to ``url``; whether a proxy forwards
+was settled by ``approach``. Sources: RFC 9112 section 3.2, RFC 9110 sections 4.3 and 10.2.2.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from .approach import connection_requires_http_tunnel
+from .attempts import same_origin
+from .connection import ProxyConfig, port_by_scheme
+from .exceptions import HostChangedError, LocationValueError
+from .headers import HTTPHeaderDict
+from .retry import Retry
+from .url import Url, encode_target, join, normalize_host, parse_url
+
+if TYPE_CHECKING:
+    from .guard import Guard
+
+
+class ConnectionPool:
+    """What all pools have: a host, a port, and a ``with`` block that closes them."""
+
+    scheme: str | None = None
+    QueueCls: ClassVar[type[queue.Queue[Any]]] = queue.LifoQueue
+
+    def __init__(self, host: str, port: int | None = None) -> None:
+        if not host:
+            raise LocationValueError("No host specified.")
+        if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
+            raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
+        normal = cast(str, normalize_host(host, self.scheme))
+        self.host = host if normal == host else normal  # rather one text than two equal ones
+        self.port = port
+        self._tunnel_host = self.host
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what the pool holds."""
+
+    def _new_pool_queue(self, maxsize: int) -> queue.Queue[Any]:
+        return self.QueueCls(maxsize)
+
+
+class Targets(ConnectionPool):
+    """The URLs of a pool's host, as the pool and the loop of ``attempts`` ask for them."""
+
+    # What few pools have stands here until it is set: a manager may keep hundreds of pools.
+    proxy: Url | None = None
+    proxy_config: ProxyConfig | None = None
+    proxy_headers: dict[str, str] = cached_property(lambda self: {})  # type: ignore[assignment]
+    _is_forwarding = False
+    _guard: Guard | None = None
+
+    def is_same_host(self, url: str) -> bool:
+        """Whether ``url`` is a path, or an absolute URL with this pool's scheme, host and port."""
+        if url.startswith("/"):
+            return True
+        scheme, _auth, host, port, *_ = parse_url(url)
+        scheme = scheme or "http"
+        if host is not None:
+            host = normalize_host(host, scheme)
+        own_port = self.port
+        if own_port is not None and port is None:
+            port = port_by_scheme.get(scheme)
+        elif own_port is None and port == port_by_scheme.get(scheme):
+            port = None
+        return (scheme, host, port) == (self.scheme, self.host, own_port)
+
+    def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
+        """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2)."""
+        if url[:1] == "/":
+            target = encode_target(url)
+            if not self._is_forwarding or self._is_proxy_itself():
+                return target
+            port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
+            return Url(scheme=self.scheme, host=self.host, port=port).url + target
+        if assert_same_host and not self.is_same_host(url):
+            raise HostChangedError(self, url, cast(Any, retries))
+        parsed = parse_url(url)
+        if self._guard is not None and parsed.host:
+            self._guard.check_host(parsed.host)
+        if self._is_forwarding or not parsed.host:
+            path = parsed.path or "/"
+            return parsed._replace(auth=None, fragment=None, path=path).url  # no userinfo: RFC 9110 section 4.2.4
+        return parsed.request_uri
+
+    def _is_proxy_itself(self) -> bool:
+        return self.proxy is not None and (self.host, self.port) == (self.proxy.host, self.proxy.port)
+
+    def _with_proxy_headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""
+        merged = HTTPHeaderDict(headers)
+        merged.setdefault("Accept", "*/*")
+        for name, value in self.proxy_headers.items():
+            merged[name] = value
+        return merged
+
+    def _redirect_target(self, url: str, location: str) -> str:
+        base = f"{self.scheme}://{_authority_of(self)}{url}" if url[:1] == "/" else url
+        target = join(base, location)
+        if not self.is_same_host(target) and not self._may_forward(target):
+            raise HostChangedError(self, location, 0)
+        return self._target(target, False, Retry.DEFAULT)
+
+    def _same_origin(self, url: str, other: str) -> bool:
+        """Whether two targets of this pool belong together: only a forwarding proxy's pool sees whole URLs."""
+        if url[:1] == "/" and other[:1] == "/":
+            return True
+        base = f"{self.scheme}://{_authority_of(self)}"
+        return same_origin(*(base + u if u[:1] == "/" else u for u in (url, other)))
+
+    def _may_forward(self, url: str) -> bool:
+        """Whether this pool's connections lead to a proxy that passes on requests for this URL."""
+        if not self._is_forwarding or not self._is_proxy_itself():
+            return False
+        scheme = url.partition(":")[0].lower()
+        return not connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
+
+
+def _authority_of(pool: ConnectionPool) -> str:
+    host = f"[{pool.host}]" if ":" in pool.host and not pool.host.startswith("[") else pool.host
+    return f"{host}:{pool.port}" if pool.port else host
