@@ -47,7 +47,7 @@ class FileBody(Body):
         return self._read(None)
 
     def _read(self, limit: int | None) -> bytes:
-        if self.state is not BodyState.OPEN:
+        if self.state is not BodyState.OPEN or limit == 0:
             return b""
         try:
             data: bytes = self.file.read() if limit is None else self.file.read(limit)
@@ -58,9 +58,14 @@ class FileBody(Body):
         self.received += len(data)
         if self._left:
             self._left = max(0, self._left - len(data))
-        if limit is None or not data:
+        if limit is None or not data or self._was_closed():
             self._finish()
         return data
+
+    def _was_closed(self) -> bool:
+        """Whether the file closed itself with its last byte, as ``http.client``'s responses do."""
+        is_closed = getattr(self.file, "isclosed", None)
+        return is_closed is not None and is_closed() is True
 
     def _finish(self) -> None:
         if self._left:

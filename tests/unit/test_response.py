@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import socket
 import ssl
 import zlib
 from typing import Any
@@ -211,3 +212,21 @@ def test_a_closed_chunked_response_has_no_chunks() -> None:
     response = made(io.BytesIO(b"5\r\nhello\r\n0\r\n\r\n"), {"Transfer-Encoding": "chunked"})
     response.close()
     assert list(response.read_chunked()) == []
+
+
+def test_to_read_no_bytes_of_a_file_does_not_end_it() -> None:
+    response = made(io.BytesIO(TEXT))
+    assert response.read(0) == response.read1(0) == b""
+    assert not response.closed
+    assert response.read() == TEXT
+
+
+def test_a_response_of_http_client_that_ended_is_at_its_end() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+        original = http.client.HTTPResponse(near)
+        original.begin()
+        response = made(original)
+        assert [response.read1(2), response.closed, response.read1(2), response.closed] == [b"bo", False, b"dy", True]
+        original.close()
