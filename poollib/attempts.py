@@ -206,7 +206,11 @@ def after(call: Call, response: Any) -> Call | None:
         return _redirected(call, response, str(location))
     if call.redirects_only:
         return None
-    wanted = call.retries.verdict(call.method, response)
+    try:
+        wanted = call.retries.verdict(call.method, response)
+    except BaseException:
+        response.close()
+        raise
     if wanted is None:
         has_retry_after = bool(response.headers.get("Retry-After"))
         wanted = call.retries.is_retry(call.method, response.status, has_retry_after)

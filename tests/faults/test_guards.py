@@ -181,6 +181,19 @@ def test_a_policy_holds_for_a_pool_of_one_host_and_its_error_frees_the_slot() ->
             assert pool._lending.leased == 0
 
 
+def test_an_error_of_retry_on_frees_the_connection() -> None:
+    def retry_on(method: str, outcome: Any) -> bool:
+        raise LookupError(method)
+
+    with ScriptServer([expect_request(), respond(b"long", "503 Busy")]) as server:
+        with PoolManager(retries=Retry(5, retry_on=retry_on)) as manager:
+            with pytest.raises(LookupError) as caught:
+                manager.request("GET", server.url, preload_content=False)
+            pool = manager.connection_from_url(server.url)
+            assert caught.value.__traceback__ is not None  # its frames hold the response still
+            assert pool._lending.leased == 0
+
+
 def test_headers_that_are_none_cost_a_forwarding_pool_no_slot() -> None:
     with poollib.ProxyManager("http://127.0.0.1:9", maxsize=1, block=True) as manager:
         with pytest.raises((TypeError, ValueError)):
