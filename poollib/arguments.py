@@ -12,7 +12,7 @@ from typing import Any
 from .attempts import Call
 from .connection import EXPECT_CONTINUE_S, Options
 from .requestparts import encode_fields, encode_json
-from .timeout import _DEFAULT_TIMEOUT, Timeout
+from .timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from .wire import DEFAULT_LIMITS
 
 #: keywords of a pool that ``pool.core.EndpointPool`` explains
@@ -101,10 +101,19 @@ def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options 
         trace=given.get("trace"),
         max_response_size=given.get("max_response_size"),
         max_decoded_size=given.get("max_decoded_size"),
-        expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else float(expect),
+        expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else _seconds(expect),
         trailers=given.get("trailers"),
         limits=given.get("limits") or DEFAULT_LIMITS,
     )
+
+
+def _seconds(expect_continue: float) -> float:
+    """The number; ValueError for one that nobody can wait for."""
+    if not 0 < expect_continue <= LONGEST_S:
+        raise ValueError(
+            f"expect_continue must be a bool or seconds above 0 up to {LONGEST_S:.0f}, not {expect_continue!r}"
+        )
+    return float(expect_continue)
 
 
 def with_times(options: Options | None, timeout: Timeout) -> Options:

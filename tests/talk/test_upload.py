@@ -475,6 +475,12 @@ def no_body_yet(connection: Any) -> None:
     assert connection.pending == b""
 
 
+@pytest.mark.parametrize("wish", [-1, float("nan"), float("inf"), 1e10])
+def test_what_cannot_be_waited_for_100_continue_is_refused(wish: float) -> None:
+    with HTTPConnectionPool("127.0.0.1", 9) as pool, pytest.raises(ValueError, match="expect_continue"):
+        pool.request("PUT", "/", body=b"x", expect_continue=wish)
+
+
 def test_the_body_is_sent_when_no_100_comes_in_time() -> None:
     with ScriptServer([expect_request(), OK]) as server, pool_for(server) as pool:
         assert pool.request("POST", "/", body=b"hello", expect_continue=0.02).status == 200
