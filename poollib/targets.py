@@ -80,7 +80,8 @@ class Targets(ConnectionPool):
             port = port_by_scheme.get(scheme)
         elif own_port is None and port == port_by_scheme.get(scheme):
             port = None
-        return (scheme, host, port) == (self.scheme, self.host, own_port)
+        is_same = host == self.host or (host is not None and host == f"[{self.host}]")  # IPv6 as pools may name it
+        return is_same and (scheme, port) == (self.scheme, own_port)
 
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
         """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2)."""

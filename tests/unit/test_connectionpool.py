@@ -136,3 +136,11 @@ def test_port_0_is_the_same_host_as_port_0_alone() -> None:
         assert not pool.is_same_host("http://a.example/")
     with HTTPConnectionPool("a.example") as pool:
         assert not pool.is_same_host("http://a.example:0/")
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_is_the_same_host_with_brackets_and_without(host: str) -> None:
+    """Programs take it from ``urlsplit(...).hostname``, which has none."""
+    with HTTPSConnectionPool(host, 443) as pool:
+        assert pool.is_same_host("https://[::1]/")
+        assert not pool.is_same_host("https://[::2]/")
