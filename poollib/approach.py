@@ -17,6 +17,8 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from .attempts import is_callers
+from .certificates import CertificateError
 from .connection import ProxyConfig, port_by_scheme, proxy_wishes
 from .dial import _system_lookup as system_lookup
 from .dial import resolver_from
@@ -24,8 +26,10 @@ from .endpoint import Endpoint, ProxyHop, TlsWishes
 from .exceptions import (
     BlockedHostError,
     DeadlineExceededError,
+    HTTPError,
     InsecureRequestWarning,
     NewConnectionError,
+    ProtocolError,
     ProxyError,
     SSLError,
     TimeoutError,
@@ -222,6 +226,18 @@ def blame_proxy(connection: Any, error: BaseException) -> None:
     blamed = ProxyError("Unable to connect to proxy", error)
     blamed.nothing_sent = True  # type: ignore[attr-defined]
     raise blamed from error
+
+
+def of_replaced(error: BaseException) -> HTTPError | None:
+    """poollib's error for a plain one that came out of a method a program has replaced; None for any other.
+
+    The rooms below map their own at the line of the system call, and what the caller's body raised is the caller's.
+    """
+    if isinstance(error, HTTPError) or is_callers(error):
+        return None
+    if type(error).__module__ == "ssl" or isinstance(error, CertificateError):
+        return SSLError(error)
+    return ProtocolError("Connection aborted.", error) if isinstance(error, (OSError, HTTPException)) else None
 
 
 # Warnings

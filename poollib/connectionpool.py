@@ -25,6 +25,7 @@ from .approach import (
     endpoint_of,
     forwards,
     guarded,
+    of_replaced,
     take_way,
     unix_keywords,
     warn_unverified,
@@ -376,6 +377,9 @@ class HTTPConnectionPool(Targets, RequestMethods):
             self._note(error, call.url)
             if self.proxy is not None:
                 blame_proxy(conn, error)
+            ours = of_replaced(error)
+            if ours is not None:
+                raise ours from error
             raise
         return self._hand_over(conn, response, call, lease)
 

@@ -6,10 +6,12 @@ Source: the second promise (a drop-in for urllib3); DESIGN, "The joints".
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import os
 import queue
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -17,8 +19,17 @@ from typing import Any, ClassVar
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout
+from poollib.certificates import CertificateError
 from poollib.connection import HTTPConnection
-from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError, MaxRetryError, ReadTimeoutError
+from poollib.exceptions import (
+    ClosedPoolError,
+    EmptyPoolError,
+    FullPoolError,
+    MaxRetryError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
 from tests.support.httpd import Httpd, Response
 
 
@@ -313,3 +324,34 @@ def test_a_stranger_is_not_taken_and_none_is_nobodys() -> None:
         with pytest.raises(ValueError, match="is not lent by"):
             pool._put_conn(pool._new_conn())
         pool._lending.check()
+
+
+@pytest.mark.parametrize(
+    ("plain", "ours"),
+    [
+        (ConnectionResetError("gone"), ProtocolError),
+        (http.client.BadStatusLine("x"), ProtocolError),
+        (ssl.SSLError("bad record"), SSLError),
+        (CertificateError("another host"), SSLError),
+    ],
+)
+@pytest.mark.parametrize("retries", [False, 1])
+def test_a_plain_error_of_a_replaced_method_becomes_one_of_ours(
+    plain: Exception, ours: type[Exception], retries: bool | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs tell what went wrong by its class, and their tests put plain errors in a connection's place."""
+    tries = []
+
+    def failing(*words: Any, **named: Any) -> Any:
+        tries.append(1)
+        raise plain
+
+    with HTTPConnectionPool("localhost", 1) as pool:
+        monkeypatch.setattr(pool, "_make_request", failing)
+        with pytest.raises((ours, MaxRetryError)) as caught:
+            pool.request("GET", "/", retries=retries)
+        error = caught.value.reason if isinstance(caught.value, MaxRetryError) else caught.value
+        assert type(error) is ours
+        assert error.args[-1] is plain
+        assert len(tries) == 1 + retries
+        assert pool.num_connections == len(tries)
