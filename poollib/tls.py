@@ -16,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import ssl
 import sys
 import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from socket import AF_INET, AF_INET6, inet_pton, socket
+from socket import AF_INET, AF_INET6, inet_aton, inet_pton, socket
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from .certificates import HASHFUNC_MAP as HASHFUNC_MAP
@@ -550,13 +551,18 @@ def _ssl_wrap_socket_impl(
 
 
 def is_ipaddress(hostname: str | bytes) -> bool:
-    """Whether it is an IPv4 or IPv6 address, a zone allowed, brackets not."""
+    """Whether it is an IPv4 or IPv6 address, a zone allowed, brackets not; also as sockets take it: ``0x7f.1``."""
     text = hostname.decode("ascii", "replace") if isinstance(hostname, bytes) else hostname
     for family in (AF_INET, AF_INET6):
         with contextlib.suppress(OSError, ValueError):
             inet_pton(family, text.partition("%")[0])
             return True
+    with contextlib.suppress(OSError):
+        return _loose_ipv4.fullmatch(text) is not None and bool(inet_aton(text))
     return False
+
+
+_loose_ipv4: Final = re.compile(r"[0-9][0-9A-Fa-fxX]*(?:\.[0-9][0-9A-Fa-fxX]*){0,3}")  # what inet_aton reads, no more
 
 
 def _is_key_file_encrypted(key_file: str) -> bool:

@@ -601,7 +601,8 @@ def test_addresses_are_told_from_names() -> None:
     """As urllib3 2.8.0 answers."""
     addresses: list[str | bytes] = ["127.0.0.1", "::1", "fe80::1%eth0", b"127.0.0.1"]
     assert all(tls.is_ipaddress(text) for text in addresses)
-    assert not any(tls.is_ipaddress(text) for text in ("[::1]", "a.b", "1::z", "", b"\xff"))
+    assert all(tls.is_ipaddress(text) for text in ("2130706433", "0x7f000001", "0177.0.0.01", "127.1", b"127.0.1"))
+    assert not any(tls.is_ipaddress(text) for text in ("[::1]", "a.b", "1::z", "", b"\xff", "1.2.3.256", "1 2", "1.a"))
 
 
 def test_an_encrypted_key_file_is_recognised() -> None:
