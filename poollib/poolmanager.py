@@ -391,7 +391,7 @@ class PoolManager(RequestMethods):
         keywords = None if origin is None else dict(self.connection_pool_kw)
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
         if getattr(pool, "_is_forwarding", False) or self._proxy_requires_url_absolute_form(parsed):
-            return pool, url
+            return pool, url.partition("#")[0]  # a fragment never travels; another kind of pool may not know
         if origin is not None and keywords is not None and type(self) is PoolManager:
             self._remember(origin, pool, keywords)
         return pool, parsed.request_uri
