@@ -10,6 +10,7 @@ urllib3.
 from __future__ import annotations
 
 import math
+import os
 import select
 import socket
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 from .exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from .racing import AddrInfo as AddrInfo
@@ -191,8 +193,13 @@ class Names:
         self._lifetime_s = lifetime_s
         self._limit = limit
         self._clock = clock
-        self._lock = threading.Lock()  # guards _kept
         self._kept: OrderedDict[tuple[str, int], tuple[float, Sequence[Any]]] = OrderedDict()
+        self.renew_lock()
+        _all_names.add(self)
+
+    def renew_lock(self) -> None:
+        """A free lock: at the start, and in the child of a fork, where the thread that held it is not there."""
+        self._lock = threading.Lock()  # guards _kept
 
     def __call__(self, host: str, port: int) -> Sequence[Any]:
         """The answer for a host: a fixed one, a kept one, a fresh one."""
@@ -222,8 +229,9 @@ class Names:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
         self._kept = OrderedDict()
+        self.renew_lock()
+        _all_names.add(self)
 
     def _keep(self, key: tuple[str, int], entry: tuple[float, Sequence[Any]]) -> None:
         if not entry[1]:
@@ -233,6 +241,18 @@ class Names:
             self._kept.move_to_end(key)
             while len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
+
+
+_all_names: WeakSet[Names] = WeakSet()
+
+
+def _renew_locks() -> None:
+    for names in list(_all_names):
+        names.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def resolver_from(

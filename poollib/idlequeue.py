@@ -12,9 +12,11 @@ import contextlib
 import math
 import queue
 from functools import partial
+from threading import Lock
 from typing import Any
 
 from .exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
+from .pool import forks
 from .pool.core import EndpointPool, State
 from .pool.stats import PoolStats
 
@@ -26,6 +28,12 @@ class IdleQueue(queue.LifoQueue[Any]):
         super().__init__(lending.maxsize or 0)
         self._lending = lending
         self._out: dict[int, Any] = {}  # leased through get() and not put back; guarded by self.mutex
+        forks.remember(self)
+
+    def start_afresh(self) -> None:
+        """In a forked child: nothing is leased, and the thread that held the lock is not there."""
+        self.mutex = Lock()
+        self._out = {}
 
     def qsize(self) -> int:
         """How many connections can be had without waiting."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
 from .approach import (
@@ -26,6 +27,7 @@ from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .headers import RecentlyUsedContainer
 from .logs import logger
+from .pool import forks
 from .pool.budget import Budget
 from .poolkey import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
 from .poolkey import PoolKey as PoolKey
@@ -108,6 +110,12 @@ class PoolManager(RequestMethods):
         self._routes: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         self._usual_timeout = Timeout.from_float(_DEFAULT_TIMEOUT)  # of all pools that are given none
 
+        forks.remember(self)
+
+    def start_afresh(self) -> None:
+        """In a forked child: the thread that held the lock is not there."""
+        self.pools.lock = RLock()
+
     def __enter__(self) -> Any:
         return self
 
@@ -124,6 +132,7 @@ class PoolManager(RequestMethods):
         self.__dict__.update(state)
         self.pools = RecentlyUsedContainer(state["pools"])
         self._budget = None if state["_budget"] is None else Budget(state["_budget"])
+        forks.remember(self)
 
     def clear(self) -> None:
         """Close and forget all pools; lent connections close when they come back."""

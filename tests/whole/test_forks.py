@@ -10,12 +10,16 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry, Timeout
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, echo
+from tests.unit.test_pool_forks import in_child
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -33,6 +37,42 @@ def test_parent_and_children_share_a_warm_manager(way: str) -> None:
         assert json.loads(done.stdout) == {"wrong": 0, "parent_reconnected": 0}
         assert server.opened == 5
         assert server.tls_errors == []
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("is_copy", [False, True])
+@pytest.mark.parametrize(
+    "lock_of",
+    [
+        lambda manager: manager.pools.lock,
+        lambda manager: manager.connection_pool_kw["resolver"]._lock,
+        lambda manager: manager.connection_from_url("http://localhost:1").pool.mutex,
+    ],
+    ids=["manager", "names", "queue"],
+)
+def test_a_lock_that_a_thread_of_the_parent_held_is_free_in_the_child(
+    lock_of: Callable[[Any], Any], is_copy: bool
+) -> None:
+    """Else the child's first request would wait for a thread that it has not."""
+    with PoolManager(dns_cache=60) as made:
+        manager = pickle.loads(pickle.dumps(made)) if is_copy else made
+        held, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with lock_of(manager):
+                held.set()
+                done.wait(10)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(5)
+        try:
+            assert in_child(lambda: lock_of(manager).acquire(timeout=1)) == "True"
+        finally:
+            done.set()
+            thread.join()
+        manager.clear()
 
 
 @pytest.mark.parametrize(
