@@ -260,3 +260,20 @@ def test_port_0_is_no_missing_port() -> None:
     proxy = ProxyManager("http://proxy.example:0").proxy
     assert proxy is not None
     assert proxy.port == 0
+
+
+def test_a_pool_of_another_kind_forwards_no_fragment() -> None:
+    asked: list[str] = []
+
+    class Other:
+        def __init__(self, host: str, port: int | None = None, **named: Any) -> None:
+            pass
+
+        def urlopen(self, method: str, url: str, **named: Any) -> Any:
+            asked.append(url)
+            return poollib.HTTPResponse(status=200)
+
+    with ProxyManager("http://proxy.example:1") as manager:
+        manager.pool_classes_by_scheme = {"http": Other}  # type: ignore[dict-item]
+        manager.request("GET", "http://a.example/path?x=1#part")
+    assert asked == ["http://a.example/path?x=1"]
