@@ -99,12 +99,20 @@ def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options 
     expect = given.get("expect_continue")
     return Options(
         trace=given.get("trace"),
-        max_response_size=given.get("max_response_size"),
-        max_decoded_size=given.get("max_decoded_size"),
+        max_response_size=_size("max_response_size", given),
+        max_decoded_size=_size("max_decoded_size", given),
         expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else _seconds(expect),
         trailers=given.get("trailers"),
         limits=given.get("limits") or DEFAULT_LIMITS,
     )
+
+
+def _size(name: str, given: dict[str, Any]) -> int | None:
+    """The limit of that name; ValueError for what bounds nothing: a NaN, a number below 0, a bool."""
+    limit: int | None = given.get(name)
+    if limit is None or (limit >= 0 and not isinstance(limit, bool)):
+        return limit
+    raise ValueError(f"{name} must be None or a number of bytes, not {limit!r}")
 
 
 def _seconds(expect_continue: float) -> float:

@@ -70,6 +70,8 @@ def payload_for(
         raise ValueError(f"header Transfer-Encoding must end with 'chunked', not {fields.transfer_encoding!r}")
     if blocksize == URLLIB3_BLOCK_BYTES:
         blocksize = READ_BYTES
+    elif blocksize < 1:  # reading 0 bytes at a time would send an empty body
+        raise ValueError(f"blocksize must be at least 1, not {blocksize!r}")
     chunks, known = body_to_chunks(body, method=method, blocksize=blocksize)
     pieces: Iterable[Any] = () if chunks is None else chunks
     length = body_length(body) if known is None else known

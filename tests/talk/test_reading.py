@@ -427,6 +427,14 @@ def test_a_body_beyond_its_limit_raises_and_drops_the_connection(
         assert has_all_slots(pool, 0)
 
 
+@pytest.mark.parametrize("name", ["max_response_size", "max_decoded_size"])
+@pytest.mark.parametrize("wish", [float("nan"), -1, True])
+def test_what_bounds_nothing_is_no_limit_of_size(name: str, wish: float) -> None:
+    """No number is larger than a NaN: it would let everything through."""
+    with HTTPConnectionPool("127.0.0.1", 9) as pool, pytest.raises(ValueError, match=name):
+        pool.request("GET", "/", **{name: wish})
+
+
 def test_a_body_within_its_limits_is_read() -> None:
     coded = gzip.compress(bytes(1000))
     data = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(coded) + coded

@@ -475,6 +475,13 @@ def no_body_yet(connection: Any) -> None:
     assert connection.pending == b""
 
 
+@pytest.mark.parametrize("blocksize", [0, -1])
+def test_a_file_read_in_blocks_of_nothing_is_not_sent_empty(blocksize: int) -> None:
+    with ScriptServer([]) as server, pool_for(server, blocksize=blocksize) as pool:
+        with pytest.raises(ValueError, match="blocksize"):
+            pool.request("PUT", "/", body=io.StringIO("text"))
+
+
 @pytest.mark.parametrize("wish", [-1, float("nan"), float("inf"), 1e10])
 def test_what_cannot_be_waited_for_100_continue_is_refused(wish: float) -> None:
     with HTTPConnectionPool("127.0.0.1", 9) as pool, pytest.raises(ValueError, match="expect_continue"):
