@@ -49,8 +49,12 @@ class FileBody(Body):
     def _read(self, limit: int | None) -> bytes:
         if self.state is not BodyState.OPEN or limit == 0:
             return b""
+        file = self.file
         try:
-            data: bytes = self.file.read() if limit is None else self.file.read(limit)
+            if getattr(file, "closed", False) is True:  # by a mock, as responses', when it was asked whether it is
+                data: bytes = b""
+            else:
+                data = file.read() if limit is None else file.read(limit)
         except TimeoutError as error:
             raise ReadTimeoutError(None, None, "Read timed out.") from error
         except (HTTPException, OSError) as error:

@@ -117,6 +117,23 @@ def test_errors_of_a_file_become_the_librarys(error: Exception, wanted: type[Exc
         made(Failing(error)).read()
 
 
+@pytest.mark.parametrize("amt", [None, 3, 100])
+def test_a_file_that_closes_when_asked_whether_it_is_closed_has_ended(amt: int | None) -> None:
+    """As the bodies of responses' mocks do: they answer no at first, and are closed then."""
+
+    class Asked(io.BytesIO):
+        def isclosed(self) -> bool:
+            if self.closed:
+                return True
+            if self.tell() == len(self.getvalue()):
+                self.close()
+            return False
+
+    assert b"".join(made(Asked(b"answer"), {"content-length": "6"}).stream(amt or 2**16)) == b"answer"
+    response = made(Asked(b"answer"))
+    assert b"".join(iter(lambda: response.read(amt), b"")) == b"answer"
+
+
 def test_chunks_of_a_file_can_not_be_seen() -> None:
     with pytest.raises(ResponseNotChunked):
         list(made(io.BytesIO(TEXT)).read_chunked())
