@@ -310,6 +310,8 @@ class Upload:
         self._look()
 
     def _look(self) -> None:
+        """End the sending if an answer is there, or if its time is over: who is never waited for is asked here."""
+        self._wait_s()
         if self._is_socket and self._ready(write=False, wait=False) and self._answered():
             raise AnsweredEarly
 

@@ -17,7 +17,7 @@ from poollib import HTTPConnectionPool, PoolManager, Retry, Timeout, dial
 from poollib.exceptions import DeadlineExceededError
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
-from tests.support.script import ScriptServer, Step, expect_request, respond, send, send_slowly, stall
+from tests.support.script import ScriptServer, Step, expect_head, expect_request, respond, send, send_slowly, stall
 
 DEADLINE_S = 0.3
 GRACE_S = 0.25  # a tenth of a second is the promise; the rest is for a machine that is busy with something else
@@ -94,6 +94,19 @@ def test_sending_to_a_server_that_does_not_read_ends_at_the_deadline() -> None:
         with ends_in_time("sending"):
             pool.urlopen("PUT", "/", body=body, retries=False)
         done.set()
+
+
+@pytest.mark.parametrize("piece", [b"x", b"x" * 100_000])
+def test_a_body_that_drips_out_ends_at_the_deadline(piece: bytes) -> None:
+    """The server takes each piece at once, so that nobody waits for it."""
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(200):
+            yield piece
+            time.sleep(0.01)
+
+    with ScriptServer([expect_head()]) as server, pool_for(server) as pool, ends_in_time("sending"):
+        pool.request("POST", "/", body=pieces())
 
 
 def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
