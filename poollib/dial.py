@@ -490,7 +490,8 @@ def _by_replaced(
 ) -> socket.socket:
     """As ``connect``, by what a program has put in the place of ``create_connection``, say to choose addresses."""
     try:
-        return create_connection((host, port), timeout_s, source_address=source_address, socket_options=socket_options)
+        bare = host.strip("[]")  # as the system's functions want an IPv6 address
+        return create_connection((bare, port), timeout_s, source_address=source_address, socket_options=socket_options)
     except socket.gaierror as err:
         raise NameResolutionError(host, owner, err) from err
     except TimeoutError as err:

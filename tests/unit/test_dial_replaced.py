@@ -142,3 +142,17 @@ def test_an_answer_without_addresses_is_not_kept() -> None:
     answers: list[list[str]] = [[], ["192.0.2.1"]]
     names = dial.Names(lambda host, port: answers.pop(0), lifetime_s=60)
     assert [list(names("a.example", 80)) for _ in range(3)] == [[], ["192.0.2.1"], ["192.0.2.1"]]
+
+
+def test_another_create_connection_gets_an_ipv6_address_without_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the system's functions take it."""
+    asked: list[Any] = []
+
+    def own(address: Any, *words: Any, **named: Any) -> socket.socket:
+        asked.append(address)
+        raise ConnectionRefusedError("no")
+
+    monkeypatch.setattr(dial, "create_connection", own)
+    with HTTPConnectionPool("[fe80::1%25eth0]", 81) as pool, pytest.raises(NewConnectionError):
+        pool.request("GET", "/", retries=False)
+    assert asked == [("fe80::1%eth0", 81)]
