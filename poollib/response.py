@@ -208,6 +208,8 @@ class HTTPResponse(BaseHTTPResponse):
         if self.chunked and self.supports_chunked_reads():
             yield from self.read_chunked(amt, decode_content)
             return
+        if amt == 0:  # pieces of no bytes would never come to an end
+            return
         while not self._exhausted():
             data = self.read(amt, decode_content)
             if data:

@@ -608,3 +608,13 @@ def test_a_response_that_gave_its_connection_back_has_nothing_to_shut_down() -> 
         response = pool.request("GET", "/")
         with pytest.raises(RuntimeError, match="with its pool again"):
             response.shutdown()
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 4\r\n\r\ngood", b"Transfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n"]
+)
+def test_pieces_of_no_bytes_are_none_and_leave_the_body(head: bytes) -> None:
+    with ScriptServer(answer(OK + head)) as server, pool_for(server) as pool:
+        response = pool.request("GET", "/", preload_content=False)
+        assert list(response.stream(0)) == []
+        assert response.read() == b"good"

@@ -234,6 +234,7 @@ def test_a_closed_chunked_response_has_no_chunks() -> None:
 def test_to_read_no_bytes_of_a_file_does_not_end_it() -> None:
     response = made(io.BytesIO(TEXT))
     assert response.read(0) == response.read1(0) == b""
+    assert list(response.stream(0)) == []
     assert not response.closed
     assert response.read() == TEXT
 
