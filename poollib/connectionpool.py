@@ -4,8 +4,8 @@ Here lending (``pool``) meets HTTP (``connection``, ``response``): a pool settle
 ``attempts.run`` call :meth:`HTTPConnectionPool._attempt` until the answer stands; each attempt leases a connection,
 sends, reads, and gives the connection back or leaves it with the response.  How many connections there are and how
 long they live is ``pool.core``'s business, what may be tried again ``retry``'s, what the server is asked for
-``targets``'s.  The interface is urllib3's; an ``EndpointPool`` of its own when the pool stands alone, the manager's
-otherwise.
+``targets``'s, how it goes is told by ``figures``.  The interface is urllib3's; an ``EndpointPool`` of its own when the
+pool stands alone, the manager's otherwise.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from .exceptions import (
     ReadTimeoutError,
     URLSchemeUnknown,
 )
+from .figures import Figures
 from .health import HealthCheck
 from .idlequeue import IdleQueue, QueuedLending
 from .logs import logger
@@ -69,8 +70,6 @@ from .url import Url, normalize_host, parse_url
 if TYPE_CHECKING:
     import ssl
 
-    from .circuit import Circuit
-
 log = logger(__name__)
 
 _NOTHING: Final[dict[str, Any]] = {}  # for all pools; never written
@@ -79,7 +78,7 @@ _SYSTEMS_TIMEOUT = TimeoutError  # where poollib is urllib3, the name becomes ex
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
-class HTTPConnectionPool(Targets, RequestMethods):
+class HTTPConnectionPool(Targets, Figures, RequestMethods):
     """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``pool.core``.
 
     ``maxsize`` connections are kept (0: all); with ``block`` there are never more, and callers wait for one
@@ -96,14 +95,12 @@ class HTTPConnectionPool(Targets, RequestMethods):
     scheme = "http"
     ConnectionCls: ClassVar[type[Any]] = HTTPConnection
 
-    # What few pools have stands here, or in Targets, until it is set: a manager may keep hundreds of pools.
+    # What few pools have stands here, in Figures or in Targets, until it is set: a manager may keep hundreds of pools.
     _way: dict[str, Any] = _NOTHING
     _defaults: dict[str, Any] = _NOTHING
     _breaker: Any = None
-    _circuit: Circuit | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
     _view: IdleQueue | None = None
-    _health: HealthCheck | None = None
     _turnstile: Turnstile | None = None
 
     def __init__(
@@ -185,16 +182,6 @@ class HTTPConnectionPool(Targets, RequestMethods):
         self._open(state["lending"], *(state["health"] or (None, None)))
 
     @property
-    def num_connections(self) -> int:
-        """How many connections were made."""
-        return self._supply.opened
-
-    @property
-    def num_requests(self) -> int:
-        """How many requests were sent, repeated ones included."""
-        return self._counts()["requests"]
-
-    @property
     def pool(self) -> queue.Queue[Any] | None:
         """The idle connections as urllib3's queue; None once the pool is closed."""
         if self._lending.state is not State.OPEN:
@@ -208,43 +195,6 @@ class HTTPConnectionPool(Targets, RequestMethods):
         if self._health is not None:
             self._health.stop()
         self._lending.close()
-
-    # -- how it goes --
-
-    def stats(self) -> dict[str, Any]:
-        """All figures of this pool; ``docs/pooling.rst`` says what each means."""
-        figures = self._lending.stats()._asdict()
-        figures["dropped"] = dict(figures["dropped"])
-        if self._circuit is not None:
-            figures["circuit_opened"], figures["circuit_refused"] = self._circuit.opened, self._circuit.refused
-        return {**figures, **self._counts(), "errors": self._supply.errors}
-
-    def health(self) -> dict[str, Any]:
-        """What is known of the endpoint (see ``health``), with the figures a reader of it wants; JSON-ready."""
-        lending = self._lending
-        check = self._health_check()
-        if check.is_unknown and self.num_requests:
-            check.note_success()
-        report = check.report()
-        if self._circuit is not None:
-            report["circuit"] = self._circuit.report()
-        report.update(pool=lending.state.value, idle=lending.idle, leased=lending.leased, waiting=lending.waiting)
-        return report
-
-    def probe_idle(self) -> int:
-        """How many idle connections turned out dead; they are closed."""
-        return self._lending.drop_unusable("dead when probed")
-
-    def refresh(self, reason: str = "refreshed") -> int:
-        """Close all idle connections, so that new ones are opened; lent ones are not touched. How many there were."""
-        return self._lending.drop_idle(reason)
-
-    def _counts(self) -> dict[str, int]:
-        return self._supply.totals(self._lending.connections())
-
-    def _health_check(self) -> HealthCheck:
-        """The notes on the endpoint's health; made when there is something to note."""
-        return self._health or self.__dict__.setdefault("_health", HealthCheck(self))
 
     # -- a request --
 

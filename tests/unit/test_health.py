@@ -152,6 +152,6 @@ def test_threads_that_note_the_first_error_at_once_share_the_notes(monkeypatch: 
                 others.append(self)
                 others.append(pool._health_check())
 
-    monkeypatch.setattr("poollib.connectionpool.HealthCheck", Interrupted)
+    monkeypatch.setattr("poollib.figures.HealthCheck", Interrupted)
     assert pool._health_check() is others[1] is pool._health_check()
     pool.close()
