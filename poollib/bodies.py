@@ -26,7 +26,8 @@ _ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 class FileBody(Body):
     """A body from any object with ``read``: a file, a recorder's stub, an ``http.client`` response.
 
-    ``length``: fewer bytes than that are an error; None: whatever the file gives is the body.
+    ``length``: fewer bytes than that are an error, and so are more, unless the body is read whole, as in urllib3; None:
+    whatever the file gives is the body.
     """
 
     __slots__ = ("_left", "file")
@@ -38,7 +39,7 @@ class FileBody(Body):
 
     @property
     def left(self) -> int | None:
-        return self._left
+        return self._left and max(0, self._left)
 
     def read1(self, limit: int) -> bytes:
         return self._read(limit)
@@ -60,8 +61,10 @@ class FileBody(Body):
         except (HTTPException, OSError) as error:
             raise (SSLError(error) if _is_of_tls(error) else broken(error)) from error
         self.received += len(data)
-        if self._left:
-            self._left = max(0, self._left - len(data))
+        if self._left is not None:
+            self._left -= len(data)
+            if limit is None and self._left < 0:
+                self._left = 0
         if limit is None or not data or self._was_closed():
             self._finish()
         return data

@@ -117,6 +117,20 @@ def test_errors_of_a_file_become_the_librarys(error: Exception, wanted: type[Exc
         made(Failing(error)).read()
 
 
+def test_a_file_longer_than_its_length_is_an_error_at_its_end() -> None:
+    """A mock whose body and field contradict each other, as responses has it; read whole, it passes as in urllib3."""
+    long = {"content-length": "2"}
+    with pytest.raises(ProtocolError, match=r"IncompleteRead\(4 bytes read, -2 more expected\)"):
+        list(made(io.BytesIO(b"test"), long).stream(10))
+    response = made(io.BytesIO(b"test"), long)
+    assert response.read(3) == b"tes"
+    assert response.length_remaining == 0
+    with pytest.raises(ProtocolError, match="IncompleteRead"):
+        response.read(3)
+    assert made(io.BytesIO(b"test"), long).read() == b"test"
+    assert b"".join(made(io.BytesIO(b"test"), long, enforce_content_length=False).stream(3)) == b"test"
+
+
 @pytest.mark.parametrize("amt", [None, 3, 100])
 def test_a_file_that_closes_when_asked_whether_it_is_closed_has_ended(amt: int | None) -> None:
     """As the bodies of responses' mocks do: they answer no at first, and are closed then."""
