@@ -220,6 +220,8 @@ class HTTPResponse(BaseHTTPResponse):
 
         ResponseNotChunked, BodyNotHttplibCompatible if the response is not chunked or its source not live.
         """
+        if amt is not None and amt < 0:
+            amt = None
         if not self.chunked:
             raise ResponseNotChunked("Response is not chunked. Header 'transfer-encoding: chunked' is missing.")
         if amt == 0 or self._method == "HEAD" or self._is_shut:

@@ -427,6 +427,16 @@ def test_a_body_beyond_its_limit_raises_and_drops_the_connection(
         assert has_all_slots(pool, 0)
 
 
+@pytest.mark.parametrize(
+    "body", [b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", b"Content-Length: 3\r\n\r\nabc"]
+)
+def test_pieces_of_negative_size_have_no_limit(body: bytes) -> None:
+    """As for ``read``; a chunked body went round and round."""
+    with ScriptServer([expect_request(), send(OK + body)]) as server, pool_for(server) as pool:
+        response = pool.request("GET", "/", preload_content=False)
+        assert list(response.stream(-1)) == [b"abc"]
+
+
 @pytest.mark.parametrize("name", ["max_response_size", "max_decoded_size"])
 @pytest.mark.parametrize("wish", [float("nan"), -1, True])
 def test_what_bounds_nothing_is_no_limit_of_size(name: str, wish: float) -> None:
