@@ -105,8 +105,10 @@ def _address_of(answer: Any) -> str:
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """The address that a host is, also as systems read it: ``127.1``, ``0x7f000001``, ``2130706433``; None for a name.
 
-    A proxy is told the host as it stands, and looks it up as systems do.
+    A proxy is told the host as it stands, and looks it up as systems do. ``localhost`` is one, too (RFC 6761).
     """
+    if text == "localhost" or text.endswith(".localhost"):
+        return _LOOPBACKS[4]
     try:
         return ip_address(text.partition("%")[0])
     except ValueError:

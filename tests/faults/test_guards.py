@@ -38,6 +38,8 @@ from tests.support.script import ScriptServer, expect, expect_request, respond, 
         "0x7f000001",
         "2130706433",
         "0177.0.0.1",
+        "LOCALHOST.",
+        "any.localhost",
     ],
 )
 def test_private_addresses_are_blocked_in_every_spelling(host: str) -> None:
