@@ -177,13 +177,11 @@ def connection_requires_http_tunnel(
 
 
 def forwards(pool: Any) -> bool:
-    """Whether the pool's requests go to a proxy that passes them on, with the whole URL as target.
+    """Whether the pool's proxy passes requests on, with the whole URL as target.
 
     A pool of the proxy's own address asks the proxy itself: no tunnel leads from a proxy to itself.
     """
     proxy = pool.proxy
-    if proxy is None:
-        return False
     if (pool.scheme, pool.host, pool.port) == (proxy.scheme, proxy.host, proxy.port):
         return True
     return not connection_requires_http_tunnel(proxy, pool.proxy_config, pool.scheme)

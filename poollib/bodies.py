@@ -14,13 +14,15 @@ from typing import Any
 
 from .codings import ContentDecoder, GzipDecoder, gunzipped
 from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError, SSLError
-from .framing import Body, BodyState, Feed, broken
+from .framing import Body, BodyState, Incoming, broken
 
 DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
 # Where all is kept anyway, larger steps: 1090 us instead of 1240 for 1 MiB of JSON (CPython 3.11, 2026-11).
 WHOLE_STEP_BYTES = 262144
 WHOLE_OUTPUT_BYTES = 4 << 20
 _ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
+
+_NOTHING = Incoming(lambda limit: b"")  # comes from a server where a file is read
 
 
 class FileBody(Body):
@@ -33,7 +35,7 @@ class FileBody(Body):
     __slots__ = ("_left", "file")
 
     def __init__(self, file: Any, length: int | None) -> None:
-        super().__init__(Feed(_no_bytes, _no_bytes_into), True, None)
+        super().__init__(_NOTHING, True, None)
         self.file = file
         self._left = length
 
@@ -90,14 +92,6 @@ class FileBody(Body):
 def _is_of_tls(error: Exception) -> bool:
     """Whether TLS failed; an end without its goodbye is a body cut short, as any other."""
     return type(error).__module__ == "ssl" and type(error).__name__ not in _ENDS_OF_TLS
-
-
-def _no_bytes(limit: int) -> bytes:
-    return b""
-
-
-def _no_bytes_into(view: memoryview) -> int:
-    return 0
 
 
 class DecodedBody:
