@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from poollib import HTTPConnectionPool, PoolManager, Retry, Timeout, dial
+from poollib.connection import HTTPConnection
 from poollib.exceptions import DeadlineExceededError
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
@@ -96,9 +98,20 @@ def test_sending_to_a_server_that_does_not_read_ends_at_the_deadline() -> None:
         done.set()
 
 
+class Watched(HTTPConnection):
+    """One of whose methods an agent has replaced, so that requests go through http.client's."""
+
+    def send(self, data: Any) -> None:
+        super().send(data)
+
+
+@pytest.mark.parametrize("connection_class", [HTTPConnection, Watched])
 @pytest.mark.parametrize("piece", [b"x", b"x" * 100_000])
-def test_a_body_that_drips_out_ends_at_the_deadline(piece: bytes) -> None:
+def test_a_body_that_drips_out_ends_at_the_deadline(
+    piece: bytes, connection_class: type[HTTPConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server takes each piece at once, so that nobody waits for it."""
+    monkeypatch.setattr(HTTPConnectionPool, "ConnectionCls", connection_class)
 
     def pieces() -> Iterator[bytes]:
         for _ in range(200):
