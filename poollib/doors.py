@@ -94,7 +94,8 @@ def _framing(payload: Payload, fields: Fields) -> list[tuple[str, str]]:
 def _send_body(conn: Any, payload: Payload) -> None:
     """Send the pieces one by one, exactly as many bytes as announced."""
     left = payload.length
-    has_deadline = conn.options is not None and conn.options.deadline is not None
+    options = getattr(conn, "options", None)
+    has_deadline = options is not None and options.deadline is not None
     for piece in payload.pieces:
         if has_deadline:
             conn.sock.settimeout(conn._write_timeout_s())
