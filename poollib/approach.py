@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from .attempts import is_callers
-from .certificates import CertificateError
 from .connection import ProxyConfig, port_by_scheme, proxy_wishes
 from .dial import _system_lookup as system_lookup
 from .dial import resolver_from
@@ -233,6 +232,8 @@ def of_replaced(error: BaseException) -> HTTPError | None:
     """
     if isinstance(error, HTTPError) or is_callers(error):
         return None
+    from .certificates import CertificateError  # brings hashlib, which plain requests never need
+
     if type(error).__module__ == "ssl" or isinstance(error, CertificateError):
         return SSLError(error)
     return ProtocolError("Connection aborted.", error) if isinstance(error, (OSError, HTTPException)) else None
