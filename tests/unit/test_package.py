@@ -38,6 +38,13 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert set(run(program).split()) <= {"poollib", "operator", "reprlib", "_thread", *small}
 
 
+def test_a_manager_brings_nothing_that_only_some_requests_need() -> None:
+    """Each of these takes longer to import than several rooms; hashlib came once with the class of an error."""
+    heavy = {"hashlib", "json", "certifi", "dataclasses", "inspect", "mimetypes", "poollib.tls", "poollib.circuit"}
+    program = "import sys; old = set(sys.modules); import poollib; poollib.PoolManager; print(*set(sys.modules) - old)"
+    assert not heavy & set(run(program).split())
+
+
 @pytest.mark.parametrize("name", poollib.__all__)
 def test_every_public_name_is_there_and_stays(name: str) -> None:
     value = getattr(poollib, name)
