@@ -137,8 +137,9 @@ def test_names_pickle_by_reference(name: str) -> None:
 def test_threads_may_ask_at_once_and_children_too() -> None:
     """Each thread begins with another name; all get the same objects, and so does a forked child."""
     program = """
-import os, sys, threading
+import os, sys, threading, warnings
 import poollib
+warnings.simplefilter("ignore", DeprecationWarning)  # of fork, for joined threads that the system still counts
 names = sorted(set(poollib.__all__))
 got = [{} for name in names]
 together = threading.Barrier(len(names))
