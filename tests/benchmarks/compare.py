@@ -16,8 +16,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+COMMAND = [sys.executable, "-m", "tests.benchmarks.compare"]
 BODY = b'{"ok":true,"items":[1,2,3,4,5,6,7,8,9,10]}'
 Ask = Callable[[], tuple[int, bytes]]
 
@@ -152,19 +154,25 @@ def main() -> None:
 
 def compare(seconds: float, rounds: int) -> None:
     """Run all that are installed, in turns."""
-    command = [sys.executable, "-m", "tests.benchmarks.compare", "--seconds", str(seconds)]
+    command = [*COMMAND, "--seconds", str(seconds)]
     present = [name for name in CLIENTS if importlib.util.find_spec(name.split(".")[0]) is not None]
-    with subprocess.Popen([*command, "--serve"], stdout=subprocess.PIPE, text=True) as server:
+    with serving() as url:
+        for workload in WORKLOADS:
+            runs: dict[str, list[float]] = {name: [] for name in present}
+            for _ in range(rounds):
+                for name in present:
+                    printed = subprocess.check_output([*command, "--one", name, workload, url], text=True)
+                    runs[name].append(float(printed))
+            print_table(workload, {name: min(values) for name, values in runs.items()})
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """A URL that a process of its own answers while the block runs."""
+    with subprocess.Popen([*COMMAND, "--serve"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        url = f"http://127.0.0.1:{int(server.stdout.readline())}/api"
         try:
-            for workload in WORKLOADS:
-                runs: dict[str, list[float]] = {name: [] for name in present}
-                for _ in range(rounds):
-                    for name in present:
-                        printed = subprocess.check_output([*command, "--one", name, workload, url], text=True)
-                        runs[name].append(float(printed))
-                print_table(workload, {name: min(values) for name, values in runs.items()})
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/api"
         finally:
             server.terminate()
 
