@@ -1,9 +1,10 @@
 """Where the microseconds of a small GET go: by room, and by function.
 
-    python -m tests.benchmarks.profile_get [--seconds 20]
+    python -m tests.benchmarks.profile_get [--seconds 60]
 
-The process's CPU clock raises signals, some 250 a second on Linux; each is counted for the function that runs then, and what the
-system does in it (sending, receiving) for the function that called it. One request takes what it takes without signals.
+The process's CPU clock raises signals, some 250 a second on Linux; each is counted for the function that runs then, and
+what the system does in it (sending, receiving) for the function that called it. One request takes what it takes without
+signals.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def profiled(url: str, seconds: float) -> tuple[float, Counter[tuple[str, str]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="where the microseconds of a small GET go")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long samples are taken")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long samples are taken")
     seconds = parser.parse_args().seconds
     if hasattr(os, "sched_setaffinity"):  # client and server on one core: waking another one costs 10 to 40 us
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
