@@ -76,13 +76,14 @@ class Interrupter:
     def run(self, work: Callable[[], object]) -> bool:
         """Whether the interrupt came while ``work`` ran."""
         gc.disable()  # else it may run the finalisers of an earlier run, and the interrupt come in one of these
+        before = sys.gettrace()  # coverage's
         sys.settrace(self._trace)
         try:
             work()
         except KeyboardInterrupt:
             return True
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
             gc.enable()
             self._before.clear()
             self._returned = (None, "")

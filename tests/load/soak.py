@@ -28,9 +28,10 @@ from tests.support.leaks import open_descriptors
 THREADS, MAXSIZE = 64, 16
 #: A server that says nothing is waited for so long; longer than a busy machine of two cores holds up a good answer.
 READ_TIMEOUT_S = 0.5
-#: What the process may grow by after the first tenth.
+#: What the process may grow by after it has warmed up, in the first tenth.
 GROWTH_BYTES = 5 << 20
 _WARM_UP = 0.1
+WARM_UP_LEAST = 2000  # so that each of the 64 threads has met most kinds of answers
 
 
 @contextlib.contextmanager
@@ -177,7 +178,7 @@ def _run(requests: int) -> Figures:
             start = time.monotonic()
             # Twice 64 threads: without the interpreter's lock each has a heap of its own, and those that come second
             # fill the pages between what the first have left, 2 MiB once and for all (CPython 3.13.5).
-            warm_up = max(1, int(requests * _WARM_UP))
+            warm_up = min(requests - 1, max(WARM_UP_LEAST, int(requests * _WARM_UP)))
             crowd = Crowd(pool, figures, warm_up // 2)
             crowd.run()
             crowd.go_on_to(warm_up)
