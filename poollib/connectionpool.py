@@ -622,7 +622,8 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         """Tunnel to this pool's host, unless requests are forwarded."""
         if not self._is_forwarding and self.proxy is not None:
             scheme = "https" if self.proxy.scheme == "https" else "http"
-            conn.set_tunnel(scheme=scheme, host=self._tunnel_host, port=self.port or 443, headers=self.proxy_headers)
+            port = 443 if self.port is None else self.port
+            conn.set_tunnel(scheme=scheme, host=self._tunnel_host, port=port, headers=self.proxy_headers)
 
     def _validate_conn(self, conn: Any) -> None:
         """Connect before a request is written, and warn once per place of unverified requests."""

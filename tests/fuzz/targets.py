@@ -250,7 +250,7 @@ def dialled(text: str, parsed: Url) -> None:
     assert visit.scheme == parsed.scheme
     assert visit.uds is None
     assert same_host(visit.host, plain_host(text)), (text, visit.host)
-    assert visit.port == (parsed.port or DEFAULT_PORTS[visit.scheme]), text
+    assert visit.port == (DEFAULT_PORTS[visit.scheme] if parsed.port is None else parsed.port), text
     check_request(visit)
 
 
