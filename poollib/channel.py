@@ -101,11 +101,15 @@ class _FromChannel(Incoming):
 
     def recv_whole(self, limit: int) -> bytes:
         channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
-        return channel._receive_whole(limit)
+        if type(channel.sock) is socket.socket:  # waits for all of it, where there is no timeout
+            return channel._receive(limit, socket.MSG_WAITALL)
+        return channel._receive_record(limit)
 
 
 class _Gone:
     """In a channel's place for a body whose connection was closed: the next one that it opens is not for this body."""
+
+    sock = None
 
     def _receive(self, limit: int, flags: int = 0) -> bytes:
         raise ProtocolError("Connection broken: the connection was closed before the response was read")
@@ -113,7 +117,7 @@ class _Gone:
     def _receive_into(self, view: memoryview) -> int:
         return len(self._receive(0))
 
-    def _receive_whole(self, limit: int) -> bytes:
+    def _receive_record(self, limit: int) -> bytes:
         return self._receive(0)
 
 
@@ -450,12 +454,6 @@ class Channel(_Base):
             raise self._receive_failed(error) from error
         self.bytes_received += len(data)
         return data
-
-    def _receive_whole(self, limit: int) -> bytes:
-        """As ``_receive``, waiting for all of ``limit`` where the socket can: a plain one without a timeout."""
-        if type(self.sock) is not socket.socket:
-            return self._receive_record(limit)
-        return self._receive(limit, socket.MSG_WAITALL)
 
     def _receive_record(self, limit: int) -> bytes:
         """As ``_receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""

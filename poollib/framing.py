@@ -219,10 +219,14 @@ class LengthBody(Body):
         if incoming.data or size > LARGE_RECEIVE_BYTES or size <= 0:
             return self._read_large(size) if WHOLE_READER_FROM < size <= TRUSTED_LENGTH else super().read(size)
         piece = incoming.recv_whole(size)
-        if not piece:
+        n = len(piece)
+        if not n:
             raise self._cut_short(left)
-        self._used(len(piece))
-        if len(piece) == size:
+        self.received += n
+        self._left = left - n
+        if n == left:
+            self._end()
+        if n == size:
             return piece
         pieces = [piece]
         missing = size - len(piece)

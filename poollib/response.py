@@ -62,6 +62,7 @@ class HTTPResponse(BaseHTTPResponse):
     interim: tuple[tuple[int, list[tuple[str, str]]], ...] = ()
     _source: Body | None = None
     _decoded: DecodedBody | None = None
+    _plain: Body | None = None  # the source, once a second read has found that it needs no decoder
     _body: Any = None
     _pool: Any = None
     _connection: Any = None
@@ -295,6 +296,9 @@ class HTTPResponse(BaseHTTPResponse):
 
     def _reader(self, decode_content: bool | None) -> Body | DecodedBody | None:
         """Where bytes come from: the source, or the source through a decoder; None if there is no source."""
+        source = self._source
+        if source is not None and source is self._plain:
+            return source
         decoded = self._decoded
         if decode_content is None:
             decode_content = self.decode_content
@@ -306,11 +310,12 @@ class HTTPResponse(BaseHTTPResponse):
                     "Calling read(decode_content=False) is not supported after read(decode_content=True) was called."
                 )
             return decoded
-        source = self._source
         if source is None or not decode_content:
             return source
         encoding = self._content_encoding()
         if not encoding:
+            if source.received:
+                self._plain = source
             return source
         return self._start_decoding(source, encoding)
 
