@@ -8,11 +8,9 @@ works.
 from __future__ import annotations
 
 import os
-import pathlib
 import re
 import threading
 import time
-from collections.abc import Iterator
 from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -35,8 +33,7 @@ from poollib.exceptions import (
     WriteTimeoutError,
 )
 from tests.faults.exchanges import EXCHANGES, PAIRS, REPEATABLE, WAYS, Scene
-from tests.faults.peers import LARGE, TEXT, Peers
-from tests.support.certs import certs
+from tests.faults.peers import LARGE, TEXT
 from tests.support.faults import CertainInterrupt, CertainMemoryError, Faults, kinds_for
 from tests.support.leaks import Snapshot, leaked, open_descriptors
 
@@ -287,14 +284,6 @@ def _judge_error(case: Case, error: BaseException, place: Place) -> None:
 
 
 # -- the torture --
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    file = tmp_path_factory.mktemp("faults") / "body"
-    file.write_bytes(LARGE)
-    with Peers(certs().pair().both_file) as ports:
-        yield Scene(ports, pathlib.Path(file))
 
 
 def _torture(scene: Scene, case: Case, step: int, first: int = 0) -> int:

@@ -8,24 +8,21 @@ with all its odd corners, is in tests/stress/test_pool_interrupts.py.
 from __future__ import annotations
 
 import contextlib
-import dis
 import gc
 import os
-import pathlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import pytest
 
 import poollib
 from poollib import PoolManager
 from tests.faults.exchanges import EXCHANGES, PAIRS, WAYS, Scene
-from tests.faults.peers import LARGE, TEXT, Peers
-from tests.support.certs import certs
+from tests.faults.peers import TEXT
+from tests.support.interrupts import Interrupter, name_of
 from tests.support.leaks import open_descriptors
 
 # A socket that nobody has in hand yet closes itself, and a finaliser that is interrupted says so.
@@ -35,7 +32,6 @@ pytestmark = [
 ]
 
 FOLDER = os.path.dirname(poollib.__file__)
-_POINTS = ("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE")
 #: Functions that hand a leased connection up. An interrupt right behind their return would lose it; CPython delivers
 #: none there from 3.11 on, where a call of one Python function by another ends without a look at signals.
 HAND_UP = frozenset({"lending.acquire", "connectionpool._get_conn", "connectionpool._lease"})
@@ -44,54 +40,33 @@ HAND_UP = frozenset({"lending.acquire", "connectionpool._get_conn", "connectionp
 _ENTERING = "LOAD_SPECIAL"
 
 
-class Interrupter:
-    """Counts the points inside poollib where a signal can be delivered, and interrupts at the n-th."""
+class RequestInterrupter(Interrupter):
+    """As an Interrupter of all poollib, but for the points where nothing can be promised."""
 
     def __init__(self, at: int) -> None:
-        self.at = at
-        self.count = 0
-        self.where = "nowhere"
-        self._before: dict[FrameType, str] = {}  # the last bytecode of each running frame
+        super().__init__(at, FOLDER)
         self._returned: tuple[FrameType | None, str] = (None, "")  # to which frame, from which function
 
-    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(FOLDER):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            before = self._before.get(frame, "RESUME")  # the first bytecode of a function is not traced
-            opcode = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            self._before[frame] = f"{_ENTERING} {opcode}" if before == _ENTERING else opcode
-            to, function = self._returned
-            self._returned = (None, "")
-            if before.startswith(_POINTS) and not (to is frame and function in HAND_UP):
-                self.count += 1
-                if self.count == self.at:
-                    self.where = f"{_name(frame)}:{frame.f_lineno} behind {before}"
-                    raise KeyboardInterrupt
-        elif event == "return":
-            self._returned = (frame.f_back, _name(frame))
-        return self._trace
+    def note(self, frame: FrameType, before: str) -> None:
+        super().note(frame, before)
+        if before == _ENTERING:
+            self.before[frame] = f"{_ENTERING} {self.before[frame]}"
+
+    def is_point(self, frame: FrameType, before: str) -> bool:
+        to, function = self._returned
+        self._returned = (None, "")
+        return super().is_point(frame, before) and not (to is frame and function in HAND_UP)
+
+    def returned(self, frame: FrameType) -> None:
+        self._returned = (frame.f_back, name_of(frame))
 
     def run(self, work: Callable[[], object]) -> bool:
-        """Whether the interrupt came while ``work`` ran."""
         gc.disable()  # else it may run the finalisers of an earlier run, and the interrupt come in one of these
-        before = sys.gettrace()  # coverage's
-        sys.settrace(self._trace)
         try:
-            work()
-        except KeyboardInterrupt:
-            return True
+            return super().run(work)
         finally:
-            sys.settrace(before)
             gc.enable()
-            self._before.clear()
             self._returned = (None, "")
-        return False
-
-
-def _name(frame: FrameType) -> str:
-    return f"{frame.f_globals['__name__'].rpartition('.')[2]}.{frame.f_code.co_name}"
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
@@ -128,14 +103,6 @@ def test_an_interrupt_leaves_no_lock_held() -> None:
     assert interrupts > 100
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    file = tmp_path_factory.mktemp("interrupts") / "body"
-    file.write_bytes(LARGE)
-    with Peers(certs().pair().both_file) as ports:
-        yield Scene(ports, pathlib.Path(file))
-
-
 def _run(scene: Scene, way: str, exchange: str, is_warm: bool, interrupter: Interrupter) -> str | None:
     """What was lost, in words; None: nothing. ``is_warm``: there are a pool and an idle connection."""
     before = set(open_descriptors())
@@ -168,15 +135,15 @@ def _lost(manager: PoolManager) -> str | None:
 
 def torture(scene: Scene, way: str, exchange: str, is_warm: bool, step: int, most: int = 700) -> dict[str, str]:
     """What was lost by an interrupt at every ``step``-th point, by point; of very many points ``most``."""
-    _run(scene, way, exchange, is_warm, Interrupter(0))  # what is imported or made once
-    counter = Interrupter(0)
+    _run(scene, way, exchange, is_warm, RequestInterrupter(0))  # what is imported or made once
+    counter = RequestInterrupter(0)
     assert _run(scene, way, exchange, is_warm, counter) is None
     if not counter.count:
         pytest.skip("this interpreter does not trace bytecodes from a call on")
     lost = {}
     gc.collect()
     for at in range(1, counter.count + 1, max(step, counter.count // most)):
-        interrupter = Interrupter(at)
+        interrupter = RequestInterrupter(at)
         if (what := _run(scene, way, exchange, is_warm, interrupter)) is not None:
             lost[f"{at}/{counter.count} {interrupter.where}"] = what
     return lost

@@ -7,57 +7,16 @@ allocation fail for every n.
 
 from __future__ import annotations
 
-import dis
 import os
-import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
 
 import pytest
 
 import poollib.pool
 from poollib.pool import Budget, EndpointPool
+from tests.support.interrupts import Interrupter
 from tests.support.pool import CountingFactory, HandClock, Thing
 
 FOLDER = os.path.dirname(poollib.pool.__file__)
-
-
-class Interrupter:
-    """Counts the points inside the pool's package where a signal can be delivered, and interrupts at the n-th."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.count = 0
-        self.where = "nowhere"
-        self.before: dict[FrameType, str] = {}  # the last bytecode of each running frame
-
-    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(FOLDER):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            before = self.before.get(frame, "RESUME")  # the first bytecode of a function is not traced
-            self.before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            if before.startswith(("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE")):
-                self.count += 1
-                if self.count == self.at:
-                    self.where = f"{frame.f_code.co_name}:{frame.f_lineno}"
-                    raise KeyboardInterrupt
-        return self._trace
-
-    def run(self, work: Callable[[], object]) -> bool:
-        """Whether the interrupt came while ``work`` ran."""
-        before = sys.gettrace()  # coverage's, where it measures
-        sys.settrace(self._trace)
-        try:
-            work()
-        except KeyboardInterrupt:
-            return True
-        finally:
-            sys.settrace(before)
-            self.before.clear()
-        return False
 
 
 class Scene:
@@ -134,13 +93,13 @@ class Scene:
 
 def torture(name: str, step: int) -> int:
     """Interrupt the scene at every ``step``-th point; how many interrupts came."""
-    counter = Interrupter(0)
+    counter = Interrupter(0, FOLDER)
     counter.run(getattr(Scene(), name))
     if not counter.count:
         pytest.skip("this interpreter does not trace bytecodes from a call on")
     came = 0
     for at in range(1, counter.count + 1, step):
-        scene, interrupter = Scene(), Interrupter(at)
+        scene, interrupter = Scene(), Interrupter(at, FOLDER)
         came += interrupter.run(getattr(scene, name))
         try:
             scene.settle()
