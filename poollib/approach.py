@@ -92,7 +92,7 @@ def endpoint_of(pool: Any) -> Endpoint:
     return Endpoint(
         scheme,
         pool.host,
-        _port_of(pool, scheme),
+        port_of(pool, scheme),
         uds=way.get("uds"),
         proxy=_hop_of(pool),
         tls=tls,
@@ -102,7 +102,7 @@ def endpoint_of(pool: Any) -> Endpoint:
     )
 
 
-def _port_of(pool: Any, scheme: str) -> int:
+def port_of(pool: Any, scheme: str) -> int:
     """The pool's port; the scheme's own if it names none, 0 for a scheme of somebody's own making (a socket's path)."""
     port: int | None = pool.port
     return port_by_scheme.get(scheme, 0) if port is None else port

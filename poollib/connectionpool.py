@@ -26,6 +26,7 @@ from .approach import (
     forwards,
     guarded,
     of_replaced,
+    port_of,
     take_way,
     unix_keywords,
     warn_unverified,
@@ -622,7 +623,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         """Tunnel to this pool's host, unless requests are forwarded."""
         if not self._is_forwarding and self.proxy is not None:
             scheme = "https" if self.proxy.scheme == "https" else "http"
-            port = 443 if self.port is None else self.port
+            port = port_of(self, "https")
             conn.set_tunnel(scheme=scheme, host=self._tunnel_host, port=port, headers=self.proxy_headers)
 
     def _validate_conn(self, conn: Any) -> None:
