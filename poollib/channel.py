@@ -87,6 +87,10 @@ _init: Any = _Base.__init__
 _their_init = _init if getattr(_init, "__globals__", None) is vars(http.client) else None  # None: replaced already
 
 
+def _closed_too_early() -> ProtocolError:
+    return ProtocolError("Connection broken: the connection was closed before the response was read")
+
+
 class _FromChannel(Incoming):
     """What comes in on a channel's socket; ``recv`` is a method of the channel.
 
@@ -112,7 +116,7 @@ class _Gone:
     sock = None
 
     def _receive(self, limit: int, flags: int = 0) -> bytes:
-        raise ProtocolError("Connection broken: the connection was closed before the response was read")
+        raise _closed_too_early()
 
     def _receive_into(self, view: memoryview) -> int:
         return len(self._receive(0))
@@ -444,7 +448,7 @@ class Channel(_Base):
     def _receive(self, limit: int, flags: int = 0) -> bytes:
         sock = self.sock
         if sock is None:
-            raise ProtocolError("Connection broken: the connection was closed before the response was read")
+            raise _closed_too_early()
         options = self.options
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)
@@ -474,7 +478,7 @@ class Channel(_Base):
     def _receive_into(self, view: memoryview) -> int:
         sock = self.sock
         if sock is None:
-            raise ProtocolError("Connection broken: the connection was closed before the response was read")
+            raise _closed_too_early()
         options = self.options
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)

@@ -229,7 +229,7 @@ class LengthBody(Body):
         if n == size:
             return piece
         pieces = [piece]
-        missing = size - len(piece)
+        missing = size - n
         recv = incoming.recv
         while missing:
             piece = recv(missing)
