@@ -37,11 +37,7 @@ class FileBody(Body):
     def __init__(self, file: Any, length: int | None) -> None:
         super().__init__(_NOTHING, True, None)
         self.file = file
-        self._left = length
-
-    @property
-    def left(self) -> int | None:
-        return self._left and max(0, self._left)
+        self.left = self._left = length
 
     def read1(self, limit: int) -> bytes:
         return self._read(limit)
@@ -67,6 +63,7 @@ class FileBody(Body):
             self._left -= len(data)
             if limit is None and self._left < 0:
                 self._left = 0
+            self.left = max(0, self._left)
         if limit is None or not data or self._was_closed():
             self._finish()
         return data
@@ -171,11 +168,18 @@ class DecodedBody:
             limit = min(limit, self._limit_bytes - self.given + 1)
         return self._next(limit, self._source.read, WHOLE_STEP_BYTES)
 
-    def readinto(self, view: memoryview) -> int:
-        """Fill a part of ``view`` with decoded bytes; 0 only at the end."""
+    def readinto1(self, view: memoryview) -> int:
+        """As ``read1`` into ``view``: how many bytes of it were filled, 0 only at the end."""
         piece = self.read1(len(view))
         view[: len(piece)] = piece
         return len(piece)
+
+    def readinto(self, view: memoryview) -> int:
+        """As ``read`` into ``view``: all of it is filled, less only at the end."""
+        n = self.readinto1(view)
+        while 0 < n < len(view) and (more := self.readinto1(view[n:])):
+            n += more
+        return n
 
     def _decompress(self, data: bytes, limit: int) -> bytes:
         try:

@@ -293,7 +293,7 @@ class _Download:
 
     def _copy(self, response: Any) -> None:
         target, buffer, progress = self._target, self._buffer, self._progress
-        while n := response.readinto(buffer):
+        while n := response.readinto1(buffer):
             target.write(buffer[:n])
             if progress is not None:
                 progress(target.size, target.version.total)

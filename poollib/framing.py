@@ -106,23 +106,20 @@ class Feed(Incoming):
 class Body:
     """What all body readers offer; ``received`` counts the body's bytes so far.
 
+    ``left``: bytes that are still to come; None if only the stream can tell.
     ``limit_bytes``: more than that raises ResponseTooLargeError; None means no limit.
     """
 
-    __slots__ = ("incoming", "keep", "limit_bytes", "received", "state", "trailers")
+    __slots__ = ("incoming", "keep", "left", "limit_bytes", "received", "state", "trailers")
 
     def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None) -> None:
         self.incoming = incoming
         self.keep = keep
         self.limit_bytes = limit_bytes
         self.received = 0
+        self.left: int | None = None
         self.state = BodyState.OPEN
         self.trailers: list[tuple[str, str]] = []
-
-    @property
-    def left(self) -> int | None:
-        """Bytes that are still to come; None if only the stream can tell."""
-        return None
 
     def read1(self, limit: int) -> bytes:
         """What is at hand, else what one receive brings, up to ``limit`` bytes; ``b""`` only at the end."""
@@ -147,11 +144,18 @@ class Body:
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def readinto(self, view: memoryview) -> int:
-        """Fill a part of ``view``; 0 only at the end."""
+    def readinto1(self, view: memoryview) -> int:
+        """As ``read1`` into ``view``: how many bytes of it were filled, 0 only at the end."""
         piece = self.read1(len(view))
         view[: len(piece)] = piece
         return len(piece)
+
+    def readinto(self, view: memoryview) -> int:
+        """As ``read`` into ``view``: all of it is filled, less only at the end."""
+        n = self.readinto1(view)
+        while 0 < n < len(view) and (more := self.readinto1(view[n:])):
+            n += more
+        return n
 
     def _count(self, n: int) -> None:
         self.received += n
@@ -181,22 +185,20 @@ def broken(inner: Exception) -> ProtocolError:
 class LengthBody(Body):
     """A body of ``Content-Length`` bytes (RFC 9112 section 6.3 rule 6)."""
 
-    __slots__ = ("_left",)
+    __slots__ = ()
+
+    left: int
 
     def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None, length: int) -> None:
         super().__init__(incoming, keep, limit_bytes)
-        self._left = length
+        self.left = length
         if limit_bytes is not None and length > limit_bytes:
             self._refuse_size()
         if not length:
             self._end()
 
-    @property
-    def left(self) -> int:
-        return self._left
-
     def read1(self, limit: int) -> bytes:
-        left = self._left
+        left = self.left
         if not left or limit <= 0:
             return b""
         if limit > left:
@@ -212,7 +214,7 @@ class LengthBody(Body):
         return piece
 
     def read(self, size: int) -> bytes:
-        left = self._left
+        left = self.left
         if size > left:
             size = left
         incoming = self.incoming
@@ -223,7 +225,7 @@ class LengthBody(Body):
         if not n:
             raise self._cut_short(left)
         self.received += n
-        self._left = left - n
+        self.left = left - n
         if n == left:
             self._end()
         if n == size:
@@ -234,29 +236,32 @@ class LengthBody(Body):
         while missing:
             piece = recv(missing)
             if not piece:
-                raise self._cut_short(self._left)
+                raise self._cut_short(self.left)
             n = len(piece)
             self._used(n)
             pieces.append(piece)
             missing -= n
         return b"".join(pieces)
 
-    def readinto(self, view: memoryview) -> int:
-        left = self._left
-        if not left:
-            return 0
+    def readinto1(self, view: memoryview) -> int:
+        left = self.left
+        if len(view) > left:
+            view = view[:left]
         incoming = self.incoming
-        if incoming.data:
-            return super().readinto(view)
-        n = incoming.recv_into(view if len(view) <= left else view[:left])
-        if not n and len(view):
+        if incoming.data or not view:
+            return super().readinto1(view)
+        n = incoming.recv_into(view)
+        if not n:
             raise self._cut_short(left)
-        self._used(n)
+        self.received += n
+        self.left = left - n
+        if n == left:
+            self._end()
         return n
 
     def read_all(self) -> bytes:
-        if WHOLE_READER_FROM < self._left <= TRUSTED_LENGTH:
-            return self._read_large(self._left)
+        if WHOLE_READER_FROM < self.left <= TRUSTED_LENGTH:
+            return self._read_large(self.left)
         return super().read_all()
 
     def _read_large(self, size: int) -> bytes:
@@ -272,8 +277,8 @@ class LengthBody(Body):
 
     def _used(self, n: int) -> None:
         self.received += n
-        self._left -= n
-        if not self._left:
+        self.left -= n
+        if not self.left:
             self._end()
 
 
@@ -288,7 +293,7 @@ class _RawBody(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        n = self._body.readinto(buffer if len(buffer) <= self._left else buffer[: self._left])
+        n = self._body.readinto1(buffer if len(buffer) <= self._left else buffer[: self._left])
         self._left -= n
         return n
 
@@ -323,11 +328,8 @@ class UpgradedBody(Body):
 
     def __init__(self, incoming: Incoming) -> None:
         super().__init__(incoming, False, None)
+        self.left = 0
         self.state = BodyState.UPGRADED
-
-    @property
-    def left(self) -> int:
-        return 0
 
     def read1(self, limit: int) -> bytes:
         return b""

@@ -101,7 +101,7 @@ class BodyFile:
         return data
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a part of ``buffer``; 0 at the end."""
+        """Fill ``buffer``, less only at the end; how many bytes."""
         n = self.body.readinto(memoryview(buffer).cast("B"))
         self._note_end()
         return n

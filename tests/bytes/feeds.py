@@ -74,7 +74,20 @@ def by_readinto(body: Body) -> bytes:
     return got
 
 
-READERS: dict[str, Reader] = {"read_all": by_read_all, "read": by_read, "read1": by_read1, "readinto": by_readinto}
+def by_readinto1(body: Body) -> bytes:
+    buffer, got = bytearray(6), b""
+    while n := body.readinto1(memoryview(buffer)):
+        got += buffer[:n]
+    return got
+
+
+READERS: dict[str, Reader] = {
+    "read_all": by_read_all,
+    "read": by_read,
+    "read1": by_read1,
+    "readinto": by_readinto,
+    "readinto1": by_readinto1,
+}
 
 
 def read_response(

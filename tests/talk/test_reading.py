@@ -225,7 +225,56 @@ def test_a_body_until_close_over_tls_needs_a_close_notify() -> None:
         assert has_all_slots(pool, 0)
 
 
-@pytest.mark.parametrize("how", ["data", "stream", "read1", "readinto"])
+def framed(data: bytes, framing: str) -> tuple[bytes, bytes, bytes]:
+    """A response with that body as it is sent: its head, its body, what stands behind."""
+    if framing == "gzip":
+        data = gzip.compress(data)
+    length = b"Content-Length: %d\r\n" % len(data)
+    fields = {"length": length, "gzip": length + b"Content-Encoding: gzip\r\n", "until close": b""}
+    if framing == "chunked":
+        return CHUNKED + b"%x\r\n" % len(data), data, b"\r\n0\r\n\r\n"
+    return OK + fields[framing] + b"\r\n", data, b""
+
+
+@pytest.mark.parametrize("timeout_s", [None, 5.0])
+@pytest.mark.parametrize("framing", ["length", "chunked", "gzip", "until close"])
+def test_a_buffer_is_filled_whole_however_the_bytes_come(framing: str, timeout_s: float | None) -> None:
+    """readinto is read into memory of the caller's: less than all only at the end."""
+    text = os.urandom(10_000)
+    head, data, end = framed(text, framing)
+    slowly = [expect_request(), send(head), send_slowly(data, by=4000, pause_s=0.01), send(end), close()]
+    with ScriptServer(slowly) as server, pool_for(server, timeout=timeout_s) as pool:
+        response = pool.request("GET", "/", preload_content=False)
+        buffer = bytearray(8192)
+        assert (response.readinto(buffer), buffer) == (8192, text[:8192])
+        assert response.readinto(bytearray(0)) == 0
+        assert (response.readinto(buffer), buffer[:1808]) == (1808, text[8192:])
+        assert response.readinto(buffer) == 0
+        assert has_all_slots(pool, int(framing != "until close"))
+
+
+@pytest.mark.parametrize("timeout_s", [None, 5.0])
+@pytest.mark.parametrize("framing", ["length", "chunked", "gzip", "until close"])
+def test_readinto1_waits_for_no_more_than_has_come(framing: str, timeout_s: float | None) -> None:
+    """It is read1 into memory of the caller's."""
+    text = os.urandom(10_000)
+    head, data, end = framed(text, framing)
+    seen = threading.Event()
+    halves = [expect_request(), send(head + data[:4000]), stall(seen), send(data[4000:] + end), close()]
+    with ScriptServer(halves) as server, pool_for(server, timeout=timeout_s) as pool:
+        response = pool.request("GET", "/", preload_content=False)
+        buffer = bytearray(8192)
+        n = response.readinto1(buffer)
+        assert 0 < n <= 4000
+        seen.set()
+        got = buffer[:n]
+        while n := response.readinto1(buffer):
+            got += buffer[:n]
+        assert got == text
+        assert has_all_slots(pool, int(framing != "until close"))
+
+
+@pytest.mark.parametrize("how", ["data", "stream", "read1", "readinto", "readinto1"])
 def test_a_gzip_body_that_is_cut_short_is_an_error(how: str) -> None:
     coded = gzip.compress(b"x" * 1000)[:-4]
     data = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(coded) + coded
@@ -234,8 +283,8 @@ def test_a_gzip_body_that_is_cut_short_is_an_error(how: str) -> None:
             response = pool.request("GET", "/", preload_content=how == "data")
             if how == "stream":
                 list(response.stream(100))
-            elif how == "readinto":
-                while response.readinto(bytearray(100)):
+            elif "into" in how:
+                while getattr(response, how)(bytearray(100)):
                     pass
             else:
                 while response.read1(100):

@@ -136,7 +136,7 @@ def test_an_answer_of_a_closed_connection_is_not_waited_for() -> None:
             connection.getresponse()
 
 
-@pytest.mark.parametrize("how", ["read", "readinto"])
+@pytest.mark.parametrize("how", ["read", "readinto", "readinto1"])
 def test_a_body_of_a_closed_connection_is_not_read_on(how: str) -> None:
     """Never a part as if it were the whole."""
     with ScriptServer(
@@ -147,7 +147,7 @@ def test_a_body_of_a_closed_connection_is_not_read_on(how: str) -> None:
         response = connection.getresponse()
         connection.close()
         with pytest.raises(ProtocolError, match="closed before the response was read"):
-            response.read() if how == "read" else response.readinto(bytearray(500_000))
+            response.read() if how == "read" else getattr(response, how)(bytearray(500_000))
 
 
 def test_only_known_schemes_lead_to_a_proxy() -> None:
@@ -329,8 +329,9 @@ def test_101_over_tls_hands_the_tls_socket_over() -> None:
 # One clock for the body
 
 
-def test_a_large_body_is_read_into_a_buffer_within_the_deadline() -> None:
-    """Bytes that go straight into the caller's memory obey it, too."""
+@pytest.mark.parametrize(("how", "delivered"), [("readinto", 0), ("readinto1", 100_000)])
+def test_a_large_body_is_read_into_a_buffer_within_the_deadline(how: str, delivered: int) -> None:
+    """Bytes that go straight into the caller's memory obey it, too; readinto1 gives what came before."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
     with ScriptServer([expect_request(), send(head + bytes(100_000)), stall()]) as server:
         with HTTPConnectionPool(server.host, server.port, timeout=Timeout(deadline=0.05), retries=False) as pool:
@@ -338,13 +339,13 @@ def test_a_large_body_is_read_into_a_buffer_within_the_deadline() -> None:
             view, at = memoryview(bytearray(300_000)), 0
             with pytest.raises(DeadlineExceededError) as caught:
                 while at < len(view):
-                    at += response.readinto(view[at:])
-            assert (at, caught.value.phase) == (100_000, "reading the body")
+                    at += getattr(response, how)(view[at:])
+            assert (at, caught.value.phase) == (delivered, "reading the body")
             assert pool._lending.leased == 0
 
 
 @pytest.mark.parametrize("size", [3, 100_000])
-@pytest.mark.parametrize("how", ["read", "read1", "readinto"])
+@pytest.mark.parametrize("how", ["read", "read1", "readinto", "readinto1"])
 def test_a_response_reads_nothing_off_the_next_connection(how: str, size: int) -> None:
     """A connection that was closed and dialled anew belongs to its next response; the one before is cut short."""
     cut_short = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\nabc"), expect_end()]
@@ -356,7 +357,7 @@ def test_a_response_reads_nothing_off_the_next_connection(how: str, size: int) -
         connection.close()
         connection.request("GET", "/2")
         with pytest.raises(ProtocolError, match="closed before"):
-            getattr(first, how)(bytearray(size) if how == "readinto" else size)
+            getattr(first, how)(bytearray(size) if "into" in how else size)
         second = connection.getresponse()
         assert (second.status, second.data) == (200, b"second")
         connection.close()
