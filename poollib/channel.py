@@ -32,6 +32,7 @@ from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
 from .sessions import sessions
+from .sockets import quiet_check
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
 from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
@@ -412,7 +413,7 @@ class Channel(_Base):
         if self._quiet is None or self._adopted is not sock:
             if self._adopted is not sock:
                 self._adopt()
-            self._quiet = dial.quiet_check(sock)
+            self._quiet = quiet_check(sock)
         return self._quiet(self._drained)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A connected socket for a host and port, or for a Unix path; and whether a socket has something to say.
+"""A connected socket for a host and port, or for a Unix path.
 
 Names become addresses, ``racing`` makes a connection of them, and it is handed to ``tunnel``, ``tls`` or ``connection``
 with its options and its timeout set.
@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-import select
 import socket
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,12 +25,6 @@ from .racing import AddrInfo as AddrInfo
 from .racing import SocketOptions as SocketOptions
 from .racing import Way, first_connected
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
-
-try:
-    from ssl import SSLSocket, SSLWantReadError
-except ImportError:  # a Python without OpenSSL still speaks plain HTTP
-    SSLSocket = type("SSLSocket", (), {})  # type: ignore[misc, assignment]
-    SSLWantReadError = BlockingIOError  # type: ignore[misc, assignment]
 
 #: Takes host and port, returns addresses in the order to try: ``AddrInfo`` tuples or numeric addresses as text.
 Resolver: TypeAlias = Callable[[str, int], Sequence[Any]]
@@ -264,114 +256,6 @@ def resolver_from(
     return Names(resolver, resolve=resolve, lifetime_s=dns_cache)
 
 
-# Is there anything to read?
-
-
-def quiet_check(sock: Any) -> Callable[..., bool]:
-    """A callable that is ``True`` as long as nothing is readable on the idle socket: no byte, no end, no error.
-
-    On a TLS socket session tickets do not count: see ``tls_quiet``. Its argument: whether the last receive gave less
-    than it had room for. Then OpenSSL, which decrypts one record at a time, has nothing left; asking it would give up
-    the GIL, as a small request does twice otherwise. Further costs are in ``_silence``.
-    """
-    silent = _silence(sock)
-    pending: Callable[[], int] | None = getattr(sock, "pending", None)
-    if pending is None:
-        return silent
-    is_openssl = isinstance(sock, SSLSocket)  # TLS in TLS keeps more than one record
-
-    def tls_silent(drained: bool = False) -> bool:
-        return (silent() and ((drained and is_openssl) or not pending())) or tls_quiet(sock)
-
-    return tls_silent
-
-
-def tls_quiet(sock: Any) -> bool:
-    """``True`` if a readable TLS socket held nothing but session tickets, which are taken in; its timeout stays.
-
-    A TLS 1.3 server sends tickets whenever it likes (RFC 8446 section 4.6.1), so readable does not mean dead. On
-    ``False`` the connection has ended, or has a byte that nobody asked for, and that byte is gone: close it.
-    """
-    try:
-        timeout_s = sock.gettimeout()
-        sock.settimeout(0)
-        try:
-            sock.recv(1)
-        except (SSLWantReadError, BlockingIOError):
-            return True
-        finally:
-            sock.settimeout(timeout_s)
-    except (OSError, ValueError):  # ssl.SSLError is an OSError; ValueError: the socket is closed
-        return False
-    return False
-
-
-def _silence(sock: Any) -> Callable[..., bool]:
-    """The check for a plain socket; where the system has no poll, or refuses it, by select.
-
-    A kept poll object costs 0.4 us a call, but gives up the GIL, and with several threads getting it back costs far
-    more than the look itself. Linux tells the same of a TCP socket by two getsockopt, which keep it: 0.9 us, and 20 to
-    30 % less CPU for a request where 8 threads are at work (CPython 3.11, 2 cores, 2026-11).
-    """
-    if _tells_memory(sock):
-        return _memory_silence(sock)
-    if not hasattr(select, "poll"):
-        return lambda drained=False: _select_silent(sock)
-    poller = select.poll()
-    try:
-        poller.register(sock, select.POLLIN)
-    except (OSError, TypeError, ValueError):  # closed already, or no socket at all
-        return lambda drained=False: False
-    events = poller.poll
-
-    def silent(drained: bool = False) -> bool:
-        return not events(0)
-
-    return silent
-
-
-#: Linux' SO_MEMINFO, which the socket module does not name; its first number is the memory of what waits to be read,
-#: an end of the stream included (linux/sock_diag.h, SK_MEMINFO_RMEM_ALLOC).
-_SO_MEMINFO: Final = 55
-_SOL_SOCKET: Final = socket.SOL_SOCKET
-_SO_ERROR: Final = socket.SO_ERROR
-_NOTHING: Final = bytes(4)
-
-
-def _tells_memory(sock: Any) -> bool:
-    """Whether the kernel says how much waits to be read: Linux, of TCP sockets (a Unix socket's is its sender's)."""
-    if sys.platform != "linux" or getattr(sock, "family", None) not in (socket.AF_INET, socket.AF_INET6):
-        return False
-    try:
-        return len(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4)) == 4
-    except (OSError, AttributeError, TypeError):
-        return False
-
-
-def _memory_silence(sock: Any) -> Callable[..., bool]:
-    ask = sock.getsockopt
-    is_broken = False
-
-    def silent(drained: bool = False) -> bool:
-        nonlocal is_broken
-        try:
-            if ask(_SOL_SOCKET, _SO_MEMINFO, 4) != _NOTHING or is_broken:
-                return False
-            is_broken = ask(_SOL_SOCKET, _SO_ERROR) != 0  # the kernel tells an error once
-        except OSError:  # closed
-            is_broken = True
-        return not is_broken
-
-    return silent
-
-
-def _select_silent(sock: Any) -> bool:
-    try:
-        return not select.select([sock], [], [], 0)[0]
-    except (OSError, TypeError, ValueError):  # closed, no socket, or a descriptor beyond FD_SETSIZE
-        return False
-
-
 # Names to addresses
 
 
@@ -504,55 +388,3 @@ def _by_replaced(
 def _set_socket_options(sock: socket.socket, options: SocketOptions | None) -> None:
     for option in options or ():
         sock.setsockopt(*option)
-
-
-def is_connection_dropped(conn: Any) -> bool:
-    """Whether an idle connection cannot be used again: no socket, or something is readable on it."""
-    sock = getattr(conn, "sock", None)
-    return sock is None or not quiet_check(sock)()
-
-
-def wait_for_socket(sock: Any, read: bool = False, write: bool = False, timeout: float | None = None) -> bool:
-    """Whether the socket became ready within ``timeout`` seconds; ``None`` waits for ever."""
-    wait = poll_wait_for_socket if _have_working_poll() else select_wait_for_socket
-    return wait(sock, read, write, timeout)
-
-
-def poll_wait_for_socket(sock: Any, read: bool = False, write: bool = False, timeout: float | None = None) -> bool:
-    """``wait_for_socket`` by poll."""
-    _check_events(read, write)
-    poller = select.poll()
-    poller.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-    return bool(poller.poll(None if timeout is None else math.ceil(timeout * 1000)))
-
-
-def select_wait_for_socket(sock: Any, read: bool = False, write: bool = False, timeout: float | None = None) -> bool:
-    """``wait_for_socket`` by select, which cannot look at descriptors beyond FD_SETSIZE."""
-    _check_events(read, write)
-    writers = [sock] if write else []
-    ready = select.select([sock] if read else [], writers, writers, timeout)
-    return any(ready)
-
-
-def wait_for_read(sock: Any, timeout: float | None = None) -> bool:
-    """Whether the socket became readable within ``timeout`` seconds."""
-    return wait_for_socket(sock, read=True, timeout=timeout)
-
-
-def wait_for_write(sock: Any, timeout: float | None = None) -> bool:
-    """Whether the socket became writable within ``timeout`` seconds."""
-    return wait_for_socket(sock, write=True, timeout=timeout)
-
-
-def _check_events(read: bool, write: bool) -> None:
-    if not (read or write):
-        raise RuntimeError("must specify at least one of read=True, write=True")
-
-
-def _have_working_poll() -> bool:
-    """Whether poll is here and works; it is asked each time, because gevent and others may replace it."""
-    try:
-        select.poll().poll(0)
-    except (AttributeError, OSError):
-        return False
-    return True

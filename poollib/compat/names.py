@@ -111,7 +111,7 @@ THIN: Final[dict[str, dict[str, str]]] = {
     },
     "util": {
         ".certificates": "assert_fingerprint",
-        ".dial": "is_connection_dropped wait_for_read wait_for_write",
+        ".sockets": "is_connection_dropped wait_for_read wait_for_write",
         ".compat.helpers": "is_fp_closed",
         ".requestparts": "SKIP_HEADER SKIPPABLE_HEADERS make_headers",
         ".retry": "Retry",
@@ -168,7 +168,8 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
             " _normalize_header_values _ssl_wrap_socket_and_match_hostname _url_from_connection _wrap_proxy_error"
             " assert_header_parsing"
         ),
-        ".dial": "wait_for_read connection=*",
+        ".dial": "connection=*",
+        ".sockets": "wait_for_read",
         ".exceptions": (
             "ConnectTimeoutError HeaderParsingError NameResolutionError NewConnectionError ProxyError SystemTimeWarning"
         ),
@@ -196,7 +197,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".certificates": "CertificateError",
         ".compat.helpers": "_wrap_proxy_error _blocking_errnos _close_pool_connections _TYPE_BODY",
         ".connection": "DummyConnection HTTPConnection HTTPSConnection ProxyConfig port_by_scheme",
-        ".dial": "is_connection_dropped",
+        ".sockets": "is_connection_dropped",
         ".exceptions": _ERRORS_OF_POOLS,
         ".headers": "HTTPHeaderDict",
         ".requestparts": "RequestMethods set_file_position to_str _TYPE_BODY_POSITION",

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import pickle
-import select
 import socket
-import ssl
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +21,6 @@ from poollib.exceptions import (
     NameResolutionError,
     NewConnectionError,
 )
-from tests.support.certs import certs
 
 Info = tuple[int, int, int, str, Any]
 
@@ -422,141 +418,7 @@ def test_a_resolver_pickles_as_its_settings() -> None:
     assert twin("localhost", 80) == names("localhost", 80)
 
 
-# Quiet
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        yield ours, theirs
-
-
-@pytest.fixture(params=["poll", "select"])
-def quiet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Callable[[], bool]]:
-    if request.param == "select":
-        monkeypatch.delattr(select, "poll", raising=False)
-    return dial.quiet_check
-
-
-def test_an_idle_socket_is_quiet_until_something_comes(
-    pair: tuple[socket.socket, socket.socket], quiet: Callable[[Any], Callable[[], bool]]
-) -> None:
-    is_quiet = quiet(pair[0])
-    assert is_quiet()
-    pair[1].send(b"x")
-    assert not is_quiet()
-    pair[0].recv(1)
-    assert is_quiet()
-    pair[1].close()
-    assert not is_quiet()
-
-
-def test_a_closed_socket_is_not_quiet(
-    pair: tuple[socket.socket, socket.socket], quiet: Callable[[Any], Callable[[], bool]]
-) -> None:
-    is_quiet = quiet(pair[0])
-    pair[0].close()
-    assert not is_quiet()
-    assert not quiet(pair[0])()
-    assert not quiet(object())()
-
-
-def tls_pair(newest: ssl.TLSVersion | None = None) -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
-    """A client's and a server's end, hands shaken."""
-    client = ssl.create_default_context(cafile=certs().ca_file)
-    ours, theirs = socket.socketpair()
-    served: list[ssl.SSLSocket] = []
-    context = certs().server(newest=newest)
-    thread = threading.Thread(target=lambda: served.append(context.wrap_socket(theirs, server_side=True)))
-    thread.start()
-    wrapped = client.wrap_socket(ours, server_hostname="localhost", suppress_ragged_eofs=False)
-    thread.join()
-    return wrapped, served[0]
-
-
-@pytest.mark.parametrize("newest", [None, ssl.TLSVersion.TLSv1_2])
-def test_session_tickets_leave_a_tls_socket_quiet_and_its_timeout_alone(newest: ssl.TLSVersion | None) -> None:
-    """RFC 8446 section 4.6.1: they come whenever the server likes."""
-    ours, theirs = tls_pair(newest)
-    with ours, theirs:
-        ours.settimeout(3)
-        is_quiet = dial.quiet_check(ours)
-        if newest is None:
-            assert select.select([ours], [], [], 0)[0], "tickets should have been sent"
-        assert is_quiet()
-        assert ours.gettimeout() == 3
-        assert not select.select([ours], [], [], 0)[0], "tickets should have been taken in"
-        theirs.sendall(b"x")
-        assert not is_quiet()
-
-
-def test_the_end_of_a_tls_connection_is_not_quiet() -> None:
-    for how in ("unwrap", "close"):
-        ours, theirs = tls_pair()
-        with ours, theirs:
-            is_quiet = dial.quiet_check(ours)
-            if how == "unwrap":
-                theirs.setblocking(False)
-                with contextlib.suppress(OSError):
-                    theirs.unwrap()
-            theirs.close()
-            assert not is_quiet()
-            assert not dial.tls_quiet(ours)
-
-
-def test_a_byte_that_tls_holds_already_is_not_quiet() -> None:
-    """It was decrypted with the bytes before it: the socket itself has nothing to read."""
-    ours, theirs = tls_pair()
-    with ours, theirs:
-        theirs.sendall(b"ab")
-        assert ours.recv(1) == b"a"
-        assert not select.select([ours], [], [], 0)[0]
-        assert not dial.quiet_check(ours)()
-
-
-def test_openssl_is_not_asked_what_it_holds_after_a_receive_with_room_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking gives up the GIL. A byte that waits, and the end, are seen all the same."""
-    ours, theirs = tls_pair()
-    with ours, theirs:
-        theirs.sendall(b"ab")
-        assert ours.recv(3) == b"ab"
-        is_quiet = dial.quiet_check(ours)
-        assert is_quiet()
-        monkeypatch.setattr(ssl.SSLSocket, "pending", None)
-        assert dial.quiet_check(ours)(True)
-        assert is_quiet(True)
-        theirs.sendall(b"c")
-        assert not is_quiet(True)
-    assert not is_quiet(True)
-
-
-def test_a_closed_tls_socket_is_not_quiet() -> None:
-    ours, theirs = tls_pair()
-    is_quiet = dial.quiet_check(ours)
-    ours.close()
-    theirs.close()
-    assert not is_quiet()
-    assert not dial.tls_quiet(ours)
-
-
 # urllib3 names
-
-
-class Holder:
-    """What is_connection_dropped looks at."""
-
-    def __init__(self, sock: socket.socket | None) -> None:
-        self.sock = sock
-
-
-def test_a_connection_is_dropped_without_socket_or_with_something_to_read(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    assert dial.is_connection_dropped(Holder(None))
-    assert not dial.is_connection_dropped(Holder(pair[0]))
-    pair[1].close()
-    assert dial.is_connection_dropped(Holder(pair[0]))
 
 
 def test_create_connection_lets_errors_through_as_they_are(port: int, refusing_port: int) -> None:
@@ -575,28 +437,6 @@ def test_create_connection_without_timeout_takes_the_default_of_the_process(port
             assert sock.gettimeout() is None
     finally:
         socket.setdefaulttimeout(None)
-
-
-@pytest.mark.parametrize(
-    "wait", [dial.wait_for_socket, dial.poll_wait_for_socket, dial.select_wait_for_socket], ids=lambda f: f.__name__
-)
-def test_waiting_tells_readable_from_writable(
-    wait: Callable[..., bool], pair: tuple[socket.socket, socket.socket]
-) -> None:
-    assert wait(pair[0], write=True)
-    assert not wait(pair[0], read=True, timeout=0)
-    pair[1].send(b"x")
-    assert wait(pair[0], read=True, timeout=None)
-    with pytest.raises(RuntimeError, match="must specify at least one of read=True, write=True"):
-        wait(pair[0])
-
-
-def test_waiting_falls_back_to_select(
-    monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    monkeypatch.delattr(select, "poll", raising=False)
-    assert dial.wait_for_write(pair[0], timeout=0)
-    assert not dial.wait_for_read(pair[0], timeout=0)
 
 
 def test_only_ipv4_is_asked_for_where_ipv6_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from poollib import HTTPConnectionPool, dial
 from poollib.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from tests.support.httpd import Httpd
 
 
 @pytest.mark.parametrize(
@@ -116,25 +115,6 @@ def test_without_unix_sockets_a_path_is_a_connection_error(monkeypatch: pytest.M
 def test_without_ipv6_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_ipv6", False)
     assert not dial._has_ipv6("::1")
-
-
-def test_a_socket_that_tells_nothing_is_looked_at_another_way() -> None:
-    """One that says it is TCP and knows no options, as wrappers of recorders do."""
-
-    class Wrapper:
-        family = socket.AF_INET
-
-    assert not dial._tells_memory(Wrapper())
-    assert not dial.quiet_check(Wrapper())()
-
-
-def test_a_socket_that_was_closed_is_not_quiet_from_then_on() -> None:
-    with Httpd() as server:
-        sock = socket.create_connection((server.host, server.port))
-        quiet = dial.quiet_check(sock)
-        assert quiet()
-        sock.close()
-        assert (quiet(), quiet()) == (False, False)
 
 
 def test_an_answer_without_addresses_is_not_kept() -> None:

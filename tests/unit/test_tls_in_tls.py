@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from poollib import dial, tls
+from poollib import sockets, tls
 from poollib.endpoint import TlsWishes
 from poollib.exceptions import ConnectTimeoutError, ProxySchemeUnsupported, SSLError
 from poollib.tls_in_tls import SSLTransport
@@ -220,13 +220,13 @@ def test_quiet_sees_tickets_data_and_ends() -> None:
         server.do(server.inner.write, b"x")
 
     with served(speak) as sock, wrapped(sock) as inner:
-        is_quiet = dial.quiet_check(inner)
+        is_quiet = sockets.quiet_check(inner)
         assert is_quiet()
         assert inner.gettimeout() == 5
         go.set()
-        assert dial.wait_for_read(inner, 5)
+        assert sockets.wait_for_read(inner, 5)
         while is_quiet():  # the outer layer may have had tickets of its own to tell first
-            assert dial.wait_for_read(inner, 5)
+            assert sockets.wait_for_read(inner, 5)
 
 
 def test_unwrap_says_goodbye_and_leaves_the_outer_layer_open() -> None:
