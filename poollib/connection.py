@@ -32,6 +32,7 @@ from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field,
 from .response import HTTPResponse
 from .securechannel import SecureChannel
 from .sessions import sessions
+from .sockets import LARGE_BODY_BYTES, receive_ahead
 from .timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .trace import tell
@@ -409,6 +410,8 @@ class HTTPConnection(Channel):
             return HTTPResponse.received(head, None, data[end:], method, url)
         incoming.data, incoming.at = (data, end) if end < len(data) else (b"", 0)
         self.state = _READING
+        if length >= LARGE_BODY_BYTES:
+            receive_ahead(self.sock)
         body: Body = body_reader(incoming, length, keep, limit, self._limits())
         response = HTTPResponse.received(head, body, None, method, url)
         if body.state is BodyState.OPEN:

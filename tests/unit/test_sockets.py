@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -261,3 +262,35 @@ def test_waiting_falls_back_to_select(
     monkeypatch.delattr(select, "poll", raising=False)
     assert sockets.wait_for_write(pair[0], timeout=0)
     assert not sockets.wait_for_read(pair[0], timeout=0)
+
+
+# Large bodies
+
+
+def test_room_is_made_for_a_large_body_and_no_mark_stays(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The mark itself would hold back the last bytes of the body, and the next response."""
+    near, far = pair
+    sockets.receive_ahead(near)
+    assert near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+    if sys.platform == "linux" and near.family == socket.AF_INET:
+        assert near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > sockets.AHEAD_BYTES
+    far.send(b"x")
+    near.settimeout(5)
+    assert near.recv(10) == b"x"
+
+
+def test_a_receive_buffer_that_was_chosen_is_left_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as near:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+        chosen = near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        near.connect(listener.getsockname())
+        sockets.receive_ahead(near)
+        assert near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == chosen
+
+
+def test_no_room_is_made_where_that_means_nothing() -> None:
+    """On a socket that was closed, and on what is no plain socket."""
+    near = socket.socket()
+    near.close()
+    sockets.receive_ahead(near)
+    sockets.receive_ahead(object())
