@@ -165,7 +165,9 @@ class HTTPResponse(BaseHTTPResponse):
         reader = source if source is self._plain else self._reader(decode_content)
         if reader is None:
             return b""
-        return self._run(reader.read_all) if amt is None or amt < 0 else self._run(reader.read, amt)
+        if amt is None or amt < 0:
+            return self._run(type(reader).read_all, reader)
+        return self._run(reader.read, amt)
 
     def preload_coded(self) -> None:
         """Read the body whole and keep it as it was sent: it is decoded when somebody wants :attr:`data`, if ever."""
@@ -282,10 +284,10 @@ class HTTPResponse(BaseHTTPResponse):
         """The trailer fields of a chunked body; empty until it is read to its end (RFC 9110 section 6.5)."""
         return HTTPHeaderDict.from_pairs(self._source.trailers if self._source is not None else ())
 
-    def _run(self, read: Callable[..., _T], *limit: Any) -> _T:
+    def _run(self, read: Callable[[Any], _T], limit: Any) -> _T:
         """What one of the reader's ways to read gives; whatever it raises closes the connection."""
         try:
-            taken = read(*limit)
+            taken = read(limit)
         except BaseException as error:
             self._fail(error)
             raise
