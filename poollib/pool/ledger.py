@@ -259,7 +259,7 @@ class Ledger(Generic[Endpoint, Connection]):
             self._reused += 1
             self._most_leased = max(self._most_leased, len(self._leased))
             return True
-        if self._settings.block and self._total_locked() >= self._maxsize:
+        if self._settings.block and (len(self._leased) >= self._maxsize or self._total_locked() >= self._maxsize):
             return False
         permit = Permit()
         if budget.limit is None or not budget.is_spent:
@@ -315,13 +315,16 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def _serve_claim_locked(self, claim: Claim) -> bool:
         """Whether this claim in line was granted something; its thread is awake then."""
-        if not self._grant_locked(claim):
+        if claim.grant is None and not self._grant_locked(claim):  # it holds something if waking it was interrupted
             return False
         self._send_away_locked(claim)
         return True
 
     def _send_away_locked(self, claim: Claim) -> None:
         """Take a sleeping claim out of the line and wake it, with what it holds."""
+        if claim.grant is not None:
+            self._wait_s += self._clock() - claim.since
+            self._waited += 1
         del self._line[claim]
         if self._budget.order is not None:
             del self._budget.line[claim]
@@ -345,6 +348,9 @@ class Ledger(Generic[Endpoint, Connection]):
             reason = "resized"
         elif len(self._idle) >= self._maxsize:
             reason = POOL_FULL
+        elif self._line and not self._idle and self._budget.limit is None:
+            self._hand_over_locked(entry)
+            return True
         else:
             del self._leased[entry.key]
             self._idle += (entry,)
@@ -355,6 +361,14 @@ class Ledger(Generic[Endpoint, Connection]):
             return True
         self._doom_leased_locked(entry, reason)
         return False
+
+    def _hand_over_locked(self, entry: Entry[Connection]) -> None:
+        """Lend a returned connection to the first in line, without laying it down before."""
+        claim = next(iter(self._line))
+        claim.grant = entry
+        entry.reuses += 1
+        self._reused += 1
+        self._send_away_locked(claim)
 
     def _doom_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
         """Have a lent connection closed; until that is done it counts as closing."""

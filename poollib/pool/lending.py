@@ -435,16 +435,17 @@ class EndpointPool(Handling[Endpoint, Connection]):
             raise ValueError(f"a timeout must be None or at least 0 seconds, not {timeout_s!r}")
         self._tell_leaks(claim.since)
         claim.sleep(timeout_s)
-        waited_s = self._clock() - claim.since
-        with self._budget, self._lock:
-            self._waited += 1
-            self._wait_s += waited_s
-            if claim.grant is None:
-                self._refuse_unless_open_locked(waited_s)
-                self._timeouts += 1
-                raise self._empty_locked(waited_s)
+        if claim.grant is None:
+            with self._budget, self._lock:
+                if claim.grant is None:
+                    waited_s = self._clock() - claim.since
+                    self._wait_s += waited_s
+                    self._waited += 1
+                    self._refuse_unless_open_locked(waited_s)
+                    self._timeouts += 1
+                    raise self._empty_locked(waited_s)
         if self.trace is not None:
-            tell(self.trace, "connection_waited", self.endpoint, waited_s)
+            tell(self.trace, "connection_waited", self.endpoint, self._clock() - claim.since)
 
     def _replace(self, claim: Claim) -> None:
         """Close the unfit entry in the claim, and put another idle one or a permit in its place.

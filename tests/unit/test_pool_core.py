@@ -18,6 +18,10 @@ from poollib.trace import Trace
 from tests.support.pool import CountingFactory, HandClock, Thing, until
 
 
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 class Rig:
     """A pool, its factory and its clock; `check` asserts the pool's invariants."""
 
@@ -404,6 +408,22 @@ class TestTheLine:
         rig.pool.check()
         assert rig.pool.idle_connections() == [thing]
         assert rig.pool.waiting == 0
+
+    def test_an_interrupt_while_the_next_is_woken_does_not_leave_it_asleep(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The connection is its own by then; whoever was interrupted says so by reclaim, as pools do."""
+        rig = Rig(block=True)
+        thing = rig.pool.acquire()
+        second = in_line(rig.pool)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(type(rig.pool), "_send_away_locked", interrupted)
+            rig.pool.release(thing)
+        rig.pool.reclaim(thing, 0)
+        assert second.result() is thing
+        assert (rig.pool.waiting, rig.pool.stats().waited) == (0, 1)
+        rig.pool.release(thing)
+        rig.pool.check()
 
     def test_a_dead_connection_keeps_its_place_for_a_new_one(self) -> None:
         """Who was handed a connection that turns out dead does not queue again."""
