@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import dial
 from .endpoint import TlsWishes
 from .exceptions import ProtocolError, ProxyError, ReadTimeoutError, SSLError
-from .framing import Incoming, broken
+from .framing import Buffer, Incoming, broken
 from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
@@ -100,7 +100,7 @@ class _FromChannel(Incoming):
 
     __slots__ = ()
 
-    def recv_into(self, view: memoryview) -> int:
+    def recv_into(self, view: Buffer) -> int:
         channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
         return channel._receive_into(view)
 
@@ -119,7 +119,7 @@ class _Gone:
     def _receive(self, limit: int, flags: int = 0) -> bytes:
         raise _closed_too_early()
 
-    def _receive_into(self, view: memoryview) -> int:
+    def _receive_into(self, view: Buffer) -> int:
         return len(self._receive(0))
 
     def _receive_record(self, limit: int) -> bytes:
@@ -476,7 +476,7 @@ class Channel(_Base):
         self.bytes_received -= len(data)
         return self._receive(end + 4 if end >= 0 else len(data) or 1)
 
-    def _receive_into(self, view: memoryview) -> int:
+    def _receive_into(self, view: Buffer) -> int:
         sock = self.sock
         if sock is None:
             raise _closed_too_early()

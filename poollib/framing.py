@@ -18,6 +18,7 @@ import enum
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 from .exceptions import IncompleteRead, InvalidChunkLength, ProtocolError, ResponseTooLargeError
 from .wire import (
@@ -33,6 +34,8 @@ from .wire import (
 
 WHOLE_READER_FROM = 262144  # from here a BufferedReader fills the result directly: 160 ms for 256 MiB, join 300
 LARGE_RECEIVE_BYTES = 131072 - 1024  # largest recv that malloc serves without mapping memory anew
+
+Buffer = bytearray | memoryview  # of bytes, to be written into
 
 
 class BodyState(enum.Enum):
@@ -57,7 +60,7 @@ class Incoming:
         self.data = b""
         self.at = 0
 
-    def recv_into(self, view: memoryview) -> int:
+    def recv_into(self, view: Buffer) -> int:
         """How many bytes of ``view`` were filled; 0 at the end."""
         raise NotImplementedError
 
@@ -95,11 +98,11 @@ class Feed(Incoming):
 
     __slots__ = ("_recv_into",)
 
-    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[memoryview], int]) -> None:
+    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[Any], int]) -> None:
         super().__init__(recv)
         self._recv_into = recv_into
 
-    def recv_into(self, view: memoryview) -> int:
+    def recv_into(self, view: Buffer) -> int:
         return self._recv_into(view)
 
 
@@ -144,16 +147,16 @@ class Body:
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def readinto1(self, view: memoryview) -> int:
+    def readinto1(self, view: Buffer) -> int:
         """As ``read1`` into ``view``: how many bytes of it were filled, 0 only at the end."""
         piece = self.read1(len(view))
         view[: len(piece)] = piece
         return len(piece)
 
-    def readinto(self, view: memoryview) -> int:
+    def readinto(self, view: Buffer) -> int:
         """As ``read`` into ``view``: all of it is filled, less only at the end."""
         n = self.readinto1(view)
-        while 0 < n < len(view) and (more := self.readinto1(view[n:])):
+        while 0 < n < len(view) and (more := self.readinto1(memoryview(view)[n:])):
             n += more
         return n
 
@@ -243,10 +246,10 @@ class LengthBody(Body):
             missing -= n
         return b"".join(pieces)
 
-    def readinto1(self, view: memoryview) -> int:
+    def readinto1(self, view: Buffer) -> int:
         left = self.left
         if len(view) > left:
-            view = view[:left]
+            view = memoryview(view)[:left]
         incoming = self.incoming
         if incoming.data or not view:
             return super().readinto1(view)
@@ -258,6 +261,10 @@ class LengthBody(Body):
         if n == left:
             self._end()
         return n
+
+    def readinto(self, view: Buffer) -> int:
+        n = self.readinto1(view)
+        return n if n == len(view) else n + super().readinto(memoryview(view)[n:])
 
     def read_all(self) -> bytes:
         if WHOLE_READER_FROM < self.left <= TRUSTED_LENGTH:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .baseresponse import BaseHTTPResponse as BaseHTTPResponse
 from .bodies import DecodedBody, FileBody
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from .sse import Event, EventParser
 
 log = logger(__name__)
-
-_T = TypeVar("_T")
 
 DRAIN_LIMIT_BYTES = 65536  # a thrown-away body is read up to here to save its connection, then closed
 DRAIN_LIMIT_S = 1.0  # and for so long: dialling anew costs less
@@ -165,9 +163,13 @@ class HTTPResponse(BaseHTTPResponse):
         reader = source if source is self._plain else self._reader(decode_content)
         if reader is None:
             return b""
-        if amt is None or amt < 0:
-            return self._run(type(reader).read_all, reader)
-        return self._run(reader.read, amt)
+        try:
+            data = reader.read_all() if amt is None or amt < 0 else reader.read(amt)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        return data
 
     def preload_coded(self) -> None:
         """Read the body whole and keep it as it was sent: it is decoded when somebody wants :attr:`data`, if ever."""
@@ -181,18 +183,43 @@ class HTTPResponse(BaseHTTPResponse):
         reader = self._reader(decode_content)
         if reader is None or amt == 0:
             return b""
-        return self._run(reader.read1, LARGE_RECEIVE_BYTES if amt is None or amt < 0 else amt)
+        try:
+            data = reader.read1(LARGE_RECEIVE_BYTES if amt is None or amt < 0 else amt)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        return data
 
     def readinto(self, buffer: Any) -> int:
         """As ``read`` into ``buffer``: all of it is filled, less only at the end; how many bytes."""
         source = self._source
         reader = source if source is self._plain else self._reader(None)
-        return 0 if reader is None else self._run(reader.readinto, memoryview(buffer).cast("B"))
+        if reader is None:
+            return 0
+        if type(buffer) is not bytearray:
+            buffer = memoryview(buffer).cast("B")
+        try:
+            n = reader.readinto(buffer)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        return n
 
     def readinto1(self, buffer: Any) -> int:
         """As ``read1`` into ``buffer``: what is at hand or one receive brings; how many bytes, 0 only at the end."""
         reader = self._reader(None)
-        return 0 if reader is None else self._run(reader.readinto1, memoryview(buffer).cast("B"))
+        if reader is None:
+            return 0
+        view = memoryview(buffer).cast("B")
+        try:
+            n = reader.readinto1(view)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._after_read()
+        return n
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
         """The body in pieces of ``amt`` bytes (None: one piece); a chunked body chunk by chunk, as it arrives."""
@@ -283,16 +310,6 @@ class HTTPResponse(BaseHTTPResponse):
     def trailers(self) -> HTTPHeaderDict:
         """The trailer fields of a chunked body; empty until it is read to its end (RFC 9110 section 6.5)."""
         return HTTPHeaderDict.from_pairs(self._source.trailers if self._source is not None else ())
-
-    def _run(self, read: Callable[[Any], _T], limit: Any) -> _T:
-        """What one of the reader's ways to read gives; whatever it raises closes the connection."""
-        try:
-            taken = read(limit)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._after_read()
-        return taken
 
     def _reader(self, decode_content: bool | None) -> Body | DecodedBody | None:
         """Where bytes come from: the source, or the source through a decoder; None if there is no source."""
