@@ -32,7 +32,7 @@ from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
 from .sessions import sessions
-from .sockets import quiet_check
+from .sockets import SSLSocket, quiet_check
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
 from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
@@ -463,7 +463,18 @@ class Channel(_Base):
     def _receive_record(self, limit: int) -> bytes:
         """As ``_receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""
         limit = limit if limit < TLS_RECORD_BYTES else TLS_RECORD_BYTES
-        data = self._receive(limit)
+        sock = self.sock
+        if type(sock) is not SSLSocket:
+            data = self._receive(limit)
+        else:
+            options = self.options
+            if options is not None and options.deadline is not None:
+                self._cap_receive(options.deadline)
+            try:
+                data = sock.read(limit)  # what recv comes to two calls later
+            except (OSError, ValueError) as error:  # ValueError: closed by another thread
+                raise self._receive_failed(error) from error
+            self.bytes_received += len(data)
         self._drained = len(data) < limit
         return data
 
@@ -497,7 +508,7 @@ class Channel(_Base):
     def _cap_receive(self, deadline: Deadline) -> None:
         self.sock.settimeout(deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
 
-    def _receive_failed(self, error: OSError) -> Exception:
+    def _receive_failed(self, error: OSError | ValueError) -> Exception:
         """poollib's error for what a receive raised."""
         if isinstance(error, TimeoutError):
             self._check_deadline(self._phase())
@@ -555,7 +566,7 @@ def _stand_on_class() -> None:
 _stand_on_class()
 
 
-def is_ragged_end(error: OSError) -> bool:
+def is_ragged_end(error: OSError | ValueError) -> bool:
     """Whether TLS ended without the peer's word (RFC 9112 section 9.8): to us a broken connection."""
     return type(error).__name__ in ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 

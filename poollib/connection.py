@@ -32,7 +32,7 @@ from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field,
 from .response import HTTPResponse
 from .securechannel import SecureChannel
 from .sessions import sessions
-from .sockets import LARGE_BODY_BYTES, receive_ahead
+from .sockets import LARGE_BODY_BYTES, SSLSocket, receive_ahead
 from .timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .trace import tell
@@ -299,8 +299,12 @@ class HTTPConnection(Channel):
             self.sock.settimeout(self._write_timeout_s())
         elif len(data) > ALL_OR_NOTHING_BYTES and self.read_timeout is not _DEFAULT_TIMEOUT:
             _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
+        sock = self.sock
         try:
-            self.sock.sendall(data)
+            if type(sock) is not SSLSocket:
+                sock.sendall(data)
+            elif (n := sock.send(data)) < len(data):  # most often it takes all; its sendall comes by way of five views
+                sock.sendall(data[n:])
         except TimeoutError as error:
             self._check_deadline("sending")
             raise WriteTimeoutError(self, self._request[1], "Write timed out.") from error

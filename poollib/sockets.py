@@ -16,7 +16,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 try:
-    from ssl import SSLSocket, SSLWantReadError
+    from ssl import SSLSocket as SSLSocket
+    from ssl import SSLWantReadError
 except ImportError:  # a Python without OpenSSL still speaks plain HTTP
     SSLSocket = type("SSLSocket", (), {})  # type: ignore[misc, assignment]
     SSLWantReadError = BlockingIOError  # type: ignore[misc, assignment]

@@ -355,6 +355,6 @@ def test_the_exchanges_use_what_is_hooked(scene: Scene) -> None:
     seen = set()
     for way, exchange in [("plain", "post a file"), ("race", "get"), ("tls", "read into"), ("tls tunnel", "close")]:
         seen.update(call.rpartition(".")[2] for call in _run(scene, Case(way, exchange, NO_RETRIES)).calls)
-    wanted = {"getaddrinfo", "connect", "connect_ex", "send", "sendall", "sendfile", "recv", "recv_into"}
+    wanted = {"getaddrinfo", "connect", "connect_ex", "send", "sendall", "sendfile", "recv", "recv_into", "read"}
     assert wanted | {"wrap_socket", "do_handshake", "wrap_bio", "close"} <= seen
     assert os.path.getsize(scene.file) == len(LARGE)

@@ -34,6 +34,7 @@ HOOKED = (
     (ssl.SSLSocket, "send"),
     (ssl.SSLSocket, "sendall"),
     (ssl.SSLSocket, "recv"),
+    (ssl.SSLSocket, "read"),
     (ssl.SSLSocket, "recv_into"),
     (ssl.SSLSocket, "do_handshake"),
     (ssl.SSLContext, "wrap_socket"),
@@ -87,7 +88,7 @@ def _end_of_stream(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
 
 
 def _one_byte(original: Callable[..., Any], sock: Any, data: Any, *args: Any, **kw: Any) -> Any:
-    if original.__name__ == "recv":
+    if original.__name__ in ("recv", "read"):
         return original(sock, min(1, data), *[flag & ~socket.MSG_WAITALL for flag in args], **kw)
     if original.__name__ == "sendmsg":
         return original(sock, [memoryview(data[0]).cast("B")[:1]])
@@ -127,7 +128,7 @@ _LASTING = frozenset({"reset", "broken pipe", "alert", "ragged end", "end"})
 
 
 def _after_the_end(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-    if original.__name__.startswith("recv"):
+    if original.__name__.startswith(("recv", "read")):
         return _end_of_stream(original)
     if original.__name__.startswith("send"):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -148,6 +149,7 @@ _FAULTS = {
     "sendall": _SENDING,
     "sendfile": ("reset", "broken pipe", "EINTR", *_ANYWHERE, "late", "one byte of a file"),
     "recv": _RECEIVING,
+    "read": _RECEIVING,
     "recv_into": _RECEIVING,
     "close": ("close fails", "close is interrupted", "late"),
     "do_handshake": ("reset", "timeout", "broken pipe", *_TLS, *_ANYWHERE, "late"),
@@ -159,7 +161,7 @@ _FAULTS = {
 def kinds_for(call: str) -> tuple[str, ...]:
     """The faults that can meet a call as `Faults.calls` names it."""
     layer, _, name = call.rpartition(".")
-    more = _TLS if layer == "SSLSocket" and name.startswith(("send", "recv")) else ()
+    more = _TLS if layer == "SSLSocket" and name.startswith(("send", "recv", "read")) else ()
     return (*_FAULTS[name], *more)
 
 
