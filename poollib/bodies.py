@@ -14,7 +14,7 @@ from typing import Any
 
 from .codings import ContentDecoder, GzipDecoder, gunzipped
 from .exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError, SSLError
-from .framing import Body, BodyState, Buffer, Incoming, broken
+from .framing import Body, BodyState, Filling, Incoming, broken
 
 DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
 # Where all is kept anyway, larger steps: 1090 us instead of 1240 for 1 MiB of JSON (CPython 3.11, 2026-11).
@@ -91,7 +91,7 @@ def _is_of_tls(error: Exception) -> bool:
     return type(error).__module__ == "ssl" and type(error).__name__ not in _ENDS_OF_TLS
 
 
-class DecodedBody:
+class DecodedBody(Filling):
     """A body source seen through a decoder: the same ways to read, each bounded by what was asked for."""
 
     __slots__ = ("_decoder", "_encoding", "_limit_bytes", "_source", "ended", "given")
@@ -167,19 +167,6 @@ class DecodedBody:
         if self._limit_bytes is not None:
             limit = min(limit, self._limit_bytes - self.given + 1)
         return self._next(limit, self._source.read, WHOLE_STEP_BYTES)
-
-    def readinto1(self, view: Buffer) -> int:
-        """As ``read1`` into ``view``: how many bytes of it were filled, 0 only at the end."""
-        piece = self.read1(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
-
-    def readinto(self, view: Buffer) -> int:
-        """As ``read`` into ``view``: all of it is filled, less only at the end."""
-        n = self.readinto1(view)
-        while 0 < n < len(view) and (more := self.readinto1(memoryview(view)[n:])):
-            n += more
-        return n
 
     def _decompress(self, data: bytes, limit: int) -> bytes:
         try:

@@ -106,7 +106,30 @@ class Feed(Incoming):
         return self._recv_into(view)
 
 
-class Body:
+class Filling:
+    """Reading into memory of the caller's, made of ``read1``."""
+
+    __slots__ = ()
+
+    def read1(self, limit: int) -> bytes:
+        """What is at hand, else what one receive brings, up to ``limit`` bytes; ``b""`` only at the end."""
+        raise NotImplementedError
+
+    def readinto1(self, view: Buffer) -> int:
+        """As ``read1`` into ``view``: how many bytes of it were filled, 0 only at the end."""
+        piece = self.read1(len(view))
+        memoryview(view)[: len(piece)] = piece  # a bytearray itself would grow where a file gives too much
+        return len(piece)
+
+    def readinto(self, view: Buffer) -> int:
+        """As ``read`` into ``view``: all of it is filled, less only at the end."""
+        n = self.readinto1(view)
+        while 0 < n < len(view) and (more := self.readinto1(memoryview(view)[n:])):
+            n += more
+        return n
+
+
+class Body(Filling):
     """What all body readers offer; ``received`` counts the body's bytes so far.
 
     ``left``: bytes that are still to come; None if only the stream can tell.
@@ -123,10 +146,6 @@ class Body:
         self.left: int | None = None
         self.state = BodyState.OPEN
         self.trailers: list[tuple[str, str]] = []
-
-    def read1(self, limit: int) -> bytes:
-        """What is at hand, else what one receive brings, up to ``limit`` bytes; ``b""`` only at the end."""
-        raise NotImplementedError
 
     def read(self, size: int) -> bytes:
         """Exactly ``size`` bytes, fewer only at the end."""
@@ -146,19 +165,6 @@ class Body:
         while piece := self.read1(LARGE_RECEIVE_BYTES):
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def readinto1(self, view: Buffer) -> int:
-        """As ``read1`` into ``view``: how many bytes of it were filled, 0 only at the end."""
-        piece = self.read1(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
-
-    def readinto(self, view: Buffer) -> int:
-        """As ``read`` into ``view``: all of it is filled, less only at the end."""
-        n = self.readinto1(view)
-        while 0 < n < len(view) and (more := self.readinto1(memoryview(view)[n:])):
-            n += more
-        return n
 
     def _count(self, n: int) -> None:
         self.received += n
@@ -261,10 +267,6 @@ class LengthBody(Body):
         if n == left:
             self._end()
         return n
-
-    def readinto(self, view: Buffer) -> int:
-        n = self.readinto1(view)
-        return n if n == len(view) else n + super().readinto(memoryview(view)[n:])
 
     def read_all(self) -> bytes:
         if WHOLE_READER_FROM < self.left <= TRUSTED_LENGTH:

@@ -8,6 +8,7 @@ import io
 import socket
 import ssl
 import zlib
+from array import array
 from typing import Any
 
 import pytest
@@ -53,6 +54,22 @@ def test_a_file_is_read_in_every_way() -> None:
     buffer = bytearray(20)
     assert made(io.BytesIO(TEXT)).readinto(buffer) == len(TEXT)
     assert io.TextIOWrapper(made(io.BytesIO(TEXT), auto_close=False), newline=None).read() == "one\ntwo\nthree"
+
+
+@pytest.mark.parametrize("how", ["readinto", "readinto1"])
+@pytest.mark.parametrize("memory", [bytearray(8), memoryview(bytearray(8)), array("H", [0] * 4)])
+def test_any_memory_is_filled_and_none_grows(memory: Any, how: str) -> None:
+    """A file that gives more than it was asked for is an error, not a buffer of another size."""
+    assert getattr(made(io.BytesIO(TEXT)), how)(memory) == 8
+    assert bytes(memory) == TEXT[:8]
+
+    class Generous(io.BytesIO):
+        def read(self, amt: int | None = -1, /) -> bytes:
+            return super().read()
+
+    with pytest.raises(ValueError, match="different structures"):
+        getattr(made(Generous(TEXT)), how)(memory)
+    assert memoryview(memory).nbytes == 8
 
 
 @pytest.mark.parametrize(("name", "coded"), [("gzip", gzip.compress(TEXT)), ("deflate", zlib.compress(TEXT))])
