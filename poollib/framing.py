@@ -219,7 +219,11 @@ class LengthBody(Body):
             piece = incoming.recv(limit if limit < LARGE_RECEIVE_BYTES else LARGE_RECEIVE_BYTES)
             if not piece:
                 raise self._cut_short(left)
-        self._used(len(piece))
+        n = len(piece)
+        self.received += n
+        self.left = left - n
+        if n == left:
+            self._end()
         return piece
 
     def read(self, size: int) -> bytes:
@@ -247,9 +251,12 @@ class LengthBody(Body):
             if not piece:
                 raise self._cut_short(self.left)
             n = len(piece)
-            self._used(n)
+            self.received += n
+            self.left -= n
             pieces.append(piece)
             missing -= n
+        if not self.left:
+            self._end()
         return b"".join(pieces)
 
     def readinto1(self, view: Buffer) -> int:
@@ -283,12 +290,6 @@ class LengthBody(Body):
                 raise
             return super().read(size)
         return whole
-
-    def _used(self, n: int) -> None:
-        self.received += n
-        self.left -= n
-        if not self.left:
-            self._end()
 
 
 class _RawBody(io.RawIOBase):
