@@ -32,7 +32,7 @@ ROOMS: Final[dict[str, str]] = {
     "util.ssltransport": "tls_in_tls",
     "util.timeout": "timeout",
     "util.url": "url",
-    "util.wait": "dial",
+    "util.wait": "sockets",
 }
 
 # Packages, with the names that `from ... import *` gives (none: all the public ones).
@@ -218,9 +218,8 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     "dial": {
         ".exceptions": "LocationParseError",
         ".timeout": "_DEFAULT_TIMEOUT _TYPE_TIMEOUT",
+        ".sockets": "is_connection_dropped",
         ".compat.helpers": "_TYPE_SOCKET_OPTIONS",
-        "functools": "partial",
-        "select": "select=*",
         "socket": "socket=*",
         "typing": "typing=*",
     },
@@ -323,6 +322,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         "typing": "typing=*",
         "warnings": "warnings=*",
     },
+    "sockets": {"functools": "partial"},
     "socks": {
         ".connection": "HTTPConnection HTTPSConnection",
         ".connectionpool": "HTTPConnectionPool HTTPSConnectionPool",
