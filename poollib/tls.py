@@ -19,7 +19,6 @@ import os
 import re
 import ssl
 import sys
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -305,6 +304,8 @@ def _as_file(pem: str | bytes | None) -> Iterator[str | None]:
     if not isinstance(pem, bytes):
         yield pem
         return
+    import tempfile  # with lzma, bz2 and more behind it: 0.9 MiB that most never need
+
     handle, path = tempfile.mkstemp(prefix="poollib-", suffix=".pem")  # mode 0600
     try:
         with os.fdopen(handle, "wb") as file:
