@@ -9,8 +9,6 @@ RFC 7469 section 2.4 (the text of a public key pin), and gives urllib3's ``match
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
@@ -51,6 +49,9 @@ def check_pins(cert: bytes | None, pins: str | Iterable[str]) -> None:
 
 def _miss(cert: bytes, pin: str) -> tuple[str, str] | None:
     """What was expected and what was found; ``None`` if they are the same."""
+    import hashlib  # 0.6 MiB of OpenSSL's library that no pool without pins needs
+    import hmac
+
     if pin.startswith(_KEY_PIN):
         found = hashlib.sha256(public_key_info(cert)).digest()
         return None if hmac.compare_digest(found, _key_pin(pin)) else (pin, key_pin(cert))
@@ -85,6 +86,8 @@ def _key_pin(pin: str) -> bytes:
 
 def key_pin(cert: bytes) -> str:
     """The public key pin of a certificate (DER), ``sha256/BASE64``; SSLError for what is no certificate."""
+    import hashlib
+
     return _KEY_PIN + b64encode(hashlib.sha256(public_key_info(cert)).digest()).decode("ascii")
 
 
@@ -135,8 +138,6 @@ def _element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
 
 
 # urllib3 names
-
-HASHFUNC_MAP = {digits: getattr(hashlib, name, None) for digits, name in _HASH_NAMES.items()}
 
 
 def assert_fingerprint(cert: bytes | None, fingerprint: str) -> None:

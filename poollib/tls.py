@@ -25,7 +25,6 @@ from collections.abc import Callable, Hashable, Iterator
 from socket import AF_INET, AF_INET6, inet_aton, inet_pton, socket
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
-from .certificates import HASHFUNC_MAP as HASHFUNC_MAP
 from .certificates import CertificateError as CertificateError
 from .certificates import assert_fingerprint as assert_fingerprint
 from .certificates import check_pins, match_hostname

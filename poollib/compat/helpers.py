@@ -11,6 +11,7 @@ import codecs
 import datetime
 import enum
 import errno
+import hashlib
 import queue
 import re
 import ssl
@@ -21,7 +22,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
-from ..certificates import match_hostname
+from ..certificates import _HASH_NAMES, match_hostname
 from ..connection import HTTPConnection, HTTPSConnection
 from ..doors import USER_AGENT
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError
@@ -43,6 +44,7 @@ ValidHTTPHeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
 _ReturnValue = Any
 _WriteBuffer = bytes | bytearray | memoryview
 
+HASHFUNC_MAP = {digits: getattr(hashlib, name, None) for digits, name in _HASH_NAMES.items()}
 writer = codecs.lookup("utf-8").streamwriter
 
 

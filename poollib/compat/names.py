@@ -341,9 +341,9 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         "typing": "typing=*",
     },
     "tls": {
-        ".certificates": "HASHFUNC_MAP assert_fingerprint",
+        ".certificates": "assert_fingerprint",
         ".compat.helpers": (
-            "_BRACELESS_IPV6_ADDRZ_RE _IPV4_RE _TYPE_PEER_CERT_RET _TYPE_VERSION_INFO"
+            "HASHFUNC_MAP _BRACELESS_IPV6_ADDRZ_RE _IPV4_RE _TYPE_PEER_CERT_RET _TYPE_VERSION_INFO"
             " _is_has_never_check_common_name_reliable"
         ),
         ".exceptions": "ProxySchemeUnsupported SSLError",

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poollib.certificates import (
-    HASHFUNC_MAP,
     CertificateError,
     assert_fingerprint,
     check_pins,
@@ -20,6 +19,7 @@ from poollib.certificates import (
     match_hostname,
     public_key_info,
 )
+from poollib.compat.helpers import HASHFUNC_MAP
 from poollib.exceptions import SSLError
 from tests.support.certs import certs
 
