@@ -198,7 +198,7 @@ class HTTPResponse(BaseHTTPResponse):
         if reader is None:
             return 0
         if type(buffer) is not bytearray:
-            buffer = memoryview(buffer).cast("B")
+            buffer = _writable(buffer)
         try:
             n = reader.readinto(buffer)
         except BaseException as error:
@@ -212,7 +212,7 @@ class HTTPResponse(BaseHTTPResponse):
         reader = self._reader(None)
         if reader is None:
             return 0
-        view = memoryview(buffer).cast("B")
+        view = _writable(buffer)
         try:
             n = reader.readinto1(view)
         except BaseException as error:
@@ -598,6 +598,14 @@ class HTTPResponse(BaseHTTPResponse):
         if self.chunk_left is None and isinstance(live, ChunkedBody):
             begun = (live.chunk_left or 0) > 0 or live.state is not BodyState.OPEN
             self.chunk_left = live.chunk_left if begun else live._next_size()
+
+
+def _writable(buffer: Any) -> memoryview:
+    """The bytes of ``buffer``; TypeError before anything is read into what can't be written."""
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError(f"the buffer to read into must be writable, as a bytearray is, not {type(buffer).__name__}")
+    return view.cast("B")
 
 
 def _drain(source: Body) -> None:

@@ -225,6 +225,18 @@ def test_a_body_until_close_over_tls_needs_a_close_notify() -> None:
         assert has_all_slots(pool, 0)
 
 
+@pytest.mark.parametrize("how", ["readinto", "readinto1"])
+@pytest.mark.parametrize("buffer", [b"12345", "12345", memoryview(b"12345"), 5])
+def test_what_cannot_be_read_into_loses_no_byte(buffer: Any, how: str) -> None:
+    """A mistake of the caller's: the body goes on where it was."""
+    with ScriptServer(answer(OK + b"Content-Length: 5\r\n\r\nhello")) as server, pool_for(server) as pool:
+        response = pool.request("GET", "/", preload_content=False)
+        with pytest.raises(TypeError, match=r"must be writable|bytes-like"):
+            getattr(response, how)(buffer)
+        assert response.read() == b"hello"
+        assert has_all_slots(pool, 1)
+
+
 def framed(data: bytes, framing: str) -> tuple[bytes, bytes, bytes]:
     """A response with that body as it is sent: its head, its body, what stands behind."""
     if framing == "gzip":
