@@ -314,7 +314,7 @@ class HTTPResponse(BaseHTTPResponse):
     def _reader(self, decode_content: bool | None) -> Body | DecodedBody | None:
         """Where bytes come from: the source, or the source through a decoder; None if there is no source."""
         source = self._source
-        if source is not None and source is self._plain:
+        if source is None or source is self._plain:
             return source
         decoded = self._decoded
         if decode_content is None:
@@ -327,7 +327,7 @@ class HTTPResponse(BaseHTTPResponse):
                     "Calling read(decode_content=False) is not supported after read(decode_content=True) was called."
                 )
             return decoded
-        if source is None or not decode_content:
+        if not decode_content:
             return source
         encoding = self._content_encoding()
         if not encoding:

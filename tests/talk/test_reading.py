@@ -225,6 +225,16 @@ def test_a_body_until_close_over_tls_needs_a_close_notify() -> None:
         assert has_all_slots(pool, 0)
 
 
+@pytest.mark.parametrize("how", ["read", "read1", "readinto", "readinto1"])
+def test_a_closed_response_gives_nothing_though_it_was_being_decoded(how: str) -> None:
+    head, data, _ = framed(os.urandom(100_000), "gzip")
+    with ScriptServer(answer(head + data)) as server, pool_for(server) as pool:
+        response = pool.request("GET", "/", preload_content=False)
+        assert len(response.read(10)) == 10
+        response.close()
+        assert not getattr(response, how)(bytearray(10) if "into" in how else 10)
+
+
 @pytest.mark.parametrize("how", ["readinto", "readinto1"])
 @pytest.mark.parametrize("buffer", [b"12345", "12345", memoryview(b"12345"), 5])
 def test_what_cannot_be_read_into_loses_no_byte(buffer: Any, how: str) -> None:
