@@ -83,6 +83,11 @@ class HandClock:
         self.now += seconds
 
 
+def interrupted(*_: Any) -> None:
+    """In a method's place: Ctrl-C comes when it is called."""
+    raise KeyboardInterrupt
+
+
 def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until ``condition()`` holds, looking every millisecond; AssertionError if it never does."""
     pause = threading.Event()

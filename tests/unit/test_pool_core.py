@@ -15,11 +15,7 @@ from poollib.pool import EndpointPool, PoolStats, State
 from poollib.pool.handling import LIFETIME_JITTER
 from poollib.pool.waiters import Claim
 from poollib.trace import Trace
-from tests.support.pool import CountingFactory, HandClock, Thing, until
-
-
-def interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
+from tests.support.pool import CountingFactory, HandClock, Thing, interrupted, until
 
 
 class Rig:

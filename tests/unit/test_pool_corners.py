@@ -28,7 +28,7 @@ from poollib.pool.factories import TcpFactory, TlsFactory, is_readable
 from poollib.trace import Trace
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
-from tests.support.pool import CountingFactory, HandClock, Thing, until
+from tests.support.pool import CountingFactory, HandClock, Thing, interrupted, until
 from tests.unit.test_pool_forks import in_child
 
 
@@ -58,10 +58,6 @@ class PausingLock:
 
     def __exit__(self, *exc_info: object) -> None:
         self.lock.__exit__(*exc_info)
-
-
-def interrupted(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def pool_with(budget: Budget | None = None, factory: Any = None, **settings: Any) -> EndpointPool[str, Thing]:
