@@ -49,7 +49,7 @@ def check_pins(cert: bytes | None, pins: str | Iterable[str]) -> None:
 
 def _miss(cert: bytes, pin: str) -> tuple[str, str] | None:
     """What was expected and what was found; ``None`` if they are the same."""
-    import hashlib  # 0.6 MiB of OpenSSL's library that no pool without pins needs
+    import hashlib  # 0.2 MiB that no pool without pins needs
     import hmac
 
     if pin.startswith(_KEY_PIN):

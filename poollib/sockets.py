@@ -123,6 +123,15 @@ def _memory_silence(sock: Any) -> Callable[..., bool]:
     return silent
 
 
+def _select_silent(sock: Any) -> bool:
+    try:
+        return not select.select([sock], [], [], 0)[0]
+    except (OSError, TypeError, ValueError):  # closed, no socket, or a descriptor beyond FD_SETSIZE
+        return False
+
+
+# Large bodies
+
 LARGE_BODY_BYTES: Final = 16 << 20  # what is read to its end pays for the two calls of receive_ahead, 1 us
 AHEAD_BYTES: Final = 2 << 20
 
@@ -138,13 +147,6 @@ def receive_ahead(sock: Any) -> None:
         with suppress(OSError):  # closed by another thread; the next receive says so
             sock.setsockopt(_SOL_SOCKET, socket.SO_RCVLOWAT, AHEAD_BYTES)
             sock.setsockopt(_SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-
-
-def _select_silent(sock: Any) -> bool:
-    try:
-        return not select.select([sock], [], [], 0)[0]
-    except (OSError, TypeError, ValueError):  # closed, no socket, or a descriptor beyond FD_SETSIZE
-        return False
 
 
 # Is it ready?
