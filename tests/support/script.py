@@ -255,6 +255,21 @@ def cut() -> Step:
     return lambda connection: connection.close()
 
 
+def finish(data: bytes, close_notify: bool = False) -> Step:
+    """Send the bytes and the FIN in one segment, where the system can (Linux), as a server does that closes at once.
+
+    Over TLS a close_notify comes between, if it is asked for.
+    """
+
+    def last(connection: Connection) -> None:
+        if hasattr(socket, "TCP_CORK"):
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        connection.send(data)
+        (close() if close_notify else cut())(connection)
+
+    return last
+
+
 def reset() -> Step:
     """Close the connection with RST in place of FIN (SO_LINGER of 0 s)."""
 

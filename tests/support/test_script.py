@@ -2,12 +2,14 @@
 
 import socket
 import ssl
+import sys
 import threading
 import time
 
 import pytest
 import trustme
 
+from tests.support.certs import certs
 from tests.support.script import (
     ScriptError,
     ScriptServer,
@@ -17,6 +19,7 @@ from tests.support.script import (
     expect_end,
     expect_head,
     expect_request,
+    finish,
     half_close,
     request_length,
     reset,
@@ -259,3 +262,22 @@ def test_a_failed_handshake_is_kept_and_plays_no_step(contexts: tuple[ssl.SSLCon
         while not server.tls_errors:
             time.sleep(0.001)
     assert isinstance(server.tls_errors[0], ssl.SSLError)
+
+
+def test_the_last_bytes_and_the_end_come_together() -> None:
+    """Over TLS with a close_notify or without one."""
+    with ScriptServer([finish(b"bye")]) as server, connect(server) as sock:
+        assert sock.recv(10) == b"bye"
+        if sys.platform == "linux":
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x08", "CLOSE_WAIT"
+        assert sock.recv(10) == b""
+    for close_notify in (True, False):
+        context = ssl.create_default_context(cafile=certs().ca_file)
+        with ScriptServer([finish(b"bye", close_notify)], tls=certs().server()) as server, connect(server) as sock:
+            with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as wrapped:
+                assert wrapped.recv(10) == b"bye"
+                if close_notify:
+                    assert wrapped.recv(10) == b""
+                else:
+                    with pytest.raises(ssl.SSLEOFError):
+                        wrapped.recv(10)

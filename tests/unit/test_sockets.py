@@ -18,6 +18,7 @@ import pytest
 from poollib import sockets
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
+from tests.support.script import ScriptServer, expect, finish
 
 
 @pytest.fixture(params=["ipv4", "unix"])
@@ -48,7 +49,7 @@ def test_bytes_an_end_and_an_error_are_seen(
     """And what was read is gone."""
     near, far = pair
     if polled:
-        monkeypatch.setattr(sockets, "_tells_memory", lambda sock: False)
+        monkeypatch.setattr(sockets, "_tells_state", lambda sock: False)
     quiet = sockets.quiet_check(near)
     assert quiet()
     far.sendall(b"unasked")
@@ -65,7 +66,7 @@ def test_bytes_an_end_and_an_error_are_seen(
 def test_a_reset_is_seen(polled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits to be read then, but sending would fail."""
     if polled:
-        monkeypatch.setattr(sockets, "_tells_memory", lambda sock: False)
+        monkeypatch.setattr(sockets, "_tells_state", lambda sock: False)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as near:
         quiet = sockets.quiet_check(near)
         far, _ = listener.accept()
@@ -73,6 +74,27 @@ def test_a_reset_is_seen(polled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         far.close()
         assert becomes(False, quiet)
+
+
+@pytest.mark.parametrize("polled", [False, True], ids=["as the system does best", "by poll"])
+@pytest.mark.parametrize("how", ["plain", "tls", "tls and close_notify"])
+def test_an_end_that_came_with_the_last_bytes_is_seen(how: str, polled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading those takes it from the queue as well: nothing is left to be read, and the connection is over."""
+    if polled:
+        monkeypatch.setattr(sockets, "_tells_state", lambda sock: False)
+    tls = None if how == "plain" else certs().server()
+    with ScriptServer([expect(b"go"), finish(b"bye", how == "tls and close_notify")], tls=tls) as server:
+        with socket.create_connection((server.host, server.port), 5) as near:
+            if tls is not None:
+                context = ssl.create_default_context(cafile=certs().ca_file)
+                near = context.wrap_socket(near, server_hostname="localhost", suppress_ragged_eofs=False)
+            with near:
+                quiet = sockets.quiet_check(near)
+                assert quiet()
+                near.sendall(b"go")
+                assert near.recv(100) == b"bye"
+                assert becomes(False, quiet)  # at once on Linux, where it came in one segment
+                assert not quiet(True)
 
 
 def test_much_that_was_read_leaves_the_socket_quiet() -> None:
@@ -105,7 +127,7 @@ def test_a_socket_that_tells_nothing_is_looked_at_another_way() -> None:
     class Wrapper:
         family = socket.AF_INET
 
-    assert not sockets._tells_memory(Wrapper())
+    assert not sockets._tells_state(Wrapper())
     assert not sockets.quiet_check(Wrapper())()
 
 
