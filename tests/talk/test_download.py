@@ -14,7 +14,7 @@ import pytest
 
 from poollib import PoolManager
 from poollib.downloads import download
-from poollib.exceptions import HTTPError, ProtocolError, ResponseError
+from poollib.exceptions import HTTPError, LocationParseError, ProtocolError, ResponseError
 from tests.support.script import Connection, ScriptServer, Step, expect_request, respond, send
 
 DATA = random.Random(4).randbytes(1_000_003)
@@ -89,46 +89,106 @@ def test_a_file_that_changes_in_between_begins_anew(tmp_path: pathlib.Path) -> N
     assert new.ranges == ["500000"]
 
 
+RANGE = "HTTP/1.1 206 P\r\nContent-Range: bytes 500000-500009/1000003"
+
+
 @pytest.mark.parametrize(
     "head",
     [
-        "HTTP/1.1 206 P\r\nContent-Range: bytes 0-9/1000003",
-        "HTTP/1.1 206 P\r\nContent-Range: bytes 500000-500009/7",
-        'HTTP/1.1 206 P\r\nContent-Range: bytes 500000-500009/*\r\nETag: "two"',
-        "HTTP/1.1 206 P\r\nContent-Range: items 500000-500009/1000003",
-        "HTTP/1.1 206 P",
+        f"HTTP/1.1 206 P\r\n{ETAG}\r\nContent-Range: bytes 0-9/1000003",
+        f"HTTP/1.1 206 P\r\n{ETAG}\r\nContent-Range: bytes 500000-500009/7",
+        f"HTTP/1.1 206 P\r\n{ETAG}\r\nContent-Range: bytes 500000-500009/1000004",
+        f"HTTP/1.1 206 P\r\n{ETAG}\r\nContent-Range: bytes 500000-499999/1000003",
+        f"HTTP/1.1 206 P\r\n{ETAG}\r\nContent-Range: items 500000-500009/1000003",
+        f"HTTP/1.1 206 P\r\n{ETAG}\r\nContent-Range: bytes 500000-500019/1000003",
+        f"HTTP/1.1 206 P\r\n{ETAG}\r\nContent-Range: bytes 500000-500004/1000003",
+        f"{RANGE}\r\n{ETAG}\r\nContent-Range: bytes 0-9/1000003",
+        f"HTTP/1.1 206 P\r\n{ETAG}",
+        f'{RANGE}\r\nETag: "two"',
+        f'{RANGE}\r\nETag: W/"one"',
+        RANGE,
+        f"{RANGE}\r\nDate: Sat, 21 Nov 2026 09:00:05 GMT\r\nLast-Modified: Sat, 21 Nov 2026 09:00:00 GMT",
+        f"{RANGE}\r\n{ETAG}\r\nContent-Encoding: gzip",
+        f"{RANGE}\r\n{ETAG}\r\nContent-Type: multipart/byteranges; boundary=x",
+        f"HTTP/1.1 200 OK\r\n{ETAG}\r\nContent-Range: bytes 500000-500009/1000003",
         "HTTP/1.1 416 No\r\nContent-Range: bytes */1000003",
         "HTTP/1.1 416 No",
     ],
 )
 def test_a_range_that_was_not_asked_for_is_not_believed(tmp_path: pathlib.Path, head: str) -> None:
+    """RFC 9110 sections 14.4 and 15.3.7: one thing is wrong in each, and what came before is thrown away."""
     file = File(cut=lambda size: 500_000)
     odd = send(head.encode() + b"\r\nContent-Length: 10\r\n\r\n0123456789")
-    second, third = [expect_request(), odd], File().script()
+    again = File()
+    second, third = [expect_request(), odd], again.script()
     scripts = (
         [[*second, *third]] if " 416 " in head else [second, third]
     )  # an error's body is drained, its connection kept
     with ScriptServer(file.script(), *scripts) as server:
         download(server.url, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == DATA
+    assert again.ranges == [""]
+
+
+def test_a_range_that_is_longer_than_it_says_is_thrown_away(tmp_path: pathlib.Path) -> None:
+    """A chunked 206 within the file: its first bytes could be anything, too."""
+    head = f"{RANGE}\r\n{ETAG}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    again = File()
+    with ScriptServer(
+        File(cut=lambda size: 500_000).script(),
+        [expect_request(), send(head.encode() + b"b\r\n0123456789a\r\n0\r\n\r\n")],
+        again.script(),
+    ) as server:
+        download(server.url, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == DATA
+    assert again.ranges == [""]
 
 
 def test_a_range_shorter_than_asked_for_is_taken_and_the_rest_asked_for(tmp_path: pathlib.Path) -> None:
-    """RFC 9110 section 14.2: a server may send less."""
+    """RFC 9110 section 14.2: a server may send less; the unit's name may be written in any case (section 14.1)."""
     file = File(cut=lambda size: 500_000)
-    some = (
-        b"HTTP/1.1 206 P\r\nContent-Range: bytes 500000-599999/1000003\r\nContent-Length: 100000\r\n\r\n"
-        + DATA[500_000:600_000]
-    )
+    head = f"HTTP/1.1 206 P\r\nContent-Range: Bytes 500000-599999/1000003\r\n{ETAG}\r\nContent-Length: 100000\r\n\r\n"
     rest = File()
-    with ScriptServer(file.script(), [expect_request(), send(some), expect_request(), rest.serve]) as server:
+    with ScriptServer(
+        file.script(), [expect_request(), send(head.encode() + DATA[500_000:600_000]), expect_request(), rest.serve]
+    ) as server:
         download(server.url, tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == DATA
+    assert rest.ranges == ["600000"]
 
 
-@pytest.mark.parametrize("etag", ['ETag: W/"weak"', "X-None: 1", "Last-Modified: Sat, 21 Nov 2026 09:00:00 GMT"])
+@pytest.mark.parametrize("field", ["bytes 0-5/10", "bytes 4-9/10", "bytes 0-5/*", "bytes */10", "what"])
+def test_a_200_with_a_part_of_the_file_is_not_taken_for_the_file(tmp_path: pathlib.Path, field: str) -> None:
+    part = send(f"HTTP/1.1 200 OK\r\n{ETAG}\r\nContent-Range: {field}\r\nContent-Length: 6\r\n\r\n012345".encode())
+    with ScriptServer([expect_request(), part], repeat=True) as server, pytest.raises(ProtocolError, match="range"):
+        download(server.url, tmp_path / "target", resume=False)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_200_whose_range_is_the_whole_file_is_the_file(tmp_path: pathlib.Path) -> None:
+    whole = send(b"HTTP/1.1 200 OK\r\nContent-Range: bytes 0-5/6\r\nContent-Length: 6\r\n\r\n012345")
+    with ScriptServer([expect_request(), whole]) as server:
+        download(server.url, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"012345"
+
+
+DATES = "Date: Sat, 21 Nov 2026 09:00:05 GMT\r\nLast-Modified: Sat, 21 Nov 2026 09:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "etag",
+    [
+        'ETag: W/"weak"',
+        "X-None: 1",
+        "Last-Modified: Sat, 21 Nov 2026 09:00:00 GMT",
+        "Date: Sat, 21 Nov 2026 09:00:00 GMT\r\nLast-Modified: Sat, 21 Nov 2026 09:00:00 GMT",
+        f'ETag: W/"weak"\r\n{DATES}',
+        f"ETag: unquoted\r\n{DATES}",
+        'ETag: "one"\r\nETag: "two"',
+    ],
+)
 def test_without_a_strong_validator_a_cut_begins_anew(tmp_path: pathlib.Path, etag: str) -> None:
-    """RFC 9110 section 13.1.5: two versions could be joined."""
+    """RFC 9110 section 13.1.5: two versions could be joined; no date counts beside an entity tag."""
     first, second = File(cut=lambda size: 500_000, etag=etag), File(DATA[::-1], etag=etag)
     with ScriptServer(first.script(), second.script()) as server:
         download(server.url, tmp_path / "target")
@@ -137,8 +197,7 @@ def test_without_a_strong_validator_a_cut_begins_anew(tmp_path: pathlib.Path, et
 
 
 def test_an_old_date_is_a_strong_validator(tmp_path: pathlib.Path) -> None:
-    date = "Date: Sat, 21 Nov 2026 09:00:05 GMT\r\nLast-Modified: Sat, 21 Nov 2026 09:00:00 GMT"
-    first, second = File(cut=lambda size: 500_000, etag=date), File(etag=date)
+    first, second = File(cut=lambda size: 500_000, etag=DATES), File(etag=DATES)
     with ScriptServer(first.script(), second.script()) as server:
         download(server.url, tmp_path / "target")
     assert second.ranges == ["500000"]
@@ -161,25 +220,170 @@ def test_a_later_call_goes_on_where_the_first_was_interrupted(tmp_path: pathlib.
     assert os.listdir(tmp_path) == ["target"]
 
 
-@pytest.mark.parametrize("change", ["url", "resume", "note", "part"])
-def test_a_part_that_may_be_anothers_is_not_gone_on_with(tmp_path: pathlib.Path, change: str) -> None:
-    (tmp_path / "target.part").write_bytes(b"x" * 10)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Date: Sat, 21 Nov 2026 09:00:05 GMT\r\nLast-Modified: Sat, 21 Nov 2026 09:00:01 GMT",
+        "Date: Sat, 21 Nov 2026 09:00:05 GMT",
+        f'ETag: "new"\r\n{DATES}',
+    ],
+)
+def test_a_range_of_another_date_is_not_joined(tmp_path: pathlib.Path, fields: str) -> None:
+    """The server did not look at If-Range, and the file changed."""
+    odd = send(f"{RANGE}\r\n{fields}\r\nContent-Length: 10\r\n\r\n0123456789".encode())
+    again = File()
+    with ScriptServer(
+        File(cut=lambda size: 500_000, etag=DATES).script(), [expect_request(), odd], again.script()
+    ) as server:
+        download(server.url, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == DATA
+    assert again.ranges == [""]
+
+
+@pytest.mark.parametrize(
+    ("fields", "second", "is_joined"),
+    [
+        (ETAG, "/one?sign=2", True),
+        (ETAG, "/two?sign=1", False),
+        (DATES, "/one?sign=1", True),
+        (DATES, "/one?sign=2", False),
+    ],
+)
+def test_a_validator_of_another_resource_proves_nothing(
+    tmp_path: pathlib.Path, fields: str, second: str, is_joined: bool
+) -> None:
+    """RFC 9110 section 8.8.1: it is one resource's. A redirect may lead elsewhere each time; signed URLs differ in the
+    query alone."""
+
+    def moved(to: str, file: File) -> list[Step]:
+        head = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"
+        return [expect_request(), send(head.encode()), *file.script()]
+
+    first, rest, again = File(cut=lambda size: 500_000, etag=fields), File(etag=fields), File(etag=fields)
+    scripts = [moved("/one?sign=1", first), moved(second, rest)]
+    if not is_joined:
+        scripts.append(moved(second, again))
+    with ScriptServer(*scripts) as server:
+        download(server.url, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == DATA
+    assert (rest.ranges, again.ranges) == (["500000"], [] if is_joined else [""])
+
+
+def leave_part(url: str, target: pathlib.Path) -> None:
+    """What an interrupted call leaves: about a quarter of the file, and the note."""
+
+    def stop(at: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download(url, target, progress=stop)
+
+
+def test_what_an_interrupted_call_leaves_is_private_and_tells_no_secret(tmp_path: pathlib.Path) -> None:
     with ScriptServer(File().script()) as server:
-        url = "http://example.org/" if change == "url" else server.url
-        (tmp_path / "target.part.note").write_text("garbage" if change == "note" else f'{url}\n"one"\n1000003\n')
-        if change == "part":
-            (tmp_path / "target.part.note").unlink()
+        leave_part(server.url.replace("//", "//me:pass@") + "/f?token=t", tmp_path / "target")
+    note = (tmp_path / "target.part.note").read_text()
+    assert '"one"' in note
+    for secret in ("me", "pass", "token", "127.0.0.1"):
+        assert secret not in note
+    if os.name == "posix":
+        assert [os.stat(tmp_path / f"target{end}").st_mode & 0o777 for end in (".part", ".part.note")] == [0o600] * 2
+
+
+def replace_part(target: pathlib.Path) -> None:
+    (target.parent / "target.part").unlink()
+    (target.parent / "target.part").write_bytes(b"x" * 10)
+
+
+CHANGES: dict[str, Callable[[pathlib.Path], object]] = {
+    "url": lambda target: None,
+    "resume": lambda target: None,
+    "another part": replace_part,
+    "another note": lambda target: (target.parent / "target.part.note").write_text("garbage"),
+    "no note": lambda target: (target.parent / "target.part.note").unlink(),
+    "no part": lambda target: (target.parent / "target.part").unlink(),
+    "a part for all": lambda target: (target.parent / "target.part").chmod(0o666),
+    "a note for all": lambda target: (target.parent / "target.part.note").chmod(0o666),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_part_that_may_be_anothers_is_not_gone_on_with(tmp_path: pathlib.Path, change: str) -> None:
+    again = File()
+    with ScriptServer(File().script(), again.script()) as server:
+        leave_part(server.url + ("/other" if change == "url" else ""), tmp_path / "target")
+        CHANGES[change](tmp_path / "target")
         download(server.url, tmp_path / "target", resume=change != "resume")
     assert (tmp_path / "target").read_bytes() == DATA
+    assert again.ranges == [""]
     assert os.listdir(tmp_path) == ["target"]
 
 
+@pytest.mark.parametrize("name", ["target.part", "target.part.note"])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_in_a_parts_place_is_not_written_through(
+    tmp_path: pathlib.Path, name: str, link: Callable[[pathlib.Path, pathlib.Path], None]
+) -> None:
+    """Whoever may write to the folder could have another's file overwritten."""
+    (tmp_path / "victim").write_bytes(b"precious")
+    (tmp_path / "victim").chmod(0o600)
+    (tmp_path / "folder").mkdir()
+    with ScriptServer(File().script(), File().script()) as server:
+        leave_part(server.url, tmp_path / "folder/target")
+        (tmp_path / "folder" / name).unlink()
+        link(tmp_path / "victim", tmp_path / "folder" / name)
+        download(server.url, tmp_path / "folder/target")
+    assert (tmp_path / "folder/target").read_bytes() == DATA
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+    assert os.listdir(tmp_path / "folder") == ["target"]
+
+
+def test_two_downloads_to_one_path_never_leave_half_a_file(tmp_path: pathlib.Path) -> None:
+    """The second one begins while the first is at work: it goes by a part of its own, and the first one says so."""
+    with ScriptServer(File().script(), File(DATA[::-1], cut=lambda size: 500_000, etag="X: 1").script()) as server:
+
+        def begin_another(at: int, total: int | None) -> None:
+            if not (tmp_path / "seen").exists():
+                (tmp_path / "seen").touch()
+                leave_part(server.url + "/other", tmp_path / "target")
+                (tmp_path / "target.part").write_bytes(b"half")
+
+        with pytest.raises(FileExistsError, match="another download"):
+            download(server.url, tmp_path / "target", progress=begin_another)
+    assert not (tmp_path / "target").exists()
+    assert (tmp_path / "target.part").read_bytes() == b"half"
+
+
 def test_a_part_that_is_whole_already_needs_no_byte_more(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "target.part").write_bytes(DATA)
-    with ScriptServer(File().script()) as server:
-        (tmp_path / "target.part.note").write_text(f'{server.url}\n"one"\n{len(DATA)}\n')
+    def stop(at: int, total: int | None) -> None:
+        if at == total:
+            raise KeyboardInterrupt
+
+    again = File()
+    with ScriptServer(File().script(), again.script()) as server:
+        with pytest.raises(KeyboardInterrupt):
+            download(server.url, tmp_path / "target", progress=stop)
         assert download(server.url, tmp_path / "target").attempts == 1
     assert (tmp_path / "target").read_bytes() == DATA
+    assert again.ranges == [str(len(DATA))]
+
+
+@pytest.mark.parametrize("etag", ['ETag: "two"', 'ETag: W/"one"'])
+def test_a_whole_part_of_an_old_version_begins_anew(tmp_path: pathlib.Path, etag: str) -> None:
+    """The server did not look at If-Range; the new version is as long as the old one."""
+
+    def stop(at: int, total: int | None) -> None:
+        if at == total:
+            raise KeyboardInterrupt
+
+    refused = f"HTTP/1.1 416 No\r\nContent-Range: bytes */{len(DATA)}\r\n{etag}\r\nContent-Length: 0\r\n\r\n"
+    with ScriptServer(
+        File().script(), [expect_request(), send(refused.encode()), *File(DATA[::-1], etag=etag).script()]
+    ) as server:
+        with pytest.raises(KeyboardInterrupt):
+            download(server.url, tmp_path / "target", progress=stop)
+        download(server.url, tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == DATA[::-1]
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "204 No Content", "416 No"])
@@ -245,21 +449,15 @@ def test_a_file_that_can_not_seek_can_go_on_but_not_begin_anew() -> None:
             download(server.url, Sink())
 
 
-def test_a_part_that_grew_longer_than_the_file_begins_anew(tmp_path: pathlib.Path) -> None:
-    """A server that sends more than the range it names: what was joined is thrown away, not kept."""
-    lengthy = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 8\r\n"
-    whole = [send(f"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n{ETAG}\r\n\r\n".encode())]
-    with ScriptServer(
-        [expect_request(), *whole, send(b"01234"), lambda connection: connection.close()],
-        [expect_request(), send(lengthy + f"{ETAG}\r\n\r\n".encode() + b"56789abc"), expect_request(), *whole,
-         send(b"0123456789")],
-    ) as server:  # fmt: skip
-        done = download(server.url + "/f", tmp_path / "f")
-    assert (tmp_path / "f").read_bytes() == b"0123456789"
-    assert (done.size_bytes, done.attempts) == (10, 3)
-    assert b"Range: bytes=5-" in server.received[1]
-    assert b"Range" not in server.received[1].split(b"GET /f")[2]
-    assert os.listdir(tmp_path) == ["f"]
+def test_a_url_that_is_none_is_asked_for_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("poollib.downloads.time.sleep", pauses.append)
+    with pytest.raises(LocationParseError):
+        download("http://[bad/", tmp_path / "f")
+    with pytest.raises(LocationParseError):
+        download("http://[bad/", io.BytesIO())
+    assert pauses == []
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_is_not_there_costs_no_request(tmp_path: pathlib.Path) -> None:
