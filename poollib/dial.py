@@ -15,12 +15,14 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
 from .exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
+from .lookups import LookupTimedOut, within
 from .racing import AddrInfo as AddrInfo
 from .racing import SocketOptions as SocketOptions
 from .racing import Way, first_connected
@@ -148,19 +150,26 @@ def addresses(host: str, port: int, *, resolver: Resolver | None = None, owner: 
 def addresses_within(
     host: str, port: int, *, timeout_s: float | None, resolver: Resolver | None = None, owner: object = None
 ) -> list[AddrInfo]:
-    """As ``addresses``, in ``timeout_s`` seconds: a lookup can't be interrupted, but it need not be waited for.
+    """As ``addresses``, in ``timeout_s`` seconds: the system can't be interrupted, but need not be waited for.
 
+    A resolver of the program's runs in this thread, and what it takes counts.
     Errors: ConnectTimeoutError whose phase is "resolving"; those of ``addresses``.
     """
     if timeout_s is None or _is_numeric(host):
         return addresses(host, port, resolver=resolver, owner=owner)
-    lookup = _Lookup(partial(addresses, host, port, resolver=resolver, owner=owner))
-    infos = lookup.wait(timeout_s)
-    if infos is None:
-        error = ConnectTimeoutError(owner, f"Resolving {host} timed out. (connect timeout={timeout_s})")
-        error.phase = "resolving"
-        raise error
-    return infos
+    until = monotonic() + timeout_s
+    token = _until.set(until)
+    try:
+        infos = addresses(host, port, resolver=resolver, owner=owner)
+        if monotonic() < until:
+            return infos
+    except LookupTimedOut:
+        pass
+    finally:
+        _until.reset(token)
+    error = ConnectTimeoutError(owner, f"Resolving {host} timed out. (connect timeout={timeout_s})")
+    error.phase = "resolving"
+    raise error
 
 
 class Names:
@@ -191,7 +200,7 @@ class Names:
 
     def renew_lock(self) -> None:
         """A free lock: at the start, and in the child of a fork, where the thread that held it is not there."""
-        self._lock = threading.Lock()  # guards _kept
+        self._lock = threading.RLock()  # guards _kept; a finaliser that comes in between may look a name up
 
     def __call__(self, host: str, port: int) -> Sequence[Any]:
         """The answer for a host: a fixed one, a kept one, a fresh one."""
@@ -263,34 +272,26 @@ def _is_numeric(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
 
 
-class _Lookup:
-    """A name lookup in a thread of its own, which nobody has to wait for; starting one costs about 50 us."""
-
-    def __init__(self, look_up: Callable[[], list[AddrInfo]]) -> None:
-        self._look_up = look_up
-        self._done = threading.Event()
-        self._infos: list[AddrInfo] | None = None
-        self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="poollib-lookup", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            self._infos = self._look_up()
-        except BaseException as error:
-            self._error = error
-        self._done.set()
-
-    def wait(self, timeout_s: float) -> list[AddrInfo] | None:
-        """What was found; None if nothing was within ``timeout_s`` seconds; raises what the lookup raised."""
-        if not self._done.wait(timeout_s):
-            return None
-        if self._error is not None:
-            raise self._error
-        return self._infos
+_until: ContextVar[float | None] = ContextVar("poollib.dial.until", default=None)  # for a lookup that has a limit
 
 
 def _system_lookup(host: str, port: int) -> list[AddrInfo]:
-    return list(socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM))
+    """What the system answers, within the limit that ``addresses_within`` has set. LookupTimedOut, OSError.
+
+    What a program has put in getaddrinfo's place runs in the caller's thread, where its thread-locals are.
+    """
+    until, family = _until.get(), allowed_gai_family()
+    if until is None or getattr(socket.getaddrinfo, "__globals__", None) is not vars(socket):
+        return _ask_system(host, port, family)
+    ask = partial(_ask_system, host, port, family)
+    return within(max(0.0, until - monotonic()), (host, port, family), ask)
+
+
+def _ask_system(host: str, port: int, family: int) -> list[AddrInfo]:
+    try:
+        return list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+    except LookupError:  # the codec for names is loaded when first used, which is too late at the interpreter's exit
+        return list(socket.getaddrinfo(host.encode("ascii"), port, family, socket.SOCK_STREAM))
 
 
 def _answers(answers: Iterable[Any], port: int) -> list[AddrInfo]:

@@ -43,7 +43,7 @@ _RESOLVE, _CONNECT, _TUNNEL, _TLS = "resolving", "connecting", "tunnelling", "tl
 _SEND, _AWAIT, _READ = "sending", "waiting for the response", "reading the body"
 
 ERRORS: dict[tuple[str, str], tuple[type[HTTPError], str]] = {
-    (_RESOLVE, "broken"): (NameResolutionError, r"Failed to resolve '127\.0\.0\.1'"),
+    (_RESOLVE, "broken"): (NameResolutionError, r"Failed to resolve '(127\.0\.0\.1|two\.example)'"),
     (_CONNECT, "broken"): (
         NewConnectionError,
         r"Failed to establish a new connection: .*\((127.0.0.1|two.example):\d+\)",
