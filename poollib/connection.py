@@ -36,6 +36,7 @@ from .sockets import LARGE_BODY_BYTES, SSLSocket, receive_ahead
 from .timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .trace import tell
+from .url import without_zone
 from .wire import (
     DEFAULT_LIMITS,
     NO_FIELDS,
@@ -539,10 +540,12 @@ def _items(headers: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def _authority(url: str) -> str:
-    """``host[:port]`` of an absolute URL, without userinfo; empty for a path."""
+    """``host[:port]`` of an absolute URL, without userinfo and zone; empty for a path."""
     if not url.lower().startswith(("http://", "https://")):
         return ""
-    return url.split("//", 1)[1].split("/", 1)[0].split("?", 1)[0].rpartition("@")[2]
+    authority = url.split("//", 1)[1].split("/", 1)[0].split("?", 1)[0].rpartition("@")[2]
+    host, bracket, port = authority.partition("]")
+    return without_zone(host + bracket) + port
 
 
 def _limit(sock: Any, timeout_s: float | None) -> None:

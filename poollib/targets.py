@@ -19,7 +19,7 @@ from .connection import ProxyConfig, port_by_scheme
 from .exceptions import HostChangedError, LocationValueError
 from .headers import HTTPHeaderDict
 from .retry import Retry
-from .url import Url, encode_target, join, normalize_host, parse_url
+from .url import Url, encode_target, join, normalize_host, parse_url, without_zone
 
 if TYPE_CHECKING:
     from .guard import Guard
@@ -84,21 +84,24 @@ class Targets(ConnectionPool):
         return is_same and (scheme, port) == (self.scheme, own_port)
 
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
-        """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2)."""
+        """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2).
+
+        A zone and userinfo stay here (RFC 6874 section 4, RFC 9110 section 4.2.4).
+        """
         if url[:1] == "/":
             target = encode_target(url)
             if not self._is_forwarding or self._is_proxy_itself():
                 return target
             port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
-            return Url(scheme=self.scheme, host=self.host, port=port).url + target
+            return Url(scheme=self.scheme, host=without_zone(_bracketed(self.host)), port=port).url + target
         if assert_same_host and not self.is_same_host(url):
             raise HostChangedError(self, url, cast(Any, retries))
         parsed = parse_url(url)
         if self._guard is not None and parsed.host:
             self._guard.check_host(parsed.host)
         if self._is_forwarding or not parsed.host:
-            path = parsed.path or "/"
-            return parsed._replace(auth=None, fragment=None, path=path).url  # no userinfo: RFC 9110 section 4.2.4
+            host = None if parsed.host is None else without_zone(parsed.host)
+            return parsed._replace(auth=None, host=host, fragment=None, path=parsed.path or "/").url
         return parsed.request_uri
 
     def _is_proxy_itself(self) -> bool:
@@ -135,5 +138,10 @@ class Targets(ConnectionPool):
 
 
 def _authority_of(pool: ConnectionPool) -> str:
-    host = f"[{pool.host}]" if ":" in pool.host and not pool.host.startswith("[") else pool.host
+    host = _bracketed(pool.host)
     return f"{host}:{pool.port}" if pool.port else host
+
+
+def _bracketed(host: str) -> str:
+    """A pool's host as URLs have it: pools take an IPv6 address without brackets, too."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -231,6 +231,14 @@ def origin(url: Url) -> tuple[str, str, int | None]:
     return scheme, url.host.lower(), port
 
 
+def without_zone(host: str) -> str:
+    """The host without a zone identifier, which means something on this machine alone (RFC 6874 section 4)."""
+    if "%" not in host or ":" not in host:
+        return host
+    address, _, zone = host.partition("%")
+    return f"{address}]" if zone.endswith("]") else address
+
+
 def encode_target(target: str) -> str:
     """``target`` (path and query, or "*") fit for a request line: encoded, without a fragment, dots untouched.
 

@@ -6,11 +6,13 @@ import gzip
 
 import pytest
 
-from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry, Timeout
+from poollib.connection import HTTPConnection
 from poollib.exceptions import DecodeError, HTTPError, MaxRetryError, ProtocolError
+from poollib.url import parse_url
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
-from tests.support.script import ScriptServer, close, expect_request
+from tests.support.script import ScriptServer, close, expect_request, respond
 
 
 def loop(request: Request) -> Response:
@@ -129,3 +131,32 @@ def test_a_final_dot_is_the_same_host_for_tls_and_in_the_field_host() -> None:
             assert manager.request("GET", f"https://{host}:{server.port}/").status == 200
         assert {request.header("Host") for request in server.requests} == {f"localhost:{server.port}"}
         assert server.opened == 1
+
+
+def test_a_zone_stays_on_this_machine() -> None:
+    """RFC 6874 section 4: it went to a forwarding proxy, in the request line and in Host."""
+    with ScriptServer([expect_request(), respond(b"1"), expect_request(), respond(b"2")]) as proxy:
+        with ProxyManager(proxy.url) as manager:
+            manager.request("GET", "http://[fe80::1%25eth0]/a?b")
+            manager.request("GET", "http://[fe80::1%eth0]:81/")
+    heads = [head.split(b"\r\n")[:2] for head in proxy.received[0].split(b"\r\n\r\n")[:2]]
+    assert heads == [
+        [b"GET http://[fe80::1]/a?b HTTP/1.1", b"Host: [fe80::1]"],
+        [b"GET http://[fe80::1]:81/ HTTP/1.1", b"Host: [fe80::1]:81"],
+    ]
+
+
+def test_a_zone_of_a_pools_host_stays_on_this_machine() -> None:
+    with ScriptServer([expect_request(), respond(b"1")]) as proxy:
+        with HTTPConnectionPool("fe80::1%eth0", _proxy=parse_url(proxy.url)) as pool:
+            pool.request("GET", "/x")
+    assert proxy.received[0].startswith(b"GET http://[fe80::1]/x HTTP/1.1\r\nHost: [fe80::1]\r\n")
+
+
+def test_a_zone_of_a_connections_own_target_is_not_in_its_host_field() -> None:
+    with ScriptServer([expect_request(), respond(b"1")]) as server:
+        connection = HTTPConnection(server.host, server.port)
+        connection.request("GET", "http://[fe80::1%eth0]:81/")
+        connection.getresponse()
+        connection.close()
+    assert b"\r\nHost: [fe80::1]:81\r\n" in server.received[0]

@@ -22,6 +22,7 @@ from poollib.url import (
     normalize_host,
     origin,
     parse_url,
+    without_zone,
 )
 
 S, A, H, P, PATH, Q, F = "scheme", "auth", "host", "port", "path", "query", "fragment"
@@ -617,6 +618,14 @@ def test_hosts_are_normalised_once(host: str | None, scheme: str | None, normal:
     """For pool keys, Host and SNI alike."""
     assert normalize_host(host, scheme) == _normalize_host(host, scheme) == normal
     assert normalize_host(normal, scheme) == normal
+
+
+@pytest.mark.parametrize(
+    ("host", "without"),
+    [("[fe80::1%eth0]", "[fe80::1]"), ("fe80::1%eth0", "fe80::1"), ("[fe80::1]", "[fe80::1]"), ("a%41", "a%41")],
+)
+def test_a_zone_can_be_taken_off(host: str, without: str) -> None:
+    assert without_zone(host) == without
 
 
 def test_an_address_of_another_scheme_is_left_as_it_is_written() -> None:
