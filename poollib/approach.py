@@ -67,7 +67,8 @@ def settle_names(keywords: dict[str, Any]) -> None:
 def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     """The guard that a pool's keywords ask for, None if they ask for none; it stands before the pool's resolver now.
 
-    BlockedHostError for a pool whose host it refuses. A proxy is the operator's choice and not looked at.
+    BlockedHostError for a pool whose host it refuses. The pool of a proxy that forwards serves many hosts, each checked
+    when it is asked for (``targets``): the proxy is the operator's choice as the way there, as a target it is no other.
     """
     hosts, networks = (keywords.pop(name, None) for name in GUARD_OPTIONS)
     if hosts is None and networks is None:
@@ -75,7 +76,7 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     from .guard import Guard
 
     guard = Guard(hosts, networks)
-    if not pool._is_proxy_itself():
+    if not (pool._is_forwarding and pool._is_proxy_itself()):
         guard.check_host(pool.host)
     if pool.proxy is None:
         pool._way = {**pool._way, "resolver": guard.over(pool._way.get("resolver") or system_lookup)}

@@ -12,15 +12,12 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
+from .addresses import Network, address_of, bare_host, network_of
 from .endpoint import ProxyHop
 from .exceptions import LocationParseError, ProxySchemeUnknown
 from .url import DEFAULT_PORTS, Url, parse_url
-
-Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = IPv4Network | IPv6Network
 
 SOCKS_PORT: Final = 1080  # RFC 1928 section 3
 SOCKS4: Final = 1  # PySocks's numbers, which callers of urllib3 use
@@ -156,7 +153,11 @@ def _parsed_pattern(pattern: str) -> tuple[str, str, int | None]:
         raise ValueError(f"proxies: {pattern!r} is no scheme and no scheme://host pattern")
     host = "" if host == "*" else host
     stars, name = ("*.", host[2:]) if host.startswith("*.") else ("", host)
-    return match["scheme"].lower(), stars + bare_host(name), int(match["port"]) if match["port"] else None
+    try:
+        name = bare_host(name)
+    except LocationParseError as err:
+        raise ValueError(f"proxies: {pattern!r}: {err}") from err
+    return match["scheme"].lower(), stars + name, int(match["port"]) if match["port"] else None
 
 
 _PATTERN: Final = re.compile(
@@ -170,7 +171,10 @@ def _fits(pattern: str, name: str) -> bool:
     """Whether the pattern means the host; a pattern with ``*`` means names alone, never addresses."""
     if pattern.startswith("*."):
         return name.endswith(pattern[1:]) and len(name) >= len(pattern) and address_of(name) is None
-    return not pattern or name == pattern
+    if not pattern or name == pattern:
+        return True
+    address = address_of(name)
+    return address is not None and address == address_of(pattern)
 
 
 # The environment
@@ -231,9 +235,9 @@ class HostList:
     """Hosts as NO_PROXY lists them, by commas or blanks.
 
     ``example.com`` and ``.example.com`` mean the name and everything below it, ``*`` everything, ``10.1.2.3`` and
-    ``fd00::1`` an address however it is written, ``10.0.0.0/8`` and ``fd00::/8`` a network; ``host:port`` (an IPv6
-    address in brackets) that port alone. A zone (``fe80::1%eth0``) is no part of an address's name
-    (CVE-2025-22870). What can't be meant matches nothing.
+    ``fd00::1`` an address however it is written (see ``addresses``), ``10.0.0.0/8`` and ``fd00::/8`` a network;
+    ``host:port`` (an IPv6 address in brackets) that port alone. A zone (``fe80::1%eth0``) is no part of an address
+    (CVE-2025-22870). Names may be written as IDNs. What can't be meant matches nothing.
     """
 
     def __init__(self, text: str | Iterable[str] = "") -> None:
@@ -246,17 +250,21 @@ class HostList:
             self._add(entry)
 
     def _add(self, entry: str) -> None:
-        network = _network_of(entry)
-        if network is not None:
-            self._networks.append((network, None))
+        try:
+            if "/" in entry:
+                self._networks.append((network_of(entry), None))
+                return
+            match = _WITH_PORT.fullmatch(entry)
+            host, port = (match["host"], int(match["port"])) if match else (entry, None)
+            whole = host.removeprefix("*").lstrip(".")
+            name = bare_host(whole)
+        except ValueError:  # LocationParseError is one
             return
-        match = _WITH_PORT.fullmatch(entry)
-        name, port = (match["host"], int(match["port"])) if match else (entry, None)
-        address = address_of(bare_host(name))
+        address = address_of(name) if whole == host else None
         if address is not None:
-            self._networks.append((ip_network(address), port))
+            self._networks.append((network_of(str(address)), port))
         else:
-            self._names.append((bare_host(name.removeprefix("*")).lstrip("."), port))
+            self._names.append((name, port))
 
     def matches(self, name: str, port: int | None) -> bool:
         """Whether a bare host with this port is listed."""
@@ -274,31 +282,3 @@ class HostList:
 
 
 _WITH_PORT: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:]+):(?P<port>[0-9]{1,5})")
-
-
-def _network_of(entry: str) -> Network | None:
-    if "/" not in entry:
-        return None
-    try:
-        return ip_network(entry.replace("[", "").replace("]", ""), strict=False)
-    except ValueError:
-        return None
-
-
-def bare_host(host: str) -> str:
-    """A host in lower case without brackets, zone and final dot: what rules compare."""
-    name = host.lower()
-    if name.startswith("["):
-        name = name[1:].partition("]")[0]
-    if ":" in name:
-        name = name.partition("%")[0]
-    return name.removesuffix(".")
-
-
-def address_of(name: str) -> Address | None:
-    """The address that a bare host is, IPv4 within IPv6 as IPv4; None for a name."""
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address

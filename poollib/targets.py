@@ -90,7 +90,11 @@ class Targets(ConnectionPool):
         """
         if url[:1] == "/":
             target = encode_target(url)
-            if not self._is_forwarding or self._is_proxy_itself():
+            if not self._is_forwarding:
+                return target
+            if self._guard is not None:
+                self._guard.check_host(self.host)
+            if self._is_proxy_itself():
                 return target
             port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
             return Url(scheme=self.scheme, host=without_zone(_bracketed(self.host)), port=port).url + target

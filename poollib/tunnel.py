@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
 from time import monotonic
 from typing import Any, Final
 
+from .addresses import Address, literal_of
 from .endpoint import ProxyHop
 from .exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
 from .wire import DEFAULT_LIMITS, Head, Limits, read_head, request_head
@@ -294,12 +295,9 @@ def _read_socks5_reply(talk: _Talk) -> None:
     talk.exactly(size + 2)
 
 
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
+def _literal(host: str) -> Address | None:
     """The address, if the host is one; a zone cannot travel and is dropped."""
-    try:
-        return ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return None
+    return literal_of(host.strip("[]").partition("%")[0])
 
 
 def _name(host: str) -> bytes:

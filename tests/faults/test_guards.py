@@ -38,6 +38,12 @@ from tests.support.script import ScriptServer, expect, expect_request, respond, 
         "0x7f000001",
         "2130706433",
         "0177.0.0.1",
+        "010.0.0.1",  # decimal for some systems
+        "4294967297",  # 0.0.0.1 for those that drop what is above 32 bits, and 127.0.0.1.1 for those that drop a part
+        "127.0.0.1.1",
+        "127.0.0.256",
+        "2001:470::5efe:7f00:1",  # ISATAP of 127.0.0.1
+        "5f00::1",  # segment routing, which only new interpreters know
         "LOCALHOST.",
         "any.localhost",
     ],
@@ -59,8 +65,15 @@ def test_the_unspecified_address_is_this_machine(network: str, host: str) -> Non
 @pytest.mark.parametrize(
     "host", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::808:808", "example.com", "1.example", "4x", "0xg"]
 )
-def test_public_addresses_and_names_are_not(host: str) -> None:
+def test_public_addresses_and_names_are_not_blocked(host: str) -> None:
     Guard(blocked_networks=["private"]).check_host(host)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[::ffff:10.0.0.1]", "[::ffff:a00:1]", "10.1"])
+def test_a_network_within_mapped_ipv6_blocks_what_it_means(host: str) -> None:
+    """It was compared with IPv6 addresses alone, and so blocked nothing."""
+    with pytest.raises(BlockedHostError):
+        Guard(blocked_networks=["::ffff:10.0.0.0/104"]).check_host(host)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +85,14 @@ def test_public_addresses_and_names_are_not(host: str) -> None:
         (["*.example.com"], "example.com", False),
         (["*.example.com"], "evilexample.com", False),
         (["[::1]"], "[::1]", True),
+        (["::1"], "[0:0:0:0:0:0:0:1]", True),
+        (["192.0.2.1"], "192.0.2.1.", True),
+        (["192.0.2.1"], "192.0.2.10", False),
+        (["*.0.2.1"], "192.0.2.1", False),  # patterns are for names
+        (["*.example.com"], "[::1%25.example.com]", False),  # a zone is no part of a name (Go CVE-2025-22870)
+        (["*.example.com"], "[fe80::1%.example.com]", False),
+        (["bücher.example"], "xn--bcher-kva.example", True),
+        (["*.bücher.example"], "a.XN--bcher-kva.example", True),
         ([], "example.com", False),
     ],
 )
@@ -113,6 +134,38 @@ def test_it_holds_on_every_redirect(location: str) -> None:
             with pytest.raises(BlockedHostError):
                 manager.request("GET", server.url)
             assert all(pool._lending.leased == 0 for pool in manager.pools._container.values())
+
+
+ASKED = {
+    "request": lambda manager, url: manager.request("GET", f"{url}/x"),
+    "pool_for": lambda manager, url: manager.pool_for(url).request("GET", "/x"),
+    "connection_from_url": lambda manager, url: manager.connection_from_url(url).request("GET", "/x"),
+}
+
+
+@pytest.mark.parametrize("guard", [{"allowed_hosts": ["fine.example"]}, {"blocked_networks": "private"}])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("way", ASKED)
+def test_a_forwarding_proxy_is_no_target(guard: dict[str, Any], scheme: str, way: str) -> None:
+    """A URL with the proxy's own host and port is one like any other: what listens there is the operator's own."""
+    with ScriptServer() as proxy:
+        one = poollib.ProxyManager(proxy.url, headers={"Authorization": "mine"}, **guard)
+        rules = PoolManager(proxies={"all": proxy.url}, headers={"Authorization": "mine"}, **guard)
+        for manager in (one, rules):
+            with manager, pytest.raises(BlockedHostError):
+                ASKED[way](manager, f"{scheme}://127.0.0.1:{proxy.port}")
+    assert proxy.connections == []
+
+
+def test_a_redirect_to_the_proxy_itself_is_refused() -> None:
+    """It asked the proxy for a tunnel to itself."""
+    with ScriptServer([expect_request(), lambda connection: redirect(connection)]) as proxy:
+        redirect = respond(b"", "302 Found", [f"Location: https://127.0.0.1:{proxy.port}/"])
+        with poollib.ProxyManager(proxy.url, allowed_hosts=["fine.example"]) as manager:
+            with pytest.raises(BlockedHostError):
+                manager.request("GET", "http://fine.example/", headers={"Authorization": "mine"})
+        assert len(proxy.connections) == 1
+    assert b"CONNECT" not in proxy.received[0]
 
 
 def test_a_proxy_is_told_of_no_blocked_host() -> None:

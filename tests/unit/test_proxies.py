@@ -83,6 +83,19 @@ def chosen(rules: ProxyRules | None, url: str) -> str | None:
         ("example.com", "[fe80::1%25.example.com]", 80, False),
         (".example.com", "[::1%25.example.com]", 80, False),
         ("localhost", "127.0.0.1", 80, False),
+        ("::ffff:10.0.0.0/104", "10.1.2.3", 80, True),
+        ("::ffff:10.0.0.0/104", "[::ffff:10.1.2.3]", 80, True),
+        ("::ffff:10.0.0.0/104", "11.1.2.3", 80, False),
+        ("[::ffff:10.1.2.3]:81", "10.1.2.3", 81, True),
+        ("127.0.0.1", "127.1", 80, True),
+        ("127.1", "127.0.0.1", 80, True),
+        ("127.0.0.0/8", "0x7f000001", 80, True),
+        ("bücher.example", "xn--bcher-kva.example", 80, True),
+        ("bücher.example", "www.xn--bcher-kva.example", 80, True),
+        (".BÜCHER.example:81", "xn--bcher-kva.example", 81, True),
+        ("*.bücher.example", "www.bücher.example", 80, True),
+        ("xn--bcher-kva.example", "bücher.example", 80, True),
+        ("a\u2024b, c", "c", 80, True),
     ],
 )
 def test_a_host_is_listed_or_not(listed: str, host: str, port: int, matches: bool) -> None:
@@ -111,6 +124,9 @@ def test_a_host_is_listed_or_not(listed: str, host: str, port: int, matches: boo
         ("http://10.0.0.1", HTTP),
         ("http://not.test", None),
         ("http://www.not.test", None),
+        ("http://www.xn--bcher-kva.example", "http://idn:1"),
+        ("http://192.0.513", "http://four:1"),
+        ("http://[0:0:0:0:0:0:0:1]", "http://six:1"),
     ],
 )
 def test_the_most_exact_pattern_wins(url: str, proxy: str | None) -> None:
@@ -126,6 +142,8 @@ def test_the_most_exact_pattern_wins(url: str, proxy: str | None) -> None:
             "http://port.test": None,
             "all://[::1]": "http://six:1",
             "all://*.0.0.1": "http://never:1",
+            "all://*.bücher.example": "http://idn:1",
+            "all://192.0.2.1": "http://four:1",
         },
         no_proxy="not.test",
     )
@@ -141,7 +159,7 @@ def test_all_is_for_the_schemes_that_have_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["", "ftp", "http:/x", "all://a*b", "all://*a", "http://a/b", "http://u@h", "no_proxy"]
+    "pattern", ["", "ftp", "http:/x", "all://a*b", "all://*a", "http://a/b", "http://u@h", "no_proxy", "all://a\u2024b"]
 )
 def test_a_pattern_that_cannot_be_meant_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="proxies"):
