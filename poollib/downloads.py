@@ -26,9 +26,11 @@ from typing import Any, NamedTuple
 
 from . import partfiles
 from .exceptions import (
+    BlockedHostError,
     DeadlineExceededError,
     HTTPError,
     IncompleteRead,
+    InsecureRedirectError,
     LocationValueError,
     ProtocolError,
     ResponseError,
@@ -45,6 +47,7 @@ PART, NOTE = ".part", ".part.note"  # what is added to the target's name: the by
 NOTE_LIMIT_BYTES = 131072  # a header line may have half of it
 _content_range = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(?:(\d{1,18})|\*)", re.ASCII | re.IGNORECASE).fullmatch
 _unsatisfied_range = re.compile(r"bytes \*/(\d{1,18})", re.ASCII | re.IGNORECASE).fullmatch
+_FINAL = (DeadlineExceededError, ResponseError, LocationValueError, BlockedHostError, InsecureRedirectError)
 _strong_tag = re.compile(r'"[^"]*"').fullmatch
 
 Progress = Callable[[int, "int | None"], object]
@@ -269,7 +272,7 @@ class _Download:
             try:
                 headers = self._attempt()
                 return Downloaded(self._target.size, headers, attempts)
-            except (DeadlineExceededError, ResponseError, LocationValueError):
+            except _FINAL:
                 raise
             except HTTPError:
                 has_news = self._target.size > self._farthest

@@ -14,7 +14,7 @@ import pytest
 
 from poollib import PoolManager
 from poollib.downloads import download
-from poollib.exceptions import HTTPError, LocationParseError, ProtocolError, ResponseError
+from poollib.exceptions import BlockedHostError, HTTPError, LocationParseError, ProtocolError, ResponseError
 from tests.support.script import Connection, ScriptServer, Step, expect_request, respond, send
 
 DATA = random.Random(4).randbytes(1_000_003)
@@ -449,13 +449,17 @@ def test_a_file_that_can_not_seek_can_go_on_but_not_begin_anew() -> None:
             download(server.url, Sink())
 
 
-def test_a_url_that_is_none_is_asked_for_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_that_can_not_be_asked_for_is_not_tried_again(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("poollib.downloads.time.sleep", pauses.append)
     with pytest.raises(LocationParseError):
         download("http://[bad/", tmp_path / "f")
     with pytest.raises(LocationParseError):
         download("http://[bad/", io.BytesIO())
+    with pytest.raises(BlockedHostError), PoolManager(allowed_hosts=["example.org"]) as manager:
+        download("http://127.0.0.1:1/", io.BytesIO(), manager=manager)
     assert pauses == []
     assert os.listdir(tmp_path) == []
 
