@@ -98,7 +98,7 @@ class EventParser:
             self._event = value
         elif name == b"id" and "\0" not in value:
             self._id = value
-        elif name == b"retry" and value.isascii() and value.isdigit() and len(value) <= _RETRY_DIGITS:
+        elif name == b"retry" and value.isascii() and value.isdigit() and len(value.lstrip("0")) <= _RETRY_DIGITS:
             self._event_retry_ms = self.retry_ms = int(value)
 
     def _end_event(self) -> Event | None:

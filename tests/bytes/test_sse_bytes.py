@@ -53,6 +53,7 @@ CASES = [
         "a waiting time", b"retry: 1500\ndata: a\n\ndata: b\n\n", [message("a", retry_ms=1500), message("b")], "", 1500
     ),
     Case("a waiting time counts at once", b"retry: 20\n", [], "", 20),
+    Case("zeros in front count nothing", b"retry: " + b"0" * 40 + b"20\n", [], "", 20),
     Case("no digits, no waiting time", b"retry: 1s\nretry: +1\nretry:\nretry: -1\nretry: 1_0\nretry:  1\n\n", []),
     Case("digits of other scripts", "retry: ٣\nretry: ²\n\n".encode(), []),
     Case("a waiting time of a thousand digits", b"retry: " + b"9" * 1000 + b"\n\n", []),
