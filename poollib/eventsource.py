@@ -15,17 +15,37 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .exceptions import DeadlineExceededError, HTTPError, InvalidResponseError, ResponseError
+from .exceptions import (
+    BlockedHostError,
+    DeadlineExceededError,
+    HTTPError,
+    InsecureRedirectError,
+    InvalidResponseError,
+    LocationValueError,
+    ResponseError,
+)
 from .headers import HTTPHeaderDict
 from .poolmanager import PoolManager
 from .sse import Event, EventParser
 
 RETRY_MS = 3000  # until the server says otherwise; the standard wants "a few seconds", browsers take 3 to 5
 LONGEST_WAIT_S = 60.0  # between attempts that fail one after the other
+SHORTEST_WAIT_S = 0.001  # what is doubled with each of these, also for a server that asks for no wait at all
+LONGEST_RETRY_MS = 30 * 86400 * 1000  # asked for by the server or the caller; no lock can be waited for without bound
+_no_field_value = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search  # RFC 9110 section 5.5; no UTF-8
+_FINAL = (
+    ResponseError,
+    InvalidResponseError,
+    DeadlineExceededError,
+    LocationValueError,
+    BlockedHostError,
+    InsecureRedirectError,
+)
 
 
 class EventSourceState(enum.Enum):
@@ -41,7 +61,8 @@ class EventSource:
     ``manager``: whose pools serve (None: one of its own). ``last_event_id``: where to go on. ``retry_ms``: the wait
     before connecting anew until the server sets one. ``headers`` and ``request_kw`` go to ``manager.request``; a
     ``timeout`` there bounds the silence between two events. Iterating raises ResponseError for a status or type that is
-    no event stream, InvalidResponseError for an event beyond 1 MiB; all other failures are waited out.
+    no event stream, InvalidResponseError for an event beyond 1 MiB, LocationValueError or BlockedHostError for a URL
+    that can't or mustn't be asked for, DeadlineExceededError; all other failures are waited out.
     """
 
     def __init__(
@@ -84,7 +105,7 @@ class EventSource:
                     break
                 failures = 0
                 yield from self._events()
-            except (ResponseError, InvalidResponseError, DeadlineExceededError):
+            except _FINAL:
                 self.close()
                 raise
             except HTTPError:
@@ -101,15 +122,22 @@ class EventSource:
         self._closed.set()
         self.state = EventSourceState.CLOSED
         response = self._response
-        if response is not None:
-            with contextlib.suppress(OSError, ValueError):
-                response.shutdown()
-        if self._owned is not None:
-            self._owned.clear()
+        try:
+            if response is not None:
+                # Nothing is left to shut down of one that has ended: RuntimeError, or ValueError of a double's.
+                with contextlib.suppress(OSError, ValueError, RuntimeError):
+                    response.shutdown()
+        finally:
+            if self._owned is not None:
+                self._owned.clear()
 
     def _wait_s(self, failures: int) -> float:
-        wait_s = self.retry_ms / 1000
-        return wait_s if failures < 2 else max(wait_s, min(wait_s * 2 ** (failures - 1), LONGEST_WAIT_S))
+        """What the server or the caller asked for; doubled with each failure behind the first, up to a minute."""
+        wait_s: float = max(min(self.retry_ms, LONGEST_RETRY_MS), 0) / 1000
+        if failures < 2:
+            return wait_s
+        doublings = min(failures - 1, 16)  # a minute even of a millisecond
+        return max(wait_s, min(max(wait_s, SHORTEST_WAIT_S) * 2.0**doublings, LONGEST_WAIT_S))
 
     def _connect(self) -> bool:
         """Ask for the stream; False if the server wants no more (204)."""
@@ -117,8 +145,8 @@ class EventSource:
         headers = HTTPHeaderDict(self._headers)
         headers.setdefault("Accept", "text/event-stream")
         headers.setdefault("Cache-Control", "no-store")
-        if self.last_event_id.replace("\t", "").isprintable() and self.last_event_id:
-            headers["Last-Event-ID"] = self.last_event_id.encode("utf-8").decode("latin-1")
+        if self.last_event_id and not _no_field_value(self.last_event_id):
+            headers["Last-Event-ID"] = self.last_event_id.encode().decode("latin-1")  # UTF-8, says the standard
         self.connects += 1
         response = self._manager.request("GET", self.url, headers=headers, preload_content=False, **self._request_kw)
         self._response = response

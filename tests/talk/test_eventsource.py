@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from poollib import PoolManager
-from poollib.eventsource import EventSource, EventSourceState
-from poollib.exceptions import InvalidResponseError, ResponseError
+from poollib.eventsource import LONGEST_RETRY_MS, LONGEST_WAIT_S, EventSource, EventSourceState
+from poollib.exceptions import BlockedHostError, InvalidResponseError, LocationValueError, ResponseError
 from poollib.sse import Event
 from tests.support.script import ScriptServer, Step, close, expect_request, reset, respond, send, stall
 
@@ -72,6 +72,87 @@ def test_what_is_no_event_stream_ends_it(answer: bytes) -> None:
         assert events.state is EventSourceState.CLOSED
         pool = manager.connection_from_url(server.url)
         assert pool._lending.stats().leased == 0
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 304 No\r\n\r\n"])
+def test_a_status_without_a_body_is_its_error_and_closes_the_manager(answer: bytes) -> None:
+    """The response has ended with its head: nothing is left to shut down."""
+    with ScriptServer([expect_request(), send(answer)]) as server:
+        events = source(server)
+        with pytest.raises(ResponseError, match=answer[9:12].decode()):
+            list(events)
+        assert events.state is EventSourceState.CLOSED
+        assert events._owned is not None
+        assert len(events._owned.pools) == 0
+
+
+def test_it_can_be_closed_behind_the_end_of_a_stream() -> None:
+    chunked = STREAM[:-2] + b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n0\r\n\r\n"
+    with ScriptServer([expect_request(), send(chunked)]) as server:
+        events = source(server)
+        for _ in events:  # the chunk that ends the stream has come with the event
+            events._response.read()
+            events.close()
+        assert events.state is EventSourceState.CLOSED
+        assert events._owned is not None
+        assert len(events._owned.pools) == 0
+        events.close()
+
+
+@pytest.mark.parametrize("url", ["http://[bad/", "ftp://127.0.0.1/", "http://127.0.0.1:1/"])
+def test_a_url_that_can_not_be_asked_for_ends_it(url: str) -> None:
+    with PoolManager(allowed_hosts=["example.org"]) as manager:
+        events = EventSource(url, manager=manager, retry_ms=0)
+        with pytest.raises((LocationValueError, BlockedHostError)):
+            list(events)
+        assert (events.state, events.connects) == (EventSourceState.CLOSED, 1)
+
+
+@pytest.mark.parametrize("event_id", ["a\u00a0b", "\u3000", "\u00a0", "\u2028", "\u00ad", "\x85", "\ufffd", "a\tb"])
+def test_every_id_that_a_field_can_hold_is_sent_back(event_id: str) -> None:
+    """HTML standard: encoded as UTF-8, whatever letters it has."""
+    with ScriptServer(stream(f"id: {event_id}\ndata: a\n\n".encode()), NO_MORE) as server:
+        with source(server) as events:
+            assert [event.id for event in events] == [event_id]
+    assert f"\r\nLast-Event-ID: {event_id}\r\n".encode() in server.received[1]
+
+
+@pytest.mark.parametrize("event_id", ["a\x01b", "\x7f"])
+def test_an_id_that_no_field_can_hold_is_not_sent(event_id: str) -> None:
+    """RFC 9110 section 5.5."""
+    with ScriptServer(stream(f"id: {event_id}\ndata: a\n\n".encode()), NO_MORE) as server:
+        with source(server) as events:
+            assert [event.id for event in events] == [event_id]
+    assert b"Last-Event-ID" not in server.received[1]
+
+
+@pytest.mark.parametrize("event_id", ["a\r\nHost: b", "\0", "\ud800"])
+def test_a_given_id_that_no_field_can_hold_is_not_sent(event_id: str) -> None:
+    with ScriptServer(NO_MORE) as server, source(server, last_event_id=event_id) as events:
+        assert list(events) == []
+    assert b"Last-Event-ID" not in server.received[0]
+    assert server.received[0].count(b"Host:") == 1
+
+
+@pytest.mark.parametrize("retry_ms", [0, 1, 3000, 999_999_999_999_999, 10**400, -1])
+def test_no_waiting_time_and_no_count_of_failures_is_too_much(retry_ms: int) -> None:
+    """Each can be waited for by a lock, on every system; none becomes a loop without a pause."""
+    events = EventSource("http://127.0.0.1:1/", retry_ms=retry_ms)
+    waits = [events._wait_s(failures) for failures in range(1100)]
+    assert all(0 <= wait_s <= LONGEST_RETRY_MS / 1000 < 2**31 / 1000 * 2 for wait_s in waits)
+    assert waits[0] == waits[1] == max(0, min(retry_ms, LONGEST_RETRY_MS)) / 1000
+    assert waits[20:] == [max(waits[0], LONGEST_WAIT_S)] * 1080
+    assert waits == sorted(waits)
+    events.close()
+
+
+def test_a_server_that_asks_for_an_endless_wait_is_waited_for() -> None:
+    with ScriptServer(stream(b"retry: 999999999999999\ndata: a\n\n")) as server, source(server) as events:
+        for _ in events:
+            timer = threading.Timer(0.01, events.close)
+            timer.start()
+        timer.join()
+    assert events.connects == 1
 
 
 def test_an_event_without_end_ends_it() -> None:
