@@ -197,6 +197,12 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             self._health.stop()
         self._lending.close()
 
+    def retire(self) -> None:
+        """Close idle connections now and lent ones when they come back; probe no more. What is under way goes on."""
+        if self._health is not None:
+            self._health.stop()
+        self._lending.drain(0.0)
+
     # -- a request --
 
     def urlopen(  # type: ignore[override]

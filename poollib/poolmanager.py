@@ -135,8 +135,14 @@ class PoolManager(RequestMethods):
         forks.remember(self)
 
     def clear(self) -> None:
-        """Close and forget all pools; lent connections close when they come back."""
-        self.close_all()
+        """Forget all pools; idle connections close now, lent ones when they come back.
+
+        What is under way in other threads ends on the pool it began on, its waits and repetitions included, as in
+        urllib3; ``close_all`` ends that, too.
+        """
+        for pool in self._forget_pools():
+            if isinstance(pool, HTTPConnectionPool):  # another kind is left to itself, as in urllib3
+                pool.retire()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **kw: Any) -> PoolManager:
@@ -196,20 +202,28 @@ class PoolManager(RequestMethods):
         return pool is not None
 
     def close_all(self) -> dict[str, Exception]:
-        """Close and forget all pools, those of base URLs included; what failed, by pool. One failure stops no other."""
-        self._routes = ({}, {})
-        with self.pools.lock:
-            pools = list(self._all_pools())
-            self._named.clear()
-            self.pools.clear()
+        """Close and forget all pools, those of base URLs included; what failed, by pool. One failure stops no other.
+
+        Who waits for a connection, or before a repetition, gets ClosedPoolError; lent connections close when they come
+        back.
+        """
         failed: dict[str, Exception] = {}
-        for pool in pools:
+        for pool in self._forget_pools():
             try:
                 pool.close()
             except Exception as error:
                 log.warning("closing %s failed", pool, exc_info=True)
                 failed[str(pool)] = error
         return failed
+
+    def _forget_pools(self) -> list[HTTPConnectionPool]:
+        """All pools there were."""
+        self._routes = ({}, {})
+        with self.pools.lock:
+            pools = list(self._all_pools())
+            self._named.clear()
+            self.pools.clear()
+        return pools
 
     def _all_pools(self) -> Iterator[HTTPConnectionPool]:
         """All pools, the lock held by the caller."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import poollib
 from poollib import HTTPConnectionPool, HTTPHeaderDict, PoolManager, ProxyManager, Retry, Timeout, Trace
-from poollib.exceptions import BlockedHostError, LocationValueError
+from poollib.exceptions import BlockedHostError, ClosedPoolError, LocationValueError
 from poollib.poolmanager import proxy_from_url
 from poollib.socks import SOCKSProxyManager
 from tests.support.httpd import Httpd, Response
@@ -277,3 +279,64 @@ def test_a_pool_of_another_kind_forwards_no_fragment() -> None:
         manager.pool_classes_by_scheme = {"http": Other}  # type: ignore[dict-item]
         manager.request("GET", "http://a.example/path?x=1#part")
     assert asked == ["http://a.example/path?x=1"]
+
+
+# clear()
+
+
+class ClearsBefore(Retry):
+    """Another thread ends the session while this one waits before its repetition."""
+
+    manager: poollib.PoolManager
+
+    def sleep(self, response: Any = None) -> None:
+        self.manager.clear()
+
+
+def test_clear_lets_a_request_that_waits_for_its_repetition_end(server: Httpd) -> None:
+    """As ``requests.Session.close()`` in another thread: ClosedPoolError came out of the repetition."""
+    answers = iter([Response(status=503), Response(b"at last")])
+    server.routes["/busy"] = lambda request: next(answers)
+    with poollib.PoolManager() as manager:
+        ClearsBefore.manager = manager
+        response = manager.request("GET", f"{server.url}/busy", retries=ClearsBefore(2, status_forcelist=[503]))
+        assert response.data == b"at last"
+
+
+def test_clear_lets_who_waits_for_a_connection_have_one(server: Httpd) -> None:
+    server.routes["/"] = lambda request: Response(b"hello")
+    with poollib.PoolManager(block=True) as manager, ThreadPoolExecutor(1) as threads:
+        held = manager.request("GET", server.url, preload_content=False)
+        pool = manager.connection_from_url(server.url)
+        waiting = threads.submit(manager.request, "GET", server.url)
+        while not pool._lending.waiting:
+            time.sleep(0.001)
+        manager.clear()
+        assert (held.data, waiting.result(5).data) == (b"hello", b"hello")
+        assert server.opened == 2, "a connection from before clear() served again"
+        assert manager.connection_from_url(server.url) is not pool
+
+
+def test_after_clear_nothing_idle_is_left_open(server: Httpd) -> None:
+    server.routes["/"] = lambda request: Response(b"hello")
+    with poollib.PoolManager() as manager:
+        manager.request("GET", server.url)
+        pool = manager.connection_from_url(server.url)
+        (conn,) = pool._lending.idle_connections()
+        manager.clear()
+        assert conn.sock is None
+        assert not manager.pools
+
+
+def test_close_all_ends_what_waits(server: Httpd) -> None:
+    server.routes["/"] = lambda request: Response(b"hello")
+    with poollib.PoolManager(block=True) as manager, ThreadPoolExecutor(1) as threads:
+        held = manager.request("GET", server.url, preload_content=False)
+        pool = manager.connection_from_url(server.url)
+        waiting = threads.submit(manager.request, "GET", server.url)
+        while not pool._lending.waiting:
+            time.sleep(0.001)
+        assert manager.close_all() == {}
+        with pytest.raises(ClosedPoolError):
+            waiting.result(5)
+        assert held.data == b"hello"
