@@ -254,11 +254,12 @@ class HTTPConnection(Channel):
         while (left_s := end - time.monotonic()) > 0:
             if self.options is not None and self.options.deadline is not None:
                 left_s = self.options.deadline.cap_s(left_s, "sending") or left_s
+            before = self.bytes_received
             if self._hear(left_s):
                 self._close_asked = True  # the body is still owed: nothing else may follow on this connection
                 return False
-            if any(status == 100 for status, _ in self._interim or ()):
-                break
+            if self.bytes_received == before or any(status == 100 for status, _ in self._interim or ()):
+                break  # without a byte, the receive has waited for all that was left, whatever a frozen clock says
         return True
 
     def _upload(self, head: bytes, payload: Payload) -> None:

@@ -156,11 +156,15 @@ class _Race:
         """The winner, or ``None`` when another attempt is due; the last error when none is left."""
         if not self._running:
             raise self._error
-        left_s = _left_s(self._way.until)
+        wait_s = left_s = _left_s(self._way.until)
         if self._todo:
             due_s = max(0.0, self._next_at - monotonic())
-            left_s = due_s if left_s is None else min(left_s, due_s)
-        ready = {key.fileobj for key, _ in selector.select(left_s)}
+            wait_s = due_s if left_s is None else min(left_s, due_s)
+        ready = {key.fileobj for key, _ in selector.select(wait_s)}
+        if not ready:  # what was waited for has come, also where the clock stands still (freezegun)
+            if wait_s == left_s:
+                raise TimeoutError("timed out")
+            self._next_at = 0.0
         for sock in [sock for sock in self._running if sock in ready]:
             failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not failure:

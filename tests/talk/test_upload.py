@@ -495,6 +495,23 @@ def test_the_body_is_sent_when_no_100_comes_in_time() -> None:
     assert body_of(server.received[0]) == b"hello"
 
 
+def test_where_the_clock_stands_still_the_body_is_sent_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """freezegun: the wait for 100 Continue ends with the receive, which has waited for all of it."""
+    calls, usual = iter(range(100)), time.monotonic
+
+    def clock() -> float:
+        if threading.current_thread() is not threading.main_thread():
+            return usual()
+        assert next(calls, None) is not None, "a loop that only the clock ends"
+        return 100.0
+
+    with ScriptServer([expect_request(), OK]) as server, pool_for(server) as pool:
+        monkeypatch.setattr(time, "monotonic", clock)
+        assert pool.request("POST", "/", body=b"hello", expect_continue=0.01).status == 200
+        monkeypatch.undo()
+    assert body_of(server.received[0]) == b"hello"
+
+
 def test_a_final_answer_spares_the_body_and_the_connection_is_not_used_again() -> None:
     with ScriptServer([expect_head(), respond(b"no", "417 No"), expect_end()]) as server, pool_for(server) as pool:
         response = pool.request("POST", "/", body=BIG, expect_continue=True)

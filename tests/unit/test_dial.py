@@ -316,6 +316,35 @@ def test_a_socket_that_can_only_connect_tries_one_address_after_the_other(monkey
     assert tried == [info(1)[4], "closed", info(2)[4]]
 
 
+@pytest.fixture
+def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As freezegun has it: time stands still, and only the system's waits tell that it passes."""
+    calls = iter(range(200))
+
+    def clock() -> float:
+        assert next(calls, None) is not None, "a loop that only the clock ends"
+        return 100.0
+
+    for module in (dial, racing):
+        monkeypatch.setattr(module, "monotonic", clock)
+    monkeypatch.setattr(racing, "ATTEMPT_DELAY_S", 0.01)
+
+
+@pytest.mark.usefixtures("frozen_clock")
+@pytest.mark.parametrize("timeout_s", [None, 5.0])
+def test_where_the_clock_stands_still_the_next_address_is_tried(
+    port: int, dead_port: int, timeout_s: float | None
+) -> None:
+    with dial.connect("x", 1, timeout_s=timeout_s, resolver=answering(info(dead_port), info(port))) as sock:
+        assert sock.getpeername()[1] == port
+
+
+@pytest.mark.usefixtures("frozen_clock")
+def test_where_the_clock_stands_still_silent_addresses_time_out(dead_port: int) -> None:
+    with pytest.raises(ConnectTimeoutError):
+        dial.connect("x", 1, timeout_s=0.03, resolver=answering(info(dead_port), info(dead_port)))
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets here")
 def test_an_attempt_that_is_through_or_lost_at_once_needs_no_waiting(tmp_path: Path) -> None:
     """Unix sockets answer at once: the first path is missing, the second one listens, the third is not tried."""
