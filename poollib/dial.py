@@ -332,6 +332,8 @@ def _has_ipv6(host: str) -> bool:
             sock.bind((host, 0))
     except OSError:
         return False
+    except Exception:  # of a guard that keeps tests off the network: an import is no place for it, and it tells nothing
+        return True
     return True
 
 

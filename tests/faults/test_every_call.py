@@ -339,8 +339,8 @@ def test_a_deadline_that_ends_in_a_call_names_what_was_under_way(
     case = Case(way, exchange, Retry(2), kind="timeout", timeout=Timeout(5, deadline=50))
     met = set()
     for at, call in enumerate(_run(scene, case).calls):
-        if "timeout" not in kinds_for(call):
-            continue
+        if "timeout" not in kinds_for(call) or (way == "race" and call.endswith(".connect")):
+            continue  # in a race another address gets through
         error, _, places = _run(scene, case._replace(at=at), run_out)
         if places and places[0].phase not in SILENT:
             assert type(error) is DeadlineExceededError, f"call {at} ({call}): {error!r}"
@@ -355,6 +355,6 @@ def test_the_exchanges_use_what_is_hooked(scene: Scene) -> None:
     seen = set()
     for way, exchange in [("plain", "post a file"), ("race", "get"), ("tls", "read into"), ("tls tunnel", "close")]:
         seen.update(call.rpartition(".")[2] for call in _run(scene, Case(way, exchange, NO_RETRIES)).calls)
-    wanted = {"getaddrinfo", "connect", "connect_ex", "send", "sendall", "sendfile", "recv", "recv_into", "read"}
+    wanted = {"getaddrinfo", "connect", "send", "sendall", "sendfile", "recv", "recv_into", "read"}
     assert wanted | {"wrap_socket", "do_handshake", "wrap_bio", "close"} <= seen
     assert os.path.getsize(scene.file) == len(LARGE)

@@ -24,7 +24,6 @@ HOOKED = (
     (socket, "getaddrinfo"),
     (socket.socket, "__init__"),
     (socket.socket, "connect"),
-    (socket.socket, "connect_ex"),
     (socket.socket, "send"),
     (socket.socket, "sendall"),
     (socket.socket, "sendmsg"),
@@ -78,8 +77,6 @@ def _late(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
 
 
 def _refused(original: Callable[..., Any], *args: Any, **kw: Any) -> Any:
-    if original.__name__ == "connect_ex":
-        return errno.ECONNREFUSED
     raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
 
@@ -143,7 +140,6 @@ _FAULTS = {
     "getaddrinfo": ("no name", *_ANYWHERE),
     "__init__": ("no descriptors", *_ANYWHERE),
     "connect": ("refused", "reset", "timeout", "EINTR", *_ANYWHERE, "late"),
-    "connect_ex": ("refused", *_ANYWHERE, "late"),
     "send": (*_SENDING, "one byte"),
     "sendmsg": (*_SENDING, "one byte"),
     "sendall": _SENDING,
