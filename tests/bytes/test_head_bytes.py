@@ -32,6 +32,10 @@ GOOD = [
     Good("an empty reason", b"HTTP/1.1 200 \r\n\r\n", reason=""),
     Good("a reason in Latin-1", b"HTTP/1.1 200 D\xe9j\xe0 vu\r\n\r\n", reason="Déjà vu"),
     Good("HTTP/1.0", b"HTTP/1.0 200 OK\r\n\r\n", version=10, keep=False),
+    # a later minor version is read as the highest known: RFC 9110 section 2.5
+    Good("HTTP/1.2", b"HTTP/1.2 200 OK\r\n\r\n"),
+    Good("HTTP/1.9", b"HTTP/1.9 200 OK\r\nConnection: close\r\n\r\n", keep=False),
+    Good("HTTP/1.2 with bare LF", b"HTTP/1.2 200 OK\nContent-Length: 5\n\n", length=5),
     Good("a status without a name", b"HTTP/1.1 799 Odd\r\n\r\n", status=799, reason="Odd"),
     Good("a field", OK + b"A: b\r\n\r\n", [("A", "b")]),
     Good("blanks around a value", OK + b"A: \t b c \t\r\n\r\n", [("A", "b c")]),
@@ -77,6 +81,20 @@ GOOD = [
         keep=False,
         version=10,
     ),
+    # The coding wins over any length: RFC 9112 section 6.3 rule 3
+    *(
+        Good(
+            f"chunked and the length {bad!r}: never reused",
+            OK + b"Content-Length: " + bad + b"\r\nTransfer-Encoding: chunked\r\n\r\n",
+            length=CHUNKED,
+            keep=False,
+        )
+        for bad in (b"-1", b"5, 6", b"", b"5\r\nContent-Length: 6")
+    ),
+    # What undoes nothing ends with the connection: RFC 9112 section 6.3 rule 4
+    Good("identity", OK + b"Transfer-Encoding: identity\r\n\r\n", keep=False),
+    Good("identity in any case, twice", OK + b"Transfer-Encoding: Identity, identity\r\n\r\n", keep=False),
+    Good("identity and a length", OK + b"Content-Length: 5\r\nTransfer-Encoding: identity\r\n\r\n", keep=False),
     # Connection: RFC 9112 section 9.3
     Good("close", OK + b"Connection: close\r\n\r\n", keep=False),
     Good("close in any case", OK + b"Connection: Close \r\n\r\n", keep=False),
@@ -98,7 +116,8 @@ BAD = [
     ("HTTP/0.9", b"<html>hello\r\n\r\n"),
     ("another protocol", b"SSH-2.0-OpenSSH\r\n\r\n"),
     ("HTTP/2.0", b"HTTP/2.0 200 OK\r\n\r\n"),
-    ("HTTP/1.2", b"HTTP/1.2 200 OK\r\n\r\n"),
+    ("HTTP/3.0", b"HTTP/3.0 200 OK\r\n\r\n"),
+    ("no minor version", b"HTTP/1 200 OK\r\n\r\n"),
     ("HTTP/1.10", b"HTTP/1.10 200 OK\r\n\r\n"),
     ("a letter in the version", b"HTTP/1.1x 200 OK\r\n\r\n"),
     ("lower case", b"http/1.1 200 OK\r\n\r\n"),
@@ -162,7 +181,10 @@ BAD_FRAMING = [
     ("chunked with a parameter", OK + b"Transfer-Encoding: chunked;a=b\r\n\r\n"),
     ("chunked with junk in front", OK + b"Transfer-Encoding: xchunked\r\n\r\n"),
     ("chunked in quotes", OK + b'Transfer-Encoding: "chunked"\r\n\r\n'),
-    ("identity", OK + b"Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\n"),
+    ("identity before chunked", OK + b"Transfer-Encoding: identity, chunked\r\n\r\n"),
+    ("identity behind chunked", OK + b"Transfer-Encoding: chunked, identity\r\n\r\n"),
+    ("an unknown coding and a bad length", OK + b"Content-Length: x\r\nTransfer-Encoding: gzip\r\n\r\n"),
+    ("an unknown coding and a good length", OK + b"Content-Length: 5\r\nTransfer-Encoding: gzip\r\n\r\n"),
     ("no coding at all", OK + b"Transfer-Encoding:\r\n\r\n"),
 ]
 
@@ -196,10 +218,22 @@ def test_a_bad_head_is_refused_however_it_is_cut(name: str, data: bytes) -> None
 def test_bad_framing_is_refused_however_it_is_cut(name: str, data: bytes) -> None:
     """The error is urllib3's InvalidHeader, too."""
     for pieces in cuts(data):
+        head, _ = head_of(pieces)
         with pytest.raises(InvalidFramingError) as caught:
-            head_of(pieces)
+            head.body_length("GET")
         assert isinstance(caught.value, (InvalidHeader, ProtocolError))
         assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("HEAD", b"200"), ("HEAD", b"404"), ("GET", b"204"), ("GET", b"304"), ("GET", b"100"), ("CONNECT", b"200")],
+)
+@pytest.mark.parametrize(("name", "data"), BAD_FRAMING, ids=[name for name, _ in BAD_FRAMING])
+def test_bad_framing_counts_only_where_a_body_is_to_come(name: str, data: bytes, method: str, status: bytes) -> None:
+    """RFC 9112 section 6.3 rules 1 and 2: no body, whatever the fields say; but such a connection serves once."""
+    head, _ = head_of([data.replace(b" 200 ", b" %b " % status)])
+    assert (head.status, head.body_length(method), head.keep_alive) == (int(status), 0, False)
 
 
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)

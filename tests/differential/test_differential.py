@@ -28,6 +28,9 @@ EXPLAINED = [
     (_TE + rb"[^\n]*,\s*$", "RFC 9110 section 5.6.1.2: recipients ignore empty list elements"),
     (_TE + rb"\s*,", "RFC 9110 section 5.6.1.2: recipients ignore empty list elements"),
     (_TE + rb"\s*$", "RFC 9110 section 5.6.1.2: recipients ignore empty list elements"),
+    (rb"(?ims)^(?=.*^transfer-encoding:[^\n]*chunked).*^content-length:", "RFC 9112 section 6.3 rule 3: chunked wins"),
+    (rb"(?m)^HTTP/1\.\d (204|304|1\d\d)\b", "RFC 9112 section 6.3 rule 1: no body, whatever the fields say"),
+    (_TE + rb"\s*identity\s*$", "RFC 9112 section 6.3 rule 4: what is not chunked ends with the connection"),
     (rb"\r\n[0-9a-fA-F]+[ \t]+;", "RFC 9112 section 7.1.1: chunk-ext may begin with bad white space"),
     (rb"(?s)\r\n0+(;[^\n]*)?\r\n.*(Content-Length|Transfer-Encoding)", "RFC 9110 section 6.5.1: trailers never merge"),
 ]

@@ -18,6 +18,7 @@ from poollib.connection import HTTPConnection
 from poollib.exceptions import (
     DecodeError,
     HTTPError,
+    InvalidFramingError,
     InvalidResponseError,
     ProtocolError,
     ReadTimeoutError,
@@ -376,6 +377,44 @@ def test_an_upgrade_that_is_declined_is_an_ordinary_response() -> None:
                 response.detach()
             assert pool.request("GET", "/").data == b"ok"
             assert has_all_slots(pool, 1)
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: -1", b"Content-Length: 5, 6", b"Transfer-Encoding: gzip"])
+@pytest.mark.parametrize(("method", "status"), [("HEAD", b"200 OK"), ("GET", b"204 No"), ("GET", b"304 Same")])
+def test_an_answer_without_a_body_needs_no_framing(method: str, status: bytes, fields: bytes) -> None:
+    """RFC 9112 section 6.3 rule 1. What such a server sends next is not believed."""
+    with ScriptServer(answer(b"HTTP/1.1 %b\r\n%b\r\n\r\n" % (status, fields)), answer(OK + b"\r\n", close())) as server:
+        with pool_for(server) as pool:
+            response = pool.request(method, "/")
+            assert (response.status, response.data) == (int(status[:3]), b"")
+            assert has_all_slots(pool, 0)
+            assert pool.request("GET", "/").status == 200
+
+
+def test_a_body_without_framing_is_refused_and_frees_the_slot() -> None:
+    script = [*answer(OK + b"Content-Length: 5, 6\r\n\r\nhello"), expect_end()]
+    with ScriptServer(script) as server, pool_for(server) as pool:
+        with pytest.raises(InvalidFramingError, match="'5, 6'"):
+            pool.request("GET", "/")
+        assert has_all_slots(pool, 0)
+
+
+def test_a_body_that_is_said_to_be_in_no_coding_ends_with_the_connection() -> None:
+    """``Transfer-Encoding: identity``: RFC 9112 section 6.3 rule 4."""
+    script = answer(OK + b"Transfer-Encoding: identity\r\n\r\nhello", close())
+    with ScriptServer(script) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/").data == b"hello"
+        assert has_all_slots(pool, 0)
+
+
+def test_a_later_minor_version_is_read_as_the_highest_known() -> None:
+    """RFC 9110 section 2.5."""
+    script = answer(b"HTTP/1.2 200 OK\r\nContent-Length: 5\r\n\r\nhello") * 2
+    with ScriptServer(script) as server, pool_for(server) as pool:
+        for _ in range(2):
+            response = pool.request("GET", "/")
+            assert (response.data, response.version, response.version_string) == (b"hello", 11, "HTTP/1.1")
+        assert has_all_slots(pool, 1)
 
 
 def test_connect_hands_the_socket_over_and_a_refused_one_ends_the_connection() -> None:

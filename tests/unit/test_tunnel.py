@@ -81,6 +81,10 @@ OPENED = [
     # RFC 9110 section 9.3.6: Content-Length and Transfer-Encoding in a 2xx to CONNECT mean nothing.
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\nContent-Length:\r\n\r\n" + OK,
+    b"HTTP/1.2 200 OK\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
     b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + OK,
     b"HTTP/1.1 100 Continue\r\n\r\n" * DEFAULT_LIMITS.interim_responses + OK,
@@ -118,6 +122,7 @@ CLOSED = [
     (b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n", "Tunnel connection failed: 401 Unauthorized"),
     (b"HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\n\r\n", "Tunnel connection failed: 302 Found"),
     (b"HTTP/1.1 503\r\n\r\n", "Tunnel connection failed: 503"),
+    (b"HTTP/1.1 403 No\r\nContent-Length: -1\r\n\r\n", "Tunnel connection failed: 403 No"),
     (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "101 without having been asked for"),
     (OK + b"\x16\x03\x01", "3 bytes behind the 200 of the proxy"),
     (OK + OK, "bytes behind the 200 of the proxy"),
