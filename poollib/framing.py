@@ -349,18 +349,20 @@ _match_size = re.compile(rb"([0-9a-fA-F]{1,%d})([ \t]*(?:;[\t -~\x80-\xff]*)?)\r
 
 
 _END_DUE = -1
+FREE_BYTES = 16  # of a chunk's extension, as in Go: a sender may well frame each event, and sign it
 
 
 class ChunkedBody(Body):
     """A body in chunks (RFC 9112 section 7.1): strict sizes, exact line ends, bounded extensions and trailers."""
 
-    __slots__ = ("_limits", "_overhead", "chunk_left")
+    __slots__ = ("_excess", "_judged", "_limits", "chunk_left")
 
     def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None, limits: Limits) -> None:
         super().__init__(incoming, keep, limit_bytes)
         self.chunk_left: int | None = None  # None: a size line comes next; _END_DUE: the CR LF of a chunk
         self._limits = limits
-        self._overhead = 0
+        self._excess = 0  # extension bytes beyond what the data pays for
+        self._judged = 0  # how much data has paid
 
     def read1(self, limit: int) -> bytes:
         if self.state is not BodyState.OPEN or limit <= 0:
@@ -459,16 +461,24 @@ class ChunkedBody(Body):
         if incoming.at == len(incoming.data):
             incoming.data, incoming.at = b"", 0
         size = int(match[1], 16)
-        extension = len(match[2])
-        if extension:
-            self._overhead += extension
-            allowed = self._limits.overhead_bytes + self.received // 16
-            if self._overhead > allowed or len(match[0]) - 2 > self._limits.chunk_line_bytes:
-                raise self._refuse(match[0][:80])
+        if match[2]:
+            self._judge_extension(match, size)
         self.chunk_left = size
         if not size:
             self._read_trailers()
         return size
+
+    def _judge_extension(self, match: re.Match[bytes], size: int) -> None:
+        """Refuse a chunk line that is too long, or the one with which extensions outweigh the data (CVE-2023-39326).
+
+        FREE_BYTES of each and two for each byte of data are free. What is beyond that may come to ``overhead_bytes``,
+        and is paid off by later data, so that no stream ends for having gone on long.
+        """
+        data = self.received + size - self._judged
+        self._judged += data
+        self._excess = max(0, self._excess + len(match[2]) - FREE_BYTES - 2 * data)
+        if self._excess > self._limits.overhead_bytes or len(match[0]) - 2 > self._limits.chunk_line_bytes:
+            raise self._refuse(match[0][:80])
 
     def _wait_for_size(self) -> re.Match[bytes]:
         incoming = self.incoming

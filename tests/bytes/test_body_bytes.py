@@ -32,6 +32,10 @@ WHOLE = [
     Whole("HEAD with a length", OK + b"Content-Length: 5\r\n\r\n", method="HEAD"),
     Whole("HEAD, chunked", CHUNKED, method="HEAD"),
     Whole("HEAD without framing", OK + b"\r\n", method="HEAD"),
+    Whole("HEAD with a bad length", OK + b"Content-Length: -1\r\n\r\n", method="HEAD", reusable=False),
+    Whole("HEAD in an unknown coding", OK + b"Transfer-Encoding: gzip\r\n\r\n", method="HEAD", reusable=False),
+    Whole("204 with two lengths", b"HTTP/1.1 204 No\r\nContent-Length: 5, 6\r\n\r\n", reusable=False),
+    Whole("304 with an empty length", b"HTTP/1.1 304 Same\r\nContent-Length:\r\n\r\n", reusable=False),
     Whole("204 with a length", b"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n"),
     Whole("204, chunked", b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n"),
     Whole("304 with a length", b"HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n"),
@@ -66,6 +70,12 @@ WHOLE = [
     Whole("line ends as data", CHUNKED + b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n"),
     Whole("trailers", CHUNKED + b"1\r\nx\r\n0\r\nA: b\r\nC-D:  e \r\n\r\n", b"x", trailers=[("A", "b"), ("C-D", "e")]),
     Whole(
+        "with a bad length: never reused",
+        OK + b"Content-Length: 3, 4\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"x",
+        reusable=False,
+    ),
+    Whole(
         "with a length: never reused",
         OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
         b"x",
@@ -91,6 +101,13 @@ WHOLE = [
 UNTIL_CLOSE = [
     Whole("until the end", OK + b"\r\nhello", b"hello", reusable=False),
     Whole("until the end with keep-alive", OK + b"Connection: keep-alive\r\n\r\nhello", b"hello", reusable=False),
+    Whole("identity", OK + b"Transfer-Encoding: identity\r\n\r\nhello", b"hello", reusable=False),
+    Whole(
+        "identity, whatever the length",
+        OK + b"Content-Length: 3\r\nTransfer-Encoding: identity\r\n\r\nhello",
+        b"hello",
+        reusable=False,
+    ),
     Whole("nothing until the end", OK + b"\r\n", b"", reusable=False),
     Whole("what looks like another response", OK + b"\r\n" + OK + b"\r\n", OK + b"\r\n", reusable=False),
 ]
@@ -218,6 +235,22 @@ def test_extensions_have_a_limit_over_the_whole_body() -> None:
         read_response([CHUNKED + (b"1;" + b"a" * 100 + b"\r\nx\r\n") * 200 + b"0\r\n\r\n"])
     big = b"8000;" + b"a" * 100 + b"\r\n" + b"x" * 0x8000 + b"\r\n"
     assert len(read_response([CHUNKED + big * 20 + b"0\r\n\r\n"]).content) == 0x8000 * 20
+
+
+@pytest.mark.parametrize("line", [b"1 ", b"1;" + b"a" * 15, b"1;" + b"a" * 17, b"40;signature=" + b"a" * 64])
+def test_a_long_stream_of_small_chunks_with_extensions_is_read_to_its_end(line: bytes) -> None:
+    """It was refused after some kilobytes of extensions, with chunks of one byte after 17 KB of blanks."""
+    size = int(line[:2].rstrip(b" ;"), 16)
+    chunk = line + b"\r\n" + b"x" * size + b"\r\n"
+    assert read_response([CHUNKED + chunk * 30_000 + b"0\r\n\r\n"]).body.received == 30_000 * size
+
+
+def test_data_pays_for_earlier_extensions_and_not_for_later_ones() -> None:
+    """Whether it stands in chunks with an extension or without one."""
+    noise, pause = b"1;" + b"a" * 10_000 + b"\r\nx\r\n", b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
+    assert read_response([CHUNKED + (noise + pause) * 10 + b"0\r\n\r\n"]).body.received == 10 * 0x2001
+    with pytest.raises(ProtocolError):
+        read_response([CHUNKED + pause * 10 + noise * 3 + b"0\r\n\r\n"])
 
 
 def test_trailers_have_limits_of_bytes_and_of_lines() -> None:
