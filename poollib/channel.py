@@ -31,7 +31,7 @@ from .framing import Buffer, Incoming, broken
 from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
-from .sessions import sessions
+from .sessions import sessions, way_of
 from .sockets import SSLSocket, quiet_check
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
@@ -188,6 +188,7 @@ class Channel(_Base):
     _opening: Opening | None = None  # while the connection is being made
     _reached_proxy = False
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
+    known_ways: tuple[Any, ...] = ()  # the methods _new_conn that sessions.way_of() describes
 
     def __init__(
         self,
@@ -344,13 +345,20 @@ class Channel(_Base):
         opening = self._opening or self._started_opening()
         with opening.step("tls", host) as timeout_s:
             context = tls.context_for(wishes)
-            key = (host, port, self.uds, self.proxy, wishes)
-            session = sessions.take(context, key)
+            way = None if wishes.ssl_context is not None else way_of(self, host, port)
+            session = None if way is None else sessions.take(context, way)
             wrapped = tls.wrap(
                 sock, wishes, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
             )
-        self._session_at = (context, key)
+        self._session_at = None if way is None else (context, way)
         return wrapped
+
+    def proxies_passed(self) -> tuple[object, ...]:
+        """What tells apart the proxies on the way, and who comes to them; empty for none."""
+        if self.proxy is None and not self._tunnel_host:
+            return ()
+        tunnel = (self._tunnel_host, self._tunnel_port, self._tunnel_scheme, list(self._tunnel_headers.items()))
+        return self.proxy, tunnel, self.proxy_config
 
     def _tunnel(self) -> None:
         """Ask the proxy for the way to the tunnel's host; ProxyError."""
@@ -564,6 +572,7 @@ def _stand_on_class() -> None:
 
 
 _stand_on_class()
+Channel.known_ways = (Channel._new_conn,)
 
 
 def is_ragged_end(error: OSError | ValueError) -> bool:

@@ -1,4 +1,4 @@
-"""TLS sessions worth resuming, by context and endpoint.
+"""TLS sessions worth resuming, by context and way to the server.
 
 ``connection`` takes one before a handshake, hands it to ``tls.wrap``, and after the first response offers the socket,
 off which a fresh session is read only where one is needed.
@@ -11,13 +11,60 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import ssl
+
+
+class Reaching(Protocol):
+    """What tells the ways to servers apart: a channel's arguments."""
+
+    known_ways: tuple[Any, ...]
+    proxy_config: Any
+    source_address: tuple[str, int] | None
+    resolver: Any
+    port: int
+    uds: str | None
+    _dns_host: str
+
+    def _new_conn(self) -> Any:
+        """The way itself; only those of ``known_ways`` are told by what stands here."""
+
+    def proxies_passed(self) -> tuple[object, ...]:
+        """The proxies on the way, and who comes to them."""
+
+
+def way_of(channel: Reaching, host: str, port: int) -> Hashable | None:
+    """The way to this host as far as it tells TLS sessions apart, secrets as a digest; None: resume none on it.
+
+    A ticket shows its server who comes back: it goes only where it came from, by the same proxies, as the same user
+    there, from the same address. What a class of somebody else's dials by, and what a caller's context for the proxy
+    holds, is unknown.
+    """
+    config = channel.proxy_config
+    if type(channel)._new_conn not in channel.known_ways or (config is not None and config.ssl_context is not None):
+        return None
+    source = None if channel.source_address is None else tuple(channel.source_address)
+    proxies = channel.proxies_passed()
+    passed = _digest(proxies) if any(proxies) else None
+    try:
+        names = None if channel.resolver is None else weakref.ref(channel.resolver)
+        way = (host, port, channel._dns_host, channel.port, channel.uds, source, names, passed)
+        hash(way)
+    except TypeError:  # a resolver that can't be told from others
+        return None
+    return way
+
+
+def _digest(secrets: tuple[object, ...]) -> bytes:
+    import hashlib  # 0.2 MiB that no request without a proxy needs
+
+    return hashlib.sha256(repr(secrets).encode()).digest()
 
 
 class _Kept:
@@ -33,32 +80,57 @@ class _Kept:
         self.until = now + lifetime_s
 
 
-class SessionCache:
-    """Sessions to resume: never for another endpoint, another client certificate or another set of CAs.
+#: A lock is held for some dictionary look-ups; who waits longer does without a session rather than for ever.
+_LONGEST_WAIT_S: Final = 1.0
 
-    The key names the endpoint with its TLS wishes; the context holds certificate and CAs. ``limit``: how many are kept.
+
+class SessionCache:
+    """Sessions to resume: only what verified a session, and on the same way to the server, resumes it.
+
+    Resuming verifies nothing anew. The key is the context, which stands for all wishes and the files they name, and the
+    way to the server. Only contexts that were admitted have sessions: those which ``tls`` makes and never changes; what
+    a caller's context holds can be changed at any time and not be read. ``limit``: how many are kept; their contexts
+    are not kept alive once ``tls`` forgets them.
     Reading a session off a socket costs 125 us of the 170 that resuming saves (CPython 3.11, 2026-11), so one is given
     ``uses`` times, or for half its lifetime, before it is renewed. RFC 8446 appendix C.4 would have each used once,
     against observers who link connections; those of one endpoint come from one address anyway. A server that takes a
-    session only once is noticed by its refusal, and asked for one on each connection. Threads may share a cache.
+    session only once is noticed by its refusal, and asked for one on each connection. Threads may share a cache, and so
+    may finalisers and signal handlers that run while their thread is in here.
     """
 
     def __init__(self, limit: int = 256, uses: int = 16, clock: Callable[[], float] = monotonic) -> None:
         self._limit = limit
         self._uses = uses
         self._clock = clock
-        self._lock = threading.Lock()  # guards _kept and what is in it
+        self._lock = threading.RLock()  # guards _kept and what is in it, and _admitted
         self._kept: OrderedDict[tuple[ssl.SSLContext, Hashable], _Kept] = OrderedDict()
+        self._admitted: set[ssl.SSLContext] = set()
+
+    def admit(self, context: ssl.SSLContext) -> None:
+        """Keep sessions of this context from now on, until it is forgotten."""
+        self._admitted.add(context)
+
+    def forget(self, context: ssl.SSLContext) -> None:
+        """Keep no session of this context any more, and no reference to it."""
+        self._admitted.discard(context)
+        with self._lock:
+            for at in [at for at in self._kept if at[0] is context]:
+                self._kept.pop(at, None)
 
     def take(self, context: ssl.SSLContext, key: Hashable) -> ssl.SSLSession | None:
         """The session for ``wrap(..., session=, context=)`` with this context; ``None``: a full handshake."""
-        with self._lock:
+        lock = self._lock
+        if not lock.acquire(timeout=_LONGEST_WAIT_S):
+            return None
+        try:
             kept = self._kept.get((context, key))
             if kept is None or kept.left <= 0 or self._clock() >= kept.until:
                 return None
             kept.left -= 1
             kept.given += 1
             return kept.session
+        finally:
+            lock.release()
 
     def keep(self, context: ssl.SSLContext, key: Hashable, sock: Any) -> None:
         """Take note of a new connection, after its first response: TLS 1.3 sends tickets after the handshake.
@@ -68,21 +140,32 @@ class SessionCache:
         resumed: bool | None = getattr(sock, "session_reused", None)
         if resumed is None:  # no TLS socket, or one that cannot tell
             return
-        now = self._clock()
-        with self._lock:
+        now, lock = self._clock(), self._lock
+        if not lock.acquire(timeout=_LONGEST_WAIT_S):
+            return
+        try:
             uses = self._uses_from_now_locked((context, key), resumed, now)
+        finally:
+            lock.release()
         if not uses:
             return
         session = sock.session
-        if not hasattr(session, "has_ticket"):  # None, or whatever a mock's socket has under this name
+        if _can_resume(session, sock):
+            self._store((context, key), _Kept(session, uses, _lifetime_s(session), now))
+
+    def _store(self, at: tuple[ssl.SSLContext, Hashable], kept: _Kept) -> None:
+        lock = self._lock
+        if not lock.acquire(timeout=_LONGEST_WAIT_S):
             return
-        if not (session.has_ticket or (session.id and sock.version() != "TLSv1.3")):
-            return
-        with self._lock:
-            self._kept[context, key] = _Kept(session, uses, _lifetime_s(session), now)
-            self._kept.move_to_end((context, key))
+        try:
+            if at[0] not in self._admitted:  # asked with the lock held, so that forget() misses none
+                return
+            self._kept[at] = kept
+            self._kept.move_to_end(at)
             while len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
+        finally:
+            lock.release()
 
     def clear(self) -> None:
         """Forget all sessions."""
@@ -91,7 +174,7 @@ class SessionCache:
 
     def renew_lock(self) -> None:
         """Free the lock in the child of a fork: the thread that held it is not there."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _uses_from_now_locked(self, at: tuple[ssl.SSLContext, Hashable], resumed: bool, now: float) -> int:
         """How often a new session may be given; 0: the kept one stays."""
@@ -101,6 +184,13 @@ class SessionCache:
         if not resumed and kept.given:  # refused: a server that restarted, or one that takes it less often
             return kept.given - 1 or kept.uses
         return kept.uses if kept.left <= 0 or now >= kept.renew_at else 0
+
+
+def _can_resume(session: Any, sock: Any) -> bool:
+    """Whether it is a session (a mock's socket may have anything under this name) that a server can resume."""
+    if not hasattr(session, "has_ticket"):
+        return False
+    return bool(session.has_ticket or (session.id and sock.version() != "TLSv1.3"))
 
 
 def _lifetime_s(session: ssl.SSLSession) -> float:

@@ -41,11 +41,17 @@ class SOCKSConnection(HTTPConnection):
             raise
         return sock
 
+    def proxies_passed(self) -> tuple[object, ...]:
+        return (*super().proxies_passed(), sorted(self._socks_options.items()))
+
     def _resolve(self, host: str, port: int) -> list[dial.AddrInfo]:
         """The host's addresses, in the time that is left for connecting."""
         opening = self._opening or self._started_opening()
         timeout_s = opening.left_s("resolving")
         return dial.addresses_within(host, port, timeout_s=timeout_s, resolver=self.resolver, owner=self)
+
+
+SOCKSConnection.known_ways = (SOCKSConnection._new_conn,)
 
 
 class SOCKSHTTPSConnection(SOCKSConnection, HTTPSConnection):

@@ -1,49 +1,47 @@
 """A TLS socket from a connected one, verified as a hop's :class:`TlsWishes` say.
 
-Wishes become one shared ``SSLContext`` each, which is never changed afterwards; a socket, a context and a host become a
-TLS socket for ``connection``, or for ``tunnel`` when the hop is an HTTPS proxy.
+A socket, a context (``contexts`` has it) and a host become a TLS socket for ``connection``, or for ``tunnel`` when the
+hop is an HTTPS proxy.
 Verifying chains and, wherever possible, names is OpenSSL's; ``certificates`` matches names and pins where it cannot,
-``tls_in_tls`` carries TLS through TLS, ``sessions`` keeps what can be resumed and ``connection`` says when.
-It follows RFC 8446 and RFC 8996 (versions), RFC 6066 section 3 (no address and no dot at the end in SNI) and RFC 9525
+``given`` keeps what is wished beside a caller's context off that context, ``tls_in_tls`` carries TLS through TLS,
+``sessions`` keeps what can be resumed and ``connection`` says when.
+It follows RFC 8446, RFC 6066 section 3 (no address and no dot at the end in SNI) and RFC 9525
 (names), and gives urllib3's names in the last section.
-
-Why contexts are shared: making one with certifi's bundle costs 16 to 20 ms, a whole TLS 1.3 handshake 0.74 ms (CPython
-3.11, 2026-11); urllib3 makes one for every connection.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
 import re
 import ssl
-import sys
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable
 from socket import AF_INET, AF_INET6, inet_aton, inet_pton, socket
-from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from .certificates import CertificateError as CertificateError
 from .certificates import assert_fingerprint as assert_fingerprint
 from .certificates import check_pins, match_hostname
+from .contexts import CA_SYSTEM as CA_SYSTEM
+from .contexts import CA_TRUSTSTORE as CA_TRUSTSTORE
+from .contexts import (
+    constant,
+    load_cert_chain,
+    load_named_cas,
+    load_usual_cas,
+    rules_beside,
+    set_verification,
+    settled,
+    versions,
+)
+from .contexts import context_for as context_for
+from .contexts import resolve_ssl_version as resolve_ssl_version
 from .endpoint import TlsWishes
 from .exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
+from .given import ALPN_PROTOCOLS as ALPN_PROTOCOLS
+from .given import Rules, context_under, rules_of
 from .sessions import SessionCache as SessionCache
 from .sessions import sessions as sessions
 from .tls_in_tls import SSLTransport
-
-#: ``ca_certs=CA_SYSTEM``: the certificate store of the system (on Linux OpenSSL's directories) instead of certifi's.
-CA_SYSTEM: Final = "<system>"
-#: ``ca_certs=CA_TRUSTSTORE``: the ``truststore`` package asks the operating system (macOS, Windows) to verify.
-CA_TRUSTSTORE: Final = "<truststore>"
-
-ALPN_PROTOCOLS = ["http/1.1"]
-
-_MOST_CONTEXTS: Final = 64  # some 0.5 MiB each with certifi's bundle
-#: What OpenSSL reads in place of its own paths; who sets one means it, so certifi's bundle steps back.
-_STORE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 TlsStream: TypeAlias = "ssl.SSLSocket | SSLTransport"
 
@@ -53,265 +51,6 @@ class TlsSocket(NamedTuple):
 
     sock: TlsStream
     is_verified: bool
-
-
-# Contexts
-
-_lock = threading.Lock()  # guards _contexts, and lets one thread at a time make a context
-_contexts: OrderedDict[Hashable, ssl.SSLContext] = OrderedDict()
-
-
-def _forget_lock() -> None:
-    """A fork in the middle of making a context leaves the child a free lock."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)
-
-
-def context_for(wishes: TlsWishes) -> ssl.SSLContext:
-    """The context for these wishes: the same object for equal wishes as long as their files stay the same.
-
-    A given ``ssl_context`` is returned itself. What is wished beside it is put into it, once: ``cert_reqs`` becomes its
-    ``verify_mode`` (as in urllib3), CAs, client certificate and versions are added, and a pin or ``assert_hostname``
-    turns ``check_hostname`` off, upon which ``wrap`` matches names itself; so give each context one set of wishes.
-    Errors: SSLError naming the file or the argument; ValueError for a version that is none.
-    """
-    given = wishes.ssl_context
-    if given is not None and wishes == TlsWishes(server_hostname=wishes.server_hostname, ssl_context=given):
-        return given
-    key = (wishes, _stamps(wishes))
-    with _lock:
-        context = _contexts.get(key)
-        if context is None:
-            context = _contexts[key] = _adapted(wishes, given) if given is not None else _made(wishes)
-            if len(_contexts) > _MOST_CONTEXTS:
-                _contexts.popitem(last=False)
-        else:
-            _contexts.move_to_end(key)
-    return context
-
-
-def _stamps(wishes: TlsWishes) -> tuple[object, ...]:
-    """What tells that a file was replaced, that the environment names another one, or a mock stands in ssl's place."""
-    paths = [wishes.ca_certs, wishes.ca_cert_dir, wishes.cert_file, wishes.key_file]
-    environment = [os.environ.get(name) for name in (*_STORE_VARIABLES, "SSLKEYLOGFILE")]
-    if wishes.ssl_context is None and not _names_cas(wishes):
-        paths.append(_certifi_bundle())
-    return (ssl.SSLContext, *environment, *(_stamp(path) for path in paths if isinstance(path, str)))
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):  # missing: loading it will say so
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _made(wishes: TlsWishes) -> ssl.SSLContext:
-    """A new context. The secure defaults stand here and nowhere else, together with ``_settled``."""
-    maker: Callable[[int], ssl.SSLContext] = ssl.SSLContext
-    if wishes.ca_certs == CA_TRUSTSTORE:
-        maker = _truststore().SSLContext
-    context = _settled(maker(ssl.PROTOCOL_TLS_CLIENT))
-    minimum, maximum = _versions(wishes.ssl_version, wishes.ssl_minimum_version, wishes.ssl_maximum_version)
-    context.minimum_version = minimum
-    if maximum is not None:
-        context.maximum_version = maximum
-    _set_verification(context, wishes)
-    if context.verify_mode != ssl.CERT_NONE:
-        _load_cas(context, wishes)
-    _load_client_certificate(context, wishes)
-    return context
-
-
-def _adapted(wishes: TlsWishes, context: ssl.SSLContext) -> ssl.SSLContext:
-    """The given context with what was wished beside it."""
-    if wishes.ssl_minimum_version is not None:
-        context.minimum_version = _version("ssl_minimum_version", wishes.ssl_minimum_version)
-    if wishes.ssl_maximum_version is not None:
-        context.maximum_version = _version("ssl_maximum_version", wishes.ssl_maximum_version)
-    _set_verification(context, wishes)
-    if _names_cas(wishes):
-        _load_cas(context, wishes)
-    _load_client_certificate(context, wishes)
-    return context
-
-
-def _settled(context: ssl.SSLContext) -> ssl.SSLContext:
-    """The context with everything that does not depend on wishes.
-
-    Tickets stay on (urllib3 turns them off): sessions are resumed. A connection that ends without close_notify is an
-    error and not an end (RFC 9112 section 9.8), so a body cut short is seen.
-    """
-    context.options |= ssl.OP_NO_COMPRESSION
-    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-    if sys.version_info >= (3, 13):  # as ssl.create_default_context has it
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
-    with contextlib.suppress(AttributeError):  # LibreSSL has no such switch
-        context.hostname_checks_common_name = False
-    context.post_handshake_auth = True
-    context.set_alpn_protocols(ALPN_PROTOCOLS)
-    _log_keys(context)
-    return context
-
-
-def _log_keys(context: ssl.SSLContext) -> None:
-    path = os.path.expandvars(os.environ.get("SSLKEYLOGFILE", ""))
-    if not path:
-        return
-    try:
-        context.keylog_filename = path
-    except OSError as err:
-        raise SSLError(f"SSLKEYLOGFILE {path!r}: {err}") from err
-
-
-def _set_verification(context: ssl.SSLContext, wishes: TlsWishes) -> None:
-    """``check_hostname`` goes off before ``verify_mode``; it is never turned on in a given context."""
-    if wishes.assert_hostname is not None or wishes.assert_fingerprint or wishes.cert_reqs == ssl.CERT_NONE:
-        context.check_hostname = False
-    if wishes.cert_reqs is not None and context.verify_mode != wishes.cert_reqs:
-        context.verify_mode = ssl.VerifyMode(wishes.cert_reqs)
-
-
-# The oldest version that is spoken unless an older one is asked for (RFC 8996 forbids TLS 1.0 and 1.1).
-_MINIMUM_VERSION: Final = ssl.TLSVersion.TLSv1_2
-_SSL_VERSION_TO_TLS_VERSION: dict[int, ssl.TLSVersion] = {
-    getattr(ssl, f"PROTOCOL_{name}"): getattr(ssl.TLSVersion, name)
-    for name in ("TLSv1", "TLSv1_1", "TLSv1_2")
-    if hasattr(ssl, f"PROTOCOL_{name}")
-}
-
-
-def _versions(
-    exact: int | str | None, minimum: int | None, maximum: int | None
-) -> tuple[ssl.TLSVersion, ssl.TLSVersion | None]:
-    """The oldest and the newest version; ``None``: the newest OpenSSL speaks."""
-    method = resolve_ssl_version(exact)
-    if method not in (ssl.PROTOCOL_TLS, ssl.PROTOCOL_TLS_CLIENT):
-        if minimum is not None or maximum is not None:
-            raise ValueError(
-                "Can't specify both 'ssl_version' and either 'ssl_minimum_version' or 'ssl_maximum_version'"
-            )
-        if method not in _SSL_VERSION_TO_TLS_VERSION:
-            raise ValueError(f"ssl_version: {exact!r} is no version that can be spoken")
-        version = _SSL_VERSION_TO_TLS_VERSION[method]
-        return version, version
-    oldest = _MINIMUM_VERSION if minimum is None else _version("ssl_minimum_version", minimum)
-    return oldest, None if maximum is None else _version("ssl_maximum_version", maximum)
-
-
-def _version(name: str, wish: int) -> ssl.TLSVersion:
-    try:
-        return ssl.TLSVersion(wish)
-    except ValueError as err:
-        raise ValueError(f"{name}: {wish!r} is no ssl.TLSVersion") from err
-
-
-# Authorities
-
-
-def _names_cas(wishes: TlsWishes) -> bool:
-    return bool(wishes.ca_certs or wishes.ca_cert_dir or wishes.ca_cert_data)
-
-
-def _load_cas(context: ssl.SSLContext, wishes: TlsWishes) -> None:
-    """Only the authorities that were named (CVE-2019-11324); none named, certifi's or the system's."""
-    if wishes.ca_certs == CA_TRUSTSTORE:
-        return
-    if wishes.ca_certs == CA_SYSTEM:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    elif _names_cas(wishes):
-        _load_named_cas(context, wishes.ca_certs, wishes.ca_cert_dir, wishes.ca_cert_data)
-    else:
-        _load_usual_cas(context)
-
-
-def _load_named_cas(
-    context: ssl.SSLContext, ca_certs: str | None, ca_cert_dir: str | None, ca_cert_data: str | bytes | None
-) -> None:
-    if isinstance(ca_cert_data, bytes) and b"-----BEGIN" in ca_cert_data:
-        ca_cert_data = ca_cert_data.decode("latin-1")  # OpenSSL takes text as PEM and bytes as DER
-    try:
-        context.load_verify_locations(ca_certs or None, ca_cert_dir or None, ca_cert_data or None)
-    except (OSError, ValueError, TypeError) as err:
-        named = f"ca_certs={ca_certs!r}, ca_cert_dir={ca_cert_dir!r}"
-        raise SSLError(f"cannot load CA certificates ({named}): {err}") from err
-
-
-def _load_usual_cas(context: ssl.SSLContext) -> None:
-    bundle = _certifi_bundle()
-    if bundle is None or any(os.environ.get(name) for name in _STORE_VARIABLES):
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    else:
-        _load_named_cas(context, bundle, None, None)
-
-
-def _certifi_bundle() -> str | None:
-    """The path of certifi's bundle; ``None`` without certifi. Imported late: it costs 22 ms."""
-    try:
-        from certifi import where
-    except ImportError:
-        return None
-    return where()
-
-
-def _truststore() -> Any:
-    try:
-        return importlib.import_module("truststore")
-    except ImportError as err:
-        raise SSLError("ca_certs=CA_TRUSTSTORE needs the package truststore") from err
-
-
-# Client certificates
-
-
-def _load_client_certificate(context: ssl.SSLContext, wishes: TlsWishes) -> None:
-    if wishes.cert_file is None:
-        if wishes.key_file is not None:
-            raise SSLError("key_file is given without cert_file")
-        return
-    _load_cert_chain(context, wishes.cert_file, wishes.key_file, wishes.key_password)
-
-
-def _load_cert_chain(
-    context: ssl.SSLContext, cert: str | bytes, key: str | bytes | None, password: str | bytes | None
-) -> None:
-    """``password``: ``None`` makes an encrypted key an error; OpenSSL would ask on the terminal."""
-    named = f"cert_file={_named(cert)}, key_file={_named(key)}"
-    with _as_file(cert) as cert_path, _as_file(key) as key_path:
-        try:
-            context.load_cert_chain(cert_path or "", key_path, _no_password if password is None else password)
-        except (OSError, ValueError, TypeError) as err:
-            raise SSLError(f"cannot load the client certificate ({named}): {err}") from err
-
-
-def _no_password() -> NoReturn:
-    raise SSLError("Client private key is encrypted, password required")
-
-
-def _named(pem: str | bytes | None) -> str:
-    return "<in memory>" if isinstance(pem, bytes) else repr(pem)
-
-
-@contextlib.contextmanager
-def _as_file(pem: str | bytes | None) -> Iterator[str | None]:
-    """A path to read it from. OpenSSL loads keys from files alone: a private one stands for the length of the call."""
-    if not isinstance(pem, bytes):
-        yield pem
-        return
-    import tempfile  # with lzma, bz2 and more behind it: 0.9 MiB that most never need
-
-    handle, path = tempfile.mkstemp(prefix="poollib-", suffix=".pem")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-        yield path
-    finally:
-        os.unlink(path)
 
 
 # A socket
@@ -338,19 +77,23 @@ def wrap(
     """
     stream: Any = sock
     try:
-        settled = context_for(wishes) if context is None else context
+        chosen = context_for(wishes) if context is None else context
     except BaseException:
         sock.close()
         raise
     try:
         name = server_name(wishes.server_hostname or host)
+        rules = _rules_for(chosen, wishes)
+        maker = context_under(rules, chosen)
         sock.settimeout(timeout_s)
         if tls_in_tls:
-            stream = SSLTransport(sock, settled, name, suppress_ragged_eofs=False, session=session)
+            stream = SSLTransport(sock, maker, name, suppress_ragged_eofs=False, session=session, then=chosen)
         else:
-            stream = _attached(sock, settled, name, session)
+            stream = _attached(sock, maker, name, session)
+            if maker is not chosen:
+                stream.context = chosen
             stream.do_handshake()
-        return TlsSocket(stream, _checked(stream, settled, wishes, name))
+        return TlsSocket(stream, _checked(stream, maker, rules, wishes, name))
     except BaseException as err:
         stream.close()
         sock.close()
@@ -375,6 +118,10 @@ def server_name(host: str) -> str:
 _LONGEST_NAME: Final = 253  # RFC 1035; longer names made the IDNA codec slow (CVE-2022-45061)
 
 
+def _rules_for(context: Any, wishes: TlsWishes) -> Rules:
+    return rules_of(context) if wishes.ssl_context is None else rules_beside(context, wishes)
+
+
 def _attached(sock: Any, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None) -> Any:
     """The TLS socket that owns the connection now.
 
@@ -382,26 +129,46 @@ def _attached(sock: Any, context: ssl.SSLContext, name: str, session: ssl.SSLSes
     (truststore) verify inside ``wrap_socket`` and so do it there, and again is no harm.
     """
     extra: dict[str, Any] = {} if session is None else {"session": session}
-    if type(context) is ssl.SSLContext:
+    if type(context).__module__ == "ssl":  # truststore may stand in the class's place
         extra["do_handshake_on_connect"] = False
     return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=False, **extra)
 
 
-def _checked(stream: Any, context: ssl.SSLContext, wishes: TlsWishes, name: str) -> bool:
+def _checked(stream: Any, maker: Any, rules: Rules, wishes: TlsWishes, name: str) -> bool:
     """Whether the peer is verified. Errors: SSLError, CertificateError.
 
-    ``check_hostname`` is read after the handshake: it may be turned off in a shared given context, never on, so what is
-    on now was on before.
+    ``rules`` were read before the socket was made: if ``maker``, perhaps the caller's own, says something else by now,
+    nobody knows which of both the handshake went by.
     """
+    now = rules_of(maker)
+    if wishes.ssl_context is not None and now._replace(checks_name=rules.checks_name) != rules:
+        raise SSLError("the ssl_context was changed during the handshake")
     asserted = wishes.assert_hostname
     if wishes.assert_fingerprint:
         check_pins(stream.getpeercert(binary_form=True), wishes.assert_fingerprint)
-    by_chain = context.verify_mode != ssl.CERT_NONE
+    by_chain = rules.verify_mode != ssl.CERT_NONE
     wants_name = isinstance(asserted, str) or (asserted is None and not wishes.assert_fingerprint)
-    if by_chain and wants_name and not context.check_hostname:
-        common_name = bool(wishes.ssl_context and getattr(context, "hostname_checks_common_name", False))
-        match_hostname(stream.getpeercert(), server_name(str(asserted or name)), common_name)
-    return context.verify_mode == ssl.CERT_REQUIRED or bool(wishes.assert_fingerprint)
+    if by_chain and wants_name and not (rules.checks_name and now.checks_name):
+        common_name = bool(wishes.ssl_context and getattr(maker, "hostname_checks_common_name", False))
+        match_hostname(_certificate_of(stream, maker), server_name(str(asserted or name)), common_name)
+    return rules.verify_mode == ssl.CERT_REQUIRED or bool(wishes.assert_fingerprint)
+
+
+def _certificate_of(stream: Any, maker: Any) -> Any:
+    """The peer's verified certificate as a dictionary.
+
+    ``ssl`` shows none where the socket's context does not verify, though the handshake did, by ``maker``'s rules.
+    """
+    shown = stream.getpeercert()
+    holder = getattr(stream, "sslobj", stream)
+    if shown or holder.context is maker:
+        return shown
+    owners = holder.context
+    holder.context = maker
+    try:
+        return stream.getpeercert()
+    finally:
+        holder.context = owners
 
 
 def _translated(err: BaseException, host: str, timeout_s: float | None) -> BaseException:
@@ -442,19 +209,7 @@ def resolve_cert_reqs(candidate: int | str | None) -> ssl.VerifyMode:
     """The ``ssl.CERT_*`` constant for a name, a number or ``None`` (required)."""
     if candidate is None:
         return ssl.CERT_REQUIRED
-    return _constant("CERT_", candidate)  # type: ignore[no-any-return]
-
-
-def resolve_ssl_version(candidate: int | str | None) -> int:
-    """The ``ssl.PROTOCOL_*`` constant for a name, a number or ``None`` (any version)."""
-    return ssl.PROTOCOL_TLS if candidate is None else int(_constant("PROTOCOL_", candidate))
-
-
-def _constant(prefix: str, candidate: int | str) -> Any:
-    """The constant of that name, with or without its prefix; AttributeError for an unknown one, as urllib3."""
-    if not isinstance(candidate, str):
-        return candidate
-    return getattr(ssl, candidate) if hasattr(ssl, candidate) else getattr(ssl, prefix + candidate)
+    return constant("CERT_", candidate)  # type: ignore[no-any-return]
 
 
 def create_urllib3_context(
@@ -467,12 +222,12 @@ def create_urllib3_context(
     verify_flags: int | None = None,
 ) -> ssl.SSLContext:
     """A new context with poollib's defaults and no CA loaded. ``options`` and ``verify_flags`` replace the defaults."""
-    context = _settled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-    minimum, maximum = _versions(ssl_version, ssl_minimum_version, ssl_maximum_version)
+    context = settled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    minimum, maximum = versions(ssl_version, ssl_minimum_version, ssl_maximum_version)
     context.minimum_version = minimum
     if maximum is not None:
         context.maximum_version = maximum
-    _set_verification(context, TlsWishes(cert_reqs=cert_reqs))
+    set_verification(context, TlsWishes(cert_reqs=cert_reqs))
     if options is not None:
         context.options = ssl.Options(options)
     if verify_flags is not None:
@@ -503,11 +258,11 @@ def ssl_wrap_socket(
     """
     context = ssl_context or create_urllib3_context(ssl_version, cert_reqs, ciphers=ciphers)
     if ca_certs or ca_cert_dir or ca_cert_data:
-        _load_named_cas(context, ca_certs, ca_cert_dir, ca_cert_data)
+        load_named_cas(context, ca_certs, ca_cert_dir, ca_cert_data)
     elif ssl_context is None and context.verify_mode != ssl.CERT_NONE:
-        _load_usual_cas(context)
+        load_usual_cas(context)
     if certfile:
-        _load_cert_chain(context, certfile, keyfile, key_password)
+        load_cert_chain(context, certfile, keyfile, key_password)
     context.set_alpn_protocols(ALPN_PROTOCOLS)
     return _ssl_wrap_socket_impl(sock, context, tls_in_tls, server_hostname)
 
@@ -520,6 +275,9 @@ def wrap_by(
     try:
         context = context_for(wishes)
         name = server_name(wishes.server_hostname or host)
+        rules = _rules_for(context, wishes)
+        if rules_of(context)._replace(checks_name=rules.checks_name) != rules:  # to compare a name as well is no harm
+            raise SSLError("what is wished beside an ssl_context can't be handed to a replaced ssl_wrap_socket")
         stream = wrap_socket(
             sock=sock,
             keyfile=wishes.key_file,
@@ -532,7 +290,7 @@ def wrap_by(
             ssl_context=context,
             tls_in_tls=tls_in_tls,
         )
-        return TlsSocket(stream, _checked(stream, context, wishes, name))
+        return TlsSocket(stream, _checked(stream, context, rules, wishes, name))
     except BaseException as err:
         stream.close()  # what was wrapped owns the descriptor
         sock.close()

@@ -24,7 +24,8 @@ SSL_BLOCKSIZE: Final = 16384  # the most a TLS record carries (RFC 8446 section 
 class SSLTransport:
     """A TLS socket over ``socket``, which it owns: closing it closes both. The handshake is done when it is made.
 
-    The timeout of the socket below holds for each send and receive, and for the handshake as a whole.
+    The timeout of the socket below holds for each send and receive, and for the handshake as a whole. ``then``: the
+    context whose authorities and client certificate hold, where they are not ``ssl_context``'s (see ``given``).
     Errors: those of ``ssl`` and ``socket``, as they come; ProxySchemeUnsupported for a context that cannot do this.
     """
 
@@ -36,18 +37,21 @@ class SSLTransport:
         suppress_ragged_eofs: bool = True,
         *,
         session: ssl.SSLSession | None = None,
+        then: ssl.SSLContext | None = None,
     ) -> None:
         self._validate_ssl_context_for_tls_in_tls(ssl_context)
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.suppress_ragged_eofs = suppress_ragged_eofs
         self.socket = socket
-        self.context = ssl_context
+        self.context = ssl_context if then is None else then
         self.server_hostname = server_hostname
         self._files = 0
         self._closed = False
         extra: dict[str, Any] = {} if session is None else {"session": session}
         self.sslobj = ssl_context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_hostname, **extra)
+        if self.context is not ssl_context:
+            self.sslobj.context = self.context
         self._shake_hands()
 
     def __enter__(self) -> SSLTransport:

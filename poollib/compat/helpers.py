@@ -25,7 +25,7 @@ from urllib.parse import unquote_to_bytes
 from ..certificates import _HASH_NAMES, match_hostname
 from ..connection import HTTPConnection, HTTPSConnection
 from ..doors import USER_AGENT
-from ..exceptions import HeaderParsingError, LocationParseError, ProxyError
+from ..exceptions import HeaderParsingError, LocationParseError, ProxyError, SSLError
 from ..tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
 from ..url import Url, _without_dots
 from ..wire import DEFAULT_LIMITS
@@ -144,6 +144,9 @@ def _ssl_wrap_socket_and_match_hostname(
     doors = vars(connection)
     name = server_name(server_hostname or "")
     context = ssl_context if ssl_context is not None else context_for(wishes)
+    if cert_reqs is not None and resolve_cert_reqs(cert_reqs) > context.verify_mode:
+        sock.close()
+        raise SSLError("cert_reqs asks for more than the ssl_context's verify_mode, which is the caller's to set")
     stream = doors["ssl_wrap_socket"](
         sock=sock, keyfile=key_file, certfile=cert_file, key_password=key_password, ca_certs=ca_certs,
         ca_cert_dir=ca_cert_dir, ca_cert_data=ca_cert_data, server_hostname=name, ssl_context=context,

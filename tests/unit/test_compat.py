@@ -469,6 +469,12 @@ def test_a_context_of_the_callers_is_used_as_it_is() -> None:
                 with made.socket:
                     assert made.socket.context is context
                     assert made.is_verified
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        sock, far = socket.socketpair()
+        with far, sock, pytest.raises(poollib.exceptions.SSLError, match="asks for more"):
+            asked = {**given, "cert_reqs": "CERT_REQUIRED"}
+            helpers._ssl_wrap_socket_and_match_hostname(sock, **asked)  # type: ignore[arg-type]
     finally:
         poollib.uninstall_as_urllib3()
 

@@ -44,6 +44,18 @@ def context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
+@pytest.fixture(autouse=True)
+def all_admitted(context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every new cache knows the test's context."""
+    make = SessionCache.__init__
+
+    def made(self: SessionCache, *args: Any, **named: Any) -> None:
+        make(self, *args, **named)
+        self.admit(context)
+
+    monkeypatch.setattr(SessionCache, "__init__", made)
+
+
 def name_of(session: Any) -> str | None:
     return None if session is None else session.name
 
@@ -166,6 +178,7 @@ def test_a_child_forked_while_the_cache_is_locked_can_use_its_own() -> None:
 def exchange(port: int, wishes: TlsWishes, cache: SessionCache, host: str = "localhost") -> tuple[bool, bool]:
     """Whether a connection resumed, and whether its peer is verified; one exchange takes place on it."""
     context = tls.context_for(wishes)
+    cache.admit(context)
     plain = dial.connect("127.0.0.1", port, timeout_s=5, socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)])
     session = cache.take(context, (host, port))
     sock, is_verified = tls.wrap(plain, wishes, host, timeout_s=5, session=session, context=context)

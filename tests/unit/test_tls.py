@@ -21,7 +21,7 @@ from unittest.mock import MagicMock
 import certifi
 import pytest
 
-from poollib import dial, tls
+from poollib import contexts, dial, tls
 from poollib.certificates import key_pin
 from poollib.endpoint import TlsWishes
 from poollib.exceptions import ConnectTimeoutError, ProtocolError, SSLError
@@ -160,8 +160,8 @@ def test_a_replaced_file_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_cache_of_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "_MOST_CONTEXTS", 2)
-    monkeypatch.setattr(tls, "_contexts", type(tls._contexts)())
+    monkeypatch.setattr(contexts, "_MOST_CONTEXTS", 2)
+    monkeypatch.setattr(contexts, "_contexts", type(contexts._contexts)())
     wishes = [TlsWishes(cert_reqs="NONE", server_hostname=name) for name in "abc"]
     first, second, third = map(tls.context_for, wishes)
     assert tls.context_for(wishes[2]) is third
@@ -171,7 +171,7 @@ def test_the_cache_of_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_threads_that_come_at_once_get_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[ssl.SSLContext] = []
-    monkeypatch.setattr(tls, "_contexts", type(tls._contexts)())
+    monkeypatch.setattr(contexts, "_contexts", type(contexts._contexts)())
     threads = [threading.Thread(target=lambda: made.append(tls.context_for(trusting()))) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -184,10 +184,10 @@ def test_threads_that_come_at_once_get_one_context(monkeypatch: pytest.MonkeyPat
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_child_forked_while_a_context_is_made_can_make_its_own() -> None:
-    with tls._lock:
+    with contexts._lock:
         child = os.fork()
         if not child:
-            os._exit(0 if tls._lock.acquire(timeout=2) else 1)
+            os._exit(0 if contexts._lock.acquire(timeout=2) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -374,12 +374,6 @@ def test_a_given_context_is_used_as_it_is() -> None:
     assert (context.options, context.verify_flags, context.verify_mode, context.check_hostname) == before
 
 
-def test_cert_reqs_overwrites_the_verify_mode_of_a_given_context() -> None:
-    context = given_context()
-    assert tls.context_for(TlsWishes(ssl_context=context, cert_reqs="NONE")) is context
-    assert context.verify_mode == ssl.CERT_NONE
-
-
 def test_what_is_wished_beside_a_given_context_is_put_into_it() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pair = certs().client()
@@ -411,7 +405,8 @@ def test_wishes_that_turn_the_check_of_a_given_context_off_loosen_no_others() ->
     context = given_context()
     with shaken(TlsWishes(ssl_context=context, assert_hostname=False), "other.example"):
         pass
-    assert "doesn't match" in refused(TlsWishes(ssl_context=context), "other.example")
+    assert "Hostname mismatch" in refused(TlsWishes(ssl_context=context), "other.example")
+    assert context.check_hostname
 
 
 # Client certificates

@@ -282,6 +282,28 @@ def test_wrong_modes_are_refused(mode: str, buffering: int | None) -> None:
         inner.makefile(mode, buffering)
 
 
+def test_what_is_wished_beside_a_given_context_holds_for_the_inner_layer_alone() -> None:
+    """The target is verified by a context that does not verify, and not by one that does; neither is changed."""
+    lax = ssl.create_default_context(cafile=certs().ca_file)
+    lax.check_hostname = False
+    lax.verify_mode = ssl.CERT_NONE
+    strict = ssl.create_default_context(cafile=certs().stranger_file)
+
+    def inner(wishes: TlsWishes, name: str) -> bool:
+        with served() as sock:
+            outer = tls.wrap(sock, TlsWishes(ca_certs=certs().ca_file), OUTER, timeout_s=5)
+            made = tls.wrap(outer.sock, wishes, name, timeout_s=5, tls_in_tls=True)
+            made.sock.close()
+            return made.is_verified
+
+    assert inner(TlsWishes(ssl_context=lax, cert_reqs="CERT_REQUIRED"), INNER)
+    with pytest.raises(SSLError, match="doesn't match"):
+        inner(TlsWishes(ssl_context=lax, cert_reqs="CERT_REQUIRED"), "other.example")
+    assert not inner(TlsWishes(ssl_context=strict, cert_reqs="CERT_NONE"), INNER)
+    with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        inner(TlsWishes(ssl_context=strict), INNER)
+
+
 def test_a_session_of_the_inner_layer_resumes() -> None:
     wishes = TlsWishes(ca_certs=certs().ca_file)
     context = tls.context_for(wishes)
