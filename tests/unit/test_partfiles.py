@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import stat
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -28,6 +29,15 @@ def test_a_new_file_takes_the_name_and_leaves_what_had_it(tmp_path: pathlib.Path
         file.write(b"new")
     assert (tmp_path / "victim").read_bytes() == b"precious"
     assert (tmp_path / "part").read_bytes() == b"new"
+
+
+def test_what_is_laid_there_in_the_last_moment_is_not_written_to(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partfiles, "remove", lambda path: pathlib.Path(path).write_bytes(b"precious"))
+    with pytest.raises(FileExistsError):
+        partfiles.create(str(tmp_path / "part"))
+    assert (tmp_path / "part").read_bytes() == b"precious"
 
 
 @posix
@@ -70,6 +80,12 @@ def test_what_others_may_have_laid_there_is_not_taken(tmp_path: pathlib.Path, la
     finally:
         os.umask(old)
     assert partfiles.adopt(str(tmp_path / "part")) is None
+
+
+@posix
+def test_a_device_is_not_taken() -> None:
+    status = os.stat_result((stat.S_IFCHR | 0o600, 1, 1, 1, os.geteuid(), 0, 0, 0, 0, 0))
+    assert not partfiles._is_private(status)
 
 
 @posix
