@@ -76,7 +76,7 @@ def download(
     ``manager``: whose pools serve (None: one for this call). ``resume``: go on after a cut, and from the part that an
     earlier call left at this path; False: the first error is raised, and a part is begun anew. ``progress(received,
     total)`` is called after each block; ``total`` is None if unknown; what it raises ends the download, which a later
-    call may go on with. ``request_kw`` go to ``manager.request``.
+    call may go on with. ``headers`` (None: the manager's) and ``request_kw`` go to ``manager.request``.
 
     ResponseError for a status that brings no file, ProtocolError for a length that is not the announced one, else the
     error of the last attempt after five in a row that brought nothing new; OSError of the file as it comes,
@@ -89,7 +89,8 @@ def download(
     own = None if manager is not None else PoolManager()
     try:
         target.open(resume)
-        task = _Download(manager or own, url, target, progress, dict(headers or {}), request_kw)
+        fields = HTTPHeaderDict(getattr(manager, "headers", None) if headers is None else headers)
+        task = _Download(manager or own, url, target, progress, fields, request_kw)
         done = task.run(resume)
         target.finish()
         return done
@@ -252,7 +253,7 @@ class _Download:
         url: str,
         target: _OpenFile,
         progress: Progress | None,
-        headers: dict[str, str],
+        headers: HTTPHeaderDict,
         request_kw: dict[str, Any],
     ) -> None:
         self._manager = manager

@@ -59,10 +59,11 @@ class EventSource:
     """Iterates the events of ``url`` until the server answers 204 or somebody calls ``close``.
 
     ``manager``: whose pools serve (None: one of its own). ``last_event_id``: where to go on. ``retry_ms``: the wait
-    before connecting anew until the server sets one. ``headers`` and ``request_kw`` go to ``manager.request``; a
-    ``timeout`` there bounds the silence between two events. Iterating raises ResponseError for a status or type that is
-    no event stream, InvalidResponseError for an event beyond 1 MiB, LocationValueError or BlockedHostError for a URL
-    that can't or mustn't be asked for, DeadlineExceededError; all other failures are waited out.
+    before connecting anew until the server sets one. ``headers`` (None: the manager's) and ``request_kw`` go to
+    ``manager.request``; a ``timeout`` there bounds the silence between two events. Iterating raises ResponseError for a
+    status or type that is no event stream, InvalidResponseError for an event beyond 1 MiB, LocationValueError or
+    BlockedHostError for a URL that can't or mustn't be asked for, DeadlineExceededError; all other failures are waited
+    out.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class EventSource:
         self.state = EventSourceState.CONNECTING
         self._owned = None if manager is not None else PoolManager()
         self._manager: Any = manager or self._owned
-        self._headers = headers
+        self._headers = getattr(manager, "headers", None) if headers is None else headers
         self._request_kw = request_kw
         self._response: Any = None
         self._closed = threading.Event()

@@ -488,6 +488,16 @@ def test_a_url_that_can_not_be_asked_for_is_not_tried_again(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "sent"), [(None, b"X-Mine: 1\r\n"), ({"X-Other": "2"}, b"X-Other: 2\r\n"), ({}, b"")]
+)
+def test_the_managers_headers_are_sent_unless_others_are_given(headers: dict[str, str] | None, sent: bytes) -> None:
+    """As a request of the manager's own does it."""
+    with ScriptServer(File(b"small").script()) as server, PoolManager(headers={"X-Mine": "1"}) as manager:
+        download(server.url, io.BytesIO(), manager=manager, headers=headers)
+    assert re.findall(rb"X-\w+: .*\r\n", server.received[0]) == ([sent] if sent else [])
+
+
 def test_a_folder_that_is_not_there_costs_no_request(tmp_path: pathlib.Path) -> None:
     """The file's error as it comes, before anything is asked for."""
     with ScriptServer() as server, pytest.raises(FileNotFoundError):

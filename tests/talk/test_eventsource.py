@@ -155,6 +155,13 @@ def test_a_server_that_asks_for_an_endless_wait_is_waited_for() -> None:
     assert events.connects == 1
 
 
+@pytest.mark.parametrize(("headers", "sent"), [(None, True), ({}, False)])
+def test_the_managers_headers_are_sent_unless_others_are_given(headers: dict[str, str] | None, sent: bool) -> None:
+    with ScriptServer(NO_MORE) as server, PoolManager(headers={"X-Mine": "1"}) as manager:
+        assert list(source(server, manager=manager, headers=headers)) == []
+    assert (b"X-Mine: 1\r\n" in server.received[0]) is sent
+
+
 def test_an_event_without_end_ends_it() -> None:
     with ScriptServer(stream(b"data: " + b"x" * 1_100_000, stall())) as server, source(server) as events:
         with pytest.raises(InvalidResponseError):
