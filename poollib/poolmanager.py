@@ -78,9 +78,10 @@ class PoolManager(RequestMethods):
     ``num_pools``: how many pools are kept, the least recently used goes first. ``headers`` go with every request that
     brings none. ``total_maxsize``: the most connections to all hosts together; when they are spent, the longest idle
     one makes room, and if none is idle a request waits. ``proxies``: a proxy per scheme or host pattern, or ``"env"``
-    for those that the environment names (see ``proxies.rules_from``). Further keywords are the pools' (see
-    ``HTTPConnectionPool``, ``HTTPSConnectionPool``). URLs may be ``http+unix://`` with a Unix socket's path,
-    percent-encoded, as host.
+    for those that the environment names (see ``proxies.rules_from``); beside it ``proxy_headers``,
+    ``proxy_ssl_context`` and the like, as ``ProxyManager`` has them, for all proxies that say nothing else. Further
+    keywords are the pools' (see ``HTTPConnectionPool``, ``HTTPSConnectionPool``). URLs may be ``http+unix://`` with a
+    Unix socket's path, percent-encoded, as host.
     """
 
     proxy: Url | None = None
@@ -92,6 +93,7 @@ class PoolManager(RequestMethods):
         super().__init__(headers)
         total_maxsize = connection_pool_kw.pop("total_maxsize", None)
         self._budget = None if total_maxsize is None else Budget(total_maxsize)
+        may_have_proxies = "proxies" in connection_pool_kw
         proxies = connection_pool_kw.pop("proxies", None)
         has_one_proxy = "_proxy" in connection_pool_kw or "_socks_options" in connection_pool_kw
         self._proxies: ProxyRules | None = None
@@ -99,6 +101,7 @@ class PoolManager(RequestMethods):
             from .proxies import rules_from
 
             self._proxies = rules_from(proxies, os.environ)
+        self._proxy_wishes = _taken_proxy_wishes(connection_pool_kw, may_have_proxies)
         settle_names(connection_pool_kw)
         self.connection_pool_kw = connection_pool_kw
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
@@ -297,7 +300,11 @@ class PoolManager(RequestMethods):
     def _proxy_keywords(self, scheme: str, host: str, port: int | None) -> dict[str, Any]:
         """A pool's keywords for the proxy on the way to this host; none if there is no proxy."""
         proxy = None if self._proxies is None else self._proxies.choose(scheme, host, port)
-        return {} if proxy is None else proxy_keywords(proxy)
+        if proxy is None:
+            return {}
+        usual = proxy._field_defaults
+        unsaid = {name: wish for name, wish in self._proxy_wishes.items() if getattr(proxy, name) is usual[name]}
+        return proxy_keywords(proxy._replace(**unsaid))
 
     def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for all that a request's context holds. URLSchemeUnknown."""
@@ -477,6 +484,24 @@ class PoolManager(RequestMethods):
         if self.proxy is None or "_socks_options" in self.connection_pool_kw:
             return False
         return not connection_requires_http_tunnel(self.proxy, self.proxy_config, parsed_url.scheme)
+
+
+#: ProxyManager's keywords and what a ``Proxy`` calls them.
+_PROXY_KEYWORDS = {
+    "proxy_headers": "headers",
+    "proxy_ssl_context": "ssl_context",
+    "use_forwarding_for_https": "use_forwarding_for_https",
+    "proxy_assert_hostname": "assert_hostname",
+    "proxy_assert_fingerprint": "assert_fingerprint",
+}
+
+
+def _taken_proxy_wishes(keywords: dict[str, Any], has_proxies: bool) -> dict[str, Any]:
+    """What is wished of all proxies, taken out of a manager's keywords; TypeError where there are none."""
+    given = {name: keywords.pop(name) for name in _PROXY_KEYWORDS if name in keywords}
+    if given and not has_proxies:
+        raise TypeError(f"{next(iter(given))}: for a ProxyManager, or beside proxies=")
+    return {_PROXY_KEYWORDS[name]: wish for name, wish in given.items() if wish is not None}
 
 
 #: For responses without end: five minutes between two receives, no limit on the whole.

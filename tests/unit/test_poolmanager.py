@@ -340,3 +340,27 @@ def test_close_all_ends_what_waits(server: Httpd) -> None:
         with pytest.raises(ClosedPoolError):
             waiting.result(5)
         assert held.data == b"hello"
+
+
+def test_what_is_wished_of_all_proxies_stands_beside_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was a TypeError about PoolKey at the first request; ``from_env`` takes it, too, with and without a proxy."""
+    import ssl
+
+    from poollib.proxies import Proxy
+
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "https://p:1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    wishes: dict[str, Any] = {"proxy_ssl_context": context, "proxy_assert_hostname": "q", "proxy_headers": {"X": "1"}}
+    for manager in (PoolManager(proxies="env", **wishes), PoolManager.from_env(**wishes)):
+        pool = manager.connection_from_url("https://a.example/")
+        assert (pool.proxy_config.ssl_context, pool.proxy_config.assert_hostname) == (context, "q")
+        assert pool.proxy_headers == {"X": "1"}
+        assert manager.connection_from_url("http://a.example/").proxy is None
+    own = PoolManager(proxies={"https": Proxy("https://p:1", assert_hostname=False)}, **wishes)
+    config = own.connection_from_url("https://a.example/").proxy_config
+    assert (config.ssl_context, config.assert_hostname) == (context, False), "what a Proxy says itself wins"
+    PoolManager.from_env({}, **wishes).connection_from_url("https://a.example/")
+    with pytest.raises(TypeError, match="proxy_ssl_context: for a ProxyManager, or beside proxies="):
+        PoolManager(proxy_ssl_context=context)
