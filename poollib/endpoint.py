@@ -208,10 +208,12 @@ def _cert_reqs(wish: int | str | None, context: object) -> int | None:
     if wish is None:
         return _REQUIRED if context is None else None
     if isinstance(wish, str):
-        name = wish.upper().removeprefix("CERT_")
+        name = wish.removeprefix("CERT_")  # as ssl spells them: "None", an unset value's text, is no wish for NONE
         if name not in _CERT_REQS:
             raise ValueError(f"cert_reqs: {wish!r} is none of CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED")
         return _CERT_REQS[name]
+    if wish is True:  # and not 1, which is CERT_OPTIONAL
+        return _REQUIRED
     if wish not in _CERT_REQS.values():
         raise ValueError(f"cert_reqs: {wish!r} is none of CERT_NONE (0), CERT_OPTIONAL (1), CERT_REQUIRED (2)")
     return int(wish)

@@ -111,10 +111,15 @@ def test_a_given_context_decides_about_verification_unless_asked() -> None:
     assert TlsWishes(ssl_context=context, cert_reqs="CERT_NONE").cert_reqs == ssl.CERT_NONE
 
 
-@pytest.mark.parametrize("wish", ["SOMETIMES", 7, -1])
+@pytest.mark.parametrize("wish", ["SOMETIMES", "None", "none", "cert_none", "", 7, -1])
 def test_a_wrong_cert_reqs_is_named(wish: Any) -> None:
     with pytest.raises(ValueError, match=r"cert_reqs: .* is none of"):
         TlsWishes(cert_reqs=wish)
+
+
+def test_true_means_verified() -> None:
+    """And not ssl.CERT_OPTIONAL, which equals it."""
+    assert TlsWishes(cert_reqs=True).cert_reqs == ssl.CERT_REQUIRED
 
 
 def test_no_secret_is_shown() -> None:
