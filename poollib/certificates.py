@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 from .exceptions import SSLError
+from .url import idna_encode
 
 #: Hash functions by the number of hex digits of a fingerprint; md5 and sha1 only find old pins, they prove little.
 _HASH_NAMES: Final = {32: "md5", 40: "sha1", 64: "sha256"}
@@ -210,8 +211,8 @@ def _a_labels(hostname: str) -> str:
     if name.isascii() or len(name) > _LONGEST_NAME:
         return name
     try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError:
+        return idna_encode(name)
+    except ValueError:
         return ""
 
 

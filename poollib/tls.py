@@ -42,6 +42,7 @@ from .given import Rules, context_under, rules_of
 from .sessions import SessionCache as SessionCache
 from .sessions import sessions as sessions
 from .tls_in_tls import SSLTransport
+from .url import idna_encode
 
 TlsStream: TypeAlias = "ssl.SSLSocket | SSLTransport"
 
@@ -106,13 +107,16 @@ def wrap(
 def server_name(host: str) -> str:
     """The name to ask for and to verify, in ASCII: no brackets, no zone, no dot at the end (RFC 6066 section 3).
 
+    Other letters go by the rule for URLs (IDNA 2008), by which "ß" is not "ss", so one name is never two hosts.
     ValueError for what cannot be one. It is found out here because ``wrap_socket`` would lose the socket over it.
     """
     name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     name = name.partition("%")[0] if ":" in name else name.removesuffix(".")
     if len(name) > _LONGEST_NAME:
         raise ValueError(f"host name of {len(name)} characters, {_LONGEST_NAME} are allowed")
-    return name.encode("idna").decode("ascii")
+    if not name.isascii():
+        name = idna_encode(name)
+    return name.encode("idna").decode("ascii")  # looks at the length of labels
 
 
 _LONGEST_NAME: Final = 253  # RFC 1035; longer names made the IDNA codec slow (CVE-2022-45061)

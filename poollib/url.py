@@ -395,7 +395,7 @@ def normalize_host(host: str | None, scheme: str | None) -> str | None:
     if "%" in host:
         host = _triple.sub(_decoded_unreserved, host)
     if not host.isascii():
-        host = _idna_encode(host)
+        host = idna_encode(host)
     host = host.lower()
     if not _reg_name.fullmatch(host):
         _refuse(host, "is not a valid host")
@@ -445,7 +445,7 @@ def _is_ipv6(text: str) -> bool:
     return (count < 8 if gap else count == 8) and all(_hextet.fullmatch(group) for group in groups)
 
 
-def _idna_encode(host: str) -> str:
+def idna_encode(host: str) -> str:
     """A host name with non-ASCII labels as A-labels (RFC 5891); refuses what would have to be mapped first.
 
     The length is checked before, because encoding takes quadratic time.

@@ -71,6 +71,7 @@ REFUSED = [
     ("a.example\0.b", cert("a.example"), "doesn't match"),
     ("ü" * 300 + ".example", cert("a.example"), "doesn't match"),
     ("ü" * 64 + ".example", cert("a.example"), "doesn't match"),
+    ("straße.example", cert("strasse.example"), "doesn't match"),
     ("a.example", cert(), "no appropriate subjectAltName fields were found"),
     ("a.example", cert(common="a.example"), "no appropriate subjectAltName fields were found"),
 ]
