@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import ssl
+import stat
 import sys
 import threading
 from collections import OrderedDict
@@ -111,17 +113,43 @@ def _stamps(wishes: TlsWishes) -> tuple[object, ...]:
     """What tells that a file was replaced, that the environment names another one, or a mock stands in ssl's place."""
     paths = [wishes.ca_certs, wishes.ca_cert_dir, wishes.cert_file, wishes.key_file]
     environment = [os.environ.get(name) for name in (*_STORE_VARIABLES, "SSLKEYLOGFILE")]
-    if wishes.ssl_context is None and not _names_cas(wishes):
-        paths.append(_certifi_bundle())
+    if wishes.ca_certs == CA_SYSTEM:
+        paths += _system_paths()
+    elif wishes.ssl_context is None and not _names_cas(wishes):
+        bundle = _usual_bundle()
+        paths += _system_paths() if bundle is None else [bundle]
     return (ssl.SSLContext, *environment, *(_stamp(path) for path in paths if isinstance(path, str)))
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
+def _system_paths() -> list[str]:
+    """The files and directories of authorities that the environment names, or OpenSSL's own where it names none."""
+    file, folder = ssl.get_default_verify_paths()[3:6:2]
+    files, folders = (os.environ.get(name) for name in _STORE_VARIABLES)
+    return [files or file, *(folders or folder).split(os.pathsep)]
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """What changes when a file is replaced or written anew, or a file of a directory is (1.5 us for each of them)."""
     try:
         found = os.stat(path)
+        held = 0
+        if stat.S_ISDIR(found.st_mode):
+            with os.scandir(path) as entries:
+                held = hash(tuple((entry.name, _stamp_of_entry(entry)) for entry in entries))
     except (OSError, ValueError):  # missing: loading it will say so
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return *_changes(found), held
+
+
+def _stamp_of_entry(entry: os.DirEntry[str]) -> tuple[int, ...] | None:
+    try:
+        return _changes(entry.stat())
+    except OSError:  # a link to nothing
+        return None
+
+
+def _changes(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _made(wishes: TlsWishes) -> ssl.SSLContext:
@@ -289,7 +317,9 @@ def load_named_cas(
     context: ssl.SSLContext, ca_certs: str | None, ca_cert_dir: str | None, ca_cert_data: str | bytes | None
 ) -> None:
     if isinstance(ca_cert_data, bytes) and b"-----BEGIN" in ca_cert_data:
-        ca_cert_data = ca_cert_data.decode("latin-1")  # OpenSSL takes text as PEM and bytes as DER
+        ca_cert_data = ca_cert_data.decode("latin-1")  # ssl takes text as PEM and bytes as DER
+    if isinstance(ca_cert_data, str):  # and text in ASCII alone, though comments around the blocks are in any language
+        ca_cert_data = "\n".join(_PEM_BLOCKS.findall(ca_cert_data)) or "no PEM block"
     try:
         context.load_verify_locations(ca_certs or None, ca_cert_dir or None, ca_cert_data or None)
     except (OSError, ValueError, TypeError) as err:
@@ -297,12 +327,21 @@ def load_named_cas(
         raise SSLError(f"cannot load CA certificates ({named}): {err}") from err
 
 
+_PEM_BLOCKS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?-----END [A-Z0-9 ]+-----", re.DOTALL)
+
+
 def load_usual_cas(context: ssl.SSLContext) -> None:
-    bundle = _certifi_bundle()
-    if bundle is None or any(os.environ.get(name) for name in _STORE_VARIABLES):
+    """Certifi's authorities, or the system's."""
+    bundle = _usual_bundle()
+    if bundle is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
         load_named_cas(context, bundle, None, None)
+
+
+def _usual_bundle() -> str | None:
+    """The path of certifi's bundle; ``None`` where the system's authorities are believed."""
+    return None if any(os.environ.get(name) for name in _STORE_VARIABLES) else _certifi_bundle()
 
 
 def _certifi_bundle() -> str | None:

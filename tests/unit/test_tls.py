@@ -159,6 +159,46 @@ def test_a_replaced_file_is_seen(tmp_path: Path) -> None:
     assert second.get_ca_certs() != first.get_ca_certs()
 
 
+@pytest.mark.parametrize("how", ["in its file", "in place", "in a directory", "of the environment", "of the system"])
+def test_replaced_authorities_are_seen_wherever_they_stand(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An authority taken out of SSL_CERT_FILE was believed as long as the process lived."""
+    path = tmp_path / "ca.pem"
+    shutil.copy(certs().ca_file, path)
+    wishes = TlsWishes(server_hostname=how)
+    if how == "in its file" or how == "in place":
+        wishes = TlsWishes(ca_certs=path)
+    elif how == "in a directory":
+        (tmp_path / "link").symlink_to("nowhere")
+        wishes = TlsWishes(ca_cert_dir=tmp_path)
+    elif how == "of the environment":
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    else:
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: (None, None, "", str(path), "", "/no/such"))
+        wishes = TlsWishes(ca_certs=tls.CA_SYSTEM)
+    first = tls.context_for(wishes)
+    assert tls.context_for(wishes) is first
+    if how == "in place":
+        path.write_bytes(Path(certs().stranger_file).read_bytes())
+    else:
+        (tmp_path / "new").write_bytes(Path(certs().stranger_file).read_bytes())
+        os.replace(tmp_path / "new", path)
+    assert tls.context_for(wishes) is not first
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_authorities_as_text_may_have_comments_in_any_language(kind: type) -> None:
+    """ssl: "cadata should be an ASCII string". Go and openssl read what stands between the lines of a block."""
+    pem = Path(certs().ca_file).read_text()
+    text = f"\ufeff# Zertifizierungsstelle für Prüfungen\n{pem}\n# 試験\n{Path(certs().stranger_file).read_text()}"
+    context = tls.context_for(TlsWishes(ca_cert_data=text if kind is str else text.encode()))
+    assert len(context.get_ca_certs()) == 2
+    broken = pem.replace("MII", "Mü", 1)
+    with pytest.raises(SSLError, match="cannot load CA certificates"):
+        tls.context_for(TlsWishes(ca_cert_data=broken if kind is str else broken.encode()))
+
+
 def test_the_cache_of_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contexts, "_MOST_CONTEXTS", 2)
     monkeypatch.setattr(contexts, "_contexts", type(contexts._contexts)())
@@ -298,6 +338,16 @@ def test_the_common_name_never_counts() -> None:
 def test_an_international_name_is_verified_in_its_ascii_form() -> None:
     with shaken(trusting(), "xn--bcher-kva.example", certs().server("bücher.example")):
         pass
+
+
+def test_a_name_is_not_mapped_to_another_host() -> None:
+    """By IDNA 2003 straße.test was strasse.test to server_hostname and assert_hostname, but never to a URL."""
+    server = certs().server("strasse.test")
+    refused(trusting(server_hostname="straße.test"), "localhost", server)
+    refused(trusting(assert_hostname="straße.test"), "localhost", server)
+    for wishes in (trusting(server_hostname="bücher.example"), trusting(assert_hostname="BÜCHER.example")):
+        with shaken(wishes, server=certs().server("bücher.example")):
+            pass
 
 
 @pytest.mark.parametrize("host", ["a..b", ".b", "x" * 64 + ".example", "ü" * 254, ""])
