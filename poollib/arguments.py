@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .attempts import Call
+from .attempts import BY_CALLER, Call
 from .connection import EXPECT_CONTINUE_S, Options
 from .requestparts import encode_fields, encode_json
+from .response import HTTPResponse
 from .timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from .wire import DEFAULT_LIMITS
 
@@ -58,6 +59,10 @@ class PoolCall(Call):
     decode_content: bool
     options: Options | None
     response_kw: dict[str, Any]  # what ``_make_request`` gets as it is
+
+    def complete(self, response: Any) -> None:
+        if isinstance(response, HTTPResponse) and not (self.redirect is BY_CALLER and response.get_redirect_location()):
+            response.accept(self.preload_content)
 
     def drop_body(self) -> None:
         super().drop_body()

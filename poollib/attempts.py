@@ -1,5 +1,7 @@
 """The one loop: send a request, and again, until its answer stands.
 
+A response is judged by its head; its body is read only once it is known that the response goes up to the caller.
+
 :func:`run` is used by a pool (errors, statuses, redirects on one host) and by a manager (redirects to other hosts),
 nested at most twice and never recursive.  :func:`after` says what the request that follows a response is, or that
 none follows; the redirect rule (RFC 9110 section 15.4) exists only there.  What may be tried again and how long to
@@ -11,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
-from typing import Any
+from typing import Any, cast
 
 from .exceptions import (
+    READING_THE_BODY,
     DeadlineExceededError,
     InsecureRedirectError,
     MaxRetryError,
@@ -33,6 +36,18 @@ from .trace import Trace, tell
 from .url import Url, join, origin, parse_url
 
 log = logger(__name__)
+
+
+class _ByCaller(int):
+    """False to all who ask; see BY_CALLER."""
+
+    def __repr__(self) -> str:
+        return "False"
+
+
+#: As ``redirect=`` of a pool's urlopen: not to be followed, for whoever calls judges redirects, and reads their bodies
+#: or throws them away. Where it is lost on the way, bodies are read early; nothing else depends on it.
+BY_CALLER = cast(bool, _ByCaller(0))
 
 RETRYABLE = (TimeoutError, ProtocolError, SSLError, ProxyError, OSError, HTTPException)
 BODY_FIELDS = ("Content-Encoding", "Content-Language", "Content-Location", "Content-Type", "Content-Length")
@@ -87,6 +102,9 @@ class Call:
         self.method, self.body, self.body_pos = "GET", None, None
         self.headers = without_fields(self.headers, (*BODY_FIELDS, *BODY_FRAMING_FIELDS))
 
+    def complete(self, response: Any) -> None:
+        """Read what the caller wants read of a response that goes up to it; nothing is read of one that does not."""
+
 
 def run(send: Callable[[Call], Any], call: Call) -> Any:
     """The response that stands: neither retried nor redirected any further.
@@ -112,12 +130,26 @@ def run(send: Callable[[Call], Any], call: Call) -> Any:
                 and type(retries) is Retry
             ):
                 return response  # the common case: neither a redirect nor a status to try again
-            following = after(call, response)
+            following = _judged(call, response)
             if following is None:
                 return response
             call = following
         if call.body_pos is not None:
             rewind_body(call.body, call.body_pos)
+
+
+def _judged(call: Call, response: Any) -> Call | None:
+    """As ``after``; of a response that stands, the body is read. If that fails, it is this attempt's error."""
+    try:
+        following = after(call, response)
+        if following is None:
+            call.complete(response)
+        return following
+    except RETRYABLE as error:
+        again = _after_error(call, error) if getattr(error, "phase", None) == READING_THE_BODY else None
+        if again is None:
+            raise
+        return again
 
 
 def _after_error(call: Call, error: Exception) -> Call | None:
@@ -130,7 +162,8 @@ def _after_error(call: Call, error: Exception) -> Call | None:
         return None
     before = error.__traceback__
     try:
-        retries = call.retries.increment(call.method, call.url, error=error, _pool=call.owner, _stacktrace=before)
+        pool = call.owner._pool_of(call.url)
+        retries = call.retries.increment(call.method, call.url, error=error, _pool=pool, _stacktrace=before)
     except RETRYABLE as raised:
         if raised is not error:
             raise

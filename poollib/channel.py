@@ -19,14 +19,16 @@ import enum
 import http.client
 import socket
 import sys
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import dial
 from .endpoint import TlsWishes
-from .exceptions import ProtocolError, ProxyError, ReadTimeoutError, SSLError
+from .exceptions import READING_THE_BODY, ProtocolError, ProxyError, ReadTimeoutError, SSLError
 from .framing import Buffer, Incoming, broken
 from .logs import logger
 from .opening import Opening
@@ -511,7 +513,7 @@ class Channel(_Base):
         return n
 
     def _phase(self) -> str:
-        return "reading the body" if self.state is _READING else "waiting for the response"
+        return READING_THE_BODY if self.state is _READING else "waiting for the response"
 
     def _cap_receive(self, deadline: Deadline) -> None:
         self.sock.settimeout(deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
@@ -528,13 +530,20 @@ class Channel(_Base):
             return broken(error)
         return ProtocolError("Connection aborted.", error)
 
-    def hurry(self, limit_s: float) -> None:
-        """Wait no longer than that for each receive of this response; the next request brings its own limits."""
-        sock = self.sock
-        wish = Timeout.resolve_default_timeout(self.read_timeout)
-        if sock is not None and (wish is None or wish > limit_s):
-            self.read_timeout = limit_s
-            sock.settimeout(limit_s)
+    @contextmanager
+    def hurry(self, limit_s: float) -> Iterator[None]:
+        """A block within which all receives together take no longer than that: DeadlineExceededError.
+
+        A peer that sends a byte now and then would outlast a limit on each receive.
+        """
+        options = self.options or Options()
+        if options.deadline is not None:
+            limit_s = min(limit_s, max(0.0, options.deadline.at - time.monotonic()))
+        given, self.options = self.options, options._replace(deadline=Deadline(limit_s))
+        try:
+            yield
+        finally:
+            self.options = given
 
     # -- proxies --
 

@@ -42,7 +42,7 @@ from .arguments import (
     take_options,
     with_times,
 )
-from .attempts import RETRYABLE, is_callers, may_resend, run
+from .attempts import BY_CALLER, RETRYABLE, is_callers, may_resend, run
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
     LocationValueError,
@@ -341,7 +341,10 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         return self._hand_over(conn, response, call, lease)
 
     def _hand_over(self, conn: Any, response: Any, call: PoolCall, lease: int | None) -> Any:
-        """Give the connection back if the response is whole, else leave it with the response; preload if asked."""
+        """Give the connection back if the response is whole, else leave it with the response.
+
+        Preload if asked, unless the loop has to judge first: then it reads the body, or throws it away.
+        """
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
         if isinstance(response, HTTPResponse):
@@ -356,11 +359,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             if call.options is not None:
                 response._max_decoded_size = call.options.max_decoded_size
             response.attach(self, conn, lease)
-            if call.preload_content:
-                if response.status >= 300 and response._content_encoding() and _is_passing(response, call):
-                    response.preload_coded()
-                else:
-                    response.read(cache_content=True)
+            if not _is_judged_first(response, call):
+                response.accept(call.preload_content)
             return response
         response.retries = call.retries  # a stub that a recorder or a subclass put in the response's place
         response._pool = self
@@ -534,11 +534,17 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
 
 
-def _is_passing(response: HTTPResponse, call: PoolCall) -> bool:
-    """Whether another request may follow this response: then nobody looks at its body (CVE-2026-21441)."""
-    if response.get_redirect_location():
+def _is_judged_first(response: HTTPResponse, call: PoolCall) -> bool:
+    """Whether another request may follow this response: then its body waits for the loop's judgement."""
+    retries = call.retries
+    if retries.retry_on is not None or type(retries) is not Retry:
         return True
-    return call.retries.is_retry(call.method, response.status, "retry-after" in response.headers)
+    if response.status < 300 and not retries.status_forcelist:
+        return False
+    follows = call.redirect or call.redirect is BY_CALLER
+    if follows and response.get_redirect_location():
+        return True
+    return retries.is_retry(call.method, response.status, "retry-after" in response.headers)
 
 
 _MISSING = object()

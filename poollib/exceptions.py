@@ -15,6 +15,7 @@ from typing import Any, Final
 
 #: Attributes that point at living things of this process; they are ``None`` after unpickling.
 _PROCESS_BOUND: Final = frozenset({"pool", "conn", "response"})
+READING_THE_BODY: Final = "reading the body"  # a phase that the retry loop asks for
 _PLAIN: Final = (type(None), bool, int, float, str, bytes)
 
 

@@ -166,6 +166,13 @@ class Body(Filling):
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def check_announced(self) -> None:
+        """ResponseTooLargeError if it is known before the body comes that it is too large."""
+
+    def is_worth_draining(self, limit_bytes: int) -> bool:
+        """Whether reading up to so many bytes may lead to the end of the body and save the connection."""
+        return self.state is BodyState.OPEN and self.keep and (self.left or 0) <= limit_bytes
+
     def _count(self, n: int) -> None:
         self.received += n
         if self.limit_bytes is not None and self.received > self.limit_bytes:
@@ -201,12 +208,16 @@ class LengthBody(Body):
     def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None, length: int) -> None:
         super().__init__(incoming, keep, limit_bytes)
         self.left = length
-        if limit_bytes is not None and length > limit_bytes:
-            self._refuse_size()
         if not length:
             self._end()
 
+    def check_announced(self) -> None:
+        if self.limit_bytes is not None and self.received + self.left > self.limit_bytes:
+            self._refuse_size()
+
     def read1(self, limit: int) -> bytes:
+        if self.limit_bytes is not None:
+            self.check_announced()
         left = self.left
         if not left or limit <= 0:
             return b""
@@ -227,6 +238,8 @@ class LengthBody(Body):
         return piece
 
     def read(self, size: int) -> bytes:
+        if self.limit_bytes is not None:
+            self.check_announced()
         left = self.left
         if size > left:
             size = left
@@ -260,6 +273,8 @@ class LengthBody(Body):
         return b"".join(pieces)
 
     def readinto1(self, view: Buffer) -> int:
+        if self.limit_bytes is not None:
+            self.check_announced()
         left = self.left
         if len(view) > left:
             view = memoryview(view)[:left]

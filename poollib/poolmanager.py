@@ -21,7 +21,7 @@ from .approach import (
     settle_names,
     unix_keywords,
 )
-from .attempts import Call, joined, run, same_origin
+from .attempts import BY_CALLER, Call, joined, run, same_origin
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
@@ -33,7 +33,7 @@ from .poolkey import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
 from .poolkey import PoolKey as PoolKey
 from .poolkey import _default_key_normalizer as _default_key_normalizer
 from .requestparts import RequestMethods, set_file_position
-from .response import BaseHTTPResponse
+from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .timeout import _DEFAULT_TIMEOUT, Timeout
 from .url import Url, origin, parse_url
@@ -383,15 +383,19 @@ class PoolManager(RequestMethods):
             kw["timeout"] = _started(timeout)  # one clock for all hosts of this request
         body = kw.get("body")
         start = None if body is None else set_file_position(body, kw.get("body_pos"))
-        response = self._send(method, url, kw)
-        if not redirect or response.status < 300 or not response.get_redirect_location():
+        response = self._send(method, url, kw, BY_CALLER if redirect else False)
+        if not redirect or response.status < 300:
             return response
-        return self._follow(method, url, {**kw, "body_pos": start}, response)
+        if response.get_redirect_location():
+            return self._follow(method, url, {**kw, "body_pos": start}, response)
+        if isinstance(response, HTTPResponse):  # somebody in between may have taken the Location away
+            response.accept(kw.get("preload_content", True))
+        return response
 
-    def _send(self, method: str, url: str, kw: dict[str, Any]) -> BaseHTTPResponse:
+    def _send(self, method: str, url: str, kw: dict[str, Any], redirect: bool = BY_CALLER) -> BaseHTTPResponse:
         """One request through the pool of ``url``; the pool leaves redirects to us."""
         pool, target = self._route(url)
-        return pool.urlopen(method, target, redirect=False, assert_same_host=False, **kw)
+        return pool.urlopen(method, target, redirect=redirect, assert_same_host=False, **kw)
 
     def _route(self, url: str) -> tuple[HTTPConnectionPool, str]:
         """The pool for ``url`` and the target to ask it for."""
@@ -529,6 +533,10 @@ class _ManagerCall(Call):
     __slots__ = ("kw",)
 
     kw: dict[str, Any]
+
+    def complete(self, response: Any) -> None:
+        if isinstance(response, HTTPResponse):
+            response.accept(self.kw.get("preload_content", True))
 
     def drop_body(self) -> None:
         super().drop_body()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ from .baseresponse import BaseHTTPResponse as BaseHTTPResponse
 from .bodies import DecodedBody, FileBody
 from .decoding import decoder_for
 from .exceptions import (
+    READING_THE_BODY,
     BodyNotHttplibCompatible,
     HTTPError,
     InvalidHeader,
@@ -171,12 +172,35 @@ class HTTPResponse(BaseHTTPResponse):
         self._after_read()
         return data
 
-    def preload_coded(self) -> None:
-        """Read the body whole and keep it as it was sent: it is decoded when somebody wants :attr:`data`, if ever."""
+    def accept(self, preload: bool) -> None:
+        """Take a live response that goes up to the caller: with ``preload`` its body is read and kept as :attr:`data`.
+
+        That of a redirect is kept as it was sent, and decoded when somebody wants it: as a rule nobody does. Without
+        ``preload`` it is only looked at whether the body was announced too large. Errors as those of ``read``.
+        """
         source = self._source
+        if source is None or self._body is not None:
+            return
+        if not preload:
+            self._refuse_announced(source)
+        elif self.status >= 300 and self._content_encoding() and self._decoded is None and self.get_redirect_location():
+            self._preload_coded(source)
+        else:
+            self._body = self.read()
+
+    def _refuse_announced(self, source: Body) -> None:
+        try:
+            source.check_announced()
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _preload_coded(self, source: Body) -> None:
+        if self._connection is None and isinstance(source, FileBody):
+            return  # kept already
         data = self.read(decode_content=False)
         self._source = FileBody(io.BytesIO(data), len(data))
-        self._source.trailers = source.trailers if source is not None else []
+        self._source.trailers = source.trailers
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """What is at hand or one receive brings, up to ``amt`` bytes (None: no limit); ``b""`` at the end."""
@@ -414,7 +438,7 @@ class HTTPResponse(BaseHTTPResponse):
         """The body can't be read on: nothing more of this connection is believed."""
         if isinstance(error, PoolError) and self._pool is not None:
             error.pool = self._pool
-        name_phase(error, "reading the body")
+        name_phase(error, READING_THE_BODY)
         if self._source is not None:
             self._source.state = BodyState.BROKEN
         self._drop_connection()
@@ -449,12 +473,11 @@ class HTTPResponse(BaseHTTPResponse):
     def drain_conn(self) -> None:
         """Throw the rest away, undecoded; more than 64 KiB or 1 s of it costs more than a new connection."""
         source = self._source
-        if source is not None and source.state is BodyState.OPEN and (source.left or 0) <= DRAIN_LIMIT_BYTES:
+        if source is not None and source.is_worth_draining(DRAIN_LIMIT_BYTES):
             hurry = getattr(self._connection, "hurry", None)
-            if hurry is not None:
-                hurry(DRAIN_LIMIT_S)
             try:
-                _drain(source)
+                with nullcontext() if hurry is None else hurry(DRAIN_LIMIT_S):
+                    _drain(source)
             except (HTTPError, OSError, HTTPException):
                 source.state = BodyState.BROKEN
             except BaseException as error:
@@ -609,7 +632,8 @@ def _writable(buffer: Any) -> memoryview:
 
 
 def _drain(source: Body) -> None:
-    """Read on within the limits, or to the end."""
+    """Read on within the limits, or to the end. How large the body may be for who wants it does not matter here."""
+    source.limit_bytes = None
     end = time.monotonic() + DRAIN_LIMIT_S
     left = DRAIN_LIMIT_BYTES
     while left > 0 and time.monotonic() < end and (piece := source.read1(left)):

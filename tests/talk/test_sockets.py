@@ -14,7 +14,13 @@ import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from poollib.connection import HTTPConnection
-from poollib.exceptions import DeadlineExceededError, InvalidResponseError, ProtocolError, WriteTimeoutError
+from poollib.exceptions import (
+    DeadlineExceededError,
+    InvalidResponseError,
+    ProtocolError,
+    ReadTimeoutError,
+    WriteTimeoutError,
+)
 from poollib.trace import Trace
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
@@ -159,17 +165,21 @@ def test_only_known_schemes_lead_to_a_proxy() -> None:
     assert connection.proxy_is_tunneling
 
 
-def test_a_hurried_receive_is_never_made_longer() -> None:
-    """A read timeout that is shorter already holds on."""
-    with ScriptServer([expect_request(), OK, expect_end()]) as server:
+@pytest.mark.parametrize(
+    ("read_timeout", "limit_s", "error"), [(0.02, 5.0, ReadTimeoutError), (None, 0.02, DeadlineExceededError)]
+)
+def test_a_hurried_receive_ends_at_the_shorter_limit(
+    read_timeout: float | None, limit_s: float, error: type[Exception]
+) -> None:
+    """The limit of what is thrown away shortens a read timeout and never lengthens one; it ends with its block."""
+    with ScriptServer([expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), stall()]) as server:
         connection = connected(server)
-        connection.read_timeout = 0.5
-        connection.hurry(1.0)
-        assert (connection.read_timeout, connection.sock.gettimeout()) == (0.5, 5)
-        connection.hurry(0.25)
-        assert (connection.read_timeout, connection.sock.gettimeout()) == (0.25, 0.25)
         connection.request("GET", "/")
-        assert connection.getresponse().data == b"ok"
+        response = connection.getresponse()
+        connection.read_timeout = read_timeout
+        with pytest.raises(error), connection.hurry(limit_s):
+            response.read()
+        assert connection.options is None
         connection.close()
 
 
