@@ -9,10 +9,10 @@ its neighbour there, lives here too.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Set
 from enum import Enum
-from threading import RLock
 from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 _KT = TypeVar("_KT")
@@ -300,7 +300,7 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
         self._maxsize = maxsize
         self.dispose_func = dispose_func
         self._container: OrderedDict[_KT, _VT] = OrderedDict()
-        self.lock = RLock()  # guards _container; public, because callers hold it over several steps
+        self.lock = threading.RLock()  # guards _container; public, because callers hold it over several steps
 
     def __getitem__(self, key: _KT) -> _VT:
         with self.lock:

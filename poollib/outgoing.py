@@ -274,9 +274,13 @@ class Upload:
         """How many bytes the socket took, at least one."""
         while True:
             try:
-                return int(self._sock.sendmsg(pending) if len(pending) > 1 else self._sock.send(pending[0]))
+                n: int = self._sock.sendmsg(pending) if len(pending) > 1 else self._sock.send(pending[0])
             except OSError as error:
                 self._wait_after(error)
+            else:
+                if n:
+                    return n
+                self._wait_for_room()  # gevent's TLS socket gives 0 where others raise
 
     def _wait_after(self, error: OSError) -> None:
         """Wait for what the socket wants; raise the error if it wants nothing."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
-from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
 from .approach import (
@@ -117,7 +117,7 @@ class PoolManager(RequestMethods):
 
     def start_afresh(self) -> None:
         """In a forked child: the thread that held the lock is not there."""
-        self.pools.lock = RLock()
+        self.pools.lock = threading.RLock()
 
     def __enter__(self) -> Any:
         return self

@@ -153,3 +153,38 @@ def test_functions_stay_short_and_flat(room: str) -> None:
         lines = (body[-1].end_lineno or 0) - body[0].lineno + 1
         assert lines <= LONGEST_LINES, f"{room}.{function.name} has {lines} lines"
         assert depth(function) <= DEEPEST, f"{room}.{function.name} is {depth(function)} deep"
+
+
+#: What gevent and eventlet replace in the standard library; a name bound at import stays what it was before.
+REPLACED = {
+    "threading": {"Lock", "RLock", "Condition", "Event", "Semaphore", "Thread", "local", "get_ident", "current_thread"},
+    "queue": {"SimpleQueue"},
+    "time": {"sleep"},
+    "select": {"select", "poll", "epoll", "kqueue"},
+    "selectors": {"DefaultSelector", "EpollSelector", "PollSelector", "SelectSelector"},
+    "socket": {"create_connection", "getaddrinfo", "gethostbyname", "socketpair", "fromfd"},
+    "ssl": {"wrap_socket"},
+    "os": {"fork", "waitpid", "read", "write"},
+}
+
+
+@every_room
+def test_what_monkey_patches_replace_is_looked_up_when_it_is_used(room: str) -> None:
+    """gevent or eventlet patched after the import: threads would wait for locks that only other threads release."""
+    bound = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ROOMS[room])
+        if isinstance(node, ast.ImportFrom) and not node.level
+        for alias in node.names
+        if alias.name in REPLACED.get(node.module or "", ())
+    }
+    assert not bound - NOT_YET.get(room, set())
+
+
+NOT_YET = {
+    "idlequeue": {"threading.Lock"},
+    "turnstile": {"threading.Lock"},
+    "pool/budget": {"threading.RLock"},
+    "pool/collector": {"threading.Lock", "threading.Thread", "queue.SimpleQueue"},
+    "pool/waiters": {"threading.Lock"},
+}

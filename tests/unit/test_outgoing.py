@@ -176,6 +176,28 @@ def test_tls_that_wants_to_write_or_read_first_is_let() -> None:
         assert len(pair.got()) == upload.sent
 
 
+class Silent(socket.socket):
+    """As gevent's TLS socket: where it would block it raises nothing, it gives 0."""
+
+    calls = 0
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self.calls += 1
+        assert self.calls < 10_000, "asked again and again without a wait"
+        try:
+            return super().send(data, flags)
+        except BlockingIOError:
+            return 0
+
+
+def test_a_socket_that_takes_nothing_is_waited_for() -> None:
+    with Pair() as pair:
+        pair.sock = sock = Silent(fileno=pair.sock.detach())
+        with pytest.raises(TimeoutError):
+            pair.upload(wait_s=0.01).run(b"", payload(iter([bytes(32 << 20)])))
+        assert 0 < sock.calls < 1000
+
+
 class Stream:
     """TLS in TLS: no socket, but it has what one sends with."""
 
