@@ -34,7 +34,7 @@ from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
 from .sessions import sessions, way_of
-from .sockets import SSLSocket, quiet_check
+from .sockets import SSLSocket, quiet_check, with_receive
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
 from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
@@ -269,7 +269,7 @@ class Channel(_Base):
             self._reached_proxy = False
         self._opening = self._started_opening()
         try:
-            self.sock = self._new_conn()
+            self.sock = with_receive(self._new_conn())
             if self.proxy is not None or self._tunnel_host:
                 self._pass_proxy()
             self._secure()
@@ -375,6 +375,8 @@ class Channel(_Base):
 
     def _adopt(self) -> None:
         """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
+        if type(self.sock) is not socket.socket:
+            self.sock = with_receive(self.sock)
         self._adopted = self.sock
         self._incoming = _FromChannel(self._receive if type(self.sock) is socket.socket else self._receive_record)
         self._quiet = None

@@ -117,6 +117,8 @@ class HTTPConnection(Channel):
         head, payload = self._prepare(method, url, body, fields, chunked)
         if self.sock is None:
             self.connect()
+            if self._adopted is not self.sock:  # a subclass's connect has put it there
+                self._adopt()
         elif self._adopted is not self.sock:
             self._adopt()
         elif self.state is not _IDLE:

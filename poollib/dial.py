@@ -26,6 +26,7 @@ from .lookups import LookupTimedOut, within
 from .racing import AddrInfo as AddrInfo
 from .racing import SocketOptions as SocketOptions
 from .racing import Way, first_connected
+from .sockets import ReadByFile
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 
 #: Takes host and port, returns addresses in the order to try: ``AddrInfo`` tuples or numeric addresses as text.
@@ -81,51 +82,11 @@ def connect(
         _forget(resolver, host)
         where = uds or f"{host}:{port}"
         raise NewConnectionError(owner, f"Failed to establish a new connection: {err} ({where})") from err
-    if type(sock).__module__ == "httpretty.core":
-        sock = _ReadByFile(sock)  # type: ignore[assignment]
+    if type(sock).__module__ == "httpretty.core":  # it answers as http.client asks
+        sock = ReadByFile(sock)  # type: ignore[assignment]
     if sock.gettimeout() != timeout_s:  # to set it is a system call
         sock.settimeout(timeout_s)
     return sock
-
-
-class _ReadByFile:
-    """httpretty's socket, which answers as http.client asks: by what ``makefile`` gives after each request."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-        self._timeout_s: float | None = None
-        self._file: Any = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def gettimeout(self) -> float | None:
-        return self._timeout_s
-
-    def settimeout(self, timeout_s: float | None) -> None:
-        self._timeout_s = timeout_s
-        self._sock.settimeout(timeout_s)
-
-    def sendall(self, data: Any) -> None:
-        self._file = None
-        self._sock.sendall(data)
-
-    def send(self, data: Any) -> int:
-        self.sendall(data)
-        return len(data)
-
-    def recv(self, limit: int) -> bytes:
-        if self._timeout_s == 0:  # a look whether there is an answer while a body is being sent
-            raise BlockingIOError
-        if self._file is None:
-            self._file = self._sock.makefile("rb")
-        data: bytes = self._file.read(limit)
-        return data
-
-    def recv_into(self, view: memoryview) -> int:
-        data = self.recv(len(view))
-        view[: len(data)] = data
-        return len(data)
 
 
 def addresses(host: str, port: int, *, resolver: Resolver | None = None, owner: object = None) -> list[AddrInfo]:

@@ -153,6 +153,68 @@ def receive_ahead(sock: Any) -> None:
             sock.setsockopt(_SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
+# Doubles
+
+
+def with_receive(sock: Any) -> Any:
+    """The socket; for a double that can only send and give a file, as http.client asks for no more, one around it."""
+    if hasattr(sock, "recv") or not hasattr(sock, "makefile"):
+        return sock
+    return ReadByFile(sock)
+
+
+class ReadByFile:
+    """A double's socket that answers by what its ``makefile`` gives after each request (httpretty, wsgi-intercept)."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._timeout_s: float | None = None
+        self._read: Callable[[int], bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def fileno(self) -> int:
+        """The double's; -1 where it has none."""
+        ask = getattr(self._sock, "fileno", None)
+        return -1 if ask is None else int(ask())
+
+    def gettimeout(self) -> float | None:
+        """What was set last."""
+        return self._timeout_s
+
+    def settimeout(self, timeout_s: float | None) -> None:
+        """Note it, and pass it on where the double takes it."""
+        self._timeout_s = timeout_s
+        with suppress(AttributeError):
+            self._sock.settimeout(timeout_s)
+
+    def sendall(self, data: Any) -> None:
+        """Pass it on; what is received then is read from a new file."""
+        self._read = None
+        self._sock.sendall(data)
+
+    def send(self, data: Any) -> int:
+        """As ``sendall``: all bytes are taken."""
+        self.sendall(data)
+        return len(data)
+
+    def recv(self, limit: int) -> bytes:
+        """Up to ``limit`` bytes of the answer."""
+        if self._timeout_s == 0:  # a look whether there is an answer while a body is being sent
+            raise BlockingIOError
+        if self._read is None:
+            file = self._sock.makefile("rb")
+            self._read = getattr(file, "read1", file.read)
+        return self._read(limit)
+
+    def recv_into(self, view: memoryview) -> int:
+        """As ``recv``, into ``view``."""
+        data = self.recv(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
 # Is it ready?
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, dial
+from poollib.connection import HTTPConnection
 from poollib.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 
@@ -92,6 +93,54 @@ def test_a_mock_that_answers_by_makefile_alone_is_read(preload: bool, monkeypatc
             response = pool.request("POST", "/", body=body, preload_content=preload, retries=False)
             assert response.data.strip(b"x") == b""
             assert len(response.data) > 200_000
+
+
+class Least:
+    """All that http.client asks of a socket, as wsgi-intercept and many tests have it."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        head, _, body = self.sent.partition(b"\r\n\r\n")
+        return io.BytesIO(b"HTTP/1.0 200 OK\nX-Line: %b\n\n%b" % (head.split(b"\r\n")[0], body))
+
+    def close(self) -> None: ...
+
+
+class OwnConnect(HTTPConnection):
+    def connect(self) -> None:
+        self.sock = Least()
+
+
+class OwnNewConn(HTTPConnection):
+    def _new_conn(self) -> Any:
+        return Least()
+
+
+class OwnSock(HTTPConnection):
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.sock = Least()
+
+
+@pytest.mark.parametrize("kind", [OwnConnect, OwnNewConn, OwnSock])
+@pytest.mark.parametrize("timeout", [None, 1.0])
+def test_a_double_that_can_send_and_give_a_file_is_enough(
+    kind: type[HTTPConnection], timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AttributeError: it has no gettimeout, no recv, no fileno."""
+    monkeypatch.setattr(HTTPConnectionPool, "ConnectionCls", kind)
+    with HTTPConnectionPool("mock.test", timeout=timeout, retries=False) as pool:
+        for body in (b"12", b"y" * 200_000):
+            response = pool.request("PUT", "/x", body=body)
+            assert (response.data, response.headers["X-Line"]) == (body, "PUT /x HTTP/1.1")
+        streamed = pool.request("GET", "/y", preload_content=False)
+        assert streamed.read() == b""
+        assert pool.stats()["leased"] == 0
 
 
 # What a system may lack
