@@ -37,6 +37,7 @@ from .sessions import sessions, way_of
 from .sockets import SSLSocket, quiet_check, with_receive
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
+from .values import exact
 from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class Channel(_Base):
         proxy: Url | None = None,
         proxy_config: ProxyConfig | None = None,
     ) -> None:
+        host, port = exact(host), exact(port)
         self.state = ConnectionState.NEW
         self.options: Options | None = None
         self.read_timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT
@@ -255,7 +257,7 @@ class Channel(_Base):
 
     @host.setter
     def host(self, value: str) -> None:
-        self._dns_host = value
+        self._dns_host = exact(value)
         self._default_fields = None
 
     # -- connecting --

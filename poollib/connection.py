@@ -37,6 +37,7 @@ from .timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .trace import tell
 from .url import without_zone
+from .values import exact
 from .wire import (
     DEFAULT_LIMITS,
     NO_FIELDS,
@@ -98,6 +99,8 @@ class HTTPConnection(Channel):
 
         ValueError, TypeError for what must not be sent; WriteTimeoutError, ProtocolError, and what ``connect`` raises.
         """
+        if type(method) is not str or type(url) is not str:
+            method, url = exact(method), exact(url)
         own = self._doors
         if (
             own.putrequest is not _PUTREQUEST
@@ -141,7 +144,7 @@ class HTTPConnection(Channel):
 
     def _request_through_doors(self, method: str, url: str, body: Any, headers: Any, chunked: bool) -> None:
         """As ``request``, by calling http.client's methods: somebody has replaced one of them."""
-        items = tuple(_items(headers)) if headers else ()
+        items = tuple((exact(name), exact(value)) for name, value in _items(headers)) if headers else ()
         fields = prepare_fields(items)
         request_line(method, url)
         if self.sock is None:
@@ -229,7 +232,7 @@ class HTTPConnection(Channel):
     def _host_field(self) -> str:
         """``host[:port]`` of the server, the port where it is not the scheme's (RFC 9110 section 7.2)."""
         host, port = (self._tunnel_host, self._tunnel_port) if self._tunnel_host else (self.host, self.port)
-        host = host.partition("%")[0].strip("[]")
+        host, port = exact(host).partition("%")[0].strip("[]"), exact(port)
         if ":" in host:
             host = f"[{host}]"
         return host if port == self.default_port else f"{host}:{port}"
@@ -503,6 +506,7 @@ class HTTPConnection(Channel):
 
     def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
         """Start a request by hand; method and target are checked."""
+        method, url = exact(method), exact(url)
         request_line(method, url)
         self._request = (method, url, True, True, True)
         self._close_asked = False
@@ -514,6 +518,7 @@ class HTTPConnection(Channel):
 
     def putheader(self, header: Any, *values: Any) -> None:
         """Add a field to a request begun by hand; SKIP_HEADER for one that shall not be sent. ValueError."""
+        header, values = exact(header), tuple(map(exact, values))
         if SKIP_HEADER not in values:
             super().putheader(header, *values)
         elif (header.decode("latin-1") if isinstance(header, bytes) else header).lower() not in SKIPPABLE_HEADERS:

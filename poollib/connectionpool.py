@@ -67,6 +67,7 @@ from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .trace import tell
 from .turnstile import CROWD, Turnstile, may_wait
 from .url import Url, normalize_host, parse_url
+from .values import exact
 
 if TYPE_CHECKING:
     import ssl
@@ -232,6 +233,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         ``expect_continue``, ``trailers``, ``limits``. Raises poollib's HTTPError tree; ValueError, TypeError for bad
         arguments.
         """
+        if type(method) is not str or type(url) is not str:
+            method, url = exact(method), exact(url)
         if headers is None:
             headers = self.headers
         options: Options | None = None

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from enum import Enum
 from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
 
+from .values import exact
+
 _KT = TypeVar("_KT")
 _VT = TypeVar("_VT")
 _DT = TypeVar("_DT")
@@ -35,7 +37,7 @@ class HTTPHeaderDict(MutableMapping[str, str]):
     """Header fields: ``headers["set-cookie"]`` joins the lines of a name by ", ", ``getlist`` keeps them apart.
 
     Names compare without regard to case and keep their first spelling; bytes names are taken as latin-1.
-    ``add`` adds a line, assignment replaces all lines of the name.
+    ``add`` adds a line, assignment replaces all lines of the name. Names and values are kept as exact copies.
     """
 
     __slots__ = ("__weakref__", "_container")
@@ -69,19 +71,19 @@ class HTTPHeaderDict(MutableMapping[str, str]):
     # -- one name --
 
     def __getitem__(self, key: str) -> str:
-        values = self._container[_folded(key) if isinstance(key, bytes) else key.lower()]
+        values = self._container[key.lower() if type(key) is str else _folded(key)]
         return values[1] if len(values) == 2 else ", ".join(values[1:])
 
     def get(self, key: str, default: Any = None) -> Any:
         """The joined values of ``key``, else ``default``; without the detour through KeyError."""
-        values = self._container.get(_folded(key) if isinstance(key, bytes) else key.lower())
+        values = self._container.get(key.lower() if type(key) is str else _folded(key))
         if values is None:
             return default
         return values[1] if len(values) == 2 else ", ".join(values[1:])
 
     def __setitem__(self, key: str, val: str) -> None:
         name = _as_str(key)
-        self._container[name.lower()] = [name, val]
+        self._container[name.lower()] = [name, exact(val)]
 
     def __delitem__(self, key: str) -> None:
         del self._container[_folded(key)]
@@ -101,6 +103,7 @@ class HTTPHeaderDict(MutableMapping[str, str]):
         """Add a line; with ``combine`` join it to the last line of that name by ", " instead."""
         name = _as_str(key)
         values = self._container.setdefault(name.lower(), [name])
+        val = exact(val)
         if combine and len(values) > 1:
             values[-1] = f"{values[-1]}, {val}"
         else:
@@ -153,7 +156,7 @@ class HTTPHeaderDict(MutableMapping[str, str]):
     def _copy_from(self, other: HTTPHeaderDict) -> None:
         """Replace each name that ``other`` has by its lines there."""
         for name in other:
-            self._container[name.lower()] = [name, *other.getlist(name)]
+            self._container[_folded(name)] = [_as_str(name), *map(exact, other.getlist(name))]
 
     def copy(self) -> HTTPHeaderDict:
         """Another dict with the same lines."""
@@ -220,12 +223,13 @@ class HTTPHeaderDict(MutableMapping[str, str]):
 
 def _as_str(name: str | bytes) -> str:
     """A header name as str."""
+    name = exact(name)
     return name.decode("latin-1") if isinstance(name, bytes) else name
 
 
 def _folded(name: str | bytes) -> str:
     """A header name as the key it is kept under."""
-    return name.decode("latin-1").lower() if isinstance(name, bytes) else name.lower()
+    return _as_str(name).lower()
 
 
 def _pairs(source: _Source) -> Iterable[tuple[str, str]]:

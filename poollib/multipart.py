@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .exceptions import UnrewindableBodyError
+from .values import exact, piece_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -105,9 +106,9 @@ class _FilePart:
         left = self.size
         while left is None or left > 0:
             block = self._file.read(blocksize if left is None else min(blocksize, left))
-            if not block:
+            data = bytes(piece_of(block or b""))
+            if not data:
                 break
-            data = block.encode("utf-8") if isinstance(block, str) else bytes(block)
             left = None if left is None else left - len(data)
             yield data
         if left:
@@ -139,7 +140,7 @@ def _pieces(fields: Iterable[RequestField], boundary: str) -> list[bytes | _File
 
 def _content(field: RequestField) -> bytes | _FilePart:
     """Return a field's data as bytes, or as a part to be read from its file."""
-    data = field.data
+    data = exact(field.data)
     if isinstance(data, str):
         return data.encode("utf-8")
     if isinstance(data, bytes):
@@ -161,6 +162,7 @@ def _checked_boundary(boundary: str | None) -> str:
     """Return a fresh boundary for None, else the given one: 1 to 70 printable ASCII characters, RFC 2046 5.1.1."""
     if boundary is None:
         return choose_boundary()
+    boundary = exact(boundary)
     if not _is_boundary(boundary):
         raise ValueError(
             f"a boundary is 1 to 70 printable ASCII characters without a space at its ends, not {boundary!r}"
@@ -290,7 +292,8 @@ class RequestField:
         return "".join([self._line(name) for name in first + others]) + "\r\n"
 
     def _line(self, name: str) -> str:
-        value = str(self.headers[name])
+        name, value = exact(name), self.headers[name]
+        value = exact(value) if isinstance(value, str) else exact(str(value))
         if not _is_token(name):
             raise ValueError(f"{name!r} is no name for a header of a part")
         if _line_breaker.search(value):
@@ -313,6 +316,7 @@ def _name_of_file(file: Any) -> str | None:
 
 def format_multipart_header_param(name: str, value: str | bytes) -> str:
     """Return ``name="value"`` as the HTML standard encodes it; bytes are taken as UTF-8."""
+    value = exact(value)
     text = value.decode("utf-8") if isinstance(value, bytes) else value
     return f'{name}="{_quotable.sub(lambda match: _QUOTED[match[0]], text)}"'
 
@@ -335,6 +339,7 @@ def format_header_param_rfc2231(name: str, value: str | bytes) -> str:
     RFC 7578 section 4.2 forbids the second form in form-data.
     """
     _warn_future("format_header_param_rfc2231 is deprecated: RFC 7578 forbids its result in form-data")
+    value = exact(value)
     text = value.decode("utf-8") if isinstance(value, bytes) else value
     if text.isascii() and not re.search(r'["\\\r\n]', text):
         return f'{name}="{text}"'

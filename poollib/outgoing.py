@@ -26,7 +26,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from .requestparts import MAKERS_OF_PIECES, body_length, body_to_chunks
-from .wire import Fields, FieldValue, trailer_block
+from .wire import Fields, FieldValue, check_name, trailer_block
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
 READ_BYTES = 65536  # read from a file at a time: blocks of 16 KiB cost 165 ms for 256 MiB, of 64 KiB 118
@@ -96,7 +96,7 @@ def framing_field(payload: Payload, fields: Fields) -> bytes:
         return b"" if fields.content_length is not None else b"Content-Length: %d\r\n" % payload.length
     line = b"" if fields.transfer_encoding is not None else b"Transfer-Encoding: chunked\r\n"
     if isinstance(payload.trailers, Mapping) and payload.trailers and "trailer" not in fields.names:
-        line += f"Trailer: {', '.join(payload.trailers)}\r\n".encode("latin-1")
+        line += f"Trailer: {', '.join(map(check_name, payload.trailers))}\r\n".encode("latin-1")
     return line
 
 

@@ -17,6 +17,7 @@ from .arguments import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 from .connection import ProxyConfig
 from .exceptions import LocationValueError
 from .url import Url, origin
+from .values import exact
 
 POOL_OPTIONS = (
     *LENDING_OPTIONS,
@@ -67,8 +68,8 @@ class PoolKey(NamedTuple):
 def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, Any]) -> Any:
     """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
     context = dict(request_context)
-    context["scheme"] = intern(context["scheme"].lower())
-    host = context["host"].lower()
+    context["scheme"] = intern(exact(context["scheme"]).lower())
+    host = exact(context["host"]).lower()
     if host != context["host"]:  # rather one text than two equal ones
         context["host"] = host
     for name in ("headers", "_proxy_headers", "_socks_options"):

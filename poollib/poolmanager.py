@@ -37,6 +37,7 @@ from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .timeout import _DEFAULT_TIMEOUT, Timeout
 from .url import Url, origin, parse_url
+from .values import exact
 
 if TYPE_CHECKING:
     from .proxies import ProxyRules
@@ -280,6 +281,7 @@ class PoolManager(RequestMethods):
 
         With ``proxies``, what a proxy forwards goes to the proxy's one pool.
         """
+        host, port, scheme = exact(host), exact(port), exact(scheme)
         if not host:
             raise LocationValueError("No host specified.")
         context = self._merge_pool_kwargs(pool_kwargs)
@@ -367,6 +369,8 @@ class PoolManager(RequestMethods):
 
         Keywords are those of ``HTTPConnectionPool.urlopen``.
         """
+        if type(method) is not str or type(url) is not str:
+            method, url = exact(method), exact(url)
         retries = kw.get("retries")
         if retries is None:
             retries = self.connection_pool_kw.get("retries")

@@ -17,7 +17,9 @@ from typing import Any, Final, NamedTuple, TypedDict
 from .addresses import Network, address_of, bare_host, network_of
 from .endpoint import ProxyHop
 from .exceptions import LocationParseError, ProxySchemeUnknown
+from .headers import HTTPHeaderDict
 from .url import DEFAULT_PORTS, Url, parse_url
+from .values import exact
 
 SOCKS_PORT: Final = 1080  # RFC 1928 section 3
 SOCKS4: Final = 1  # PySocks's numbers, which callers of urllib3 use
@@ -64,6 +66,7 @@ class Proxy(NamedTuple):
 def parse_proxy(url: str | Url) -> Url:
     """The URL with a scheme and a port; ``http`` where it has no scheme. ProxySchemeUnknown, LocationParseError."""
     if not isinstance(url, Url):
+        url = exact(url)
         url = parse_url(url if "://" in url else f"http://{url}")
     if url.scheme not in ("http", "https") and url.scheme not in SOCKS_SCHEMES:
         raise ProxySchemeUnknown(url.scheme)
@@ -75,7 +78,7 @@ def parse_proxy(url: str | Url) -> Url:
 def login_header(url: Url, headers: Mapping[str, str] | None) -> dict[str, str]:
     """``headers`` with a Basic ``Proxy-Authorization`` for the URL's user (RFC 7617), unless they hold one."""
     told = dict(headers or {})
-    if url.auth is not None and not any(name.lower() == "proxy-authorization" for name in told):
+    if url.auth is not None and "proxy-authorization" not in HTTPHeaderDict(told):
         user, password = url.auth_decoded
         login = f"{user or ''}:{password or ''}".encode()
         told["Proxy-Authorization"] = "Basic " + b64encode(login).decode("ascii")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .exceptions import UnrewindableBodyError
 from .headers import HTTPHeaderDict
 from .multipart import MultipartStream, file_position, remaining_bytes
+from .values import exact, piece_of
 from .wire import SKIP_HEADER as SKIP_HEADER
 from .wire import SKIPPABLE_HEADERS as SKIPPABLE_HEADERS
 
@@ -75,7 +76,7 @@ class RequestMethods:
         """
         if headers is None:
             headers = self.headers
-        method = method.upper()
+        method = exact(method).upper()
         if json is not None:
             if body is not None:
                 raise TypeError("body and json were given: a request has one body")
@@ -151,7 +152,7 @@ def encode_fields(
     """
     if not fields:
         return EncodedRequest(url, body, headers)
-    if method.upper() in _METHODS_WITH_QUERY:
+    if exact(method).upper() in _METHODS_WITH_QUERY:
         return EncodedRequest(_with_query(url, fields), body, headers)
     return EncodedRequest(url, *_encode_form(fields, body, headers, encode_multipart, multipart_boundary))
 
@@ -169,11 +170,19 @@ def encode_json(value: Any, headers: Mapping[str, str] | None = None) -> tuple[b
 
 def _with_query(url: str, fields: Any) -> str:
     """Return ``url`` with the fields behind its query, if it has one, and before its fragment."""
+    url, mark, fragment = exact(url).partition("#")
+    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
+    return f"{url}{joint}{_urlencoded(fields)}{mark}{fragment}"
+
+
+def _urlencoded(fields: Any) -> str:
+    """The fields as application/x-www-form-urlencoded."""
     from urllib.parse import urlencode
 
-    url, mark, fragment = url.partition("#")
-    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
-    return f"{url}{joint}{urlencode(fields)}{mark}{fragment}"
+    if isinstance(fields, (str, bytes)):
+        raise TypeError(f"fields are a mapping or pairs of name and value, not {type(fields).__name__}")
+    pairs = fields.items() if hasattr(fields, "items") else fields
+    return urlencode([(exact(name), exact(value)) for name, value in pairs])
 
 
 def _encode_form(
@@ -186,9 +195,7 @@ def _encode_form(
         form = MultipartStream(fields, boundary)
         body = form if form.has_files else b"".join(form)
         return body, _with_content_type(headers, form.content_type)
-    from urllib.parse import urlencode
-
-    return urlencode(fields), _with_content_type(headers, "application/x-www-form-urlencoded")
+    return _urlencoded(fields), _with_content_type(headers, "application/x-www-form-urlencoded")
 
 
 def _with_content_type(headers: Mapping[str, str] | None, content_type: str) -> HTTPHeaderDict:
@@ -214,14 +221,16 @@ def body_to_chunks(body: Any, method: str, blocksize: int) -> ChunksAndContentLe
     section 8.6). For files and iterables it is None, as in urllib3: ask ``body_length``. TypeError for other kinds.
     """
     if body is None:
-        return ChunksAndContentLength(None, None if method.upper() in _METHODS_NOT_EXPECTING_BODY else 0)
+        return ChunksAndContentLength(None, None if exact(method).upper() in _METHODS_NOT_EXPECTING_BODY else 0)
+    data: Any
     if isinstance(body, (bytes, str)):
         data = to_bytes(body)
         return ChunksAndContentLength((data,), len(data))
     if hasattr(body, "read"):
         return ChunksAndContentLength(_file_blocks(body, blocksize), None)
     try:
-        return ChunksAndContentLength((body,), memoryview(body).nbytes)
+        data = piece_of(body)
+        return ChunksAndContentLength((data,), memoryview(data).nbytes)
     except TypeError:
         pass
     try:
@@ -241,8 +250,8 @@ def body_length(body: Any) -> int | None:
     """
     if body is None:
         return None
-    if isinstance(body, str):
-        return len(body) if body.isascii() else len(body.encode("utf-8"))
+    if isinstance(body, (bytes, str)):
+        return len(to_bytes(body))
     if isinstance(body, MultipartStream):
         return body.content_length
     if hasattr(body, "read"):
@@ -276,24 +285,24 @@ def _is_buffer(body: Any) -> bool:
     return True
 
 
-def _file_blocks(file: Any, blocksize: int) -> Iterator[bytes]:
+def _file_blocks(file: Any, blocksize: int) -> Iterator[Any]:
     while True:
         block = file.read(blocksize)
-        if not block:
+        data = block if type(block) is bytes else piece_of(block or b"")
+        if not data:
             return
-        yield block.encode("utf-8") if isinstance(block, str) else block
+        yield data
 
 
-def _encoded(pieces: Iterator[Any]) -> Iterator[bytes]:
+def _encoded(pieces: Iterator[Any]) -> Iterator[Any]:
     """Yield the pieces that have any bytes: an empty one would end a chunked body."""
     for piece in pieces:
-        data = piece
         if type(piece) is not bytes:
-            data = piece.encode("utf-8") if isinstance(piece, str) else piece
-            if isinstance(data, int):
-                raise TypeError(f"a body's pieces are bytes or str, not {data!r}")
-        if data:
-            yield data
+            if isinstance(piece, int):
+                raise TypeError(f"a body's pieces are bytes or str, not {piece!r}")
+            piece = b"" if piece is None else piece_of(piece)
+        if piece:
+            yield piece
 
 
 #: Whose frames stand in the traceback of what a body raises while it is sent.
@@ -366,7 +375,7 @@ def make_headers(
     if accept_encoding:
         headers["accept-encoding"] = _accept_encoding(accept_encoding)
     if user_agent:
-        headers["user-agent"] = user_agent
+        headers["user-agent"] = exact(user_agent)
     if keep_alive:
         headers["connection"] = "keep-alive"
     if basic_auth:
@@ -383,7 +392,7 @@ def make_headers(
 
 def _accept_encoding(wish: bool | list[str] | tuple[str, ...] | str) -> str:
     if isinstance(wish, str):
-        return wish
+        return exact(wish)
     return ",".join(wish) if isinstance(wish, (list, tuple)) else _available_encodings()
 
 
@@ -397,7 +406,7 @@ def _available_encodings() -> str:
 def _basic(credentials: str, encoding: str) -> str:
     from base64 import b64encode
 
-    return "Basic " + b64encode(credentials.encode(encoding)).decode("ascii")
+    return "Basic " + b64encode(exact(credentials).encode(encoding)).decode("ascii")
 
 
 ACCEPT_ENCODING: str
@@ -413,6 +422,7 @@ if not TYPE_CHECKING:
 
 def to_bytes(x: str | bytes, encoding: str | None = None, errors: str | None = None) -> bytes:
     """Return bytes as they are, str encoded (UTF-8, strictly, unless told otherwise). TypeError for others."""
+    x = exact(x)
     if isinstance(x, bytes):
         return x
     if not isinstance(x, str):
@@ -422,6 +432,7 @@ def to_bytes(x: str | bytes, encoding: str | None = None, errors: str | None = N
 
 def to_str(x: str | bytes, encoding: str | None = None, errors: str | None = None) -> str:
     """Return str as it is, bytes decoded (UTF-8, strictly, unless told otherwise). TypeError for others."""
+    x = exact(x)
     if isinstance(x, str):
         return x
     if not isinstance(x, bytes):

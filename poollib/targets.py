@@ -20,6 +20,7 @@ from .exceptions import HostChangedError, LocationValueError
 from .headers import HTTPHeaderDict
 from .retry import Retry
 from .url import Url, encode_target, join, normalize_host, parse_url, without_zone
+from .values import exact
 
 if TYPE_CHECKING:
     from .guard import Guard
@@ -32,6 +33,7 @@ class ConnectionPool:
     QueueCls: ClassVar[type[queue.Queue[Any]]] = queue.LifoQueue
 
     def __init__(self, host: str, port: int | None = None) -> None:
+        host = exact(host)
         if not host:
             raise LocationValueError("No host specified.")
         if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
@@ -69,6 +71,7 @@ class Targets(ConnectionPool):
 
     def is_same_host(self, url: str) -> bool:
         """Whether ``url`` is a path, or an absolute URL with this pool's scheme, host and port."""
+        url = exact(url)
         if url.startswith("/"):
             return True
         scheme, _auth, host, port, *_ = parse_url(url)

@@ -19,7 +19,8 @@ from typing import Any, Final
 from .addresses import Address, literal_of
 from .endpoint import ProxyHop
 from .exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
-from .wire import DEFAULT_LIMITS, Head, Limits, read_head, request_head
+from .values import exact
+from .wire import DEFAULT_LIMITS, Head, Limits, check_name, read_head, request_head
 
 SOCKS_SCHEMES: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 
@@ -43,7 +44,7 @@ def http_connect(
     """
     target = authority(host, port)
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
-    if not any(name.lower() == "host" for name, _ in pairs):
+    if not any(check_name(name).lower() == "host" for name, _ in pairs):
         pairs.insert(0, ("Host", target))
     ask = request_head("CONNECT", target, pairs)
     with _Talk(sock, target, timeout_s, owner) as talk:
@@ -92,13 +93,13 @@ _is_host = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]+").fullmatch  # reg-name (RF
 
 def authority(host: str, port: int) -> str:
     """``host:port``, an IPv6 address in brackets; ValueError for what is no host or port."""
+    host = exact(host)
     name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in name:
         name = f"[{_ipv6(name)}]"
     elif not _is_host(name):
         raise ValueError(f"host: {host!r} cannot be asked of a proxy")
-    _check_port(port)
-    return f"{name}:{port}"
+    return f"{name}:{_checked_port(port)}"
 
 
 def _ipv6(name: str) -> str:
@@ -111,9 +112,11 @@ def _ipv6(name: str) -> str:
     return text
 
 
-def _check_port(port: int) -> None:
+def _checked_port(port: int) -> int:
+    port = exact(port)
     if not 0 < port < 65536:
         raise ValueError(f"port: {port!r} is none of 1 to 65535")
+    return port
 
 
 # SOCKS
@@ -136,6 +139,7 @@ def socks_connect(
     Errors: as ``socks4``, ``socks5`` and ``resolve``; NewConnectionError if only IPv6 addresses are there for SOCKS 4;
     ValueError for another scheme.
     """
+    host = exact(host)
     if hop.scheme not in SOCKS_SCHEMES:
         raise ValueError(f"scheme: {hop.scheme!r} is none of {', '.join(sorted(SOCKS_SCHEMES))}")
     if resolve is not None and hop.scheme in ("socks4", "socks5") and _literal(host) is None:
@@ -178,11 +182,11 @@ def socks4(
     ``timeout_s``: for all of it, ``None`` for no limit. Errors: NewConnectionError that says what the proxy answered,
     ConnectTimeoutError; ValueError for a host (IPv6 too), port or user that cannot be sent.
     """
+    host, port = exact(host), _checked_port(port)
     address = _literal(host)
     if isinstance(address, IPv6Address):
         raise ValueError(f"host: SOCKS 4 cannot connect to the IPv6 address {host!r}")
-    _check_port(port)
-    user = user_id.encode("utf-8")
+    user = exact(user_id).encode("utf-8")
     if b"\0" in user:
         raise ValueError("username: a NUL cannot be sent to a SOCKS 4 proxy")
     # SOCKS 4A: the address 0.0.0.1 says that a name follows.
@@ -228,8 +232,8 @@ def socks5(
     Errors: NewConnectionError that says what the proxy answered, ConnectTimeoutError; ValueError for a host, port,
     user or password that cannot be sent.
     """
+    host, port = exact(host), _checked_port(port)
     address = _literal(host)
-    _check_port(port)
     if address is None:
         name = _name(host)
         place = bytes((_NAME, len(name))) + name
@@ -247,7 +251,7 @@ def _password_message(user: str, password: str) -> bytes:
     """RFC 1929 section 2, but an empty password is sent, as curl does; ValueError for what does not fit."""
     message = b"\1"
     for name, text, least in (("username", user, 1), ("password", password, 0)):
-        raw = text.encode("utf-8")
+        raw = exact(text).encode("utf-8")
         if not least <= len(raw) <= 255:
             raise ValueError(f"{name}: {len(raw)} bytes, SOCKS 5 takes {least} to 255")
         message += bytes((len(raw),)) + raw

@@ -14,6 +14,7 @@ import re
 from typing import Final, NamedTuple, NoReturn
 
 from .exceptions import LocationParseError, LocationValueError
+from .values import exact
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -77,11 +78,13 @@ class Url(_Parts):
         query: str | None = None,
         fragment: str | None = None,
     ) -> Url:
+        path, scheme = exact(path), exact(scheme)
         if path and path[0] != "/":
             path = "/" + path
         if scheme is not None:
             scheme = scheme.lower()
-        return super().__new__(cls, scheme, auth, host, port, path, query, fragment)
+        auth, host, port = exact(auth), exact(host), exact(port)
+        return super().__new__(cls, scheme, auth, host, port, path, exact(query), exact(fragment))
 
     @property
     def hostname(self) -> str | None:
@@ -151,6 +154,7 @@ def parse_url(url: str) -> Url:
     Text without a scheme is an authority, or a path if it starts with "/".  LocationParseError for what is no
     URL; an empty one has no parts.
     """
+    url = exact(url)
     if not url:
         return Url()
     if not isinstance(url, str):
@@ -193,6 +197,7 @@ def join(base: str, location: str) -> str:
     Either may lack scheme and authority.  The fragment of ``base`` is gone.  LocationParseError for control
     characters and outer blanks; the result is only put together here and still to be parsed.
     """
+    base, location = exact(base), exact(location)
     _refuse_blanks(location)
     scheme, authority, path, query, fragment = _split_reference(location)
     if scheme is None:
@@ -244,6 +249,8 @@ def encode_target(target: str) -> str:
 
     LocationParseError unless it starts with "/", or if it holds control characters.
     """
+    if type(target) is not str:
+        target = exact(target)
     if _plain_target.match(target) or target == "*":
         return target
     if not target.startswith("/") or _control.search(target):
@@ -386,6 +393,7 @@ def normalize_host(host: str | None, scheme: str | None) -> str | None:
     Hosts of schemes other than http and https are checked for delimiters only.  LocationParseError if it is
     neither an address nor a name.
     """
+    host = exact(host)
     if not host:
         return host
     if host[0] == "[" or ":" in host:

@@ -16,6 +16,7 @@ from http.client import RemoteDisconnected
 from typing import NamedTuple
 
 from .exceptions import InvalidFramingError, InvalidResponseError, ProtocolError
+from .values import exact
 
 # -- limits ---------------------------------------------------------------------------------------------------
 
@@ -203,6 +204,7 @@ def _given_length(value: str) -> int:
 
 def check_name(name: str | bytes) -> str:
     """The field name as text; ValueError unless it is a token (RFC 9110 section 5.1)."""
+    name = exact(name)
     text = name.decode("latin-1") if isinstance(name, bytes) else name
     if not isinstance(text, str) or not _is_token(text):
         raise ValueError(f"Invalid header name {name!r}: not a token")
@@ -215,6 +217,7 @@ def check_value(name: object, value: FieldValue) -> str:
     Text is sent as Latin-1, as http.client does; what does not fit must be given as bytes (for example UTF-8).
     ValueError on CR, LF, NUL and other control characters (RFC 9110 section 5.5).
     """
+    value = exact(value)
     if isinstance(value, bytes):
         text = value.decode("latin-1")
     elif isinstance(value, int):
@@ -237,6 +240,7 @@ def _refuse_value(name: object, text: str) -> None:
 
 def check_method(method: str) -> str:
     """The method; ValueError unless it is a token (RFC 9110 section 9.1)."""
+    method = exact(method)
     if not isinstance(method, str) or not _is_token(method):
         raise ValueError(f"method can't contain anything but token characters, got {method!r}")
     return method
@@ -244,6 +248,7 @@ def check_method(method: str) -> str:
 
 def check_target(target: str) -> str:
     """The request target; ValueError if it is empty or holds anything but visible ASCII."""
+    target = exact(target)
     if not isinstance(target, str) or not _is_target(target):
         raise ValueError(f"URL can't contain control characters, blanks or non-ASCII: {target!r}")
     return target
@@ -251,10 +256,10 @@ def check_target(target: str) -> str:
 
 def request_line(method: str, target: str) -> bytes:
     """``b"GET /path HTTP/1.1\\r\\n"``, both parts checked."""
-    if method not in _COMMON_METHODS:
-        check_method(method)
-    if not _is_target(target):
-        check_target(target)
+    if type(method) is not str or method not in _COMMON_METHODS:
+        method = check_method(method)
+    if type(target) is not str or not _is_target(target):
+        target = check_target(target)
     return f"{method} {target} HTTP/1.1\r\n".encode("ascii")
 
 
