@@ -26,7 +26,7 @@ from .channel import proxy_wishes as proxy_wishes
 from .doors import USER_AGENT, Base, Watched, base_doors, own_doors, untouched
 from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
-from .framing import Body, BodyState, Incoming, UpgradedBody, body_reader
+from .framing import BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
 from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
 from .response import HTTPResponse
@@ -402,7 +402,7 @@ class HTTPConnection(Channel):
 
     def _respond(self, incoming: Incoming, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head; ``data[end:]`` is what was received behind it."""
-        method, url, preload, decode, _ = self._request
+        method, url, preload, decode, enforce = self._request
         length = head.body_length(method)
         keep = head.keep_alive and not self._close_asked and head.requests_left != 0
         self.idle_limit_s = head.idle_limit_s
@@ -423,14 +423,16 @@ class HTTPConnection(Channel):
         self.state = _READING
         if length >= LARGE_BODY_BYTES:
             receive_ahead(self.sock)
-        body: Body = body_reader(incoming, length, keep, limit, self._limits())
+        body = body_reader(incoming, length, keep, limit, self._limits(), enforce)
         response = HTTPResponse.received(head, body, None, method, url)
+        if options is not None:
+            response._max_decoded_size = options.max_decoded_size
+        if not enforce:
+            response.enforce_content_length = False
         if body.state is BodyState.OPEN:
             response._connection = self  # which hears of the end; a pool takes its place
         else:
             self.response_ended(body.state is BodyState.REUSABLE)
-        if options is not None:
-            response._max_decoded_size = options.max_decoded_size
         return response
 
     def _respond_to_upgrade(self, incoming: Incoming, head: Head, data: bytes, end: int) -> HTTPResponse:

@@ -323,6 +323,33 @@ class _RawBody(io.RawIOBase):
         return n
 
 
+class UnenforcedBody(LengthBody):
+    """A body of up to ``Content-Length`` bytes: an end of the stream ends it as well, for callers that say so.
+
+    ``left`` says then how many bytes did not come.
+    """
+
+    __slots__ = ()
+
+    def read1(self, limit: int) -> bytes:
+        if self.state is not BodyState.OPEN or limit <= 0:
+            return b""
+        incoming = self.incoming
+        limit = min(limit, self.left, LARGE_RECEIVE_BYTES)
+        piece = incoming.take(limit) if incoming.data else incoming.recv(limit)
+        self.received += len(piece)
+        self.left -= len(piece)
+        if not piece:
+            self.state = BodyState.CLOSE
+        elif not self.left:
+            self._end()
+        return piece
+
+    read = Body.read
+    read_all = Body.read_all
+    readinto1 = Filling.readinto1
+
+
 class UntilCloseBody(Body):
     """A body that ends with the connection (RFC 9112 section 6.3 rule 8)."""
 
@@ -545,11 +572,17 @@ class _Received:
 
 
 def body_reader(
-    incoming: Incoming, length: int, keep: bool, limit_bytes: int | None = None, limits: Limits = DEFAULT_LIMITS
+    incoming: Incoming,
+    length: int,
+    keep: bool,
+    limit_bytes: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    enforce_length: bool = True,
 ) -> Body:
     """The reader for a body of ``length`` bytes, or for one that is CHUNKED or ends with the connection."""
     if length >= 0:
-        return LengthBody(incoming, keep, limit_bytes, length)
+        kind = LengthBody if enforce_length else UnenforcedBody
+        return kind(incoming, keep, limit_bytes, length)
     if length == CHUNKED:
         return ChunkedBody(incoming, keep, limit_bytes, limits)
     assert length == UNTIL_CLOSE

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import pytest
 
 from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidResponseError, ProtocolError
-from poollib.framing import BodyState, ChunkedBody
+from poollib.framing import BodyState, ChunkedBody, Feed, body_reader
 from poollib.wire import DEFAULT_LIMITS
-from tests.bytes.feeds import READERS, Reader, cuts, read_response
+from tests.bytes.feeds import READERS, Pieces, Reader, cuts, read_response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -145,6 +145,28 @@ def test_a_body_that_is_cut_short_is_an_error(case: Whole, read: Reader) -> None
     for end in range(start, complete):
         with pytest.raises(ProtocolError):
             read_response([case.data[:end]], case.method, read)
+
+
+@every_reader
+@pytest.mark.parametrize(
+    ("came", "content", "state"),
+    [
+        (b"", b"", BodyState.CLOSE),
+        (b"hell", b"hell", BodyState.CLOSE),
+        (b"hello", b"hello", BodyState.REUSABLE),
+        (b"hello!", b"hello", BodyState.CLOSE),
+    ],
+)
+def test_a_length_that_is_not_enforced_may_be_too_long(
+    came: bytes, content: bytes, state: BodyState, read: Reader
+) -> None:
+    """``enforce_content_length=False``: what came is the body; ``left`` says what did not come."""
+    for pieces in cuts(came) if came else [[b""]]:
+        source = Pieces(pieces)
+        body = body_reader(Feed(source.recv, source.recv_into), 5, True, enforce_length=False)
+        assert (read(body), body.received, body.left) == (content, len(content), 5 - len(content))
+        assert body.state is state or came == b"hello!"
+        assert read(body) == b""
 
 
 def test_a_cut_names_what_came_and_what_is_missing() -> None:
@@ -290,8 +312,6 @@ def test_chunks_are_seen_as_they_were_sent_and_long_ones_in_pieces() -> None:
 
 def test_data_is_given_before_the_line_end_behind_it_has_come() -> None:
     """A server that sends a chunk and waits shall not keep what it has sent already from the reader."""
-    from poollib.framing import Feed
-
     arrived = [CHUNKED[len(CHUNKED) :] + b"5\r\nhello"]
 
     def recv(limit: int) -> bytes:

@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool
+from poollib import HTTPConnectionPool, HTTPSConnectionPool
+from poollib.exceptions import ProtocolError
 from poollib.response import DRAIN_LIMIT_BYTES
-from tests.support.script import ScriptServer, expect_request, respond, send, stall
+from tests.support.certs import certs
+from tests.support.script import ScriptServer, close, cut, expect_request, reset, respond, send, stall
 
 
 def pool_for(server: ScriptServer, **options: Any) -> HTTPConnectionPool:
-    return HTTPConnectionPool(server.host, server.port, maxsize=1, block=True, timeout=5, retries=False, **options)
+    options = {"maxsize": 1, "block": True, "timeout": 5, "retries": False, **options}
+    if server.tls is not None:
+        return HTTPSConnectionPool(server.host, server.port, ca_certs=certs().ca_file, **options)
+    return HTTPConnectionPool(server.host, server.port, **options)
 
 
 @pytest.mark.parametrize("preload", [True, False])
@@ -72,3 +77,48 @@ def test_the_number_of_bytes_and_the_descriptor_are_those_of_the_live_body() -> 
             response.fileno()
         whole = pool.request("GET", "/")
         assert (whole.data, whole.tell()) == (b"0123456789", 10)
+
+
+READ = {
+    "preloaded": lambda response: response.data,
+    "read": lambda response: response.read(),
+    "read in pieces": lambda response: b"".join(iter(lambda: response.read(2), b"")),
+    "read1": lambda response: b"".join(iter(lambda: response.read1(), b"")),
+    "stream": lambda response: b"".join(response.stream(2)),
+    "lines": lambda response: b"".join(response),
+}
+
+
+@pytest.mark.parametrize("how", READ)
+@pytest.mark.parametrize("length", [9, 300_000])
+def test_a_length_that_shall_not_be_enforced_is_not(length: int, how: str) -> None:
+    """``enforce_content_length=False`` did nothing. The connection has ended, and the next request has its own."""
+    short = send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nhello" % length)
+    with ScriptServer([expect_request(), short, close()], [expect_request(), respond(b"x")]) as server:
+        with pool_for(server) as pool:
+            preload = how == "preloaded"
+            response = pool.request("GET", "/", preload_content=preload, enforce_content_length=False)
+            assert not response.enforce_content_length
+            assert (READ[how](response), response.length_remaining) == (b"hello", length - 5)
+            assert pool.request("GET", "/", pool_timeout=1).data == b"x"
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+def test_a_length_that_is_kept_is_nothing_else_when_it_is_not_enforced(enforce: bool) -> None:
+    """The connection is kept, bytes behind the body reach nobody, a reset is an error, and so is an end of TLS."""
+    with ScriptServer([expect_request(), respond(b"hello")] * 2) as server, pool_for(server) as pool:
+        for preload in (True, False):
+            response = pool.request("GET", "/", preload_content=preload, enforce_content_length=enforce)
+            assert response.data == b"hello"
+    assert server.opened == 1
+    short = send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")
+    for how, tls in ((reset(), None), (cut(), certs().server())):
+        with ScriptServer([expect_request(), short, how], tls=tls) as server, pool_for(server) as pool:
+            with pytest.raises(ProtocolError):
+                pool.request("GET", "/", enforce_content_length=enforce)
+
+
+def test_an_orderly_end_of_tls_ends_a_body_whose_length_is_not_enforced() -> None:
+    short = send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")
+    with ScriptServer([expect_request(), short, close()], tls=certs().server()) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/", enforce_content_length=False).data == b"hello"
