@@ -34,7 +34,7 @@ from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
 from .sessions import sessions, way_of
-from .sockets import SSLSocket, quiet_check, with_receive
+from .sockets import SSLSocket, is_readable, quiet_check, with_receive
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
 from .values import exact
@@ -112,6 +112,10 @@ class _FromChannel(Incoming):
         if type(channel.sock) is socket.socket:  # waits for all of it, where there is no timeout
             return channel._receive(limit, socket.MSG_WAITALL)
         return channel._receive_record(limit)
+
+    def is_ready(self, wait_s: float) -> bool:
+        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
+        return self.at < len(self.data) or is_readable(channel.sock, wait_s)
 
 
 class _Gone:

@@ -68,6 +68,10 @@ class Incoming:
         """As ``recv``, waiting for all ``limit`` bytes where the socket can; may give fewer."""
         return self.recv(limit)
 
+    def is_ready(self, wait_s: float) -> bool:
+        """Whether more is at hand or comes within ``wait_s`` seconds; True also where nobody can tell."""
+        return True
+
     def unread(self) -> int:
         """How many received bytes nobody has used."""
         return len(self.data) - self.at

@@ -134,6 +134,15 @@ def _select_silent(sock: Any) -> bool:
         return False
 
 
+def is_readable(sock: Any, wait_s: float) -> bool:
+    """Whether a receive gives something, or an error, within ``wait_s`` seconds; True if the socket can't be asked."""
+    pending: Callable[[], int] | None = getattr(sock, "pending", None)
+    try:
+        return (pending is not None and pending() > 0) or wait_for_read(sock, wait_s)
+    except (OSError, TypeError, ValueError):  # closed, or no socket at all: the receive says what is wrong
+        return True
+
+
 # Large bodies
 
 LARGE_BODY_BYTES: Final = 16 << 20  # what is read to its end pays for the two calls of receive_ahead, 1 us

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import time
+import zlib
 from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool, HTTPSConnectionPool
-from poollib.exceptions import ProtocolError
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, bodies
+from poollib.codings import gunzipped, maker_of
+from poollib.exceptions import DecodeError, ProtocolError
 from poollib.response import DRAIN_LIMIT_BYTES
 from tests.support.certs import certs
-from tests.support.script import ScriptServer, close, cut, expect_request, reset, respond, send, stall
+from tests.support.script import ScriptServer, close, cut, expect_request, reset, respond, send, send_slowly, stall
 
 
 def pool_for(server: ScriptServer, **options: Any) -> HTTPConnectionPool:
@@ -122,3 +127,74 @@ def test_an_orderly_end_of_tls_ends_a_body_whose_length_is_not_enforced() -> Non
     short = send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")
     with ScriptServer([expect_request(), short, close()], tls=certs().server()) as server, pool_for(server) as pool:
         assert pool.request("GET", "/", enforce_content_length=False).data == b"hello"
+
+
+# Damaged data
+
+JUNK = {"gzip": b"no gzip", "deflate": b"\xff" * 20, "br": b"\xff" * 20, "zstd": b"no zstd", "gzip, br": b"\xff" * 20}
+GZIP = gzip.compress(os.urandom(50_000).hex().encode())
+NO_BLOCK = b"\x07"  # of a kind that there is none of: RFC 1951 section 3.2.3
+FRAMINGS = ["Content-Length: 500000", "Transfer-Encoding: chunked", "X: until close"]
+
+
+def begun() -> bytes:
+    """The sound beginning of a gzip member, up to the end of a block."""
+    press = zlib.compressobj(wbits=31)
+    return press.compress(os.urandom(50_000).hex().encode()) + press.flush(zlib.Z_SYNC_FLUSH)
+
+
+def told(coding: str, data: bytes, framing: str, tls: bool = False) -> float:
+    """Seconds until a body that begins with that data is told to be damaged; its server sends no more and waits."""
+    if "chunked" in framing:
+        data = b"%x\r\n%b\r\n" % (len(data), data)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n{framing}\r\n\r\n".encode()
+    with ScriptServer(
+        [expect_request(), send(head), send(data), stall()], tls=certs().server() if tls else None
+    ) as server:
+        with pool_for(server) as pool:
+            start = time.monotonic()
+            with pytest.raises(DecodeError):
+                pool.request("GET", "/")
+            assert pool.stats()["leased"] == 0
+            return time.monotonic() - start
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("coding", JUNK)
+def test_damaged_data_is_told_while_the_connection_stays_open(coding: str, framing: str) -> None:
+    """It was told when the body had ended: of a server that sends no more the request timed out."""
+    if maker_of(coding.rpartition(" ")[2]) is None:
+        pytest.skip("the package for this coding is not installed")
+    assert told(coding, JUNK[coding], framing) < 2
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(
+    "data",
+    [
+        begun() + NO_BLOCK,
+        gzip.compress(b"hello")[:-8] + bytes(8),
+        gzip.compress(bytes(9_000_000))[:-8] + bytes(8),
+    ],
+    ids=["in the middle", "its checksum", "its checksum, large"],
+)
+def test_what_was_received_is_decoded_when_the_server_makes_a_pause(data: bytes, tls: bool) -> None:
+    for framing in FRAMINGS[:2]:
+        assert told("gzip", data, framing, tls) < 2
+
+
+def test_a_body_that_comes_in_pieces_without_a_pause_is_decoded_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third less CPU; see ``codings.gunzipped``."""
+    seen: list[bytes] = []
+
+    def whole(data: bytes, limit: int | None) -> bytes | None:
+        seen.append(data)
+        return gunzipped(data, limit)
+
+    monkeypatch.setattr(bodies, "gunzipped", whole)
+    monkeypatch.setattr(bodies, "PAUSE_S", 5)  # however busy the machine
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(GZIP)
+    with ScriptServer([expect_request(), send(head), send_slowly(GZIP, by=30_000, pause_s=0.002)]) as server:
+        with pool_for(server) as pool:
+            assert pool.request("GET", "/").data == gzip.decompress(GZIP)
+    assert seen == [GZIP]

@@ -286,6 +286,28 @@ def test_waiting_falls_back_to_select(
     assert not sockets.wait_for_read(pair[0], timeout=0)
 
 
+def test_what_a_receive_would_give_at_once_is_readable(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    assert not sockets.is_readable(near, 0)
+    far.send(b"x")
+    assert sockets.is_readable(near, 5)
+    near.recv(1)
+    far.close()
+    assert sockets.is_readable(near, 5)
+    near.close()
+    for nothing in (near, None, object()):
+        assert sockets.is_readable(nothing, 0), "the receive says what is wrong"
+
+
+def test_bytes_that_tls_holds_already_are_readable() -> None:
+    ours, theirs = tls_pair(ssl.TLSVersion.TLSv1_2)
+    with ours, theirs:
+        assert not sockets.is_readable(ours, 0)
+        theirs.sendall(b"ab")
+        assert ours.recv(1) == b"a"
+        assert sockets.is_readable(ours, 0)
+
+
 # Large bodies
 
 
