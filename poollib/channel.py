@@ -38,7 +38,7 @@ from .sockets import SSLSocket, is_readable, quiet_check, with_receive
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
 from .values import exact
-from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
+from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Fields, Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -158,6 +158,7 @@ class Channel(_Base):
         "_drained",
         "_incoming",
         "_interim",
+        "_private",
         "_quiet",
         "_request",
         "_through_doors",
@@ -228,6 +229,7 @@ class Channel(_Base):
         self._drained = False  # whether the last receive gave less than it had room for
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
+        self._private: tuple[Any, Fields] | None = None  # the last request's fields, if they prove who it comes from
         self._request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
         timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
         if _Base.__init__ is not _their_init:  # an agent wants to see it called
@@ -443,7 +445,7 @@ class Channel(_Base):
         if incoming is not None:
             incoming.recv = _receive_no_more
         try:
-            self._adopted = self._incoming = self._quiet = self._interim = None
+            self._adopted = self._incoming = self._quiet = self._interim = self._private = None
             super().close()
         except OSError:  # the descriptor is gone all the same, and what was received stays true
             log.debug("closing %s failed", self, exc_info=True)

@@ -116,7 +116,14 @@ class HTTPConnection(Channel):
             self._asked = (preload_content, decode_content, enforce_content_length)
             self._request_through_doors(method, url, body, headers, chunked)
             return
-        fields = NO_FIELDS if not headers else prepare_fields(_items(headers))
+        if not headers:
+            fields = NO_FIELDS
+        elif self._private is None:
+            fields = prepare_fields(items := tuple(_items(headers)))
+            if fields.is_private:
+                self._private = items, fields
+        else:
+            fields = self._prepared(tuple(_items(headers)))
         head, payload = self._prepare(method, url, body, fields, chunked)
         if self.sock is None:
             self.connect()
@@ -141,6 +148,20 @@ class HTTPConnection(Channel):
             self.close()
             raise
         self.state = _AWAITING
+
+    def _prepared(self, items: tuple[Any, ...]) -> Fields:
+        """The fields of a request on a connection whose last one had private ones, as a rule the same again."""
+        assert self._private is not None
+        last, fields = self._private
+        if items == last:
+            for name, value in items:
+                if type(name) is not str or type(value) is not str:  # a subclass may equal what it is not
+                    break
+            else:
+                return fields
+        fields = prepare_fields(items)
+        self._private = (items, fields) if fields.is_private else None
+        return fields
 
     def _request_through_doors(self, method: str, url: str, body: Any, headers: Any, chunked: bool) -> None:
         """As ``request``, by calling http.client's methods: somebody has replaced one of them."""

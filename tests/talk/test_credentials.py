@@ -210,3 +210,29 @@ def test_a_pool_refuses_to_leave_its_host_and_keeps_credentials_on_it(hops: Hops
         assert pool._lending.leased == 0
     assert hops.held(hops.plain)[:2] == [set(NAMES), set(NAMES)]
     assert not hops.other.requests
+
+
+def test_credentials_are_remembered_by_the_connection_they_travel_on_and_no_longer() -> None:
+    """The bytes of a request's fields are kept for the next one like it: with credentials only on their connection."""
+    from poollib import wire
+    from poollib.connection import HTTPConnection
+
+    class Lying(str):
+        """Equals what it is not, and is sent as what it is."""
+
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    with Httpd() as server:
+        conn = HTTPConnection("127.0.0.1", server.port)
+        for login in ("alice", "alice", "bob", Lying("carol"), None, "alice"):
+            conn.request("GET", "/", headers={} if login is None else {"Authorization": login})
+            assert conn.getresponse().data
+        told = [request.header("Authorization") for request in server.requests]
+        assert told == ["alice", "alice", "bob", "carol", None, "alice"]
+        assert conn._private is not None
+        conn.close()
+        assert conn._private is None
+    assert not [key for key in wire._memo if "Authorization" in dict(key)]

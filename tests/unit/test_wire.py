@@ -108,6 +108,32 @@ def test_the_memory_of_blocks_does_not_grow_for_ever() -> None:
     assert len(wire._memo) <= wire._MEMO_SIZE
 
 
+def test_the_memory_of_blocks_is_bounded_in_bytes_too() -> None:
+    """256 blocks of 500 kB were kept for ever; blanks around a value count, as they are part of what is kept."""
+    from poollib import wire
+
+    wire._memo.clear()
+    for value in ("x" * 3000, " " * 3000 + "x"):
+        assert prepare_fields([("A", value)]).block.endswith(b"x\r\n")
+        assert prepare_fields([("B" * 3000, "x")]).block.endswith(b": x\r\n")
+    assert wire._memo == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "PROXY-AUTHORIZATION", "Cookie", "X-Api-Key", "PRIVATE-TOKEN", "X-Amz-Signature"]
+)
+def test_no_credentials_stay_in_the_memory_of_blocks(name: str) -> None:
+    """They would outlive the request, the pool and the manager, in every dump of the process's memory."""
+    from poollib import wire
+
+    wire._memo.clear()
+    for _ in range(2):
+        fields = prepare_fields([("Accept", "*/*"), (name, "s3cret")])
+        assert fields.block == f"Accept: */*\r\n{name}: s3cret\r\n".encode()
+        assert fields.is_private
+    assert wire._memo == {}
+
+
 def test_a_value_and_a_number_that_look_alike_are_told_apart() -> None:
     assert prepare_fields([("A", "1")]).block == prepare_fields([("A", 1)]).block
     assert prepare_fields([("A", True)]).block == b"A: True\r\n"
