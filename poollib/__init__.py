@@ -7,6 +7,8 @@ the package imports no room: a name brings its room when it is first asked for, 
 from __future__ import annotations
 
 import collections.abc  # noqa: F401 - in CPython 3.13.0 threads that import it at once may find it without its names
+import os
+import sys
 
 TYPE_CHECKING = False  # typing's own would cost more than the rest of this import
 if TYPE_CHECKING:
@@ -122,3 +124,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _before_fork() -> None:
+    """Let no other thread be importing what the child may need: it would wait for that thread for ever."""
+    threading = sys.modules.get("threading")
+    is_used = any(f"{__name__}.{room}" in sys.modules for room in _HOMES.values())
+    if is_used and threading is not None and threading.active_count() > 1:
+        from .preload import load
+
+        load()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
