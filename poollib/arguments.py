@@ -7,6 +7,7 @@ used.  Unknown keywords are TypeErrors that name them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from .attempts import BY_CALLER, Call
@@ -14,6 +15,7 @@ from .connection import EXPECT_CONTINUE_S, Options
 from .requestparts import encode_fields, encode_json
 from .response import HTTPResponse
 from .timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
+from .values import number
 from .wire import DEFAULT_LIMITS
 
 #: keywords of a pool that ``pool.core.EndpointPool`` explains
@@ -114,9 +116,12 @@ def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options 
 
 def _size(name: str, given: dict[str, Any]) -> int | None:
     """The limit of that name; ValueError for what bounds nothing: a NaN, a number below 0, a bool."""
-    limit: int | None = given.get(name)
-    if limit is None or (limit >= 0 and not isinstance(limit, bool)):
-        return limit
+    limit: Any = given.get(name)
+    if limit is None:
+        return None
+    with suppress(ValueError):
+        if not isinstance(limit, bool) and (bytes_ := number(name, limit)) >= 0:
+            return bytes_  # type: ignore[return-value]  # a float is a limit, too
     raise ValueError(f"{name} must be None or a number of bytes, not {limit!r}")
 
 

@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from .exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError
+from .values import number, whole
 
 
 class CircuitBreaker(NamedTuple):
@@ -42,9 +43,10 @@ class Circuit:
     __slots__ = ("__weakref__", "_failures", "_lock", "_open_until", "opened", "refused", "state", "wish")
 
     def __init__(self, wish: CircuitBreaker) -> None:
-        if wish.failures < 1 or wish.pause < 0:
+        settled = CircuitBreaker(whole("failures", wish.failures), number("pause", wish.pause))
+        if settled.failures < 1 or settled.pause < 0:
             raise ValueError(f"a circuit breaker opens after 1 failure or more, for 0 s or more; not {wish!r}")
-        self.wish = wish
+        self.wish = settled
         self.start_afresh()
 
     def start_afresh(self) -> None:

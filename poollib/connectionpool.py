@@ -67,7 +67,7 @@ from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .trace import tell
 from .turnstile import CROWD, Turnstile, may_wait
 from .url import Url, normalize_host, parse_url
-from .values import exact
+from .values import exact, seconds, whole
 
 if TYPE_CHECKING:
     import ssl
@@ -83,7 +83,7 @@ _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 class HTTPConnectionPool(Targets, Figures, RequestMethods):
     """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``pool.core``.
 
-    ``maxsize`` connections are kept (0: all); with ``block`` there are never more, and callers wait for one
+    ``maxsize`` connections are kept (below 1: all); with ``block`` there are never more, and callers wait for one
     (``pool_timeout`` seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with
     every request that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's:
     ``idle_timeout``, ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
@@ -143,7 +143,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         if not conn_kw.keys().isdisjoint(GUARD_OPTIONS):
             self._guard = guarded(self, conn_kw)
         self._conn_kw = _USUAL_KW if conn_kw == _USUAL_KW else conn_kw
-        kept = maxsize or (0 if block else None)  # 0 means no limit to a queue; nobody could wait for one of none
+        maxsize = whole("maxsize", maxsize)
+        kept = maxsize if maxsize > 0 or block else None  # below 1: no limit to a queue, and nothing to wait for
         self._open({"maxsize": kept, "block": block, **lending}, interval_s, path)
 
     @property
@@ -253,7 +254,9 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             timeout = Timeout.from_float(timeout)
         if timeout.deadline is not None or timeout._write is not _DEFAULT_TIMEOUT:
             options = with_times(options, timeout)
-        if pool_timeout is None and timeout._pool is not _DEFAULT_TIMEOUT:
+        if pool_timeout is not None:
+            pool_timeout = seconds("pool_timeout", pool_timeout)
+        elif timeout._pool is not _DEFAULT_TIMEOUT:
             pool_timeout = timeout.pool_timeout
         target = self._target(url, assert_same_host, retries)
         call = PoolCall(self, method, target, body, headers, retries, redirect)

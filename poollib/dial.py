@@ -28,6 +28,7 @@ from .racing import SocketOptions as SocketOptions
 from .racing import Way, first_connected
 from .sockets import ReadByFile
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
+from .values import seconds
 
 #: Takes host and port, returns addresses in the order to try: ``AddrInfo`` tuples or numeric addresses as text.
 Resolver: TypeAlias = Callable[[str, int], Sequence[Any]]
@@ -152,7 +153,7 @@ class Names:
     ) -> None:
         self._ask = resolver or _system_lookup
         self._fixed = {name.lower(): tuple(answers) for name, answers in (resolve or {}).items()}
-        self._lifetime_s = lifetime_s
+        self._lifetime_s = None if lifetime_s is None else seconds("lifetime_s", lifetime_s)
         self._limit = limit
         self._clock = clock
         self._kept: OrderedDict[tuple[str, int], tuple[float, Sequence[Any]]] = OrderedDict()
@@ -223,7 +224,8 @@ def resolver_from(
     """The resolver that a pool's keywords mean: ``resolve`` answers, ``dns_cache`` seconds; None: the system's."""
     if not resolve and dns_cache is None:
         return resolver
-    return Names(resolver, resolve=resolve, lifetime_s=dns_cache)
+    lifetime_s = None if dns_cache is None else seconds("dns_cache", dns_cache)
+    return Names(resolver, resolve=resolve, lifetime_s=lifetime_s)
 
 
 # Names to addresses

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from .exceptions import HTTPError
 from .logs import logger
 from .pool import collector, forks
+from .values import number
 
 log = logger(__name__)
 
@@ -66,8 +67,10 @@ class HealthCheck:
     )
 
     def __init__(self, pool: CheckedPool, interval_s: float | None = None, path: str | None = None) -> None:
-        if interval_s is not None and not interval_s > 0:
-            raise ValueError(f"health_check_interval must be above 0 seconds, not {interval_s!r}")
+        if interval_s is not None:
+            interval_s = number("health_check_interval", interval_s)
+            if interval_s <= 0:
+                raise ValueError(f"health_check_interval must be above 0 seconds, not {interval_s!r}")
         self._pool = weakref.ref(pool)
         self._interval_s = interval_s
         self._path = path

@@ -26,6 +26,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from .requestparts import MAKERS_OF_PIECES, body_length, body_to_chunks
+from .values import whole
 from .wire import Fields, FieldValue, check_name, trailer_block
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
@@ -68,6 +69,7 @@ def payload_for(
         raise ValueError("chunked or trailers contradict the header Content-Length (RFC 9112 section 6.2)")
     if fields.transfer_encoding is not None and fields.transfer_encoding.split(",")[-1].strip() != "chunked":
         raise ValueError(f"header Transfer-Encoding must end with 'chunked', not {fields.transfer_encoding!r}")
+    blocksize = whole("blocksize", blocksize)
     if blocksize == URLLIB3_BLOCK_BYTES:
         blocksize = READ_BYTES
     elif blocksize < 1:  # reading 0 bytes at a time would send an empty body

@@ -37,7 +37,7 @@ from .response import BaseHTTPResponse, HTTPResponse
 from .retry import Retry
 from .timeout import _DEFAULT_TIMEOUT, Timeout
 from .url import Url, origin, parse_url
-from .values import exact
+from .values import exact, number
 
 if TYPE_CHECKING:
     from .proxies import ProxyRules
@@ -92,6 +92,7 @@ class PoolManager(RequestMethods):
         self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any
     ) -> None:
         super().__init__(headers)
+        num_pools = cast(int, number("num_pools", num_pools))  # urllib3 takes a float
         total_maxsize = connection_pool_kw.pop("total_maxsize", None)
         self._budget = None if total_maxsize is None else Budget(total_maxsize)
         may_have_proxies = "proxies" in connection_pool_kw

@@ -28,6 +28,7 @@ from .exceptions import (
 )
 from .logs import logger
 from .retrybudget import RetryBudget
+from .values import number, whole
 
 log = logger(__name__)
 
@@ -131,15 +132,15 @@ class Retry:
         self.redirect = _count(redirect, "redirect")
         self.status_forcelist = status_forcelist or set()
         self.allowed_methods = allowed_methods
-        self.backoff_factor = backoff_factor
-        self.backoff_max = backoff_max
-        self.retry_after_max = retry_after_max
+        self.backoff_factor = number("backoff_factor", backoff_factor)
+        self.backoff_max = number("backoff_max", backoff_max)
+        self.retry_after_max = number("retry_after_max", retry_after_max)
         self.raise_on_redirect = raise_on_redirect
         self.raise_on_status = raise_on_status
         self.history = tuple(history or ())
         self.respect_retry_after_header = respect_retry_after_header
         self.remove_headers_on_redirect = frozenset(name.lower() for name in remove_headers_on_redirect)
-        self.backoff_jitter = backoff_jitter
+        self.backoff_jitter = number("backoff_jitter", backoff_jitter)
         self.allow_downgrade = allow_downgrade
         if jitter is not None and jitter not in _JITTERS:
             raise ValueError(f"jitter is one of {', '.join(_JITTERS)}, not {jitter!r}")
@@ -388,10 +389,15 @@ class Retry:
 
 
 def _count(value: Any, name: str) -> Any:
-    """``value`` if it can count retries; otherwise TypeError naming the argument."""
-    if value is None or isinstance(value, (int, float)):
+    """``value`` if it can count retries; otherwise TypeError naming the argument, ValueError for a NaN."""
+    if value is None or isinstance(value, bool):
         return value
-    raise TypeError(f"{name} must be an int, a bool or None, not {value!r}")
+    if isinstance(value, float):
+        return number(name, value)
+    try:
+        return whole(name, value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, a bool or None, not {value!r}") from None
 
 
 def _reraise(error: Exception, stacktrace: TracebackType | None) -> NoReturn:

@@ -12,6 +12,8 @@ import os
 import threading
 from weakref import WeakSet
 
+from .values import number
+
 
 class RetryBudget:
     """A bucket of tokens: a request puts ``ratio`` in, a repetition takes one out.
@@ -23,6 +25,7 @@ class RetryBudget:
     __slots__ = ("__weakref__", "_lock", "_tokens", "ratio", "refused", "reserve")
 
     def __init__(self, ratio: float = 0.1, reserve: float = 10.0) -> None:
+        ratio, reserve = number("ratio", ratio), number("reserve", reserve)
         if not (0 <= ratio <= 1 and reserve >= 0):
             raise ValueError(f"a ratio from 0 to 1 and a reserve of at least 0, not {ratio!r} and {reserve!r}")
         self.ratio = ratio

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,7 +21,7 @@ from .exceptions import HostChangedError, LocationValueError
 from .headers import HTTPHeaderDict
 from .retry import Retry
 from .url import Url, encode_target, join, normalize_host, parse_url, without_zone
-from .values import exact
+from .values import exact, whole
 
 if TYPE_CHECKING:
     from .guard import Guard
@@ -36,8 +37,7 @@ class ConnectionPool:
         host = exact(host)
         if not host:
             raise LocationValueError("No host specified.")
-        if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
-            raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
+        port = None if port is None else _port_number(port)
         normal = cast(str, normalize_host(host, self.scheme))
         self.host = host if normal == host else normal  # rather one text than two equal ones
         self.port = port
@@ -57,6 +57,14 @@ class ConnectionPool:
 
     def _new_pool_queue(self, maxsize: int) -> queue.Queue[Any]:
         return self.QueueCls(maxsize)
+
+
+def _port_number(port: Any) -> int:
+    with suppress(TypeError):
+        number = whole("port", port)
+        if 0 <= number <= 65535:
+            return number
+    raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
 
 
 class Targets(ConnectionPool):

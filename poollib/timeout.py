@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from enum import Enum
 from socket import getdefaulttimeout
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from .exceptions import DeadlineExceededError, TimeoutStateError
 
@@ -62,7 +62,7 @@ class Timeout:
         self._write = _DEFAULT_TIMEOUT if write is _DEFAULT_TIMEOUT else check(write, "write")
         self._pool = _DEFAULT_TIMEOUT if pool is _DEFAULT_TIMEOUT else check(pool, "pool")
         if deadline is not None and type(deadline) is not Deadline:
-            check(deadline, "deadline")
+            deadline = cast("float", check(deadline, "deadline"))
         self.deadline = deadline
         self._start_connect: float | None = None
 

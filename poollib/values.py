@@ -10,6 +10,7 @@ takes a value in makes an exact copy by the base class's own method, checks the 
 from __future__ import annotations
 
 import operator
+from math import nan
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -60,14 +61,32 @@ def whole(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
 
 
-def seconds(name: str, value: Any) -> float:
-    """At least 0 seconds in a number of any type (Decimal, Fraction, numpy's) as int or float; ValueError naming it."""
-    if (type(value) is float or type(value) is int) and value >= 0:
-        return value
+def number(name: str, value: Any) -> float:
+    """A number of any type (Decimal, Fraction, numpy's) as int or float, infinity too; ValueError naming the argument.
+
+    Some of these types do not mix with the clock's floats, which would be found out at the first failure.
+    """
+    kind: Any = type(value)
+    if (kind is float and value == value) or (kind is int and abs(value) < _LARGE_INT):
+        return value  # type: ignore[no-any-return]
     try:
-        number = float("nan") if isinstance(value, (str, bytes, bool)) else float(value)
+        converted = nan if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if not number >= 0:
-        raise ValueError(f"{name} must be a number of seconds, at least 0, not {value!r}")
-    return number
+        converted = nan
+    if converted != converted:
+        raise ValueError(f"{name} must be a number, not {value!r}")
+    return converted
+
+
+_LARGE_INT = 1 << 62
+
+
+def seconds(name: str, value: Any) -> float:
+    """At least 0 seconds in a number of any type as int or float; ValueError naming the argument."""
+    try:
+        converted = nan if isinstance(value, bool) else number(name, value)
+    except ValueError:
+        converted = nan
+    if not converted >= 0:
+        raise ValueError(f"{name} must be None or at least 0 seconds, not {value!r}")
+    return converted

@@ -17,6 +17,7 @@ from threading import RLock as make_lock
 from typing import Any
 
 from poollib.pool.entry import Entry
+from poollib.pool.settings import check_limit
 from poollib.pool.waiters import NOBODY, Claim
 
 from ..logs import logger
@@ -33,9 +34,7 @@ class Budget:
     __slots__ = ("excess", "held", "late", "limit", "line", "lock", "order", "trim_at", "used")
 
     def __init__(self, limit: int | None = None, *, shared: bool = True) -> None:
-        if limit is not None and limit < 1:
-            raise ValueError(f"total_maxsize must be at least 1 or None, not {limit}")
-        self.limit = limit
+        self.limit = check_limit("total_maxsize", limit)
         self.order: OrderedDict[int, Entry[Any]] | None = OrderedDict() if shared else None
         self.reset()
 

@@ -169,7 +169,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def resize(self, maxsize: int | None) -> None:
         """Change the limit of each endpoint, of those there are and of those to come."""
-        check_limit("maxsize", maxsize)
+        maxsize = check_limit("maxsize", maxsize)
         with self._budget, self._budget.lock:
             self._settings = self._settings._replace(maxsize=maxsize)
         for pool in list(self._pools.values()):
@@ -180,7 +180,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
         Smaller: the longest idle are closed now, lent ones on return, until it holds.
         """
-        check_limit("total_maxsize", total_maxsize)
+        total_maxsize = check_limit("total_maxsize", total_maxsize)
         with self._budget, self._budget.lock:
             self._budget.limit = total_maxsize
             shrink_locked(self._budget)

@@ -29,6 +29,7 @@ from poollib.pool.ledger import IDLE_TIMEOUT, POOL_CLOSED, Connection, Endpoint,
 from poollib.pool.settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from poollib.pool.waiters import Claim, Permit, lined_up
 from poollib.trace import Trace, tell
+from poollib.values import seconds
 
 from ..logs import logger
 
@@ -89,7 +90,8 @@ class EndpointPool(Handling[Endpoint, Connection]):
         self._on_acquire: Callable[[Connection], object] | None = getattr(factory, "on_acquire", None)
         self._on_release: Callable[[Connection], object] | None = getattr(factory, "on_release", None)
         self._on_full = on_full
-        self._ceremony = self._on_acquire is not None or trace is not None or leak_timeout is not None or min_idle > 0
+        is_told = trace is not None or leak_timeout is not None
+        self._ceremony = self._on_acquire is not None or is_told or self._settings.min_idle > 0
         self._inherited: dict[int, Entry[Connection]] | None = None  # what a forked child must not use
         self._is_watched = False
         self._me = forks.remember(self)
@@ -317,7 +319,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
     def resize(self, maxsize: int | None) -> None:
         """Change the limit.  Smaller: the longest idle are closed now, lent ones on return, until it holds."""
-        check_limit("maxsize", maxsize)
+        maxsize = check_limit("maxsize", maxsize)
         limit = sys.maxsize if maxsize is None else maxsize
         with self._budget, self._lock:
             self._maxsize = limit
@@ -403,7 +405,7 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
         If this is interrupted, ``claim`` holds what is to be given back.
         """
-        timeout_s = self._settings.acquire_timeout if timeout is None else timeout
+        timeout_s = self._settings.acquire_timeout if timeout is None else seconds("a timeout", timeout)
         if unfit is None:
             self._stake(claim, timeout_s)
         else:
@@ -431,8 +433,6 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
     def _await(self, claim: Claim, timeout_s: float | None) -> None:
         """Sleep in line until the claim holds a grant.  EmptyPoolError in time, ClosedPoolError at once."""
-        if timeout_s is not None and not timeout_s >= 0:  # to a lock -1 means to wait for ever
-            raise ValueError(f"a timeout must be None or at least 0 seconds, not {timeout_s!r}")
         self._tell_leaks(claim.since)
         claim.sleep(timeout_s)
         if claim.grant is None:

@@ -7,7 +7,9 @@ Names and meanings follow urllib3 (``maxsize``, ``block``), HikariCP and generic
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from poollib.values import seconds, whole
 
 #: At most this many idle connections are closed for their age in one acquire or release, so that no caller pays for
 #: a crowd; a close of a socket costs about 10 us.
@@ -43,19 +45,21 @@ class Settings(NamedTuple):
     leak_timeout: float | None = None
 
     def checked(self) -> Settings:
-        """These settings.  ValueError names what makes no sense in them."""
-        check_limit("maxsize", self.maxsize)
-        for name in ("idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout"):
-            seconds = getattr(self, name)
-            if seconds is not None and not (isinstance(seconds, (int, float)) and seconds >= 0):
-                raise ValueError(f"{name} must be None or at least 0 seconds, not {seconds!r}")
-        check_whole("min_idle", self.min_idle)
-        check_whole("dispose_batch_size", self.dispose_batch_size)
-        if self.min_idle < 0 or (self.maxsize is not None and self.min_idle > self.maxsize):
-            raise ValueError(f"min_idle must be between 0 and maxsize ({self.maxsize}), not {self.min_idle!r}")
-        if self.dispose_batch_size < 1:
-            raise ValueError(f"dispose_batch_size must be at least 1, not {self.dispose_batch_size!r}")
-        return self
+        """These settings, in int and float.  ValueError names what makes no sense in them."""
+        times = ("idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout")
+        given = {name: value for name in times if (value := getattr(self, name)) is not None}
+        settled_times: dict[str, Any] = {name: seconds(name, value) for name, value in given.items()}
+        settled = self._replace(
+            maxsize=check_limit("maxsize", self.maxsize),
+            min_idle=whole("min_idle", self.min_idle),
+            dispose_batch_size=whole("dispose_batch_size", self.dispose_batch_size),
+            **settled_times,
+        )
+        if settled.min_idle < 0 or (settled.maxsize is not None and settled.min_idle > settled.maxsize):
+            raise ValueError(f"min_idle must be between 0 and maxsize ({settled.maxsize}), not {settled.min_idle!r}")
+        if settled.dispose_batch_size < 1:
+            raise ValueError(f"dispose_batch_size must be at least 1, not {settled.dispose_batch_size!r}")
+        return settled
 
     @property
     def wants_collector(self) -> bool:
@@ -76,15 +80,11 @@ def shared(settings: Settings) -> Settings:
 _latest = Settings()
 
 
-def check_limit(name: str, limit: int | None) -> None:
-    """ValueError unless ``limit`` is None or at least 1, TypeError unless it is a whole number."""
-    if limit is not None:
-        check_whole(name, limit)
-        if limit < 1:
-            raise ValueError(f"{name} must be None or at least 1, not {limit!r}")
-
-
-def check_whole(name: str, value: object) -> None:
-    """TypeError unless ``value`` is a whole number."""
-    if not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
+def check_limit(name: str, limit: int | None) -> int | None:
+    """``limit`` as an int; ValueError unless it is None or at least 1, TypeError unless it is a whole number."""
+    if limit is None:
+        return None
+    number = whole(name, limit)
+    if number < 1:
+        raise ValueError(f"{name} must be None or at least 1, not {limit!r}")
+    return number

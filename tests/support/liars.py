@@ -1,4 +1,4 @@
-"""Subclasses of str, bytes and int that say of themselves what they do not hold, wherever Python lets them."""
+"""Subclasses of str, bytes and int that say of themselves what they do not hold, and a number that is no int."""
 
 from __future__ import annotations
 
@@ -75,3 +75,13 @@ class LyingInt(int):
 
     def to_bytes(self, *args: Any, **kwargs: Any) -> bytes:
         return EVIL.encode()
+
+
+class Index:
+    """A whole number of another package, as numpy's are."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value

@@ -6,6 +6,7 @@ import os
 import pickle
 import socket
 import threading
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from poollib.circuit import Circuit, CircuitBreaker, CircuitState, circuit_from
 from poollib.exceptions import BlockedHostError, CircuitOpenError, EmptyPoolError, NewConnectionError, ReadTimeoutError
 from poollib.retrybudget import RetryBudget
 from tests.support.httpd import Httpd
+from tests.support.liars import Index
 from tests.support.script import ScriptServer, expect_request, respond, stall
 
 
@@ -188,3 +190,13 @@ def test_an_attempt_that_found_no_slot_says_nothing_of_the_endpoint() -> None:
         assert kept.data
         assert pool.request("GET", "/", pool_timeout=1).status == 200
         assert circuit.report()["state"] == "closed"
+
+
+def test_numbers_of_a_breaker_are_of_every_kind_but_count() -> None:
+    """With NaN it never opened, or never closed."""
+    wish = Circuit(CircuitBreaker(Index(5), Fraction(1, 2))).wish  # type: ignore[arg-type]
+    assert wish == (5, 0.5)
+    assert [type(number) for number in wish] == [int, float]
+    for odd in (CircuitBreaker(pause=float("nan")), CircuitBreaker(failures=float("nan"))):  # type: ignore[arg-type]
+        with pytest.raises((TypeError, ValueError), match=r"pause|failures"):
+            Circuit(odd)

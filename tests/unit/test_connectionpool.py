@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, cast
 
 import pytest
 
-from poollib import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
-from poollib.exceptions import HostChangedError, LocationValueError, URLSchemeUnknown
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, connection_from_url
+from poollib.exceptions import EmptyPoolError, HostChangedError, LocationValueError, URLSchemeUnknown
+from poollib.pool.settings import Settings
+from tests.support.liars import Index
 
 
 @pytest.mark.parametrize("port", [-1, 65536, 99999, "80", 8.0])
@@ -17,12 +21,88 @@ def test_a_port_out_of_range_is_refused(port: Any) -> None:
         HTTPConnectionPool("localhost", port)
 
 
-@pytest.mark.parametrize("name", ["maxsize", "min_idle", "idle_timeout", "max_lifetime", "dispose_batch_size"])
-@pytest.mark.parametrize("value", [-1, "a"])
+TIMES = ["idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout", "dns_cache", "health_check_interval"]
+
+
+@pytest.mark.parametrize("name", ["maxsize", "min_idle", "dispose_batch_size", *TIMES])
+@pytest.mark.parametrize("value", [-1, "a", float("nan")])
 def test_a_bad_setting_is_refused_by_its_name(name: str, value: Any) -> None:
-    """Whatever kind of bad it is."""
+    """Whatever kind of bad it is. A kept DNS answer was good for ever with NaN, and for -1 seconds."""
     with pytest.raises((TypeError, ValueError), match=name):
-        HTTPConnectionPool("localhost", 1, **{name: value})
+        HTTPConnectionPool("localhost", 1, block=True, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["maxsize", "dispose_batch_size", "retries", "port"])
+def test_whole_numbers_of_other_packages_are_taken(name: str) -> None:
+    """numpy's are no int."""
+    with HTTPConnectionPool("localhost", **{"port": 1, "maxsize": 3, name: Index(2)}, timeout=0.1) as pool:
+        assert pool.num_connections == 0
+        if name == "retries":
+            assert Retry.from_int(pool.retries).total == 2
+
+
+def test_a_least_number_of_idle_connections_may_be_of_another_package() -> None:
+    assert Settings(min_idle=cast(int, Index(0)), maxsize=cast(int, Index(2))).checked() == Settings(maxsize=2)
+
+
+@pytest.mark.parametrize("name", [*TIMES, "timeout"])
+@pytest.mark.parametrize("value", [Decimal("2.5"), Fraction(5, 2)])
+def test_times_are_numbers_of_every_kind(name: str, value: Any) -> None:
+    """These types do not mix with the clock's floats: it was found out in the collector's thread, or at a failure."""
+    with HTTPConnectionPool("localhost", 1, **{name: value}) as pool:
+        if pool._health is not None:
+            assert pool._health.settings == (2.5, None)
+        elif name not in ("dns_cache", "timeout"):
+            settled = getattr(pool._lending._settings, name)
+            assert (type(settled), settled) == (float, 2.5)
+
+
+@pytest.mark.parametrize("value", [Decimal("0.001"), Fraction(1, 1000), 0])
+def test_a_pool_timeout_is_a_number_of_every_kind(value: Any) -> None:
+    with HTTPConnectionPool("localhost", 1, maxsize=1, block=True) as pool:
+        taken = pool._get_conn()
+        with pytest.raises(EmptyPoolError, match="1 of 1 leased"):
+            pool.request("GET", "/", pool_timeout=value, retries=False)
+        with pytest.raises(EmptyPoolError):
+            pool._lending.acquire(value)
+        pool._put_conn(taken)
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), Decimal("NaN"), "1", True])
+def test_a_pool_timeout_that_nobody_can_wait_for_is_refused(value: Any) -> None:
+    with HTTPConnectionPool("localhost", 1) as pool, pytest.raises(ValueError, match="pool_timeout"):
+        pool.request("GET", "/", pool_timeout=value)
+
+
+@pytest.mark.parametrize("maxsize", [0, -1])
+def test_a_maxsize_below_one_is_no_limit_as_to_a_queue(maxsize: int) -> None:
+    """urllib3's pool is a queue, which takes -1 as it takes 0."""
+    with HTTPConnectionPool("localhost", 1, maxsize=maxsize) as pool:
+        assert pool._lending.maxsize is None
+
+
+@pytest.mark.parametrize("limit", [float("nan"), 2.5, "2"])
+def test_a_limit_of_all_connections_is_a_whole_number(limit: Any) -> None:
+    """NaN was no limit, since nothing is more than it."""
+    with pytest.raises(TypeError, match="total_maxsize"):
+        PoolManager(total_maxsize=limit)
+
+
+def test_a_number_of_pools_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_pools"):
+        PoolManager(num_pools=cast(int, float("nan")))
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1, True, "5"])
+def test_a_size_that_bounds_nothing_is_refused(value: Any) -> None:
+    with HTTPConnectionPool("localhost", 1) as pool, pytest.raises(ValueError, match="max_response_size"):
+        pool.request("GET", "/", max_response_size=value)
+
+
+def test_a_blocksize_is_a_whole_number() -> None:
+    with HTTPConnectionPool("localhost", 1, blocksize=cast(int, float("nan"))) as pool:
+        with pytest.raises(TypeError, match="blocksize"):
+            pool.request("POST", "/", body=[b"1"])
 
 
 def test_an_unknown_keyword_of_a_request_is_refused_by_its_name() -> None:

@@ -119,7 +119,7 @@ def test_lending_knows_nothing_of_http_and_an_exchange_nothing_of_lending() -> N
     for room in ROOMS:
         if room.startswith("pool/"):
             outside = {other for other in imports_of(room) if not other.startswith("pool/")}
-            assert outside <= {"exceptions", "logs", "trace"}, room
+            assert outside <= {"exceptions", "logs", "trace", "values"}, room
         elif PLACES[room].floor == 3:
             assert not any(other.startswith("pool/") for other in imports_of(room)), room
 

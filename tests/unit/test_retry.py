@@ -9,6 +9,8 @@ import pickle
 import random
 import time
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from poollib import exceptions as e
 from poollib.headers import HTTPHeaderDict
 from poollib.retry import RequestHistory, Retry
+from tests.support.liars import Index, LyingInt
 
 COUNTS = ("total", "connect", "read", "redirect", "status", "other")
 NOW = 1_559_561_400.0  # Mon, 03 Jun 2019 11:30:00 GMT
@@ -629,3 +632,30 @@ def test_a_subclass_may_sleep_its_own_way_and_fall_back_to_ours(slept: list[floa
     retry = Own(backoff_factor=0.5, history=(RequestHistory("GET", "/", None, 503, None),) * 2)
     retry.sleep(Answer(retry_after="9"))
     assert slept == [1.0]
+
+
+@pytest.mark.parametrize("name", ["backoff_factor", "backoff_max", "backoff_jitter", "retry_after_max"])
+@pytest.mark.parametrize("number", [Decimal("0.5"), Fraction(1, 2)])
+@pytest.mark.parametrize("jitter", [None, "full", "decorrelated"])
+def test_waits_are_numbers_of_every_kind(name: str, number: Any, jitter: str | None) -> None:
+    """A Decimal was a TypeError at the second failure, in the place of the error that was to be tried again."""
+    retry = Retry(5, jitter=jitter, **{"backoff_factor": 0.01, name: number})
+    for _ in range(3):
+        retry = retry.increment("GET", "/", error=e.ProtocolError("broken"))
+    assert 0 <= retry.get_backoff_time() < 15
+    assert type(retry.parse_retry_after("3")) in (int, float)
+
+
+@pytest.mark.parametrize("name", ["backoff_factor", "backoff_max", "backoff_jitter", "retry_after_max"])
+@pytest.mark.parametrize("value", [float("nan"), Decimal("NaN"), "1", None])
+def test_a_wait_that_is_no_number_is_refused_when_it_is_given(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        Retry(5, **{name: value})
+
+
+def test_counts_may_be_whole_numbers_of_other_packages_and_no_nan() -> None:
+    """With NaN nothing was ever used up."""
+    assert Retry.from_int(Index(2), default=None).total == 2  # type: ignore[arg-type]
+    assert type(Retry(LyingInt(2)).total) is int
+    with pytest.raises(ValueError, match="total must be a number"):
+        Retry(float("nan"))  # type: ignore[arg-type]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -146,3 +148,11 @@ def test_it_shows_what_is_left() -> None:
     budget = RetryBudget(ratio=0.5, reserve=2)
     budget.draw()
     assert repr(budget) == "RetryBudget(ratio=0.5, reserve=2): 1.0 left"
+
+
+def test_ratio_and_reserve_are_numbers_of_every_kind() -> None:
+    """A Decimal was a TypeError at the first request."""
+    budget = RetryBudget(Decimal("0.5"), Fraction(3, 2))  # type: ignore[arg-type]
+    budget.pay_in()
+    assert budget.draw()
+    assert budget.tokens == 0.5

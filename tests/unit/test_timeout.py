@@ -7,6 +7,7 @@ import pickle
 import socket
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -265,3 +266,10 @@ def test_a_running_deadline_pickles_as_what_is_left(clock: Clock) -> None:
     deadline = Deadline(5)
     clock.now += 2
     assert pickle.loads(pickle.dumps(deadline)).remaining_s("sending") == 3
+
+
+def test_a_deadline_is_a_number_of_every_kind() -> None:
+    """It was checked as a float, and kept as it came: a TypeError at the first request."""
+    deadline = Timeout(deadline=Decimal("2.5")).start_deadline(now=1.0)  # type: ignore[arg-type]
+    assert deadline is not None
+    assert (deadline.limit_s, deadline.at) == (2.5, 3.5)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from poollib.values import exact, piece_of, seconds, whole
-from tests.support.liars import LyingBytes, LyingInt, LyingText
+from poollib.values import exact, number, piece_of, seconds, whole
+from tests.support.liars import Index, LyingBytes, LyingInt, LyingText
 
 
 class Text(str, enum.Enum):
@@ -88,16 +88,6 @@ def test_a_buffer_is_asked_for_once() -> None:
     assert (bytes(piece), bytes(piece), memoryview(piece).nbytes) == (b"x", b"x", 1)
 
 
-class Index:
-    """A whole number of another package, as numpy's are."""
-
-    def __init__(self, value: int) -> None:
-        self._value = value
-
-    def __index__(self) -> int:
-        return self._value
-
-
 @pytest.mark.parametrize("value", [3, LyingInt(3), Index(3)])
 def test_a_whole_number_of_any_type_is_an_int(value: Any) -> None:
     number = whole("maxsize", value)
@@ -122,3 +112,16 @@ def test_seconds_come_in_numbers_of_every_kind(value: Any) -> None:
 def test_what_is_no_number_of_seconds_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match="dns_cache must be"):
         seconds("dns_cache", value)
+
+
+@pytest.mark.parametrize("value", [-1, 2.5, Decimal("-2.5"), Fraction(5, 2), float("inf"), True, 1 << 70])
+def test_a_number_may_be_of_every_kind(value: Any) -> None:
+    converted = number("backoff_factor", value)
+    assert type(converted) in (int, float)
+    assert converted == value
+
+
+@pytest.mark.parametrize("value", [float("nan"), Decimal("NaN"), "1", b"1", None, 1j, 10**400])
+def test_what_is_no_number_is_named(value: Any) -> None:
+    with pytest.raises(ValueError, match="backoff_factor must be a number"):
+        number("backoff_factor", value)
