@@ -19,6 +19,7 @@ from .exceptions import (
     READING_THE_BODY,
     DeadlineExceededError,
     InsecureRedirectError,
+    LocationParseError,
     MaxRetryError,
     ProtocolError,
     ProxyError,
@@ -272,6 +273,9 @@ def _incremented(call: Call, response: Any, raises: bool) -> Retry | None:
 
 def _redirected(call: Call, response: Any, location: str) -> Call | None:
     """The redirect rule: method, body and fields of the request that goes to ``location``."""
+    if _is_ambiguous(response):
+        response.drain_conn()
+        raise LocationParseError(f"{location} (several Locations, which differ)")
     if call.retries.redirect_policy is not None and not _is_welcome(call, response, location):
         return None
     retries = _incremented(call, response, call.retries.raise_on_redirect)
@@ -295,6 +299,12 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     _wait_for_retry_after(call, retries, response)
     call.owner._log_redirect(call.url, following.url)
     return following
+
+
+def _is_ambiguous(response: Any) -> bool:
+    """Whether the server names different places to go to: two lines in which somebody may have put one."""
+    headers = response.headers
+    return isinstance(headers, HTTPHeaderDict) and len(set(headers.getlist("location"))) > 1
 
 
 def _is_welcome(call: Call, response: Any, location: str) -> bool:

@@ -14,6 +14,7 @@ from .decoding import CONTENT_DECODERS
 from .exceptions import DecodeError
 from .filelike import FileLike
 from .headers import HTTPHeaderDict
+from .url import received_url
 from .wire import Head
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class BaseHTTPResponse(FileLike):
         self._request_url = request_url
         self.retries = retries
         codings = self._headers.get("transfer-encoding", "").lower().split(",")
-        self.chunked = "chunked" in (coding.strip() for coding in codings)
+        self.chunked = "chunked" in (coding.strip(" \t") for coding in codings)
 
     @property
     def headers(self) -> HTTPHeaderDict:
@@ -144,10 +145,28 @@ class BaseHTTPResponse(FileLike):
         raise NotImplementedError
 
     def get_redirect_location(self) -> str | bool | None:
-        """Where the server redirects to (None if it does not say where); False if this is no redirect."""
-        if self.status in self.REDIRECT_STATUSES:
-            return cast("str | None", self.headers.get("location"))
-        return False
+        """Where the server redirects to (None if it does not say where); False if this is no redirect.
+
+        UTF-8 is decoded, other bytes than ASCII are percent-encoded; the same Location twice is one.
+        """
+        if self.status not in self.REDIRECT_STATUSES:
+            return False
+        location: Any = self.headers.get("location")
+        if not isinstance(location, str):
+            return cast("str | None", location)
+        if "," in location and isinstance(self.headers, HTTPHeaderDict):
+            first, *others = self.headers.getlist("location")
+            if others.count(first) == len(others):
+                location = first
+        return location if location.isascii() else self._decoded_location(location)
+
+    def _decoded_location(self, location: str) -> str:
+        if self._head is not None:
+            return received_url(location)
+        try:  # made by hand: either as a head gives it, or as text
+            return location.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            return location
 
     def json(self) -> Any:
         """The body as JSON; UnicodeDecodeError or json.JSONDecodeError if it is none."""

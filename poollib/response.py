@@ -580,7 +580,7 @@ class HTTPResponse(BaseHTTPResponse):
             return None
         if self.status in (204, 304) or 100 <= self.status < 200 or request_method == "HEAD":
             return 0  # whatever the field says (RFC 9112 section 6.3 rule 1)
-        values = {item.strip() for item in value.split(",")}
+        values = {item.strip(" \t") for item in value.split(",")}
         if len(values) > 1:
             raise InvalidHeader(f"Content-Length contained multiple unmatching values ({value})")
         one = values.pop()

@@ -36,6 +36,7 @@ _not_query: Final = re.compile(f"[^%{_QUERY}]")
 _triple: Final = re.compile("%[0-9A-Fa-f]{2}")
 _unreserved: Final = re.compile(f"[{_UNRESERVED}]")
 _control: Final = re.compile("[\x00-\x1f\x7f]")
+_undecodable: Final = re.compile("[\udc80-\udcff]")  # as surrogateescape marks bytes that are not UTF-8
 _scheme: Final = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
 _reg_name: Final = re.compile(f"[{_UNRESERVED}!$&'()*+,;=]+")
 _foreign_host: Final = re.compile(r"(?:[^\s\\@\[\]:<>\"^`{|}%]|%[0-9A-Fa-f]{2})+")
@@ -223,6 +224,20 @@ def join(base: str, location: str) -> str:
     )
 
 
+def received_url(value: str) -> str:
+    """The URL in a field's value, which a head gives as Latin-1: UTF-8 as what it means, any other byte as its %XX.
+
+    So a path is asked for by the bytes that the server sent, as curl and browsers do, and a host is what they spell.
+    """
+    if value.isascii():
+        return value
+    try:
+        text = value.encode("latin-1").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # somebody has put text there
+        return value
+    return _undecodable.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", text)
+
+
 def origin(url: Url) -> tuple[str, str, int | None]:
     """Scheme, host and port that decide whether two URLs share credentials (RFC 6454 section 4).
 
@@ -271,7 +286,7 @@ def _refuse_blanks(url: str) -> None:
     """Refuse control characters and blanks around a URL: others strip them and see another URL."""
     if _control.search(url):
         _refuse(url, "has control characters in it")
-    if url != url.strip():
+    if url != url.strip(" "):  # the one ASCII blank that is no control: U+00A0 and its kin are characters as any other
         _refuse(url, "has blanks around it")
 
 

@@ -50,7 +50,7 @@ TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110 section 5.6.2
 _is_token = re.compile(f"{TOKEN}+").fullmatch
 _is_target = re.compile(r"[!-~]+").fullmatch
 _is_value = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?").fullmatch
-_is_connection_close = re.compile(r"(?:.*,)?\s*close\s*(?:,.*)?", re.IGNORECASE).fullmatch
+_is_connection_close = re.compile(r"(?:.*,)?[ \t]*close[ \t]*(?:,.*)?", re.IGNORECASE).fullmatch
 
 FieldValue = str | bytes | int
 
