@@ -311,8 +311,8 @@ def _is_welcome(call: Call, response: Any, location: str) -> bool:
     """What the caller's ``redirect_policy`` says of two absolute URLs; an error of its own frees the connection."""
     owner, policy, url = call.owner, call.retries.redirect_policy, call.url
     assert policy is not None
-    if url[:1] == "/":
-        url = Url(scheme=owner.scheme, host=owner.host, port=owner.port).url + url
+    if names_no_host(url):
+        url = Url(scheme=owner.scheme, host=owner.host, port=owner.port).url + ("" if url == "*" else url)
     try:
         return policy(url, joined(url, location))
     except BaseException:
@@ -343,8 +343,13 @@ _WEB = frozenset({"", "http", "https"})  # nothing: a path on the same host
 
 
 def _scheme_of(url: str) -> str:
-    """The scheme in lower case; empty for a path."""
-    return "" if url[:1] == "/" else url.partition(":")[0].lower()
+    """The scheme in lower case; empty for what names no host."""
+    return "" if names_no_host(url) else url.partition(":")[0].lower()
+
+
+def names_no_host(target: str) -> bool:
+    """Whether a request target is one on the pool's own host: a path, or "*" (RFC 9112 section 3.2)."""
+    return target[:1] == "/" or target == "*"
 
 
 def without_fields(headers: Mapping[str, str] | None, names: Any) -> HTTPHeaderDict:

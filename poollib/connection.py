@@ -29,6 +29,7 @@ from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTime
 from .framing import BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
 from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
+from .requestparts import expects_body
 from .response import HTTPResponse
 from .securechannel import SecureChannel
 from .sessions import sessions
@@ -217,7 +218,7 @@ class HTTPConnection(Channel):
         trailers = None if options is None else options.trailers
         if not chunked and not fields.is_framed and trailers is None:
             if body is None:
-                return head + (_NO_BODY if method in _METHODS_WITH_BODY else b"\r\n"), None
+                return head + (b"\r\n" if method == "GET" or not expects_body(method) else _NO_BODY), None
             if type(body) is bytes and options is None and 0 < len(body) <= JOIN_BYTES and not fields.expects_continue:
                 return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body), None
         payload = payload_for(method, body, fields, chunked, self.blocksize, trailers)
@@ -561,7 +562,6 @@ class HTTPConnection(Channel):
 _PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouched(own_doors(HTTPConnection))
 _BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_doors(Base))
 
-_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
 _ACCEPT_AND_AGENT = f"Accept-Encoding: identity\r\nUser-Agent: {USER_AGENT}\r\n".encode()
 

@@ -22,6 +22,7 @@ from .exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
 from .framing import BodyState
 from .headers import HTTPHeaderDict
 from .outgoing import Payload, payload_for, size_of
+from .requestparts import expects_body
 from .response import HTTPResponse
 from .wire import SKIP_HEADER, Fields, check_name, trailer_block
 
@@ -57,7 +58,7 @@ def send(
     """Send a request by calling http.client's methods on ``conn``; what is sent is checked before."""
     payload = _payload(conn, method, body, fields, chunked)
     framed = [] if payload is None else _framing(payload, fields)
-    if payload is None and method in ("POST", "PUT", "PATCH"):
+    if payload is None and expects_body(method):
         framed = [("Content-Length", "0")]
     names = fields.names
     conn.putrequest(method, url, skip_host="host" in names, skip_accept_encoding="accept-encoding" in names)

@@ -221,7 +221,7 @@ def body_to_chunks(body: Any, method: str, blocksize: int) -> ChunksAndContentLe
     section 8.6). For files and iterables it is None, as in urllib3: ask ``body_length``. TypeError for other kinds.
     """
     if body is None:
-        return ChunksAndContentLength(None, None if exact(method).upper() in _METHODS_NOT_EXPECTING_BODY else 0)
+        return ChunksAndContentLength(None, 0 if expects_body(exact(method)) else None)
     data: Any
     if isinstance(body, (bytes, str)):
         data = to_bytes(body)
@@ -240,6 +240,14 @@ def body_to_chunks(body: Any, method: str, blocksize: int) -> ChunksAndContentLe
             f"a body is bytes-like, str, an open file or an iterable of bytes or str, not {body!r}"
         ) from None
     return ChunksAndContentLength(_encoded(pieces), None)
+
+
+def expects_body(method: str) -> bool:
+    """Whether a request without a body says so by Content-Length: 0; a method that nobody knows may have one.
+
+    Source: RFC 9110 section 8.6. Apache asks for it with WebDAV's methods (PROPFIND, LOCK); so urllib3 does.
+    """
+    return method not in _METHODS_NOT_EXPECTING_BODY and method.upper() not in _METHODS_NOT_EXPECTING_BODY
 
 
 def body_length(body: Any) -> int | None:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .approach import connection_requires_http_tunnel
-from .attempts import same_origin
+from .attempts import names_no_host, same_origin
 from .connection import ProxyConfig, port_by_scheme
 from .exceptions import HostChangedError, LocationValueError
 from .headers import HTTPHeaderDict
@@ -78,9 +78,9 @@ class Targets(ConnectionPool):
     _guard: Guard | None = None
 
     def is_same_host(self, url: str) -> bool:
-        """Whether ``url`` is a path, or an absolute URL with this pool's scheme, host and port."""
+        """Whether ``url`` is a path, "*", or an absolute URL with this pool's scheme, host and port."""
         url = exact(url)
-        if url.startswith("/"):
+        if names_no_host(url):
             return True
         scheme, _auth, host, port, *_ = parse_url(url)
         scheme = scheme or "http"
@@ -97,9 +97,10 @@ class Targets(ConnectionPool):
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
         """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2).
 
-        A zone and userinfo stay here (RFC 6874 section 4, RFC 9110 section 4.2.4).
+        A zone and userinfo stay here (RFC 6874 section 4, RFC 9110 section 4.2.4). "*" is the server as a whole, which
+        a proxy is told by a URL without a path (RFC 9112 section 3.2.4).
         """
-        if url[:1] == "/":
+        if url[:1] == "/" or url == "*":
             target = encode_target(url)
             if not self._is_forwarding:
                 return target
@@ -108,7 +109,7 @@ class Targets(ConnectionPool):
             if self._is_proxy_itself():
                 return target
             port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
-            return Url(scheme=self.scheme, host=without_zone(_bracketed(self.host)), port=port).url + target
+            return Url(scheme=self.scheme, host=without_zone(_bracketed(self.host)), port=port).url + _path_of(target)
         if assert_same_host and not self.is_same_host(url):
             raise HostChangedError(self, url, cast(Any, retries))
         parsed = parse_url(url)
@@ -131,18 +132,20 @@ class Targets(ConnectionPool):
         return merged
 
     def _redirect_target(self, url: str, location: str) -> str:
-        base = f"{self.scheme}://{_authority_of(self)}{url}" if url[:1] == "/" else url
-        target = join(base, location)
+        target = join(self._absolute(url), location)
         if not self.is_same_host(target) and not self._may_forward(target):
             raise HostChangedError(self, location, 0)
         return self._target(target, False, Retry.DEFAULT)
 
     def _same_origin(self, url: str, other: str) -> bool:
         """Whether two targets of this pool belong together: only a forwarding proxy's pool sees whole URLs."""
-        if url[:1] == "/" and other[:1] == "/":
+        if names_no_host(url) and names_no_host(other):
             return True
-        base = f"{self.scheme}://{_authority_of(self)}"
-        return same_origin(*(base + u if u[:1] == "/" else u for u in (url, other)))
+        return same_origin(self._absolute(url), self._absolute(other))
+
+    def _absolute(self, target: str) -> str:
+        """The URL of one of this pool's targets."""
+        return f"{self.scheme}://{_authority_of(self)}{_path_of(target)}" if names_no_host(target) else target
 
     def _may_forward(self, url: str) -> bool:
         """Whether this pool's connections lead to a proxy that passes on requests for this URL."""
@@ -150,6 +153,11 @@ class Targets(ConnectionPool):
             return False
         scheme = url.partition(":")[0].lower()
         return not connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
+
+
+def _path_of(target: str) -> str:
+    """The path of a target that names no host: "*" has none."""
+    return "" if target == "*" else target
 
 
 def _authority_of(pool: ConnectionPool) -> str:

@@ -1,0 +1,81 @@
+"""What stands in a request's first line, and in its length where there is no body.
+
+Source: RFC 9112 section 3.2.4 ("*"), RFC 9110 section 8.6 (Content-Length: 0); what urllib3 2.8 sends for each method.
+"""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+
+import pytest
+
+from poollib import HTTPConnectionPool, PoolManager, ProxyManager, Retry
+from poollib.connection import HTTPConnection
+from poollib.exceptions import HostChangedError
+from tests.support.httpd import Httpd, Request, Response
+from tests.support.script import ScriptServer, expect_request, respond
+
+
+@pytest.mark.parametrize("assert_same_host", [True, False])
+def test_options_asks_for_the_server_as_a_whole(assert_same_host: bool) -> None:
+    """It was asked for ``/``, or refused as another host's URL."""
+    with ScriptServer([expect_request(), respond()]) as server:
+        with HTTPConnectionPool(server.host, server.port) as pool:
+            pool.urlopen("OPTIONS", "*", assert_same_host=assert_same_host)
+            assert pool.is_same_host("*")
+            with pytest.raises(HostChangedError):
+                pool.urlopen("OPTIONS", "*.example")
+    assert server.received[0].startswith(f"OPTIONS * HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n".encode())
+
+
+def test_a_forwarding_proxy_is_asked_for_a_url_without_a_path() -> None:
+    """RFC 9112 section 3.2.4: the last proxy on the way makes "*" of it. "*" itself is the proxy's own."""
+    once = [expect_request(), respond()]
+    with ScriptServer(once, once * 2) as proxy, ProxyManager(proxy.url) as manager:
+        manager.connection_from_url("http://target.example/").urlopen("OPTIONS", "*")
+        with HTTPConnectionPool("target.example", 8080, _proxy=manager.proxy) as pool:
+            pool.urlopen("OPTIONS", "*")
+            pool.urlopen("OPTIONS", "/a")
+    lines = [data.split(b"\r\n")[0] for connection in proxy.received for data in connection.split(b"OPTIONS")[1:]]
+    assert lines == [b" * HTTP/1.1", b" http://target.example:8080 HTTP/1.1", b" http://target.example:8080/a HTTP/1.1"]
+
+
+@pytest.mark.parametrize("location", ["/new", "new", "http://{}/new"])
+def test_a_redirect_of_the_server_as_a_whole_stays_on_its_host(location: str) -> None:
+    """With its credentials, as from one path to another."""
+    asked: list[Any] = []
+
+    def policy(url: str, location: str) -> bool:
+        asked.append((url, location))
+        return True
+
+    def moved(request: Request) -> Response:
+        return Response(status=307, headers={"Location": location.format(f"{server.host}:{server.port}")})
+
+    with Httpd({"*": moved}) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        pool.urlopen("OPTIONS", "*", headers={"Authorization": "Basic x"}, retries=Retry(1, redirect_policy=policy))
+        assert [request.target for request in server.requests] == ["*", "/new"]
+        assert server.requests[1].header("Authorization") == "Basic x"
+        assert asked == [(server.url, f"{server.url}/new")]
+
+
+SILENT = ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "get", "Delete"]
+TOLD = ["POST", "PUT", "PATCH", "PROPFIND", "LOCK", "REPORT", "PURGE", "MKCOL", "QUERY", "X", "post"]
+
+
+@pytest.mark.parametrize("doors", [False, True], ids=["direct", "through doors"])
+@pytest.mark.parametrize("method", SILENT + TOLD)
+def test_a_request_without_a_body_tells_its_length_where_one_is_expected(
+    method: str, doors: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers ask for it: a PROPFIND without it may have a body that is still to come."""
+    if doors:
+        send = http.client.HTTPConnection.send
+        monkeypatch.setattr(HTTPConnection, "send", lambda self, data: send(self, data))
+    with Httpd() as server, PoolManager() as manager:
+        for options in ({}, {"trace": None}, {"expect_continue": False, "max_response_size": 10_000}):
+            manager.urlopen(method, server.url, **options)
+            lengths = [value for name, value in server.requests[-1].headers if name.lower() == "content-length"]
+            assert lengths == ([] if method in SILENT else ["0"])
+            assert not server.requests[-1].header("Transfer-Encoding")
