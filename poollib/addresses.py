@@ -10,8 +10,9 @@ special-purpose addresses (2025) for what is public, since interpreters know dif
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import product
 from typing import Final, TypeAlias
 
 from .url import normalize_host
@@ -56,7 +57,7 @@ def address_of(name: str) -> Address | None:
     """The address that a bare host is, in any spelling that systems read, IPv4 within IPv6 as IPv4; None for a name."""
     address = literal_of(name)
     if address is None:
-        return _loose_ipv4(name, 8)
+        return next(iter(_loose_ipv4(name, _usual_number)), None)
     return getattr(address, "ipv4_mapped", None) or address
 
 
@@ -71,13 +72,14 @@ def literal_of(name: str) -> Address | None:
 def readings_of(name: str) -> Sequence[Address]:
     """All addresses that some system reads in a bare host; none for a name.
 
-    A zero in front makes a number octal for most systems (``010.0.0.1`` is 8.0.0.1), decimal for others. ``localhost``
-    and the names below it stand for this machine (RFC 6761 section 6.3).
+    A zero in front makes a number octal for most systems (``010.0.0.1`` is 8.0.0.1), decimal for others, and for some
+    decimal where it can't be octal (``0192``): each number counts in each way. ``localhost`` and the names below it
+    stand for this machine (RFC 6761 section 6.3).
     """
     if name == "localhost" or name.endswith(".localhost"):
         return _LOOPBACKS
-    read = {literal_of(name), _loose_ipv4(name, 8), _loose_ipv4(name, 10)}
-    return [address for address in read if address is not None]
+    literal = literal_of(name)
+    return [*_loose_ipv4(name, _every_number)] if literal is None else [literal]
 
 
 def ends_in_number(name: str) -> bool:
@@ -88,32 +90,36 @@ def ends_in_number(name: str) -> bool:
 _number: Final = re.compile("[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
-def _loose_ipv4(text: str, base_of_zeros: int) -> IPv4Address | None:
-    """The address as ``inet_aton`` reads it: one to four numbers, of which the last fills what is left of 32 bits."""
+def _loose_ipv4(text: str, numbers_of: Callable[[str], set[int]]) -> set[IPv4Address]:
+    """The addresses as ``inet_aton`` reads them: one to four numbers, the last of which fills the rest of 32 bits."""
     parts = text.split(".")
     if len(parts) > 4 or not all(0 < len(part) <= _LONGEST_NUMBER for part in parts):
-        return None
-    numbers = [_number_of(part, base_of_zeros) for part in parts]
-    *octets, last = (-1 if number is None else number for number in numbers)
-    if not all(0 <= octet < 256 for octet in octets) or not 0 <= last < 256 ** (4 - len(octets)):
-        return None
-    for at, octet in enumerate(octets):
-        last += octet << (24 - 8 * at)
-    return IPv4Address(last)
+        return set()
+    found = set()
+    for *octets, last in product(*map(numbers_of, parts)):
+        if max(octets, default=0) < 256 and last < 256 ** (4 - len(octets)):
+            found.add(IPv4Address(last + sum(octet << (24 - 8 * at) for at, octet in enumerate(octets))))
+    return found
 
 
 _LONGEST_NUMBER: Final = 64  # zeros in front included
 
 
-def _number_of(part: str, base_of_zeros: int) -> int | None:
+def _usual_number(part: str) -> set[int]:
+    """The number as C reads it, with 0x for 16 and 0 for 8 as its base; none for what is no number."""
     if _number.fullmatch(part) is None:
-        return None
+        return set()
+    if part[:2] in ("0x", "0X"):
+        return {int(part[2:] or "0", 16)}
     try:
-        if part[:2] in ("0x", "0X"):
-            return int(part[2:] or "0", 16)
-        return int(part, base_of_zeros if part[0] == "0" else 10)
+        return {int(part, 8 if part[0] == "0" else 10)}
     except ValueError:  # 8 or 9 in an octal number
-        return None
+        return set()
+
+
+def _every_number(part: str) -> set[int]:
+    """The same, and the number as those read it who do not know of base 8."""
+    return _usual_number(part) | ({int(part)} if part.isascii() and part.isdigit() else set())
 
 
 # Networks

@@ -39,6 +39,7 @@ from tests.support.script import ScriptServer, expect, expect_request, respond, 
         "2130706433",
         "0177.0.0.1",
         "010.0.0.1",  # decimal for some systems
+        "0192.0250.0x1",
         "4294967297",  # 0.0.0.1 for those that drop what is above 32 bits, and 127.0.0.1.1 for those that drop a part
         "127.0.0.1.1",
         "127.0.0.256",
