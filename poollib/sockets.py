@@ -107,7 +107,7 @@ def _tells_state(sock: Any) -> bool:
         return False  # of a Unix socket the memory is its sender's
     try:
         memory, state = sock.getsockopt(_SOL_SOCKET, _SO_MEMINFO, 4), sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, 1)
-        return len(memory) == 4 and len(state) == 1
+        return len(memory) == 4 and len(state) == 1 and state != b"\0"  # there is no such state: an emulation's
     except (OSError, AttributeError, TypeError):
         return False
 

@@ -131,6 +131,19 @@ def test_a_socket_that_tells_nothing_is_looked_at_another_way() -> None:
     assert not sockets.quiet_check(Wrapper())()
 
 
+def test_a_state_that_there_is_not_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an emulated kernel answers with zeros, no connection would ever be kept."""
+
+    class Emulated:
+        family = socket.AF_INET
+
+        def getsockopt(self, level: int, option: int, size: int) -> bytes:
+            return bytes(size)
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert not sockets._tells_state(Emulated())
+
+
 def test_a_socket_that_was_closed_is_not_quiet_from_then_on() -> None:
     with Httpd() as server:
         sock = socket.create_connection((server.host, server.port))
