@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool, HTTPSConnectionPool, bodies
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, bodies
 from poollib.codings import gunzipped, maker_of
 from poollib.exceptions import DecodeError, ProtocolError
 from poollib.response import DRAIN_LIMIT_BYTES
@@ -121,6 +121,14 @@ def test_a_length_that_is_kept_is_nothing_else_when_it_is_not_enforced(enforce: 
         with ScriptServer([expect_request(), short, how], tls=tls) as server, pool_for(server) as pool:
             with pytest.raises(ProtocolError):
                 pool.request("GET", "/", enforce_content_length=enforce)
+
+
+def test_a_manager_passes_the_wish_on_and_without_it_a_short_body_is_an_error() -> None:
+    short = send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")
+    with ScriptServer([expect_request(), short, close()], repeat=True) as server, PoolManager(retries=False) as manager:
+        assert manager.request("GET", server.url, enforce_content_length=False).data == b"hello"
+        with pytest.raises(ProtocolError, match="IncompleteRead"):
+            manager.request("GET", server.url)
 
 
 def test_an_orderly_end_of_tls_ends_a_body_whose_length_is_not_enforced() -> None:

@@ -55,6 +55,17 @@ class TestTcp:
         factory.close(sock)
         peer.close()
 
+    def test_one_whose_end_came_with_the_last_bytes_is_not(self, server: socket.socket) -> None:
+        """Reading those takes the end from the queue, too."""
+        factory = TcpFactory()
+        sock = factory.connect(server.getsockname(), 5)
+        peer, _ = server.accept()
+        peer.send(b"bye", getattr(socket, "MSG_MORE", 0))
+        peer.close()
+        assert sock.recv(10) == b"bye"
+        until(lambda: not factory.usable(sock))
+        factory.close(sock)
+
     def test_a_closed_socket_is_unusable(self, server: socket.socket) -> None:
         factory = TcpFactory()
         sock = factory.connect(server.getsockname(), 5)

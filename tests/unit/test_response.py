@@ -113,6 +113,14 @@ def test_the_length_is_the_fields(value: str, length: int | None) -> None:
         made(io.BytesIO(b""), {"Content-Length": "5, 6"})
 
 
+def test_lengths_that_differ_count_nothing_where_no_body_comes() -> None:
+    """RFC 9112 section 6.3 rule 1."""
+    lengths = {"Content-Length": "5, 6"}
+    assert made(io.BytesIO(b""), lengths, request_method="HEAD").length_remaining == 0
+    for status in (103, 204, 304):
+        assert HTTPResponse(io.BytesIO(b""), lengths, status, preload_content=False).length_remaining == 0
+
+
 class Failing(io.RawIOBase):
     def __init__(self, error: Exception) -> None:
         self.error = error
