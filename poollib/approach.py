@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -76,11 +77,15 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     from .guard import Guard
 
     guard = Guard(hosts, networks)
-    if not (pool._is_forwarding and pool._is_proxy_itself()):
-        guard.check_host(pool.host)
+    _check_own_host(pool, guard)
     if pool.proxy is None:
         pool._way = {**pool._way, "resolver": guard.over(pool._way.get("resolver") or system_lookup)}
     return guard
+
+
+def _check_own_host(pool: Any, guard: Guard) -> None:
+    if not (pool._is_forwarding and pool._is_proxy_itself()):
+        guard.check_host(pool.host)
 
 
 # The endpoint
@@ -150,18 +155,91 @@ class Wish:
         if self._name in held and held[self._name] == value:
             return
         held[self._name] = value
-        if "_lending" in held:
+        if isinstance(value, list):
+            pool._may_change = True
+        if "_lending" in held and endpoint_of(pool) != pool._lending.endpoint:  # else another spelling of the same
             _renew(pool)
 
 
 def _renew(pool: Any) -> None:
-    lending, endpoint = pool._lending, endpoint_of(pool)
-    if endpoint == lending.endpoint:
-        return  # another spelling of the same wish
-    lending.endpoint = endpoint
+    """Let no connection that there is serve another request.
+
+    The new endpoint is another object than the one that a connection keeps which is only being made: whoever is lent
+    that connection sees it (``is_outdated``).
+    """
+    lending = pool._lending
+    lending.endpoint = endpoint_of(pool)
     for connection in lending.connections():
         connection.outdated = True
     lending.drop_idle("settings changed")
+
+
+class SettingsChanged(ProtocolError):
+    """The connection that was being made is by settings that hold no more; nothing was sent on it."""
+
+
+def is_outdated(pool: Any, connection: Any) -> bool:
+    """Whether a setting of the pool was changed after the connection had been made with it."""
+    made_for = getattr(
+        connection, "made_for", None
+    )  # of a connection that a program put in, or a mock, nothing is known
+    return isinstance(made_for, Endpoint) and made_for is not pool._lending.endpoint
+
+
+# What can be changed in place: no assignment to the pool tells of it, so it is looked at when a connection is lent.
+
+
+def may_change(pool: Any) -> bool:
+    """Whether something that decides trust can be changed in place without the pool's being asked for it."""
+    config = pool.proxy_config
+    kinds = (list, dict, set, bytearray)
+    return (
+        pool._conn_kw.get("ssl_context") is not None
+        or (config is not None and config.ssl_context is not None)
+        or any(isinstance(pool._conn_kw.get(name), kinds) for name in TlsWishes._fields)
+        or isinstance(getattr(pool, "assert_fingerprint", None), list)
+        or (pool._guard is not None and pool._guard.may_change)
+    )
+
+
+def look_for_changes(pool: Any) -> None:
+    """Retire the pool's connections if something was changed in place since the last time; 1 to 3 us.
+
+    BlockedHostError if its host is one that is not allowed any more.
+    """
+    if pool._guard is not None and pool._guard.may_change:
+        _check_own_host(pool, pool._guard)
+    settings = _settings_of(pool)
+    seen = pool._settings
+    if seen == settings:
+        return
+    if seen is not None:
+        _renew(pool)
+    pool._settings = settings  # last, or another thread would be lent a connection that is to be retired
+
+
+def _settings_of(pool: Any) -> tuple[Any, ...]:
+    keywords, config, guard = pool._conn_kw, pool.proxy_config, pool._guard
+    own, proxys = keywords.get("ssl_context"), None if config is None else config.ssl_context
+    return (
+        {name: copied(value) for name, value in keywords.items()},
+        copied(getattr(pool, "assert_fingerprint", None)),
+        None if pool.proxy is None else dict(pool.proxy_headers),
+        own and _state_of(own),
+        proxys and _state_of(proxys),
+        guard and guard.given(),
+    )
+
+
+def copied(value: Any) -> Any:
+    """The value, or what of it can be changed in place as it is now."""
+    return copy(value) if isinstance(value, (list, dict, set, bytearray)) else value
+
+
+def _state_of(context: Any) -> tuple[Any, ...]:
+    from .given import state_of  # with ssl, which is there already where there is a context
+
+    return state_of(context)
 
 
 # Proxies

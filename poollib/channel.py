@@ -167,6 +167,7 @@ class Channel(_Base):
         "bytes_sent",
         "exchanges",
         "idle_limit_s",
+        "made_for",
         "options",
         "outdated",
         "read_timeout",
@@ -221,6 +222,7 @@ class Channel(_Base):
         self.answered = True  # whether a byte of the answer to the last request has come
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
         self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
+        self.made_for: Any = None  # the endpoint that its pool had when it was made, None outside of pools
         self._doors: type[Any] = type(self)  # whose methods say which way a request goes: doors.Watched, or its class
         self._through_doors = False  # the request went through http.client's methods, so shall the response
         self._interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began

@@ -20,11 +20,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from .approach import (
     GUARD_OPTIONS,
     UNIX_SCHEME,
+    SettingsChanged,
     Wish,
     blame_proxy,
     endpoint_of,
     forwards,
     guarded,
+    is_outdated,
+    look_for_changes,
+    may_change,
     of_replaced,
     port_of,
     take_way,
@@ -101,6 +105,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
     _way: dict[str, Any] = _NOTHING
     _defaults: dict[str, Any] = _NOTHING
     _breaker: Any = None
+    _may_change = False  # whether something that decides trust can be changed in place, and what it was when last seen
+    _settings: tuple[Any, ...] | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
     _view: IdleQueue | None = None
     _turnstile: Turnstile | None = None
@@ -152,11 +158,19 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         """The keywords of each new connection that no argument of the pool stands for; they may be changed."""
         if self._conn_kw is _USUAL_KW:
             self._conn_kw = dict(_USUAL_KW)
+        self._watch()
         return self._conn_kw
 
     @conn_kw.setter
     def conn_kw(self, keywords: dict[str, Any]) -> None:
+        self._watch()
         self._conn_kw = keywords
+
+    def _watch(self) -> None:
+        """Look for settings that were changed in place whenever a connection is lent, from now on."""
+        if not self._may_change or self._settings is None:
+            look_for_changes(self)
+            self._may_change = True
 
     def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
         """Make what is this process's own: the lending of connections, their counts, the health notes."""
@@ -170,6 +184,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         if self.QueueCls is not _USUAL_QUEUE:
             make, lending = QueuedLending, {**lending, "chosen": self._new_pool_queue(lending["maxsize"] or 0)}
         self._lending = make(endpoint_of(self), supply, trace=self._defaults.get("trace"), **lending)
+        if self._may_change or may_change(self):
+            self._watch()
         if interval_s is not None:
             self._health = HealthCheck(self, interval_s, path)
             self._health.start()
@@ -292,6 +308,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
                 if entry is not None:
                     lease = entry.reuses
                 return self._exchange(conn, call, lease)
+            except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
+                continue
             except ProtocolError as error:
                 if not getattr(conn, "exchanges", 0) or getattr(conn, "answered", True) or not may_resend(call, error):
                     raise
@@ -334,6 +352,9 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
                 preload_content=call.preload_content,
                 decode_content=call.decode_content,
             )
+        except SettingsChanged:
+            self._lending.discard(conn, "settings changed")
+            raise
         except BaseException as error:
             conn.close()
             self._put_conn(conn)
@@ -502,9 +523,15 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         return conn
 
     def _get_conn(self, timeout: float | None = None) -> Any:
-        """A leased connection, idle or new; EmptyPoolError, ClosedPoolError."""
+        """A leased connection, idle or new, made with the settings of now; EmptyPoolError, ClosedPoolError."""
+        if self._may_change:
+            look_for_changes(self)
         try:
-            return self._lending.acquire(timeout)
+            conn = self._lending.acquire(timeout)
+            while getattr(conn, "made_for", None) is not self._lending.endpoint and is_outdated(self, conn):
+                self._lending.discard(conn, "settings changed")
+                conn = self._lending.acquire(timeout)
+            return conn
         except PoolError as error:
             self._own(error, "")
             raise
@@ -555,7 +582,7 @@ def _is_judged_first(response: HTTPResponse, call: PoolCall) -> bool:
 
 _MISSING = object()
 #: what belongs to one process and is not pickled
-_OWN = frozenset({"_circuit", "_view", "_lending", "_supply", "_health", "_turnstile"})
+_OWN = frozenset({"_settings", "_circuit", "_view", "_lending", "_supply", "_health", "_turnstile"})
 
 
 class HTTPSConnectionPool(HTTPConnectionPool):
@@ -648,6 +675,8 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         """Connect before a request is written, and warn once per place of unverified requests."""
         if conn.sock is None:
             conn.connect()
+            if is_outdated(self, conn):
+                raise SettingsChanged("the pool's settings were changed while the connection was being made")
         if not (getattr(conn, "proxy_is_verified", None) if self._is_forwarding else conn.is_verified):
             warn_unverified(self.host)
 

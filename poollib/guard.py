@@ -11,6 +11,7 @@ It follows the OWASP cheat sheet on the matter, and RFC 6890 (what is no address
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
 from typing import Any
 
 from .addresses import (
@@ -39,11 +40,22 @@ class Guard:
     ValueError for what is no host, no pattern or no network.
     """
 
-    __slots__ = ("_allowed", "_networks", "_private", "_suffixes")
+    __slots__ = ("_allowed", "_given", "_networks", "_private", "_seen", "_suffixes", "may_change")
 
     def __init__(
         self, allowed_hosts: Collection[str] | None = None, blocked_networks: Iterable[object] | None = None
     ) -> None:
+        self._given = (allowed_hosts, blocked_networks)
+        #: whether the caller has a list or a set in hands that can be changed in place; then it counts as it is now
+        self.may_change = any(isinstance(given, (list, set)) for given in self._given)
+        self._settle(allowed_hosts, blocked_networks)
+        self._seen = self.given()
+
+    def given(self) -> tuple[Any, ...]:
+        """What the caller's lists say now."""
+        return tuple(copy(given) if isinstance(given, (list, set)) else given for given in self._given)
+
+    def _settle(self, allowed_hosts: Collection[str] | None, blocked_networks: Iterable[object] | None) -> None:
         if isinstance(allowed_hosts, str):
             raise TypeError("allowed_hosts is a collection of names, not one name")
         networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
@@ -58,6 +70,8 @@ class Guard:
 
     def check_host(self, host: str | None) -> None:
         """BlockedHostError for a host that is not allowed, and for the literal of a blocked address."""
+        if self.may_change:
+            self._look_again()
         name = bare_host(host or "")
         if not self._is_allowed(name):
             raise BlockedHostError(f"{host!r} is none of the allowed hosts")
@@ -73,9 +87,17 @@ class Guard:
 
         A name in it is not: the system would look it up once more.
         """
+        if self.may_change:
+            self._look_again()
         text = answer if isinstance(answer, str) else str(answer[4][0])
         address = literal_of(bare_host(text))
         return not self._is_blocked([] if address is None else [address], unread=True)
+
+    def _look_again(self) -> None:
+        given = self.given()
+        if given != self._seen:
+            self._settle(*given)
+            self._seen = given
 
     def _is_allowed(self, name: str) -> bool:
         """By address where the host is one: patterns with ``*`` are for names, also of an IPv6 address's zone."""

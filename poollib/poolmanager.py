@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .approach import (
     UNIX_SCHEME,
     connection_requires_http_tunnel,
+    copied,
     proxy_keywords,
     settle_names,
     unix_keywords,
@@ -427,7 +428,8 @@ class PoolManager(RequestMethods):
                 category=FutureWarning,
                 stacklevel=2,
             )
-        keywords = None if origin is None else dict(self.connection_pool_kw)
+        # Lists and the like as they are now: the manager's may be changed in place.
+        keywords = None if origin is None else {name: copied(value) for name, value in self.connection_pool_kw.items()}
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
         if getattr(pool, "_is_forwarding", False) or self._proxy_requires_url_absolute_form(parsed):
             return pool, url.partition("#")[0]  # a fragment never travels; another kind of pool may not know

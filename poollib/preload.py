@@ -21,6 +21,7 @@ ROOMS: Final = (
     "downloads",
     "environment",
     "eventsource",
+    "given",
     "guard",
     "proxies",
     "shortcuts",

@@ -7,6 +7,7 @@ close.  When and why is the core's business, how to dial the connection's.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from typing import Any, Protocol
@@ -79,7 +80,10 @@ class Supply:
         pool = self._pool()
         if pool is None:
             raise ReferenceError("the pool is gone")
-        return pool._new_conn()
+        connection = pool._new_conn()
+        with contextlib.suppress(AttributeError):  # a class of somebody's own, with slots
+            connection.made_for = endpoint  # read before the settings were: a change in between makes it outdated
+        return connection
 
     def usable(self, connection: Any) -> bool:
         """Whether nothing came on the idle connection: no byte, no end."""

@@ -7,6 +7,7 @@ what decides sharing.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import pathlib
 import socket
 import ssl
@@ -24,6 +25,7 @@ from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry,
 from poollib.connection import HTTPConnection, HTTPSConnection
 from poollib.dial import HAS_IPV6, TCP_KEEPALIVE
 from poollib.exceptions import (
+    BlockedHostError,
     ConnectTimeoutError,
     HostChangedError,
     HTTPError,
@@ -264,6 +266,124 @@ def test_a_setting_changed_on_a_living_pool_is_never_served_by_an_old_connection
             pool.request("GET", "/")
         served = [request.connection for request in server.requests]
     assert served[1] == served[2] != served[0], "another spelling of the same wish changes nothing"
+
+
+@pytest.mark.parametrize("moment", ["is made", "shakes hands", "comes back"])
+def test_a_setting_changed_while_a_connection_is_under_way_is_not_served_by_it(moment: str) -> None:
+    """Made, or given back, in the very moment of the change, it was in no list of those to be retired."""
+
+    def change(at: str) -> None:
+        if at == moment:
+            pool.cert_reqs = "CERT_REQUIRED"
+
+    class Connection(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            change("shakes hands")
+
+        def is_reusable_state(self) -> bool:
+            is_reusable = super().is_reusable_state()
+            change("comes back")
+            return is_reusable
+
+    class Pool(HTTPSConnectionPool):
+        ConnectionCls = Connection
+
+        def _new_conn(self) -> Any:
+            conn = super()._new_conn()
+            change("is made")
+            return conn
+
+    with Httpd(tls=certs().server(stranger=True)) as evil:
+        with Pool("127.0.0.1", evil.port, cert_reqs="CERT_NONE", ca_certs=certs().ca_file, retries=False) as pool:
+            if moment == "comes back":
+                with pytest.warns(InsecureRequestWarning):
+                    pool.request("GET", "/")
+            for _ in range(2):
+                with pytest.raises(SSLError):
+                    pool.request("GET", "/")
+        assert len(evil.requests) == (moment == "comes back")
+
+
+def changed_authorities(pool: HTTPSConnectionPool) -> None:
+    pool.conn_kw["ca_cert_data"] = pathlib.Path(certs().stranger_file).read_text()
+
+
+def changed_context(pool: HTTPSConnectionPool) -> None:
+    pool.conn_kw["ssl_context"] = ssl.create_default_context(cafile=certs().stranger_file)
+
+
+def changed_mode(pool: HTTPSConnectionPool) -> None:
+    context = pool.conn_kw["ssl_context"]
+    context.minimum_version, context.verify_flags = ssl.TLSVersion.TLSv1_3, ssl.VERIFY_CRL_CHECK_LEAF
+
+
+def changed_pins(pool: Any) -> None:
+    pool.assert_fingerprint[:] = ["00" * 32]
+
+
+def other_keywords(pool: HTTPSConnectionPool) -> None:
+    pool.conn_kw = {"ca_cert_data": pathlib.Path(certs().stranger_file).read_text()}
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [
+        (changed_authorities, {"ca_cert_data": "ca"}),
+        (changed_context, {"ssl_context": "made"}),
+        (changed_mode, {"ssl_context": "made"}),
+        (changed_pins, {"ca_cert_data": "ca", "assert_fingerprint": "pins"}),
+        (other_keywords, {"ca_cert_data": "ca"}),
+    ],
+)
+def test_what_is_changed_in_place_is_served_by_no_old_connection(change: Any, settings: dict[str, str]) -> None:
+    """No assignment to the pool tells of it, so it is looked at whenever a connection is lent."""
+    made: dict[str, Any] = {
+        "ca": pathlib.Path(certs().ca_file).read_text(),
+        "made": ssl.create_default_context(cafile=certs().ca_file),
+        "pins": [hashlib.sha256(certs().pair().der).hexdigest()],
+    }
+    given = {name: made[value] for name, value in settings.items()}
+    with Httpd(tls=certs().server()) as server:
+        with HTTPSConnectionPool("127.0.0.1", server.port, retries=False, **given) as pool:
+            for _ in range(2):
+                pool.request("GET", "/")
+            change(pool)
+            for _ in range(2):
+                with pytest.raises(SSLError):
+                    pool.request("GET", "/")
+        assert [request.connection for request in server.requests] == [0, 0], "as long as nothing changes it is kept"
+
+
+def test_hosts_and_networks_changed_in_place_count_at_once() -> None:
+    """For a pool and for a manager, whose pools are found by what its keywords say now."""
+    with Httpd() as server:
+        for options in ({"allowed_hosts": ["127.0.0.1"]}, {"blocked_networks": ["10.0.0.0/8"]}):
+            pool = HTTPConnectionPool("127.0.0.1", server.port, retries=False, **options)
+            manager = poollib.PoolManager(retries=False, **options)
+            with pool, manager:
+                for _ in range(2):
+                    pool.request("GET", "/")
+                    manager.request("GET", server.url + "/a")
+                for given in options.values():
+                    given[:] = ["127.0.0.0/8" if "10.0.0.0/8" in given else "a.example"]
+                for _ in range(2):
+                    with pytest.raises(BlockedHostError):
+                        pool.request("GET", "/")
+                    with pytest.raises(BlockedHostError):
+                        manager.request("GET", server.url + "/a")
+
+
+def test_pins_of_a_manager_changed_in_place_count_at_once() -> None:
+    pins = [hashlib.sha256(certs().pair().der).hexdigest()]
+    with Httpd(tls=certs().server()) as server:
+        settings: dict[str, Any] = {"ca_certs": certs().ca_file, "assert_fingerprint": pins, "retries": False}
+        with poollib.PoolManager(**settings) as manager:
+            for _ in range(2):
+                manager.request("GET", server.url + "/a")
+            pins[:] = ["00" * 32]
+            with pytest.raises(SSLError):
+                manager.request("GET", server.url + "/a")
 
 
 def test_a_lent_connection_is_closed_when_it_comes_back_to_changed_settings() -> None:
