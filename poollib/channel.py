@@ -30,6 +30,7 @@ from . import dial
 from .endpoint import TlsWishes
 from .exceptions import READING_THE_BODY, ProtocolError, ProxyError, ReadTimeoutError, SSLError
 from .framing import Buffer, Incoming, broken
+from .interim import Interim
 from .logs import logger
 from .opening import Opening
 from .outgoing import Trailers
@@ -225,7 +226,7 @@ class Channel(_Base):
         self.made_for: Any = None  # the endpoint that its pool had when it was made, None outside of pools
         self._doors: type[Any] = type(self)  # whose methods say which way a request goes: doors.Watched, or its class
         self._through_doors = False  # the request went through http.client's methods, so shall the response
-        self._interim: list[tuple[int, list[tuple[str, str]]]] | None = None  # those heard since the request began
+        self._interim: Interim | None = None  # those heard since the request began
         self._incoming: Incoming | None = None
         self._adopted: Any = None
         self._drained = False  # whether the last receive gave less than it had room for

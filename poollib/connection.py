@@ -28,6 +28,7 @@ from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .framing import BodyState, Incoming, UpgradedBody, body_reader
 from .headers import HTTPHeaderDict
+from .interim import Interim
 from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
 from .requestparts import expects_body
 from .response import HTTPResponse
@@ -47,6 +48,7 @@ from .wire import (
     SKIPPABLE_HEADERS,
     Fields,
     Head,
+    HeadBuffer,
     Limits,
     check_value,
     closed_early,
@@ -80,6 +82,7 @@ class HTTPConnection(Channel):
 
     _close_asked = False
     _wants_upgrade = False
+    _heard: HeadBuffer | None = None  # what has come while a body is being sent
     _asked: tuple[bool, bool, bool] = (True, True, True)  # preload_content, decode_content, enforce_content_length
 
     # -- sending --
@@ -265,15 +268,20 @@ class HTTPConnection(Channel):
         if payload is None:
             self._send_bytes(head)
         else:
-            expect_s = self._expect_s(fields)
-            if expect_s is not None:
-                self._send_bytes(head)
-                head = b""
-            if expect_s is None or self._may_send_body(expect_s):
-                self._upload(head, payload)
+            try:
+                self._send_payload(head, payload, self._expect_s(fields))
+            finally:
+                self._keep_heard()
         if trace is not None:
             tell(trace, "head_sent", *self._request[:2])
             tell(trace, "body_sent", *self._request[:2])
+
+    def _send_payload(self, head: bytes, payload: Payload, expect_s: float | None) -> None:
+        if expect_s is not None:
+            self._send_bytes(head)
+            head = b""
+        if expect_s is None or self._may_send_body(expect_s):
+            self._upload(head, payload)
 
     def _may_send_body(self, expect_s: float) -> bool:
         """Wait for 100 Continue, up to ``expect_s`` (RFC 9110 section 10.1.1); False: the answer is there already."""
@@ -285,7 +293,7 @@ class HTTPConnection(Channel):
             if self._hear(left_s):
                 self._close_asked = True  # the body is still owed: nothing else may follow on this connection
                 return False
-            if self.bytes_received == before or any(status == 100 for status, _ in self._interim or ()):
+            if self.bytes_received == before or (self._interim and self._interim.is_continued):
                 break  # without a byte, the receive has waited for all that was left, whatever a frozen clock says
         return True
 
@@ -349,12 +357,12 @@ class HTTPConnection(Channel):
         """Whether the server answered before it stopped taking bytes, as with a 413 (RFC 9112 section 9.5)."""
         self._close_asked = True
         self._hear(0.0)
+        self._keep_heard()
         return self._incoming is not None and bool(self._incoming.data)
 
     def _hear(self, wait_s: float) -> bool:
         """Whether, within ``wait_s``, the final answer begins or the connection ends; interim ones are kept."""
-        incoming, sock = self._incoming, self.sock
-        assert incoming is not None
+        sock = self.sock
         timeout_s = sock.gettimeout()
         try:
             sock.settimeout(wait_s)
@@ -367,20 +375,31 @@ class HTTPConnection(Channel):
                 sock.settimeout(timeout_s)
         self.bytes_received += len(data)
         self.answered = self.answered or bool(data)
-        incoming.data += data
-        return not data or self._is_answered(incoming)
+        return not data or self._is_answered(data)
 
-    def _is_answered(self, incoming: Incoming) -> bool:
-        """Whether the final head is among what was received; interim ones in front of it are taken off."""
+    def _is_answered(self, piece: bytes) -> bool:
+        """Whether the final head has come, now with ``piece``; interim ones in front of it are taken off."""
+        heard = self._heard
+        if heard is None:
+            heard = self._heard = HeadBuffer(b"", self._limits())
         with contextlib.suppress(InvalidResponseError):  # getresponse meets it again
-            while incoming.data and (found := parse_head(incoming.data, self._limits())) is not None:
+            found = heard.add(piece)
+            while found is not None:
                 head, end = found
                 if head.status >= 200 or head.status == 101:
                     return True
                 self._note_interim(head)
-                incoming.data = incoming.data[end:]
+                found = heard.drop(end)
             return False
         return True
+
+    def _keep_heard(self) -> None:
+        """Let getresponse find what was heard while the request was being sent."""
+        heard, incoming = self._heard, self._incoming
+        if heard is not None:
+            del self._heard
+            if incoming is not None:
+                incoming.data += bytes(heard.data)
 
     # -- receiving --
 
@@ -417,7 +436,7 @@ class HTTPConnection(Channel):
             self.close()
             raise
         if self._interim:
-            response.interim, self._interim = tuple(self._interim), None
+            response.interim, self._interim = tuple(self._interim.kept), None
         if not self._request[3]:
             response.decode_content = False
         return response
@@ -500,14 +519,12 @@ class HTTPConnection(Channel):
         return complete_head(incoming.recv, data, self._limits())
 
     def _note_interim(self, head: Head) -> None:
-        """Keep an interim response (RFC 9110 section 15.2); InvalidResponseError for more than anybody sends."""
-        interim = self._interim = self._interim or []
-        interim.append((head.status, head.pairs()))
-        limit = self._limits().interim_responses
-        if len(interim) > limit:
-            raise InvalidResponseError(f"more than {limit} interim responses (1xx)")
+        """Note an interim response (RFC 9110 section 15.2). InvalidResponseError if they come too fast."""
+        now = time.monotonic()
+        interim = self._interim = self._interim or Interim(now)
+        interim.note(head, self._limits(), now)
         if self.options is not None and self.options.trace is not None:
-            tell(self.options.trace, "interim_read", *interim[-1])
+            tell(self.options.trace, "interim_read", head.status, head.pairs())
 
     def response_ended(self, reusable: bool) -> None:
         """The response was read to the end of its framing; the connection may serve again, or closes. Once."""

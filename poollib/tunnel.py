@@ -19,6 +19,7 @@ from typing import Any, Final
 from .addresses import Address, literal_of
 from .endpoint import ProxyHop
 from .exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
+from .interim import Interim
 from .values import exact
 from .wire import DEFAULT_LIMITS, Head, Limits, check_name, read_head, request_head
 
@@ -59,15 +60,13 @@ def http_connect(
 
 def _await_tunnel(talk: _Talk, limits: Limits) -> None:
     """Nothing, on a clean 2xx; OSError that says what else there was. Interim responses are passed over."""
-    rest = b""
-    for _ in range(limits.interim_responses + 1):
-        head, rest = read_head(_refilled(rest, talk.receive), limits)
-        if head.status >= 200:
-            break
+    head, rest = read_head(talk.receive, limits)
+    interim = Interim(monotonic())
+    while head.status < 200:
         if head.status == 101:  # nobody asked for another protocol (RFC 9110 section 15.2.2)
             raise OSError("Tunnel connection failed: 101 without having been asked for")
-    else:
-        raise OSError(f"Tunnel connection failed: more than {limits.interim_responses} interim responses")
+        interim.note(head, limits, monotonic())
+        head, rest = read_head(_refilled(rest, talk.receive), limits)
     if head.status >= 300:
         raise OSError(f"Tunnel connection failed: {head.status} {head.reason}".rstrip() + _login_wanted(head))
     if rest:  # what comes now is taken for the target's, and so for TLS (CVE-2023-40217)

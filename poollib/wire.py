@@ -561,28 +561,49 @@ def read_head(recv: Callable[[int], bytes], limits: Limits = DEFAULT_LIMITS) -> 
 
 
 def complete_head(recv: Callable[[int], bytes], data: bytes, limits: Limits) -> tuple[bytes, Head, int]:
-    """All received bytes, the head at their start and the index behind it; ``data`` is what came already.
-
-    A head that drips in is looked at whole only when its end may be in, so that its cost stays linear.
-    """
+    """All received bytes, the head at their start and the index behind it; ``data`` is what came already."""
     found = parse_head(data, limits) if data else None
     if found is not None:
         return data, *found
-    buffer = bytearray(data)
-    lines, line_at = buffer.count(b"\n"), buffer.rfind(b"\n") + 1  # line ends so far, the start of the last line
+    buffer = HeadBuffer(data, limits)
     while found is None:
         piece = recv(RECEIVE_BYTES)
         if not piece:
-            raise closed_early(buffer)
-        at = max(0, len(buffer) - 3)
+            raise closed_early(buffer.data)
+        found = buffer.add(piece)
+    return bytes(buffer.data), *found
+
+
+class HeadBuffer:
+    """Received bytes that begin with a head; it is looked at whole only when its end may be in: the cost is linear."""
+
+    __slots__ = ("_limits", "_line_at", "_lines", "data")
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self.data = bytearray(data)
+        self._limits = limits
+        self._count_lines()
+
+    def _count_lines(self) -> None:
+        self._lines = self.data.count(b"\n")  # ends of lines so far
+        self._line_at = self.data.rfind(b"\n") + 1  # the start of the last line
+
+    def add(self, piece: bytes) -> tuple[Head, int] | None:
+        """The head and the index behind it, once its end has come. InvalidResponseError."""
+        data, before = self.data, len(self.data)
         if b"\n" in piece:
-            lines, line_at = lines + piece.count(b"\n"), len(buffer) + piece.rfind(b"\n") + 1
-        buffer += piece
-        if _LINE_END.search(buffer, at):
-            found = parse_head(bytes(buffer), limits)
-        else:
-            _refuse_hopeless(buffer, lines, len(buffer) - line_at, limits)
-    return bytes(buffer), *found
+            self._lines, self._line_at = self._lines + piece.count(b"\n"), before + piece.rfind(b"\n") + 1
+        data += piece
+        if _LINE_END.search(data, max(0, before - 3)):
+            return parse_head(bytes(data), self._limits)
+        _refuse_hopeless(data, self._lines, len(data) - self._line_at, self._limits)
+        return None
+
+    def drop(self, end: int) -> tuple[Head, int] | None:
+        """As ``add``, of the head that begins at ``end``: what was in front of it is gone."""
+        del self.data[:end]
+        self._count_lines()
+        return parse_head(bytes(self.data), self._limits) if self.data else None
 
 
 def closed_early(data: bytes | bytearray) -> ProtocolError:

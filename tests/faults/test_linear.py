@@ -20,6 +20,7 @@ import pytest
 
 import poollib
 from poollib.certificates import match_hostname
+from poollib.connection import HTTPConnection
 from poollib.decoding import decoder_for
 from poollib.exceptions import HTTPError
 from poollib.framing import Feed, body_reader
@@ -52,6 +53,13 @@ def _pieces(data: bytes, size: int) -> Callable[[int], bytes]:
 
 def _head(data: bytes, size: int = 65536) -> None:
     complete_head(_pieces(OK + data, size), b"", _limits())
+
+
+def _heard(data: bytes, size: int) -> None:
+    """As while a body is being sent."""
+    conn = HTTPConnection("host")
+    for at in range(0, len(data), size):
+        conn._is_answered(data[at : at + size])
 
 
 def _limits() -> Any:
@@ -118,6 +126,8 @@ CASES: dict[str, Callable[[int], object]] = {
     "a host for NO_PROXY": lambda n: HostList("a.b, *.c, 10.0.0.0/8").matches("a." * n + "d", 80),
     "many fields": lambda n: _head(b"A: b\r\n" * n + b"\r\n"),
     "fields that drip": lambda n: _head(b"A: b\r\n" * n + b"\r\n", 97),
+    "fields that drip while a body is sent": lambda n: _heard(OK + b"A: b\r\n" * (n // 20), 1),
+    "a line that drips while a body is sent": lambda n: _heard(OK + b"A: " + b"b" * n, 1),
     "a field of blanks": lambda n: _head(b"A: " + b" " * n + b"b" + b" " * n + b"\r\n\r\n"),
     "a folded field": lambda n: _head(b"A: b\r\n" + b" c\r\n" * n + b"\r\n"),
     "lengths in a list": lambda n: _head(b"Content-Length: " + b"5," * n + b"5\r\n\r\n"),

@@ -471,6 +471,14 @@ def test_the_body_waits_for_100_continue(wish: dict[str, Any], body: bytes) -> N
     assert server.received[0].count(b"Expect: 100-continue\r\n") == 1
 
 
+def test_100_continue_ends_the_wait() -> None:
+    script = [expect_head(), send(b"HTTP/1.1 100 Continue\r\n\r\n"), expect(b"hello"), OK]
+    with ScriptServer(script) as server, pool_for(server) as pool:
+        start = time.monotonic()
+        assert pool.request("POST", "/", body=b"hello", expect_continue=3.0).status == 200
+        assert time.monotonic() - start < 2.0
+
+
 def no_body_yet(connection: Any) -> None:
     assert connection.pending == b""
 
