@@ -84,6 +84,32 @@ def test_the_body_of_a_redirect_that_is_not_followed_is_decoded_when_asked_for()
         assert (pool._lending.leased, server.opened) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        ("GET\r\nA: b", "/", {}),
+        ("", "/", {}),
+        ("GET", "/a\r\nb", {}),
+        ("GET", "/\x7f", {}),
+        ("GET", "/", {"A\r\nB": "c"}),
+        ("GET", "/", {"A B": "c"}),
+        ("GET", "/", {"A": "b\r\nC: d"}),
+        ("GET", "/", {"A": "\0"}),
+        ("GET", "/", {"Host": "a\r\nb"}),
+        ("GET", "/", {"Content-Length": "+1"}),
+    ],
+)
+def test_what_can_not_be_sent_opens_no_socket(method: str, target: str, headers: dict[str, str]) -> None:
+    """It is an error before anything is looked up or dialled, and no proxy or server sees any of it."""
+    with ScriptServer() as server, HTTPConnectionPool(server.host, server.port) as pool:
+        with pytest.raises(ValueError, match=r"method|URL|URI|[Hh]eader"):
+            pool.request(method, target, headers=headers)
+        connection = HTTPConnection(server.host, server.port)
+        with pytest.raises(ValueError, match=r"method|URL|URI|[Hh]eader"):
+            connection.request(method, target, headers=headers)
+        assert (server.opened, connection.sock, pool._lending.leased) == (0, None, 0)
+
+
 def test_a_path_that_begins_with_two_slashes_names_no_other_host() -> None:
     """undici CVE-2022-35949: ``//host`` as a path was taken for one."""
     with Httpd() as server, Httpd() as other, HTTPConnectionPool(server.host, server.port) as pool:

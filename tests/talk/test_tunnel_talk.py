@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from poollib import dial, tls, tunnel
+from poollib import ProxyManager, dial, tls, tunnel
 from poollib.endpoint import ProxyHop, TlsWishes
 from poollib.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 from tests.support.certs import certs
@@ -23,7 +23,9 @@ from tests.support.script import (
     expect,
     expect_end,
     expect_head,
+    expect_request,
     reset,
+    respond,
     send,
     send_slowly,
     stall,
@@ -114,6 +116,26 @@ def test_a_target_of_another_name_is_refused(name: str) -> None:
         with pytest.raises(SSLError, match=r"target\.example: .*Hostname mismatch"):
             tls.wrap(sock, trusting(), TARGET, timeout_s=4)
         assert sock.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "steps"),
+    [
+        ("http", [expect_head(), send(ESTABLISHED)]),
+        ("socks4a", [expect(b"\4\1\x01\xbb\0\0\0\1\0target.example\0"), send(b"\0\x5a" + b"\0" * 6)]),
+        ("socks5h", [expect(b"\5\1\0"), send(b"\5\0"), expect(ASK_NAME), send(BOUND)]),
+    ],
+    ids=["CONNECT", "socks4a", "socks5h"],
+)
+def test_a_request_through_a_proxy_is_for_the_target_of_that_name_alone(scheme: str, steps: list[Step]) -> None:
+    """The name that is asked for and verified is the target's: a certificate for the proxy's address is no use."""
+    for shown in (TARGET, "127.0.0.1"):
+        target = [start_tls(certs().server(shown)), expect_request(), respond(b"ok")]
+        with contextlib.suppress(ssl.SSLError), ScriptServer([*steps, *target]) as proxy:
+            url = f"{scheme}://127.0.0.1:{proxy.port}"
+            with ProxyManager(url, ca_certs=certs().ca_file, retries=False, timeout=4) as manager:
+                with contextlib.nullcontext() if shown == TARGET else pytest.raises(SSLError, match="mismatch"):
+                    assert manager.request("GET", f"https://{TARGET}/").data == b"ok"
 
 
 def test_proxy_headers_stay_with_the_proxy() -> None:

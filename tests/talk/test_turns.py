@@ -42,11 +42,14 @@ def moved(status: str, to: str, *more: str) -> Any:
 # Redirects
 
 
-def test_a_303_takes_trailers_and_expectations_with_the_body() -> None:
+@pytest.mark.parametrize("owner", ["pool", "manager"])
+def test_a_303_takes_trailers_and_expectations_with_the_body(owner: str) -> None:
     """RFC 9110 section 15.4.4: a GET that announces no content; a 307 keeps all of it."""
     script = [expect_request(), moved("307 Here", "/b"), expect_request(), moved("303 See", "/c")]
-    with ScriptServer([*script, expect_request(), respond(b"ok")]) as server, pool_for(server) as pool:
-        assert pool.request("POST", "/a", body=b"body", trailers={"X-Sum": "1"}, expect_continue=0.001).data == b"ok"
+    with ScriptServer([*script, expect_request(), respond(b"ok")]) as server, PoolManager() as manager:
+        ask, base = (manager, server.url) if owner == "manager" else (manager.connection_from_url(server.url), "")
+        answer = ask.request("POST", base + "/a", body=b"body", trailers={"X-Sum": "1"}, expect_continue=0.001)
+        assert answer.data == b"ok"
     first, second, third = server.received[0].split(b" HTTP/1.1\r\n")[1:]
     for request in (first, second):
         assert b"4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n" in request
@@ -54,6 +57,27 @@ def test_a_303_takes_trailers_and_expectations_with_the_body() -> None:
     assert second.endswith(b"GET /c")
     for word in (b"Trailer", b"Transfer-Encoding", b"Expect", b"Content-Length", b"X-Sum"):
         assert word not in third
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Length": "4", "Content-Type": "a/b", "Content-Encoding": "gzip", "Content-Language": "en"},
+        {"Transfer-Encoding": "chunked", "Content-Location": "/here", "Digest": "sha-256=x", "Trailer": "X-Sum"},
+        {"Last-Modified": "Sat, 21 Nov 2026 09:00:00 GMT", "Expect": "200-ok"},
+    ],
+)
+def test_a_303_takes_every_field_that_tells_of_the_body(headers: dict[str, str]) -> None:
+    """RFC 9110 section 15.4.4 and its list in section 15.4; whatever the case of their names."""
+    small = {name.lower(): value for name, value in headers.items()}
+    with ScriptServer([expect_request(), moved("303 See", "/b"), expect_request(), respond(b"ok")]) as server:
+        with pool_for(server) as pool:
+            assert pool.request("POST", "/a", body=b"body", headers={**small, "X-Kept": "1"}).data == b"ok"
+    first, second = server.received[0].split(b"GET /b HTTP/1.1\r\n")
+    assert b"X-Kept: 1" in second
+    for name in small:
+        assert name.encode() in first.lower()
+        assert name.encode() not in second.lower()
 
 
 @pytest.mark.parametrize("owner", ["pool", "manager"])

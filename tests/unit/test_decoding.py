@@ -153,6 +153,10 @@ def test_no_link_of_a_chain_is_inflated_beyond_its_bound(monkeypatch: pytest.Mon
     given.clear()
     assert len(decoder.decompress(b"", 100)) == 100
     assert sum(given) == 100
+    given.clear()
+    decoder = MultiDecoder("gzip, gzip")
+    assert decoder.decompress(gzip.compress(gzip.compress(bytes(8_000_000), 0), 1), 100) == bytes(100)
+    assert max(given) <= LINK_BYTES, "the first link's output is large, not only the last one's"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 from poollib import dial, tls
 from poollib.certificates import key_pin
 from poollib.endpoint import TlsWishes
+from poollib.exceptions import SSLError
 from poollib.sessions import SessionCache, sessions
 from tests.support.certs import certs
 from tests.support.script import ScriptServer, close, expect, send
@@ -210,6 +211,28 @@ def test_names_and_pins_are_checked_on_resumed_connections_too() -> None:
     ):
         with ScriptServer(SCRIPT, repeat=True, tls=certs().server()) as peer:
             assert [exchange(peer.port, wishes, cache) for _ in range(2)] == [(False, True), (True, True)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"assert_hostname": "elsewhere.example"}, "doesn't match"),
+        ({"assert_fingerprint": "00" * 32}, "Fingerprints did not match"),
+        ({"assert_fingerprint": "sha256/" + "A" * 43 + "="}, "Fingerprints did not match"),
+    ],
+)
+def test_a_wrong_name_or_pin_is_refused_on_a_resumed_connection(wrong: dict[str, Any], why: str) -> None:
+    """Nothing is verified anew there, so what is compared must be compared here."""
+    cache, wishes, resumed = SessionCache(), TlsWishes(ca_certs=certs().ca_file, assert_hostname="127.0.0.1"), []
+    context = tls.context_for(wishes)
+    last = [lambda connection: resumed.append(connection.sock.session_reused), close()]
+    with ScriptServer(SCRIPT, last, tls=certs().server()) as peer:
+        exchange(peer.port, wishes, cache)
+        session = cache.take(context, ("localhost", peer.port))
+        plain = dial.connect("127.0.0.1", peer.port, timeout_s=5)
+        with pytest.raises(SSLError, match=why):
+            tls.wrap(plain, wishes._replace(**wrong), "localhost", timeout_s=5, session=session, context=context)
+    assert resumed == [True]
 
 
 def test_a_refused_session_falls_back_to_a_full_handshake() -> None:

@@ -97,6 +97,9 @@ def test_a_given_authority_is_the_only_one() -> None:
     pem = Path(certs().ca_file).read_text()
     for data in (pem, pem.encode(), ssl.PEM_cert_to_DER_cert(pem)):
         assert len(tls.context_for(TlsWishes(ca_cert_data=data)).get_ca_certs()) == 1
+    given = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    assert tls.context_for(TlsWishes(ssl_context=given)) is given
+    assert given.get_ca_certs() == []
 
 
 def test_without_wishes_the_authorities_are_certifis() -> None:

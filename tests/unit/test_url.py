@@ -355,6 +355,15 @@ def test_a_path_that_begins_with_two_slashes_is_not_read_as_a_host_again(text: s
     assert parse_url(again) == url
 
 
+@pytest.mark.parametrize(
+    ("base", "location"), [("/a", "/.//b"), ("/a", "/a/..//b"), ("/a/b", "..//b"), ("/.//b/", "c")]
+)
+def test_a_joined_path_that_begins_with_two_slashes_is_not_read_as_a_host(base: str, location: str) -> None:
+    joined = join(base, location)
+    assert parse_url(joined).host is None
+    assert joined.startswith("/.//b")
+
+
 @pytest.mark.parametrize("bad", [5, b"http://a/b", ["http://a"]])
 def test_what_is_no_text_is_a_type_error(bad: Any) -> None:
     """Bad arguments get a clear error."""

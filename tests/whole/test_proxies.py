@@ -17,6 +17,7 @@ import pytest
 
 import poollib
 from poollib import PoolManager, ProxyManager, Timeout
+from poollib.certificates import key_pin
 from poollib.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from poollib.exceptions import (
     ConnectTimeoutError,
@@ -153,9 +154,12 @@ def test_a_proxy_is_verified_by_name_and_by_pin(plain: Httpd, secure: Httpd, tmp
                 manager.request("GET", target)
             with through(url, proxy_assert_hostname="elsewhere.example") as manager:
                 assert manager.request("GET", target).status == 200
-            with through(url, proxy_assert_fingerprint="00" * 32) as manager, pytest.raises(ProxyError):
-                manager.request("GET", target)
-    assert len(plain.requests) == len(secure.requests) == 1
+            with through(url, proxy_assert_fingerprint="00" * 32) as manager:
+                with pytest.raises(ProxyError, match="Fingerprints did not match"):  # and not for the name
+                    manager.request("GET", target)
+            with through(url, proxy_assert_fingerprint=key_pin(pair.der)) as manager:
+                assert manager.request("GET", target).status == 200
+    assert len(plain.requests) == len(secure.requests) == 2
 
 
 # Who gets to see what
