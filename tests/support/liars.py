@@ -40,6 +40,15 @@ class LyingText(str):
     __hash__ = str.__hash__
 
 
+class AgreeingText(LyingText):
+    """One that is equal to everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = str.__hash__
+
+
 class LyingBytes(bytes):
     def _lie(self, *args: Any) -> bytes:
         return EVIL.encode()

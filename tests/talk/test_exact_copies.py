@@ -16,13 +16,15 @@ import pytest
 
 from poollib import HTTPConnectionPool, HTTPHeaderDict, PoolManager, ProxyManager, make_headers
 from poollib.connection import HTTPConnection, Options
+from poollib.endpoint import ProxyHop
+from poollib.exceptions import NewConnectionError
 from poollib.multipart import RequestField, format_header_param_rfc2231
 from poollib.proxies import parse_proxy
-from poollib.requestparts import body_to_chunks, encode_fields
-from poollib.tunnel import authority, http_connect, socks4, socks5
+from poollib.requestparts import body_to_chunks, encode_fields, to_bytes, to_str
+from poollib.tunnel import authority, http_connect, socks4, socks5, socks_connect
 from poollib.url import Url, encode_target, join, normalize_host, parse_url
 from tests.support.httpd import Httpd, Request
-from tests.support.liars import EVIL, LyingBytes, LyingInt, LyingText
+from tests.support.liars import EVIL, AgreeingText, LyingBytes, LyingInt, LyingText
 from tests.support.script import ScriptServer, expect, expect_request, respond, send
 
 
@@ -293,7 +295,17 @@ def test_a_host_and_a_port_are_what_they_hold() -> None:
         connection.close()
         for request in server.requests:
             assert request.header("Host") == f"{server.host}:{server.port}"
-    assert Url("http", LyingText("u:p"), LyingText("h"), LyingInt(7), LyingText("/p")).url == "http://u:p@h:7/p"
+        with HTTPConnectionPool(AgreeingText(server.host), server.port) as pool:
+            assert type(pool.host) is str
+            assert not pool.is_same_host(LyingText(f"http://other.example:{server.port}/"))
+    text = LyingText("p")
+    assert [type(part) for part in Url(text, text, text, LyingInt(7), text, text, text)] == [
+        str,
+        str,
+        str,
+        int,
+        *[str] * 3,
+    ]
 
 
 def test_a_connections_own_host_is_what_it_holds() -> None:
@@ -325,7 +337,8 @@ def test_parts_of_urls_are_what_they_hold() -> None:
 
 
 def test_what_urllib3_offers_below_takes_what_values_hold() -> None:
-    assert encode_fields(LyingText("POST"), "/", {"a": "1"}, encode_multipart=False).body == "a=1"
+    assert encode_fields(LyingText("GET"), "/", {"a": "1"}).url == "/?a=1"
+    assert [type(value) for value in (to_str(LyingText("a")), to_bytes(LyingBytes(b"a")))] == [str, bytes]
     assert body_to_chunks(None, LyingText("GET"), 1).content_length is None
     assert parse_proxy(LyingText("h.example:7")).url == "http://h.example:7"
     with pytest.warns(FutureWarning):
@@ -357,3 +370,12 @@ def test_what_a_socks_proxy_is_asked_for_is_what_it_holds() -> None:
     steps = [*login, expect(b"\5\1\0\3\x09h.example\0\7"), send(b"\5\0\0\1" + bytes(6))]
     with ScriptServer(steps) as proxy, create_connection((proxy.host, proxy.port)) as sock:
         socks5(sock, host, port, login=(LyingText("me"), LyingText("pw")))
+    asked_for = []
+
+    def resolve(name: str, port: int) -> list[Any]:
+        asked_for.append(type(name))
+        return []
+
+    with pytest.raises(NewConnectionError):
+        socks_connect(None, ProxyHop("socks5", "p", 1), host, 7, resolve=resolve)
+    assert asked_for == [str]
