@@ -337,9 +337,9 @@ class EndpointPool(Handling[Endpoint, Connection]):
 
     def ask_collector(self) -> None:
         """Be swept from now on, if the settings want it."""
-        if self._settings.wants_collector and not self._is_watched and self._state is State.OPEN:
-            self._is_watched = True
-            collector.watch(self)
+        is_wanted = self._settings.wants_collector and self._state is State.OPEN
+        if is_wanted and not (self._is_watched and collector.is_running()):
+            self._is_watched = collector.watch(self)
 
     def sweep(self, now: float) -> float | None:
         """Close all that is too old, tell of leaks, open what ``min_idle`` lacks; seconds until the next call.

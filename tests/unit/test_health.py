@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool
-from poollib.exceptions import ProtocolError
+from poollib.exceptions import CircuitOpenError, ClosedPoolError, EmptyPoolError, ProtocolError
 from poollib.health import HealthCheck
+from poollib.pool import collector
+from tests.support.forks import in_child
 
 
 class FakePool:
@@ -99,6 +102,71 @@ def test_probes_come_at_their_interval() -> None:
     assert not pool.probed.is_set()
     assert check.sweep(110.0) == pytest.approx(10.0)
     assert pool.probed.wait(5)
+
+
+def test_a_probe_that_got_no_thread_comes_at_the_next_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for one that is out for ever."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = FakePool(200)
+    check = HealthCheck(pool, 10.0, "/")
+    check.sweep(100.0)
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", refuse)
+        assert check.sweep(110.0) == pytest.approx(10.0)
+    check.sweep(120.0)
+    assert pool.probed.wait(5)
+
+
+@pytest.mark.parametrize(
+    "error", [EmptyPoolError(None, "busy"), ClosedPoolError(None, "over"), CircuitOpenError(None, "")]
+)
+def test_a_probe_that_was_not_sent_says_nothing(error: Exception) -> None:
+    """A pool whose connections are all lent is busy, not ill: its idle connections are kept, and no failure counts."""
+    pool = FakePool(error)
+    check = HealthCheck(pool, 10.0, "/health")
+    check.note_success()
+    assert check.probe() is True
+    assert pool.refreshed == []
+    assert (check.is_ok, check.report()["consecutive_failures"]) == (True, 0)
+
+
+def test_a_busy_pool_stays_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poollib.health.PROBE_TIMEOUT_S", 0.01)
+    with HTTPConnectionPool("localhost", 1, maxsize=1, block=True) as pool:
+        lent = pool._get_conn()
+        assert HealthCheck(pool, 10.0, "/").probe() is True
+        assert pool.health()["state"] == "unknown"
+        pool._put_conn(lent)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("first", ["note_success", "report"])
+def test_a_forked_child_probes_too(first: str) -> None:
+    """From its first request on, or when it is asked; a child that does neither has no thread."""
+    pool = FakePool(200)
+    check = HealthCheck(pool, 3600.0, "/")
+    check.start()
+
+    def look() -> Any:
+        before = collector.is_running()
+        pool.answers, check._interval_s = [200] * 10_000, 0.001
+        getattr(check, first)()
+        return before, pool.probed.wait(5)
+
+    assert in_child(look) == "(False, True)"
+    check.stop()
+
+
+def test_a_request_in_the_middle_of_a_note_does_not_hang() -> None:
+    """A finaliser or signal handler that makes a request notes its outcome in the thread that holds the lock."""
+    check = HealthCheck(FakePool())
+    with check._lock:
+        check.note_success()
+    assert check.is_ok
 
 
 def test_without_an_interval_there_is_nothing_to_sweep() -> None:

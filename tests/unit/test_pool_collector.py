@@ -26,7 +26,7 @@ class Sleeper:
     def sweep(self, now: float) -> float | None:
         self.calls += 1
         self.swept.set()
-        if isinstance(self.pause_s, Exception):
+        if isinstance(self.pause_s, BaseException):
             raise self.pause_s
         return self.pause_s  # type: ignore[no-any-return]
 
@@ -106,6 +106,103 @@ class TestTheThread:
         broken.pause_s = sound.pause_s = None
         alone.hasten(weakref.ref(broken), 0.0)
 
+    def test_those_that_vanish_before_their_news_is_read_do_not_end_it(self, alone: Collector) -> None:
+        """The hash of a weak reference that nobody asked for in time can't be had: "weak object has gone away"."""
+        go_on = threading.Event()
+
+        class Slow(Sleeper):
+            def sweep(self, now: float) -> float | None:
+                super().sweep(now)
+                go_on.wait(5)
+                return 0.0 if self.calls < 3 else None
+
+        slow = Slow()
+        alone.watch(slow)
+        assert slow.swept.wait(5)
+        thread = alone._thread
+        for _ in range(3):
+            alone.watch(Sleeper())
+            gone = Sleeper()
+            alone.hasten(weakref.ref(gone), 0.0)
+            del gone
+        go_on.set()
+        until(lambda: slow.calls == 3)
+        assert thread is not None
+        thread.join(5)
+        assert alone._due == {}
+
+    @pytest.mark.parametrize("error", [SystemExit(), KeyboardInterrupt(), GeneratorExit()])
+    def test_no_exception_of_a_sweep_ends_it(self, alone: Collector, error: BaseException) -> None:
+        broken, sound = Sleeper(error), Sleeper(0.0)
+        alone.watch(broken)
+        alone.watch(sound)
+        until(lambda: broken.calls == 1 and sound.calls >= 3)
+        broken.pause_s = sound.pause_s = None
+        alone.hasten(weakref.ref(broken), 0.0)
+
+    def test_an_error_of_the_timetable_itself_is_logged_and_ends_nothing(
+        self, alone: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(collector, "PAUSE_AFTER_FAULT_S", 0.0)
+        alone._news.put(("no reference", 0.0))  # type: ignore[arg-type]
+        sleeper = Sleeper()
+        alone.watch(sleeper)
+        assert sleeper.swept.wait(5)
+        assert "the timetable of the pools failed" in caplog.text
+
+    def test_a_log_handler_that_raises_ends_nothing(self, alone: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(collector.log, "exception", lambda *args: 1 / 0)
+        broken, sound = Sleeper(ValueError()), Sleeper(0.0)
+        alone.watch(broken)
+        alone.watch(sound)
+        until(lambda: broken.calls == 1 and sound.calls >= 3)
+        broken.pause_s = sound.pause_s = None
+        alone.hasten(weakref.ref(broken), 0.0)
+
+    def test_a_dead_one_is_noticed_and_its_timetable_is_followed_on(self, alone: Collector) -> None:
+        one, two = Sleeper(3600.0), Sleeper()
+        alone.watch(one)
+        assert one.swept.wait(5)
+        until(lambda: alone._due != {})
+        dead = threading.Thread(target=lambda: None)
+        dead.start()
+        dead.join()
+        alone._thread = dead
+        assert not alone.is_running
+        one.pause_s = None
+        alone.hasten(weakref.ref(one), 0.0)
+        assert alone.watch(two)
+        assert two.swept.wait(5)
+        until(lambda: one.calls == 2)
+
+    def test_a_finaliser_that_asks_while_the_thread_is_started_does_not_hang(
+        self, alone: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It runs in the thread that holds the lock; of the two threads that start one goes on."""
+        inner, outer = Sleeper(0.0), Sleeper(0.0)
+        start = threading.Thread.start
+
+        def start_in_between(thread: threading.Thread) -> None:
+            if not inner.swept.is_set() and alone._thread is None:
+                monkeypatch.setattr(threading.Thread, "start", start)
+                alone.watch(inner)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start_in_between)
+        alone.watch(outer)
+        until(lambda: inner.calls >= 2 and outer.calls >= 2)
+        until(lambda: len(threads()) == 1)
+        inner.pause_s = outer.pause_s = None
+
+    def test_a_later_reference_tells_when_its_target_vanishes(self, alone: Collector) -> None:
+        """A pool that was closed may still be hastened by another reference, and be watched once more."""
+        sleeper = Sleeper(3600.0)
+        alone.hasten(weakref.ref(sleeper), 3600.0)
+        alone.watch(sleeper)
+        assert sleeper.swept.wait(5)
+        del sleeper
+        until(lambda: not alone.is_running)
+
     def test_endless_pauses_do_not_overflow(self, alone: Collector) -> None:
         one, two = Sleeper(1e300), Sleeper(3600.0)
         alone.watch(one)
@@ -123,6 +220,46 @@ class TestPools:
         )
         pool.release(pool.acquire(), idle_limit=1)
         assert threads() == before
+
+    def test_a_pool_works_where_no_thread_can_be_started_and_asks_again_later(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        factory = CountingFactory()
+        with monkeypatch.context() as scarce:
+            scarce.setattr(threading.Thread, "start", refuse)
+            pool: EndpointPool[str, Thing] = EndpointPool("home", factory, idle_timeout=0, background_collector=True)
+            pool.discard(pool.acquire())
+        pool.release(pool.acquire())
+        until(lambda: not factory.open)
+        pool.close()
+
+    def test_pools_made_and_dropped_do_not_end_the_care_for_others(self) -> None:
+        factory = CountingFactory()
+        pool: EndpointPool[str, Thing] = EndpointPool("home", factory, idle_timeout=0, background_collector=True)
+        for _ in range(200):
+            EndpointPool("other", CountingFactory(), background_collector=True)
+        pool.release(pool.acquire())
+        until(lambda: not factory.open)
+        pool.close()
+
+    def test_a_factory_whose_close_ends_the_program_does_not_end_the_collector(self) -> None:
+        def leave() -> None:
+            raise SystemExit
+
+        wild, factory = CountingFactory(), CountingFactory()
+        wild.before_close = leave
+        rough: EndpointPool[str, Thing] = EndpointPool("rough", wild, idle_timeout=0, background_collector=True)
+        pool: EndpointPool[str, Thing] = EndpointPool("home", factory, idle_timeout=0, background_collector=True)
+        rough.release(rough.acquire())
+        until(lambda: rough.stats().total == 0)
+        pool.release(pool.acquire())
+        until(lambda: not factory.open)
+        wild.before_close = None
+        pool.close()
+        rough.close()
 
     def test_idle_connections_are_closed_in_the_background(self) -> None:
         factory = CountingFactory()

@@ -6,40 +6,19 @@ import multiprocessing
 import os
 import socket
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from poollib.pool import ConnectionPool, EndpointPool, collector
 from poollib.pool.factories import TcpFactory
+from tests.support.forks import in_child
 from tests.support.pool import CountingFactory, Thing, until
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
-
-
-def in_child(work: Callable[[], Any]) -> str:
-    """What ``work`` answers in a forked child, as text; an error is told as its repr."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            os.close(reader)
-            try:
-                answer = str(work())
-            except BaseException as error:
-                answer = repr(error)
-            os.write(writer, answer.encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as stream:
-        answer = stream.read()
-    os.waitpid(pid, 0)
-    return answer
 
 
 class Forgetful(CountingFactory):

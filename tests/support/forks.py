@@ -1,0 +1,28 @@
+"""Work in a forked child, and what it answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+
+def in_child(work: Callable[[], Any], fork: Callable[[], int] | None = None) -> str:
+    """What ``work`` answers in a forked child, as text; an error is told as its repr. ``fork``: ``os.fork``."""
+    reader, writer = os.pipe()
+    pid = os.fork() if fork is None else fork()
+    if not pid:
+        try:
+            os.close(reader)
+            try:
+                answer = str(work())
+            except BaseException as error:
+                answer = repr(error)
+            os.write(writer, answer.encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        answer = stream.read()
+    os.waitpid(pid, 0)
+    return answer
