@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import math
 import queue
-from functools import partial
-from threading import Lock
+import threading
+from os import getpid
 from typing import Any
 
 from .exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
@@ -27,12 +27,12 @@ class IdleQueue(queue.LifoQueue[Any]):
     def __init__(self, lending: EndpointPool[Any, Any]) -> None:
         super().__init__(lending.maxsize or 0)
         self._lending = lending
-        self._out: dict[int, Any] = {}  # leased through get() and not put back; guarded by self.mutex
+        self._out: dict[int, Any] = {}  # leased through get() and not put back; one operation of the dict at a time
         forks.remember(self)
 
     def start_afresh(self) -> None:
         """In a forked child: nothing is leased, and the thread that held the lock is not there."""
-        self.mutex = Lock()
+        self.mutex = threading.Lock()
         self._out = {}
 
     def qsize(self) -> int:
@@ -53,15 +53,13 @@ class IdleQueue(queue.LifoQueue[Any]):
             connection = self._lending.acquire(timeout)
         except EmptyPoolError as error:
             raise queue.Empty from error
-        with self.mutex:
-            self._out[id(connection)] = connection
+        self._out[id(connection)] = connection
         return connection
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Give a connection back, or take in a foreign one (None: a slot only); ``queue.Full`` if there is no room."""
-        with self.mutex:
-            own = self._out.pop(id(item), None)
-            spare = None if own is not None or not self._out else self._out.popitem()[1]
+        own = self._out.pop(id(item), None)
+        spare = None if own is not None else self._any_out()
         if own is not None:
             self._lending.release(own)
             return
@@ -73,6 +71,13 @@ class IdleQueue(queue.LifoQueue[Any]):
             self._lending.adopt(item)
         except (FullPoolError, ClosedPoolError) as error:
             raise queue.Full from error
+
+    def _any_out(self) -> Any:
+        """One that was leased through get(), put back by this; None if there is none."""
+        try:
+            return self._out.popitem()[1]
+        except KeyError:
+            return None
 
     def get_nowait(self) -> Any:
         return self.get(block=False)
@@ -150,19 +155,27 @@ class QueuedLending(EndpointPool[Any, Any]):
             self._most_lent = max(self._most_lent, self.leased)
 
     def _note_resting(self, connection: Any) -> None:
-        """It lies in the queue, or is about to: its lease is over, nobody can be interrupted in it any more."""
+        """It lies in the queue, or is about to: its lease is over, nobody can be interrupted in it any more.
+
+        FullPoolError for a second return: the queue would lend the connection to two.
+        """
         with self._budget, self._lock:
             entry = self._leased.get(id(connection))
-            if entry is not None:
-                self._resting.add(entry.key)
-                self._returned += 1
-                entry.leased_at, entry.is_reported = math.inf, False
-                entry.reuses += 1
+            if entry is None:
+                return
+            if entry.key in self._resting:
+                raise FullPoolError(self, f"{connection!r} was returned twice", **self._numbers_locked(None))
+            self._resting.add(entry.key)
+            self._returned += 1
+            entry.leased_at, entry.is_reported = math.inf, False
+            entry.reuses += 1
 
     # -- lending --
 
     def acquire(self, timeout: float | None = None) -> Any:
         """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
+        if getpid() != self._budget.pid:
+            forks.catch_up()
         try:
             is_open = self.state is State.OPEN
             connection = self.queue.get(block=self._is_blocking, timeout=timeout) if is_open else None
@@ -171,20 +184,31 @@ class QueuedLending(EndpointPool[Any, Any]):
                 text = "Pool is empty and a new connection can't be opened due to blocking mode."
                 raise EmptyPoolError(self, text) from None
             connection = None
-        if self.state is not State.OPEN:
-            self._free_slot()  # the next one in line shall hear of the closing, too
-        if connection is not None and not connection.is_reusable():
-            self._drop(connection, "dead when asked for")
-            connection = None
-        if connection is None:
-            connection = super().acquire(timeout)
-        self._note_lent(connection)
-        return connection
+        try:
+            if self.state is not State.OPEN:
+                self._refuse_unless_open()
+            if connection is not None and not connection.is_reusable():
+                self._drop(connection, "dead when asked for")
+                connection = None
+            if connection is None:
+                connection = super().acquire(timeout)
+            self._note_lent(connection)
+            return connection
+        except BaseException:  # what came out of the queue, or the place that did, must not be lost
+            if connection is None:
+                self._free_slot()
+            else:
+                self.reclaim(connection, None)
+            raise
+
+    def _refuse_unless_open(self) -> None:
+        with self._budget, self._lock:
+            self._refuse_unless_open_locked(0.0)
 
     def release(self, connection: Any, *, idle_limit: float | None = None) -> None:
         """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
         if self._budget.held():  # a finaliser in the middle of a decision
-            self._budget.put_off(partial(self.release, connection, idle_limit=idle_limit))
+            self._put_off(connection, idle_limit, None)
             return
         if self.state is not State.OPEN:
             self._drop(connection, "the pool is closed")
@@ -193,11 +217,20 @@ class QueuedLending(EndpointPool[Any, Any]):
         try:
             self.queue.put(connection, block=False)
         except queue.Full:
-            self._drop(connection, "the pool is full")
-            if self._is_blocking:
-                raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.") from None
-            supply: Any = self.factory
-            supply.on_full(connection)
+            self._refuse_return(connection)
+        if self.state is not State.OPEN:  # it was closed meanwhile, and may have looked into the queue before
+            self._empty("the pool is closed")
+
+    def _refuse_return(self, connection: Any) -> None:
+        """The queue is full: of a pool that was closed meanwhile, or by a program's own doing."""
+        is_open = self.state is State.OPEN
+        self._drop(connection, "the pool is full" if is_open else "the pool is closed")
+        if not is_open:
+            return
+        if self._is_blocking:
+            raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
+        supply: Any = self.factory
+        supply.on_full(connection)
 
     def _drop(self, connection: Any, reason: str) -> None:
         """Close it; its place in the queue is somebody else's already."""
@@ -205,6 +238,9 @@ class QueuedLending(EndpointPool[Any, Any]):
         super().discard(connection, reason)
 
     def discard(self, connection: Any, reason: str = "discarded") -> None:
+        if self._budget.held():
+            self._put_off(connection, None, reason)
+            return
         self._drop(connection, reason)
         self._free_slot()
 
@@ -212,6 +248,7 @@ class QueuedLending(EndpointPool[Any, Any]):
         was_ours = id(connection) in self._leased
         super().reclaim(connection, lease)
         if was_ours and id(connection) not in self._leased:
+            self._resting.discard(id(connection))
             self._free_slot()
 
     def detach(self, connection: Any) -> Any:
@@ -220,16 +257,34 @@ class QueuedLending(EndpointPool[Any, Any]):
         self._free_slot()
         return connection
 
+    def drop_idle(self, reason: str = "refreshed") -> int:
+        """How many connections of the queue were closed: all there were; their places stay."""
+        count = self._empty(reason)
+        for _ in range(count):
+            self._free_slot()
+        return count
+
+    def _empty(self, reason: str) -> int:
+        """How many connections were taken out of the queue and closed."""
+        taken: list[Any] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                taken.append(self.queue.get(block=False))
+        connections = [connection for connection in taken if connection is not None]
+        for connection in connections:
+            self._drop(connection, reason)
+        for _ in range(len(taken) - len(connections)):
+            self._free_slot()
+        return len(connections)
+
     def _free_slot(self) -> None:
         with contextlib.suppress(queue.Full):
             self.queue.put(None, block=False)
 
     def close(self, timeout: float | None = None) -> bool:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                connection = self.queue.get(block=False)
-                if connection is not None:
-                    self._drop(connection, "the pool is closed")
+        """As of any pool. The state comes first: who returns one from now on closes it, or finds it in the queue."""
+        self._send_all_away()
+        self._empty("the pool is closed")
         closed = super().close(timeout)
         self._free_slot()
         return closed

@@ -10,12 +10,14 @@ of removals (a plain dict's is not).
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import os
+import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from math import inf
-from threading import RLock as make_lock
-from typing import Any
+from typing import Any, Final
 
+from poollib.pool import forks
 from poollib.pool.entry import Entry
 from poollib.pool.settings import check_limit
 from poollib.pool.waiters import NOBODY, Claim
@@ -31,22 +33,44 @@ class Budget:
     ``shared`` is False for the private budget of a pool that stands alone: its own queue is order enough.
     """
 
-    __slots__ = ("excess", "held", "late", "limit", "line", "lock", "order", "trim_at", "used")
+    __slots__ = (
+        "__weakref__",
+        "_carriers",
+        "excess",
+        "held",
+        "late",
+        "limit",
+        "line",
+        "lock",
+        "order",
+        "pid",
+        "trim_at",
+        "used",
+    )
 
     def __init__(self, limit: int | None = None, *, shared: bool = True) -> None:
         self.limit = check_limit("total_maxsize", limit)
         self.order: OrderedDict[int, Entry[Any]] | None = OrderedDict() if shared else None
         self.reset()
+        if shared:  # another's is looked after by its pool
+            forks.remember(self)
+
+    def start_afresh(self) -> None:
+        """In a forked child: a new lock and empty books; whoever comes first does it, of those that share it."""
+        if self.pid != os.getpid():
+            self.reset()
 
     def reset(self) -> None:
-        """A new lock and empty books: for a new budget, and for a forked child."""
+        #: The process that the books are of; a fork by C code is noticed by it.
+        self.pid = os.getpid()
         #: Guards everything here and every field of the pools that share the budget.  Re-entrant, because the
         #: garbage collector may run a finaliser that returns a connection in the very thread that holds it.
-        self.lock = make_lock()
+        self.lock = threading.RLock()
         #: Whether this thread holds the lock (the method ``threading.Condition`` relies on, too).
         self.held: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
         #: Returns that came from inside the lock; they are carried out as soon as it is free.
-        self.late: list[Callable[[], object]] | None = None
+        self.late: deque[Callable[[], object]] | None = None
+        self._carriers: set[int] = NO_CARRIERS  # the threads that carry out such returns
         #: Connections of all pools: leased, idle, opening and closing.
         self.used = 0
         #: Whether the limit was made smaller than what exists; returned connections are closed until it holds.
@@ -98,17 +122,41 @@ class Budget:
     def put_off(self, action: Callable[[], object]) -> None:
         """Have something done as soon as the lock is free, which this thread holds."""
         if self.late is None:
-            self.late = []
+            self.late, self._carriers = deque(), set()
         self.late.append(action)
 
     def carry_out_late(self) -> None:
-        """Do the returns that arrived while the lock was held by the thread that made them."""
-        while self.late:
-            try:
-                action = self.late.pop(0)
-            except IndexError:  # another thread was quicker
-                return
-            try:
+        """Do the returns that arrived while the lock was held by the thread that made them, one after the other.
+
+        An action that is interrupted is done again, so it must find out whether it was done.  A return made by one of
+        them comes by here again: it leaves the rest to the loop that runs already.
+        """
+        me = threading.get_ident()
+        if me in self._carriers or self.held():
+            return
+        try:
+            self._carriers.add(me)
+            while self.late:
+                self._carry_out_one()
+        finally:
+            self._carriers.discard(me)
+
+    def _carry_out_one(self) -> None:
+        action: Callable[[], object] | None = None
+        try:
+            with self.lock:
+                if self.late:
+                    action = self.late[0]
+                    del self.late[0]
+            if action is not None:
                 action()
-            except Exception:
-                log.exception("a connection could not be returned from a finaliser")
+        except Exception:
+            log.exception("a connection could not be returned from a finaliser")
+        except BaseException:
+            if action is not None:
+                self.put_off(action)
+            raise
+
+
+#: For all budgets that had no such return.
+NO_CARRIERS: Final[set[int]] = set()

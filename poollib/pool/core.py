@@ -91,14 +91,22 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     def connection(self, endpoint: Endpoint, timeout: float | None = None) -> Iterator[Connection]:
         """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
         connection = self.acquire(endpoint, timeout)
+        home: EndpointPool[Endpoint, Connection] | None = None
+        lease: int | None = None
         try:
-            yield connection
-        except BaseException as error:
-            if id(connection) in self._homes:
-                self.discard(connection, type(error).__name__)
+            home = self._homes[id(connection)]
+            lease = home.lease_of(connection)
+            try:
+                yield connection
+            except BaseException as error:
+                if home.lease_of(connection) == lease:
+                    self.discard(connection, type(error).__name__)
+                raise
+            if home.lease_of(connection) == lease:  # else the block detached or returned it
+                self.release(connection)
+        except BaseException:
+            self._reclaim(home or self._homes.get(id(connection)), connection, lease)
             raise
-        if id(connection) in self._homes:  # else the block detached or discarded it
-            self.release(connection)
 
     def acquire(self, endpoint: Endpoint, timeout: float | None = None) -> Connection:
         """A connection to ``endpoint``; the caller owes one release, discard or detach.  See EndpointPool.acquire."""
@@ -110,20 +118,29 @@ class ConnectionPool(Generic[Endpoint, Connection]):
                 if self._state is State.OPEN and self._pools.get(endpoint) is not pool:
                     continue  # it was dropped as empty just now
                 raise
-            self._homes[id(connection)] = pool
-            return connection
+            try:
+                other = self._homes.get(id(connection))
+                if other is None or other is pool or other.lease_of(connection) < 0:
+                    self._homes[id(connection)] = pool
+                    return connection
+            except BaseException:
+                pool.reclaim(connection, None)
+                raise
+            pool.detach(connection)
+            raise RuntimeError(f"connect() made {connection!r}, which {other!r} has lent; it must make a new one")
 
     def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
         """Give a clean connection back.  See EndpointPool.release."""
-        self._home_of(connection).release(connection, idle_limit=idle_limit)
+        self._end(connection, lambda home: home.release(connection, idle_limit=idle_limit))
 
     def discard(self, connection: Connection, reason: str = "discarded") -> None:
         """Close a connection that must not be used again.  See EndpointPool.discard."""
-        self._home_of(connection).discard(connection, reason)
+        self._end(connection, lambda home: home.discard(connection, reason))
 
     def detach(self, connection: Connection) -> Connection:
         """The connection itself, now the caller's own.  See EndpointPool.detach."""
-        return self._home_of(connection).detach(connection)
+        self._end(connection, lambda home: home.detach(connection))
+        return connection
 
     def endpoint_pool(
         self, endpoint: Endpoint, factory: Factory[Any, Any] | None = None, **settings: Any
@@ -263,9 +280,32 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     # -- helpers -----------------------------------------------------------------------------------------------
 
+    def _end(self, connection: Connection, end: Callable[[EndpointPool[Endpoint, Connection]], object]) -> None:
+        """End a lease with the pool that lent the connection; it is struck off the index first, while it is its own."""
+        home: EndpointPool[Endpoint, Connection] | None = None
+        lease: int | None = None
+        try:
+            home = self._home_of(connection)
+            lease = home.lease_of(connection)
+            self._homes.pop(id(connection), None)
+            end(home)
+        except BaseException:
+            self._reclaim(home or self._homes.get(id(connection)), connection, lease)
+            raise
+
+    def _reclaim(
+        self, home: EndpointPool[Endpoint, Connection] | None, connection: Connection, lease: int | None
+    ) -> None:
+        """See EndpointPool.reclaim."""
+        if home is None:
+            return
+        if lease in (None, home.lease_of(connection)):
+            self._homes.pop(id(connection), None)
+        home.reclaim(connection, lease)
+
     def _home_of(self, connection: Connection) -> EndpointPool[Endpoint, Connection]:
-        """Who lent it; it is struck off the index, for whatever follows ends the lease."""
-        home = self._homes.pop(id(connection), None)
+        """Who lent it."""
+        home = self._homes.get(id(connection))
         if home is not None:
             return home
         for pool in list(self._pools.values()):

@@ -4,6 +4,8 @@ A child inherits the descriptors of its parent's connections, and locks in whate
 Every pool registers here, weakly; in the child each starts afresh: new locks, no lease, nobody in line, counts at zero,
 and its inherited connections are forgotten: the child's copy of the descriptor is closed and the peer learns nothing.
 What a connection needs to be forgotten, beyond sockets, is for its factory to say.
+A fork by C code (uWSGI without ``py-call-osafterfork``) calls no hooks: it is noticed by the process's number, where a
+connection is lent and where a pool is made.
 SQLAlchemy's advice about pools and ``os.fork`` and gunicorn's preforking are the cases in mind.
 """
 
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any, Protocol
 from weakref import ref
 
@@ -28,10 +32,14 @@ class Forkable(Protocol):
 
 _pools: set[ref[Any]] = set()
 _strike_off = _pools.discard
+_pid = os.getpid()  # the process that they are of
+_catching_up = threading.RLock()
 
 
 def remember(pool: Forkable) -> ref[Any]:
     """Have ``pool`` start afresh in every forked child, as long as it lives; a weak reference to it."""
+    if _pid != os.getpid():
+        catch_up()
     reference = ref(pool, _strike_off)
     _pools.add(reference)
     return reference
@@ -46,16 +54,36 @@ def forget(connection: object) -> None:
         os.close(connection.detach())
 
 
-def _start_all_afresh() -> None:
+def remembered() -> Iterator[Any]:
+    """All that is remembered and alive."""
     for reference in list(_pools):
         pool = reference()
-        if pool is None:
-            continue
+        if pool is not None:
+            yield pool
+
+
+def catch_up() -> None:
+    """In a child that C code forked: what the hook does in others.  One thread does it, the others wait for it."""
+    with _catching_up:
+        if _pid != os.getpid():
+            _start_all_afresh()
+
+
+def _start_all_afresh() -> None:
+    global _pid
+    for pool in remembered():
         try:
             pool.start_afresh()
         except Exception:
             log.exception("%r could not start afresh after a fork", pool)
+    _pid = os.getpid()
+
+
+def _at_fork() -> None:
+    global _catching_up
+    _catching_up = threading.RLock()
+    _start_all_afresh()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_all_afresh)
+    os.register_at_fork(after_in_child=_at_fork)

@@ -127,41 +127,6 @@ class Handling(Ledger[Endpoint, Connection]):
             ends_at = now + max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
         return Entry(connection, self._me, now, ends_at, generation)
 
-    def _open_ahead(self, now: float) -> float:
-        """Open one connection if ``min_idle`` lacks one; when to do so again (``inf``: nothing lacks)."""
-        if not self._settings.min_idle:
-            return inf
-        if now < self._warm_after:
-            return self._warm_after
-        with self._budget, self._lock:
-            if not self._lacks_idle_locked():
-                return inf
-            self._budget.used += 1
-            self._opening += 1
-            self._warming += 1
-        entry: Entry[Connection] | None = None
-        try:
-            entry = self._connect_warm()
-        finally:
-            with self._budget, self._lock:
-                self._warming -= 1
-                self._opening -= 1
-                if entry is None:
-                    self._budget.used -= 1
-                    self._slot_freed_locked()
-                else:
-                    self._leased[entry.key] = entry
-                    self._opened += 1
-                    self._note_age_locked(entry, None)
-                    self._take_back_locked(entry, self._clock())
-            self._tidy(-inf)
-        if entry is None:
-            self._warm_after = now + self._warm_pause_s
-            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)
-            return self._warm_after
-        self._warm_pause_s = WARM_PAUSE_S
-        return now
-
     def _connect_warm(self) -> Entry[Connection] | None:
         """A connection that is really open, on no list yet; None if that failed, which is logged."""
         warm: Callable[[Connection, float], object] | None = getattr(self.factory, "warm", None)
@@ -218,6 +183,8 @@ class Handling(Ledger[Endpoint, Connection]):
         """Close what is to be closed, one after the other; what another thread dooms meanwhile, that one closes."""
         while self._doomed:
             self._close_one_doomed()
+            if self._budget.late:
+                self._budget.carry_out_late()
 
     def _close_one_doomed(self) -> None:
         """Close a doomed connection, if there is one, and free its slot."""
@@ -240,6 +207,25 @@ class Handling(Ledger[Endpoint, Connection]):
                     self._closing -= 1
                     self._budget.used -= 1
                     self._slot_freed_locked()
+
+    def reclaim(self, connection: Connection, lease: int | None) -> None:
+        """Close a connection whose borrower was interrupted, unless it was given back: it may be lent to another now.
+
+        ``lease``: the ``reuses`` of its entry when it was lent; None: no attempt was made to give it back.
+        """
+        with self._budget, self._lock:
+            entry = self._leased.get(id(connection))
+            if entry is not None and lease in (None, entry.reuses):
+                self._doom_leased_locked(entry, "interrupted")
+            self._slot_freed_locked()  # what came free when it was interrupted
+        self._tidy(-inf)
+
+    def _close_unless_here(self, entry: Entry[Connection]) -> None:
+        """Close a new connection that was not lent, unless it is one that the pool has already."""
+        with self._lock:
+            is_here = self._is_here_locked(entry)
+        if not is_here:
+            self._close_connection(entry)
 
     def _close_victim(self, permit: Permit) -> None:
         """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
@@ -286,18 +272,37 @@ class Handling(Ledger[Endpoint, Connection]):
                 left_s = give_up_at - self._clock()
 
 
-def bury(budget: Budget, remains: list[Entry[Any]], count: int, factory: Factory[Any, Any] | None) -> None:
-    """Strike a vanished pool's ``count`` connections off the shared books; with a factory, close what remains."""
-    with budget.lock:
-        budget.used -= count
-        if budget.order is not None:
-            for entry in remains:
-                budget.order.pop(entry.key, None)
-        if count and budget.line:
-            next(iter(budget.line)).pool._serve_locked()
-    for entry in remains if factory is not None else ():
+class Remains:
+    """What a vanished pool leaves: ``count`` connections in the shared books, and ``entries`` to be closed."""
+
+    __slots__ = ("_budget", "_count", "_entries", "_factory")
+
+    def __init__(self, budget: Budget, entries: list[Entry[Any]], count: int, factory: Factory[Any, Any]) -> None:
+        self._budget = budget
+        self._entries = entries
+        self._count = count
+        self._factory = factory
+
+    def bury(self) -> None:
+        """Strike all off, and close what nobody else can; called again after an interrupt, it goes on."""
+        budget = self._budget
+        with budget.lock:
+            count, self._count = self._count, 0
+            budget.used -= count
+            if budget.excess and not budget.is_over:
+                budget.excess = False
+            if budget.order is not None:
+                for entry in self._entries:
+                    budget.order.pop(entry.key, None)
+            if budget.line:
+                next(iter(budget.line)).pool._serve_locked()
+        while self._entries:
+            self._close(self._entries[-1])
+            del self._entries[-1]
+
+    def _close(self, entry: Entry[Any]) -> None:
         try:
-            factory.close(entry.connection)  # type: ignore[union-attr]
+            self._factory.close(entry.connection)
         except Exception:
             log.warning("closing %r failed", entry.connection, exc_info=True)
 

@@ -403,8 +403,31 @@ class Ledger(Generic[Endpoint, Connection]):
         if permit.pending:
             permit.pending = False
             self._opening -= 1
+            self._warming -= permit.is_ahead
             self._budget.used -= 1
             self._slot_freed_locked()
+
+    def _is_here_locked(self, entry: Entry[Connection]) -> bool:
+        """Whether the connection is in the tables, or idle in a pool beside this one, by another entry."""
+        if entry.key in self._leased or entry.key in (self._budget.order or ()):
+            return True
+        return entry.key in [other.key for other in (*self._idle, *(self._doomed or ()))]
+
+    def _lease_new_locked(self, claim: Claim, permit: Permit, entry: Entry[Connection]) -> None:
+        """A new connection is lent, in place of the claim's permit.
+
+        RuntimeError if the factory gave it before, and the pool still has it.
+        """
+        if self._is_here_locked(entry):
+            raise RuntimeError(
+                f"connect() made {entry.connection!r}, which {self!r} has already; it must make a new one"
+            )
+        self._leased[entry.key] = entry
+        claim.grant = entry
+        permit.pending = False
+        self._opening -= 1
+        self._warming -= permit.is_ahead
+        self._opened += 1
 
     def _slot_freed_locked(self) -> None:
         """What follows from one connection less, of this pool and of the budget; both counts are down already."""
@@ -482,18 +505,21 @@ class Ledger(Generic[Endpoint, Connection]):
     def _trim_locked(self, now: float) -> set[Ledger[Any, Any]]:
         """Doom the longest idle that are too old, a batch at most; the pools that have to close some."""
         budget = self._budget
-        oldest: Any = self._idle if budget.order is None else budget.order.values()
+        idle: Any = self._idle if budget.order is None else budget.order.values()
         due: list[tuple[Ledger[Any, Any], Entry[Any], str]] = []
-        budget.trim_at = inf
-        for entry in islice(oldest, self._settings.dispose_batch_size + 1):
+        next_at = inf
+        for entry in idle:  # all: pools differ in their limits, and so do peers
             home: Ledger[Any, Any] | None = entry.home()
-            if home is None:
+            if home is None or home._settings.wants_collector:
                 continue
             age = home._age_of(entry, now)
             if age is None or len(due) == self._settings.dispose_batch_size:
-                budget.trim_at = home._lendable_until(entry)
-                break
-            due.append((home, entry, age))
+                next_at = min(next_at, home._lendable_until(entry))
+                if age is not None:
+                    break  # the next one who comes by finds the rest
+            else:
+                due.append((home, entry, age))
+        budget.trim_at = next_at
         for home, entry, age in due:
             home._doom_idle_locked(entry, age)
         return {home for home, _, _ in due}

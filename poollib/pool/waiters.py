@@ -8,9 +8,8 @@ Handing over instead of waking to compete follows psycopg_pool's WaitingClient a
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from threading import TIMEOUT_MAX
-from threading import Lock as make_lock
 from typing import Any, Final
 
 from poollib.pool.entry import Entry
@@ -20,36 +19,38 @@ class Permit:
     """Leave to open one connection; it is counted as ``opening`` until it is spent.
 
     ``victim`` is an idle connection that made room: whoever holds the permit closes it before dialling, so that
-    the peers never see one connection more than the limit allows.
+    the peers never see one connection more than the limit allows.  ``is_ahead``: nobody waits for the connection.
     """
 
-    __slots__ = ("pending", "victim")
+    __slots__ = ("is_ahead", "pending", "victim")
 
-    def __init__(self, victim: Entry[Any] | None = None) -> None:
-        self.victim = victim
+    def __init__(self, is_ahead: bool = False) -> None:
+        self.victim: Entry[Any] | None = None
+        self.is_ahead = is_ahead
         self.pending = True
 
 
 class Claim:
     """One acquire under way.  ``grant`` is None while there is nothing for it; written under the pool's lock."""
 
-    __slots__ = ("bed", "grant", "misses", "pool", "since")
+    __slots__ = ("bed", "grant", "lease", "misses", "pool", "since")
 
     def __init__(self, pool: Any, since: float) -> None:
         self.pool = pool
         self.since = since
         self.misses = 0  # unfit connections it was given
         self.grant: Entry[Any] | Permit | None = None
+        self.lease: int | None = None  # which lease of the entry it is, where it may be given back twice
         self.bed: Any = None
 
     def lie_down(self) -> None:
         """Make the claim ready to sleep; who holds the pool's lock wakes it with ``bed.release()``, once."""
-        self.bed = make_lock()
+        self.bed = threading.Lock()  # looked up now: gevent and eventlet may have replaced it after the import
         self.bed.acquire()
 
     def sleep(self, seconds: float | None) -> bool:
         """True once woken; False when ``seconds`` passed first.  ``None`` sleeps as long as it takes."""
-        limit_s = -1 if seconds is None else min(seconds, TIMEOUT_MAX)
+        limit_s = -1 if seconds is None else min(seconds, threading.TIMEOUT_MAX)
         return bool(self.bed.acquire(True, limit_s))
 
 

@@ -13,8 +13,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from types import FrameType
 
 import pytest
 
@@ -22,7 +20,7 @@ import poollib
 from poollib import PoolManager
 from tests.faults.exchanges import EXCHANGES, PAIRS, WAYS, Scene
 from tests.faults.peers import TEXT
-from tests.support.interrupts import Interrupter, name_of
+from tests.support.interrupts import Interrupter, RealInterrupter
 from tests.support.leaks import open_descriptors
 
 # A socket that nobody has in hand yet closes itself, and a finaliser that is interrupted says so.
@@ -32,41 +30,6 @@ pytestmark = [
 ]
 
 FOLDER = os.path.dirname(poollib.__file__)
-#: Functions that hand a leased connection up. An interrupt right behind their return would lose it; CPython delivers
-#: none there from 3.11 on, where a call of one Python function by another ends without a look at signals.
-HAND_UP = frozenset({"lending.acquire", "connectionpool._get_conn", "connectionpool._lease"})
-#: What precedes the call by which CPython 3.14 enters a ``with`` block; no other version looks at signals behind it.
-#: There they leave even a lock held, so nothing can be promised (test_an_interrupt_leaves_no_lock_held).
-_ENTERING = "LOAD_SPECIAL"
-
-
-class RequestInterrupter(Interrupter):
-    """As an Interrupter of all poollib, but for the points where nothing can be promised."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__(at, FOLDER)
-        self._returned: tuple[FrameType | None, str] = (None, "")  # to which frame, from which function
-
-    def note(self, frame: FrameType, before: str) -> None:
-        super().note(frame, before)
-        if before == _ENTERING:
-            self.before[frame] = f"{_ENTERING} {self.before[frame]}"
-
-    def is_point(self, frame: FrameType, before: str) -> bool:
-        to, function = self._returned
-        self._returned = (None, "")
-        return super().is_point(frame, before) and not (to is frame and function in HAND_UP)
-
-    def returned(self, frame: FrameType) -> None:
-        self._returned = (frame.f_back, name_of(frame))
-
-    def run(self, work: Callable[[], object]) -> bool:
-        gc.disable()  # else it may run the finalisers of an earlier run, and the interrupt come in one of these
-        try:
-            return super().run(work)
-        finally:
-            gc.enable()
-            self._returned = (None, "")
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
@@ -135,15 +98,15 @@ def _lost(manager: PoolManager) -> str | None:
 
 def torture(scene: Scene, way: str, exchange: str, is_warm: bool, step: int, most: int = 700) -> dict[str, str]:
     """What was lost by an interrupt at every ``step``-th point, by point; of very many points ``most``."""
-    _run(scene, way, exchange, is_warm, RequestInterrupter(0))  # what is imported or made once
-    counter = RequestInterrupter(0)
+    _run(scene, way, exchange, is_warm, RealInterrupter(0, FOLDER))  # what is imported or made once
+    counter = RealInterrupter(0, FOLDER)
     assert _run(scene, way, exchange, is_warm, counter) is None
     if not counter.count:
         pytest.skip("this interpreter does not trace bytecodes from a call on")
     lost = {}
     gc.collect()
     for at in range(1, counter.count + 1, max(step, counter.count // most)):
-        interrupter = RequestInterrupter(at)
+        interrupter = RealInterrupter(at, FOLDER)
         if (what := _run(scene, way, exchange, is_warm, interrupter)) is not None:
             lost[f"{at}/{counter.count} {interrupter.where}"] = what
     return lost

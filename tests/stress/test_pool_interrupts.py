@@ -7,13 +7,16 @@ allocation fail for every n.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
+from contextlib import suppress
 
 import pytest
 
 import poollib.pool
-from poollib.pool import Budget, EndpointPool
-from tests.support.interrupts import Interrupter
+from poollib.pool import Budget, ConnectionPool, EndpointPool
+from tests.support.interrupts import Interrupter, RealInterrupter
 from tests.support.pool import CountingFactory, HandClock, Thing
 
 FOLDER = os.path.dirname(poollib.pool.__file__)
@@ -109,6 +112,107 @@ def torture(name: str, step: int) -> int:
 
 
 SCENES = ["reuse", "discard", "replace_dead", "expire", "close"]
+
+
+class Way:
+    """One way to lend and take back, after which nothing may be lent, whatever came in between."""
+
+    def __init__(self) -> None:
+        self.many: ConnectionPool[str, Thing] = ConnectionPool(
+            CountingFactory(), maxsize=2, total_maxsize=2, block=True, idle_timeout=10, clock=HandClock()
+        )
+        with self.many.connection("home"), self.many.connection("home"):
+            pass  # now there are a pool and two idle connections
+        self.pool = self.many._pools["home"]
+
+    def block(self) -> None:
+        with self.pool.connection(0):
+            pass
+
+    def block_with_a_new_one(self) -> None:
+        self.pool.drop_idle()
+        self.block()
+
+    def block_that_raises(self) -> None:
+        with suppress(ZeroDivisionError), self.pool.connection(0):
+            raise ZeroDivisionError
+
+    def block_that_returns(self) -> None:
+        with self.pool.connection(0) as thing:
+            self.pool.release(thing)
+
+    def block_of_many(self) -> None:
+        with self.many.connection("home", 0):
+            pass
+
+    def block_of_many_that_raises(self) -> None:
+        with suppress(ZeroDivisionError), self.many.connection("home", 0):
+            raise ZeroDivisionError
+
+    def look_through(self) -> None:
+        self.pool.idle_connections()[0].is_quiet = False
+        self.pool.drop_unusable()
+
+    def sweep(self) -> None:
+        self.pool._clock.advance(11)  # type: ignore[attr-defined]
+        self.pool.sweep(self.pool._clock())
+
+    def open_ahead(self) -> None:
+        self.pool.drop_idle()
+        self.pool._settings = self.pool._settings._replace(min_idle=1)
+        self.pool.sweep(self.pool._clock())
+
+    def return_late(self) -> None:
+        """A finaliser runs in the thread that holds the lock."""
+        with self.pool.connection(0) as one, self.pool.connection(0) as two:
+            with self.pool._budget, self.pool._lock:
+                self.pool.release(one)
+                self.pool.discard(two)
+
+    def settle(self) -> None:
+        if self.pool.leased:
+            gc.collect()  # a generator that was not entered or left ends with its frame
+        self.pool.look_again()
+        self.many.check()
+        stats = self.pool.stats()
+        assert (stats.leased, stats.opening, stats.closing) == (0, 0, 0), stats
+        assert self.pool._warming == 0
+        assert self.many.budget.used == stats.idle
+        assert self.many._homes.keys() == set()
+
+
+WAYS = sorted(name for name, value in vars(Way).items() if callable(value) and name[0] != "_" and name != "settle")
+
+
+def torture_way(name: str, step: int) -> int:
+    """Interrupt one way at every ``step``-th point, the standard library's included; how many interrupts came."""
+    folders = (FOLDER, contextlib.__file__)
+    counter = RealInterrupter(0, folders)
+    counter.run(getattr(Way(), name))
+    if not counter.count:
+        pytest.skip("this interpreter does not trace bytecodes from a call on")
+    came, lost = 0, {}
+    for at in range(1, counter.count + 1, step):
+        way, interrupter = Way(), RealInterrupter(at, folders)
+        came += interrupter.run(getattr(way, name))
+        try:
+            way.settle()
+        except AssertionError as error:
+            lost[f"{at} {interrupter.where}"] = str(error)
+    assert lost == {}, f"of {came} interrupts"
+    return came
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WAYS)
+def test_an_interrupt_anywhere_leaves_nothing_lent(name: str) -> None:
+    """``with pool.connection()`` above all: nobody but the pool could end such a lease."""
+    assert torture_way(name, 1) > 20
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_an_interrupt_here_and_there_leaves_nothing_lent(name: str) -> None:
+    assert torture_way(name, 11) > 1
 
 
 @pytest.mark.slow

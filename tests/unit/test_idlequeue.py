@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from poollib import HTTPConnectionPool
 from poollib.connection import HTTPConnection
+from poollib.exceptions import ClosedPoolError, FullPoolError
 
 
 def test_it_is_a_queue_as_long_as_maxsize() -> None:
@@ -104,3 +107,106 @@ def test_get_nowait_does_not_wait() -> None:
             pool.pool.get_nowait()
         pool.pool.put_nowait(taken)
         assert pool.pool.qsize() == 1
+
+
+# -- a queue that a program has chosen --
+
+
+class Hooked(queue.LifoQueue[Any]):
+    """A queue in which something happens just before a connection is put."""
+
+    before_put: Callable[[], object] | None = None
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        hook, self.before_put = self.before_put, None
+        if hook is not None:
+            hook()
+        super().put(item, block, timeout)
+
+
+def chosen(**options: Any) -> HTTPConnectionPool:
+    class Pool(HTTPConnectionPool):
+        QueueCls = Hooked
+
+    return Pool("localhost", 1, **options)
+
+
+@pytest.mark.parametrize("block", [True, False])
+@pytest.mark.parametrize("maxsize", [1, 2])
+def test_a_close_while_a_connection_is_returned_closes_that_one_too(block: bool, maxsize: int) -> None:
+    """It was put into a queue that nobody looked into any more, or FullPoolError told of a queue that was full."""
+    pool = chosen(maxsize=maxsize, block=block)
+    conn = pool._get_conn()
+    pool.pool.before_put = pool.close  # type: ignore[union-attr]
+    pool._put_conn(conn)
+    assert pool._lending.connections() == []
+    assert pool._lending.state.value == "closed"
+
+
+def test_who_gets_a_connection_of_a_pool_that_is_closed_meanwhile_is_told() -> None:
+    pool = chosen(maxsize=1, block=True)
+    pool._put_conn(pool._get_conn())
+    lending = pool._lending
+    lending._send_all_away()  # the first step of close()
+    with pytest.raises(ClosedPoolError):
+        pool._get_conn(timeout=1)
+    get = lending.queue.get  # type: ignore[attr-defined]
+    assert get(block=False) is not None
+    pool.close()
+
+
+def test_a_second_return_does_not_lend_a_connection_to_two() -> None:
+    pool = chosen(maxsize=2, block=True)
+    conn = pool._get_conn()
+    pool._put_conn(conn)
+    with pytest.raises(FullPoolError, match="returned twice"):
+        pool._put_conn(conn)
+    assert {pool._get_conn(timeout=0.1), pool._get_conn(timeout=0.1)} > {conn}
+    pool.close()
+
+
+def test_an_acquire_that_fails_gives_its_place_back() -> None:
+    pool = chosen(maxsize=1, block=True)
+
+    def fail() -> None:
+        raise OSError("no")
+
+    pool._new_conn = fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="no"):
+        pool._get_conn(timeout=0.1)
+    assert pool.pool is not None
+    assert pool.pool.qsize() == 1
+    pool.close()
+
+
+def test_a_refresh_closes_what_the_queue_holds_and_keeps_its_places() -> None:
+    pool = chosen(maxsize=2, block=True)
+    one, two = pool._get_conn(), pool._get_conn()
+    pool._put_conn(one)
+    assert pool.refresh() == 1
+    assert pool._lending.connections() == [two]
+    assert pool._get_conn(timeout=0.1) is not one
+    pool.close()
+
+
+def test_a_finaliser_inside_the_lock_returns_to_the_queue_once() -> None:
+    """A discard put off until the lock is free gave its place back twice."""
+    pool = chosen(maxsize=2, block=True)
+    conn, _ = pool._get_conn(), pool._get_conn()
+    lending = pool._lending
+    with lending._budget, lending._lock:
+        lending.discard(conn)
+    assert (lending.leased, lending.idle) == (1, 0)
+    assert pool.pool is not None
+    assert pool.pool.qsize() == 1
+    pool.close()
+
+
+def test_a_signal_handler_may_use_the_view_that_it_interrupted() -> None:
+    """The view has no lock of its own: a handler or finaliser runs in the very thread that would hold it."""
+    with HTTPConnectionPool("localhost", 1, maxsize=1, block=True) as pool:
+        view = pool.pool
+        assert view is not None
+        with view.mutex:
+            view.put(view.get(timeout=1))
+        assert view.qsize() == 1

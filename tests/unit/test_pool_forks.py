@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
+import queue
 import socket
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from poollib.pool import ConnectionPool, EndpointPool, collector
+from poollib import HTTPConnectionPool
+from poollib.pool import Budget, ConnectionPool, EndpointPool, collector
 from poollib.pool.factories import TcpFactory
 from tests.support.forks import in_child
 from tests.support.pool import CountingFactory, Thing, until
@@ -28,6 +34,30 @@ class Forgetful(CountingFactory):
 
     def forget(self, connection: Thing) -> None:
         self.forgotten.append(connection)
+
+
+class LifoPool(HTTPConnectionPool):
+    QueueCls = type("Chosen", (queue.LifoQueue,), {})
+
+
+@contextlib.contextmanager
+def held_elsewhere(lock: Any) -> Iterator[None]:
+    """Another thread has the lock."""
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            let_go.wait(5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(5)
+    try:
+        yield
+    finally:
+        let_go.set()
+        holder.join(5)
 
 
 def test_a_child_starts_with_an_empty_pool() -> None:
@@ -64,22 +94,87 @@ def test_a_late_return_in_the_child_is_let_go() -> None:
 def test_locks_held_at_the_fork_are_new_in_the_child() -> None:
     pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), total_maxsize=1)
     pool.release(pool.acquire("a"))
-    held, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with pool.budget.lock:
-            held.set()
-            let_go.wait(5)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(5)
-    try:
+    with held_elsewhere(pool.budget.lock):
         assert in_child(lambda: pool.acquire("b", 1).number) == "2"
-    finally:
-        let_go.set()
-        holder.join(5)
     pool.check()
+
+
+def test_a_budgets_lock_held_at_the_fork_is_new_in_the_child_before_there_is_a_pool() -> None:
+    """Nobody but the budget itself could look after it: the child's first request hung."""
+    pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), total_maxsize=1)
+    with held_elsewhere(pool.budget.lock):
+        assert in_child(lambda: pool.acquire("b", 1).number) == "1"
+    pool.check()
+
+
+def test_pools_of_one_budget_have_one_lock_in_the_child() -> None:
+    budget = Budget(2)
+    pools = [EndpointPool(name, CountingFactory(), maxsize=2, budget=budget) for name in "ab"]
+    for pool in pools:
+        pool.release(pool.acquire())
+
+    def look() -> Any:
+        locks = {id(pool._lock) for pool in pools} | {id(budget.lock)}
+        for pool in pools:
+            pool.release(pool.acquire(0))
+            pool.check()
+        return len(locks), budget.used
+
+    with held_elsewhere(budget.lock):
+        assert in_child(look) == "(1, 2)"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="takes fork out of the C library")
+class TestForksByC:
+    """uWSGI forks in C and calls no hooks, unless told so: a child used its parent's connections."""
+
+    @staticmethod
+    def fork() -> int:
+        return int(ctypes.PyDLL(None).fork())  # PyDLL keeps the interpreter's lock, as os.fork does
+
+    def test_it_is_noticed_where_a_connection_is_lent(self) -> None:
+        pool: EndpointPool[str, Thing] = EndpointPool("home", Forgetful(), maxsize=2, block=True)
+        pool.release(pool.acquire())
+        assert in_child(lambda: (pool.acquire(0).number, pool.stats().total), self.fork) == "(2, 1)"
+        assert pool.acquire(0).number == 1
+
+    def test_it_is_noticed_by_a_chosen_queue(self) -> None:
+        pool = LifoPool("localhost", 1, maxsize=1, block=True)
+        conn = pool._get_conn()
+        pool._put_conn(conn)
+        assert in_child(lambda: pool._get_conn(0) is conn, self.fork) == "False"
+        assert pool._get_conn(0) is conn
+        pool._put_conn(conn)
+        pool.close()
+
+    def test_locks_held_then_are_new(self) -> None:
+        pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), total_maxsize=1)
+        pool.release(pool.acquire("a"))
+        with held_elsewhere(pool.budget.lock):
+            assert in_child(lambda: pool.acquire("a", 1).number, self.fork) == "2"
+
+    def test_what_the_child_made_itself_stays(self) -> None:
+        """A pool that is made first in the child has others caught up before, not with it."""
+        pool: EndpointPool[str, Thing] = EndpointPool("home", Forgetful())
+        pool.release(pool.acquire())
+
+        def look() -> Any:
+            own: EndpointPool[str, Thing] = EndpointPool("own", Forgetful())
+            own.acquire()
+            return pool.acquire().number, own.leased
+
+        assert in_child(look, self.fork) == "(2, 1)"
+
+    def test_the_collector_is_the_childs_own(self) -> None:
+        pool: EndpointPool[str, Thing] = EndpointPool("home", CountingFactory(), background_collector=True)
+
+        def ask() -> Any:
+            before = collector.is_running()
+            pool.acquire()
+            return before, collector.is_running()
+
+        assert in_child(ask, self.fork) == "(False, True)"
+        pool.close()
 
 
 def test_nobody_waits_in_the_child() -> None:
