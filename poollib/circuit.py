@@ -51,7 +51,7 @@ class Circuit:
 
     def start_afresh(self) -> None:
         """Closed, nothing counted: at the start, and in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.state = CircuitState.CLOSED
         self.opened = 0  # how often it opened
         self.refused = 0  # attempts that were not made

@@ -502,16 +502,28 @@ class HTTPResponse(BaseHTTPResponse):
     def shutdown(self) -> None:
         """Shut the socket for reading, so that a read in another thread ends at once."""
         shutdown = self._sock_shutdown
-        if shutdown is None and self._connection is not None:
-            sock = getattr(self._connection, "sock", None)
-            shutdown = None if sock is None else sock.shutdown
-        if shutdown is None and self._head is not None:
-            raise RuntimeError("the connection is with its pool again: there is nothing to shut down here")
         if shutdown is None:
-            raise ValueError("Cannot shutdown socket as self._sock_shutdown is not set")
+            self._shut_own()
+            return
         import socket
 
         shutdown(socket.SHUT_RD)
+
+    def _shut_own(self) -> None:
+        """Shut the connection's socket, while the connection can't go to its next borrower."""
+        import socket
+
+        connection = self._connection
+        sock = getattr(connection, "sock", None)
+        if sock is not None:
+            if self._pool is None or self._lease is None:
+                sock.shutdown(socket.SHUT_RD)
+                return
+            if self._pool._lending.while_lent(connection, self._lease, lambda: sock.shutdown(socket.SHUT_RD)):
+                return
+        if self._head is not None:
+            raise RuntimeError("the connection is with its pool again: there is nothing to shut down here")
+        raise ValueError("Cannot shutdown socket as self._sock_shutdown is not set")
 
     @property
     def connection(self) -> Any:

@@ -37,7 +37,7 @@ class RetryBudget:
 
     def renew_lock(self) -> None:
         """Free the lock in the child of a fork: the thread that held it is not there."""
-        self._lock = threading.Lock()  # guards _tokens and refused
+        self._lock = threading.RLock()  # guards _tokens and refused
 
     @property
     def tokens(self) -> float:

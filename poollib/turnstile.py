@@ -11,8 +11,8 @@ With 200 threads it takes a fifth of the requests/s for the same CPU, with 64 it
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 _has_gil: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
@@ -31,14 +31,14 @@ class Turnstile:
     __slots__ = ("_lock",)
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     def send(self, request: Callable[..., object], *args: Any, **kw: Any) -> None:
         """Call ``request(*args, **kw)`` when it is this thread's turn, at the latest after LONGEST_TURN_S."""
         lock = self._lock
         if not lock.acquire(True, LONGEST_TURN_S):
             if self._lock is lock:
-                self._lock = Lock()  # for those who come from now on
+                self._lock = threading.Lock()  # for those who come from now on
             request(*args, **kw)
             return
         try:

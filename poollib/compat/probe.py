@@ -16,7 +16,7 @@ class _HTTP2ProbeCache:
     __slots__ = ("_cache_locks", "_cache_values", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards both dicts
+        self._lock = threading.RLock()  # guards both dicts
         self._cache_locks: dict[tuple[str, int], threading.RLock] = {}
         self._cache_values: dict[tuple[str, int], bool | None] = {}
 

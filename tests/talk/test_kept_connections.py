@@ -350,3 +350,26 @@ def wait_until(is_so: object, limit_s: float = 5.0) -> None:
     while not is_so():  # type: ignore[operator]
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.002)
+
+
+def test_shutdown_does_not_hit_the_connections_next_borrower() -> None:
+    """A watchdog shuts a response down at the moment at which its reader gives the connection back."""
+    with Httpd({"/": hello}) as server, HTTPConnectionPool("127.0.0.1", server.port, maxsize=1, block=True) as pool:
+        response = pool.urlopen("GET", "/", preload_content=False)
+        conn = response.connection
+        pool._lending._leased[id(conn)].reuses += 1  # it was returned and lent again; the watchdog knows nothing of it
+        with pytest.raises(RuntimeError, match="with its pool again"):
+            response.shutdown()
+        conn.sock.settimeout(5)
+        assert response.data == b"hello"  # nobody has shut it
+
+
+def test_shutdown_ends_a_read_of_its_own_response() -> None:
+    with Httpd({"/": hello}) as server, HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        response = pool.urlopen("GET", "/", preload_content=False)
+        response.shutdown()  # type: ignore[attr-defined]
+        sock = response.connection.sock
+        while sock.recv(100):
+            pass
+        response.close()
+        assert pool._lending.stats().total == 0
