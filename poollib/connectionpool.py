@@ -68,7 +68,7 @@ from .supply import Supply
 from .targets import ConnectionPool as ConnectionPool
 from .targets import Targets
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
-from .trace import tell
+from .trace import Trace, tell
 from .turnstile import CROWD, Turnstile, may_wait
 from .url import Url, normalize_host, parse_url
 from .values import exact, seconds, whole
@@ -307,6 +307,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
                 entry = self._lending._leased.get(id(conn))
                 if entry is not None:
                     lease = entry.reuses
+                if call.trace is not None:
+                    self._tell_lease(call.trace, conn)
                 return self._exchange(conn, call, lease)
             except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
                 continue
@@ -325,15 +327,17 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         if call.deadline is not None:
             timeout = call.deadline.cap_s(timeout, "waiting for a connection")
         try:
-            conn = self._get_conn(timeout=timeout)
+            return self._get_conn(timeout=timeout)
         except PoolError:
             if call.deadline is not None:
                 call.deadline.remaining_s("waiting for a connection")
             raise
-        if call.trace is not None and call.trace is not self._lending.trace:
+
+    def _tell_lease(self, trace: Trace, conn: Any) -> None:
+        """Tell a request's own listener; the pool's has heard it from the lending."""
+        if trace is not self._lending.trace:
             reused = getattr(conn, "exchanges", 0) > 0
-            tell(call.trace, "connection_reused" if reused else "connection_opened", self._lending.endpoint, conn)
-        return conn
+            tell(trace, "connection_reused" if reused else "connection_opened", self._lending.endpoint, conn)
 
     def _exchange(self, conn: Any, call: PoolCall, lease: int | None) -> Any:
         conn.options = call.options
@@ -526,14 +530,20 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         """A leased connection, idle or new, made with the settings of now; EmptyPoolError, ClosedPoolError."""
         if self._may_change:
             look_for_changes(self)
+        conn = None
         try:
             conn = self._lending.acquire(timeout)
             while getattr(conn, "made_for", None) is not self._lending.endpoint and is_outdated(self, conn):
                 self._lending.discard(conn, "settings changed")
+                conn = None
                 conn = self._lending.acquire(timeout)
             return conn
         except PoolError as error:
             self._own(error, "")
+            raise
+        except BaseException:
+            if conn is not None:
+                self._lending.reclaim(conn, None)
             raise
 
     def _put_conn(self, conn: Any) -> None:

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -124,3 +125,28 @@ def test_an_interrupt_anywhere_loses_nothing(scene: Scene, way: str, exchange: s
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_an_interrupt_here_and_there_loses_nothing(scene: Scene, exchange: str) -> None:
     assert torture(scene, "plain", exchange, exchange == "get", 17, 40) == {}
+
+
+@pytest.mark.slow
+def test_an_interrupt_with_a_listener_of_the_requests_own_loses_nothing(scene: Scene) -> None:
+    """It is told of the connection once the connection is in hand."""
+
+    def ask(manager: PoolManager, url: str, scene: Scene) -> bool:
+        return manager.request("GET", f"{url}/text", trace=poollib.Trace()).data == TEXT
+
+    lost = {}
+    counter = RealInterrupter(0, FOLDER)
+    assert _run_one(scene, ask, counter) is None
+    for at in range(1, counter.count + 1, 1):
+        interrupter = RealInterrupter(at, FOLDER)
+        if (what := _run_one(scene, ask, interrupter)) is not None:
+            lost[interrupter.where] = what
+    assert lost == {}
+
+
+def _run_one(scene: Scene, ask: Callable[..., object], interrupter: Interrupter) -> str | None:
+    manager, url = WAYS["plain"](scene, maxsize=1, block=True, timeout=5, retries=False)
+    with manager:
+        assert manager.request("GET", f"{url}/text").data == TEXT
+        interrupter.run(lambda: ask(manager, url, scene))
+        return _lost(manager)
