@@ -86,16 +86,21 @@ class _Lookups:
 
     def _to_join(self, key: Hashable) -> _Lookup[Any] | None:
         lookup = self.by_key.get(key)
-        return lookup if lookup is not None and time.monotonic() - lookup.since < JOIN_WITHIN_S else None
+        if lookup is None or lookup.done.is_set() or time.monotonic() - lookup.since >= JOIN_WITHIN_S:
+            return None
+        return lookup
 
     def end(self, lookup: _Lookup[Any]) -> None:
-        """The lookup is over, or nobody's any longer; calling it again is fine."""
+        """The lookup is over, or nobody's any longer; calling it again is fine.
+
+        It is told first: who waits for it may be a finaliser that interrupted the holder of the lock.
+        """
+        lookup.done.set()
         with self.lock:
             self.running.discard(lookup)
             if self.by_key.get(lookup.key) is lookup:
                 del self.by_key[lookup.key]
             self.free.notify()
-        lookup.done.set()
 
 
 _lookups = _Lookups()
