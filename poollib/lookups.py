@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
-from copy import copy
 from typing import Any, Final, Generic, TypeVar
 
 Answer = TypeVar("Answer")
@@ -134,6 +133,8 @@ def within(limit_s: float, key: Hashable, look_up: Callable[[], Answer]) -> Answ
 
 def _copied(error: BaseException) -> BaseException:
     """The error for a second thread, which adds a traceback of its own; itself where it can't be copied."""
+    from copy import copy
+
     try:
         return copy(error)
     except Exception:
