@@ -178,13 +178,4 @@ def test_what_monkey_patches_replace_is_looked_up_when_it_is_used(room: str) -> 
         for alias in node.names
         if alias.name in REPLACED.get(node.module or "", ())
     }
-    assert not bound - NOT_YET.get(room, set())
-
-
-NOT_YET = {
-    "idlequeue": {"threading.Lock"},
-    "turnstile": {"threading.Lock"},
-    "pool/budget": {"threading.RLock"},
-    "pool/collector": {"threading.Lock", "threading.Thread", "queue.SimpleQueue"},
-    "pool/waiters": {"threading.Lock"},
-}
+    assert not bound
