@@ -215,7 +215,8 @@ def _given_length(value: str) -> int:
 
 def check_name(name: str | bytes) -> str:
     """The field name as text; ValueError unless it is a token (RFC 9110 section 5.1)."""
-    name = exact(name)
+    if type(name) is not str:
+        name = exact(name)
     text = name.decode("latin-1") if isinstance(name, bytes) else name
     if not isinstance(text, str) or not _is_token(text):
         raise ValueError(f"Invalid header name {name!r}: not a token")
@@ -228,13 +229,14 @@ def check_value(name: object, value: FieldValue) -> str:
     Text is sent as Latin-1, as http.client does; what does not fit must be given as bytes (for example UTF-8).
     ValueError on CR, LF, NUL and other control characters (RFC 9110 section 5.5).
     """
-    value = exact(value)
-    if isinstance(value, bytes):
+    if type(value) is not str:
+        value = exact(value)
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bytes):
         text = value.decode("latin-1")
     elif isinstance(value, int):
         text = str(value)
-    elif isinstance(value, str):
-        text = value
     else:
         raise TypeError(f"header {name!r} must be str, bytes or int, not {type(value).__name__}")
     text = text.strip(" \t")
