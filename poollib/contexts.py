@@ -25,7 +25,7 @@ from typing import Any, Final, NoReturn
 
 from .endpoint import TlsWishes
 from .exceptions import SSLError
-from .given import ALPN_PROTOCOLS, Loaded, Rules, rules_of
+from .given import ALPN_PROTOCOLS, Loaded, Rules, Wanted, rules_of
 from .sessions import sessions
 
 #: ``ca_certs=CA_SYSTEM``: the certificate store of the system (on Linux OpenSSL's directories) instead of certifi's.
@@ -184,10 +184,10 @@ def _load_beside(context: ssl.SSLContext, wishes: TlsWishes) -> None:
     if not lock.acquire(timeout=_LONGEST_WAIT_S):
         raise SSLError(f"ssl_context: other threads were loading certificates for {_LONGEST_WAIT_S:.0f} seconds")
     try:
-        once = _loaded.of(context)
+        wanted = [Wanted("client certificates", named, stamps, lambda: _load_client_certificate(context, wishes))]
         if rules_beside(context, wishes).verify_mode != ssl.CERT_NONE:
-            once("CA certificates", cas, stamps, lambda: _load_cas(context, wishes))
-        once("client certificates", named, stamps, lambda: _load_client_certificate(context, wishes))
+            wanted.append(Wanted("CA certificates", cas, stamps, lambda: _load_cas(context, wishes)))
+        _loaded.load(context, wanted)
     finally:
         lock.release()
 

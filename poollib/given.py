@@ -17,7 +17,7 @@ import ssl
 import warnings
 import weakref
 from _ssl import _SSLContext
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, NamedTuple
 
 from .exceptions import SSLError
@@ -126,32 +126,40 @@ _OTHER_SET: Final = (
 )
 
 
+class Wanted(NamedTuple):
+    """Certificates for a context; ``meaning``: what is wanted, None for none; ``stamps``: the version of its files."""
+
+    what: str
+    meaning: Hashable
+    stamps: Hashable
+    load: Callable[[], None]
+
+
 class Loaded:
     """What was loaded into callers' contexts, by context. Nothing is locked here: the caller does.
 
-    Contexts are held weakly. ``meaning`` says what is wanted, ``stamps`` which version of its files.
+    Contexts are held weakly.
     """
 
     def __init__(self) -> None:
         self._sets: weakref.WeakKeyDictionary[Any, dict[str, tuple[Hashable, Hashable]]] = weakref.WeakKeyDictionary()
 
-    def of(self, context: Any) -> Callable[[str, Hashable, Hashable, Callable[[], None]], None]:
-        """``once(what, meaning, stamps, load)`` for this context.
+    def load(self, context: Any, wanted: Iterable[Wanted]) -> None:
+        """Load what is wanted and was not loaded before.
 
-        It calls ``load``, unless ``meaning`` is None or the same was loaded before. SSLError if something else was, or
-        if the context was used without it: those connections were not to believe, nor to show, what others load.
+        SSLError if something else was, or if the context was used without it: those connections were not to believe,
+        nor to show, what others load. Then nothing is loaded.
         """
         try:
             held = self._sets.setdefault(context, {})
         except TypeError:  # can't be referred to weakly: nothing is known of it
             held = {}
-
-        def once(what: str, meaning: Hashable, stamps: Hashable, load: Callable[[], None]) -> None:
-            known = held.get(what)
-            if known is not None and known[0] != meaning:
-                raise SSLError(_OTHER_SET.format(what=what))
-            if meaning is not None and known != (meaning, stamps):
-                load()
-            held[what] = (meaning, stamps)
-
-        return once
+        wanted = tuple(wanted)
+        for one in wanted:
+            known = held.get(one.what)
+            if known is not None and known[0] != one.meaning:
+                raise SSLError(_OTHER_SET.format(what=one.what))
+        for one in wanted:
+            if one.meaning is not None and held.get(one.what) != (one.meaning, one.stamps):
+                one.load()
+            held[one.what] = (one.meaning, one.stamps)

@@ -182,6 +182,16 @@ def test_nobody_believes_what_another_loaded_into_a_shared_context(evil: Observi
     assert ask(evil.port, ssl_context=context, cert_reqs="CERT_NONE"), "nothing is believed there"
 
 
+def test_what_is_refused_is_not_loaded_in_part(good: Observing) -> None:
+    context = shared()
+    ask(good.port, ssl_context=context, cert_reqs="CERT_NONE", **client("alice"))
+    known = context.cert_store_stats()
+    with pytest.raises(SSLError, match="client certificates differ"):
+        ask(good.port, ssl_context=context, ca_certs=certs().stranger_file, **client("bob"))
+    assert context.cert_store_stats() == known
+    assert ask(good.port, ssl_context=context, **client("alice"))["who"] == ["alice@poollib.example"]
+
+
 def test_a_replaced_certificate_file_is_loaded_again(good: Observing, tmp_path: Any) -> None:
     """The set is the same, its file a new one: a renewed certificate is shown."""
     context, path = shared(), tmp_path / "mine.pem"
