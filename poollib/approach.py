@@ -197,7 +197,6 @@ def may_change(pool: Any) -> bool:
         pool._conn_kw.get("ssl_context") is not None
         or (config is not None and config.ssl_context is not None)
         or any(isinstance(pool._conn_kw.get(name), kinds) for name in TlsWishes._fields)
-        or isinstance(getattr(pool, "assert_fingerprint", None), list)
         or (pool._guard is not None and pool._guard.may_change)
     )
 

@@ -72,6 +72,19 @@ def test_a_session_is_given_to_its_context_and_key_alone(context: ssl.SSLContext
     assert cache.take(context, "a") is None
 
 
+def test_no_session_is_kept_of_a_context_that_was_not_admitted_or_is_forgotten(context: ssl.SSLContext) -> None:
+    """A session keeps its context alive, and what a caller's context verified is unknown."""
+    cache = SessionCache()
+    callers = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    cache.keep(callers, "a", Peer())
+    assert cache.take(callers, "a") is None
+    cache.keep(context, "a", Peer())
+    cache.forget(context)
+    assert cache.take(context, "a") is None
+    cache.keep(context, "a", Peer())  # of a connection that was still open
+    assert cache.take(context, "a") is None
+
+
 def test_a_session_that_is_still_good_is_not_read_again(context: ssl.SSLContext) -> None:
     """Reading costs 125 of the 170 us that resuming saves."""
     cache = SessionCache(uses=3)

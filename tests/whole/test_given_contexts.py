@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPSConnectionPool, PoolManager, contexts, given, tls
-from poollib.connection import HTTPSConnection
+from poollib.connection import HTTPSConnection, ProxyConfig
 from poollib.endpoint import TlsWishes
 from poollib.exceptions import HTTPError, SSLError
 from poollib.sessions import sessions
@@ -347,6 +347,10 @@ def test_a_session_is_carried_neither_into_nor_out_of_a_tunnel_nor_to_another_lo
     assert len(set(ways)) == len(ways)
     assert way_of(connections[2], "a.example", 443) == way_of(tunnelled(authorization="a"), "a.example", 443)
     assert "s3cret" not in repr(ways)
+    connections[1].proxy_config = ProxyConfig(shared(), False, None, None)
+    assert way_of(connections[1], "a.example", 443) is None, (
+        "what the caller's context verifies of the proxy is unknown"
+    )
 
 
 # -- what is kept
@@ -400,8 +404,12 @@ def within(limit_s: float, work: Any) -> bool:
 
 
 @pytest.mark.parametrize("where", ["making a context", "taking a session"])
-def test_a_request_of_a_finaliser_ends_though_its_thread_holds_the_lock(where: str, good: Observing) -> None:
+def test_a_request_of_a_finaliser_ends_though_its_thread_holds_the_lock(
+    where: str, good: Observing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Garbage is collected anywhere, also where a context is made: the request waited for its own thread."""
+    monkeypatch.setattr(contexts, "_LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr("poollib.sessions._LONGEST_WAIT_S", 60.0)
     told: list[Any] = []
 
     def work() -> None:
