@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import warnings
 from collections.abc import Iterator
@@ -364,3 +365,14 @@ def test_what_is_wished_of_all_proxies_stands_beside_proxies(monkeypatch: pytest
     PoolManager.from_env({}, **wishes).connection_from_url("https://a.example/")
     with pytest.raises(TypeError, match="proxy_ssl_context: for a ProxyManager, or beside proxies="):
         PoolManager(proxy_ssl_context=context)
+
+
+def test_a_keyword_changed_in_place_leads_to_another_pool() -> None:
+    """An origin is remembered with the keywords it was found by: as they were, not as they have become."""
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    manager = PoolManager(socket_options=options)
+    url = "http://a.example/b"
+    first = manager._route(url)[0]
+    assert manager._route(url)[0] is first
+    options.clear()
+    assert manager._route(url)[0] is not first
