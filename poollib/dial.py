@@ -119,16 +119,16 @@ def addresses_within(
     """
     if timeout_s is None or _is_numeric(host):
         return addresses(host, port, resolver=resolver, owner=owner)
-    until = monotonic() + timeout_s
-    token = _until.set(until)
+    before, until = _until.get(), monotonic() + timeout_s
     try:
+        _until.set(until)
         infos = addresses(host, port, resolver=resolver, owner=owner)
         if monotonic() < until:
             return infos
     except LookupTimedOut:
         pass
     finally:
-        _until.reset(token)
+        _until.set(before)  # no token: an interrupt may come before it is in hand
     error = ConnectTimeoutError(owner, f"Resolving {host} timed out. (connect timeout={timeout_s})")
     error.phase = "resolving"
     raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import socket
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from poollib import HTTPConnectionPool, Timeout, dial, lookups
 from poollib.exceptions import ConnectTimeoutError, NameResolutionError
+from tests.support.interrupts import RealInterrupter
 
 LOOPBACK = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))
 LIMIT_S = 5.0
@@ -47,10 +49,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
     monkeypatch.setattr(socket._socket, "getaddrinfo", system)  # type: ignore[attr-defined]
     yield system
     system.go_on.set()
-    for thread in threading.enumerate():
-        if thread.name == "poollib-lookup":
-            thread.join(5)
-    assert not lookups._lookups.running
+    settled("at the end")
 
 
 def resolve(host: str, timeout_s: float | None = LIMIT_S, **kw: Any) -> list[Any]:
@@ -132,7 +131,7 @@ def test_where_no_thread_starts_the_caller_asks_himself(
     system: System, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """At a limit of the system, in exit hooks from CPython 3.12 on."""
-    monkeypatch.setattr(threading.Thread, "start", raising(error))
+    refuse_threads(monkeypatch, error)
     assert resolve("a.test") == [LOOPBACK]
     assert system.threads == {threading.get_ident()}
     with pytest.raises(NameResolutionError):
@@ -143,14 +142,21 @@ def test_where_threads_must_not_be_daemons_the_caller_asks_himself(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A subinterpreter refuses when the thread is made."""
-    monkeypatch.setattr(threading, "Thread", raising(RuntimeError("daemon threads are not supported")))
+    usual = threading.Thread
+
+    def make(*args: Any, **kw: Any) -> threading.Thread:
+        if kw.get("name") == "poollib-lookup":
+            raise RuntimeError("daemon threads are not supported")
+        return usual(*args, **kw)
+
+    monkeypatch.setattr(threading, "Thread", make)
     assert resolve("a.test") == [LOOPBACK]
 
 
 def test_a_finaliser_at_the_exit_starts_no_thread(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """In CPython 3.10 and 3.11 the start of a thread would never return then."""
     monkeypatch.setattr(sys, "is_finalizing", lambda: True)
-    monkeypatch.setattr(threading.Thread, "start", raising(AssertionError("a thread was started")))
+    refuse_threads(monkeypatch, AssertionError("a thread was started"))
     assert resolve("a.test") == [LOOPBACK]
 
 
@@ -167,6 +173,18 @@ def test_where_no_module_can_be_loaded_any_more_names_are_still_found(
 
     monkeypatch.setattr(socket._socket, "getaddrinfo", answer)  # type: ignore[attr-defined]
     assert resolve("a.test", timeout_s) == [LOOPBACK]
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let no thread for a lookup start."""
+    usual = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "poollib-lookup":
+            raise error
+        usual(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -234,11 +252,41 @@ def test_an_interrupt_while_the_thread_starts_loses_neither_the_slot_nor_the_con
     monkeypatch.setattr(lookups, "MOST_THREADS", 1)
     with HTTPConnectionPool("a.test", 9, timeout=Timeout(connect=LIMIT_S), block=True) as pool:
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", raising(KeyboardInterrupt()))
+            refuse_threads(patch, KeyboardInterrupt())
             with pytest.raises(KeyboardInterrupt):
                 pool.urlopen("GET", "/")
         assert pool._lending.leased == 0
     assert resolve("a.test") == [LOOPBACK]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("has_threads", [True, False])
+def test_an_interrupt_at_any_point_leaves_nothing_under_way(
+    has_threads: bool, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_threads:
+        refuse_threads(monkeypatch, RuntimeError("can't start new thread"))
+    folder, at = os.path.dirname(dial.__file__), 0
+    is_met = True
+    while is_met:
+        at += 1
+        interrupter = RealInterrupter(at, folder)
+        is_met = interrupter.run(lambda: resolve("a.test"))
+        settled(interrupter.where)
+        assert dial._until.get() is None, f"the limit holds for later lookups: {interrupter.where}"
+        assert resolve("a.test") == [LOOPBACK], interrupter.where
+    assert at > 20
+
+
+def settled(where: str) -> None:
+    """No lookup is under way, and nobody holds the lock."""
+    for thread in threading.enumerate():
+        if thread.name == "poollib-lookup":
+            thread.join(5)
+    assert not lookups._lookups.running, where
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(lookups._lookups.lock.acquire, timeout=1).result(), f"the lock is held: {where}"
+        other.submit(lookups._lookups.lock.release).result()
 
 
 @pytest.mark.parametrize("when", ["starting a thread", "asking in the caller's thread"])
