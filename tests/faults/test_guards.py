@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -52,6 +53,24 @@ from tests.support.script import ScriptServer, expect, expect_request, respond, 
 def test_private_addresses_are_blocked_in_every_spelling(host: str) -> None:
     with pytest.raises(BlockedHostError):
         Guard(blocked_networks=["private"]).check_host(host)
+
+
+def spelled(address: int, chance: random.Random) -> str:
+    """An IPv4 address in one to four numbers, each in a base and with zeros as it comes."""
+    count = chance.randrange(4)
+    numbers = [address >> (24 - 8 * at) & 255 for at in range(count)] + [address & (1 << (32 - 8 * count)) - 1]
+    return ".".join(
+        chance.choice([f"{n}", f"{n:#x}", f"0X{n:04X}", f"0{n:o}", f"000{n:o}", f"0{n}", f"00{n}"]) for n in numbers
+    )
+
+
+def test_no_mixture_of_spellings_hides_a_private_address() -> None:
+    """Whoever a proxy's parser follows: 00192.0250.1 is 192.168.0.1 for one that takes as octal what can be."""
+    guard, chance = Guard(blocked_networks=["private"]), random.Random(7)
+    for _ in range(1000):
+        host = spelled(chance.choice([0x7F000001, 0x0A010203, 0xA9FEA9FE, 0xC0A80001]), chance)
+        with pytest.raises(BlockedHostError):
+            guard.check_host(host)
 
 
 @pytest.mark.parametrize(
