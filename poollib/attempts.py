@@ -29,7 +29,7 @@ from .exceptions import (
     URLSchemeUnknown,
 )
 from .headers import HTTPHeaderDict
-from .logs import logger
+from .logs import logger, shown_url
 from .requestparts import is_replayable, rewind_body
 from .retry import Retry
 from .timeout import Deadline
@@ -175,12 +175,13 @@ def _after_error(call: Call, error: Exception) -> Call | None:
     if retries.budget is not None and not retries.budget.draw():
         return None
     _wait(call, retries, None, error)
+    shown = shown_url(call.url)
     log.warning(
         "Retrying (%r) after connection broken by '%r': %s",
         retries,
         error,
-        call.url,
-        extra={"__urllib3-retry-warning": {"retry": retries, "error": error, "url": call.url}},
+        shown,
+        extra={"__urllib3-retry-warning": {"retry": retries, "error": error, "url": shown}},
     )
     _forget_frames(error)
     return call.following(retries)
@@ -256,7 +257,7 @@ def after(call: Call, response: Any) -> Call | None:
     response.drain_conn()
     _refuse_if_spent(call)
     _wait(call, retries, response, response.status)
-    log.debug("Retry: %s", call.url)
+    log.debug("Retry: %s", shown_url(call.url))
     return call.following(retries)
 
 
@@ -275,7 +276,8 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     """The redirect rule: method, body and fields of the request that goes to ``location``."""
     if _is_ambiguous(response):
         response.drain_conn()
-        raise LocationParseError(f"{location} (several Locations, which differ)")
+        first, *others = response.headers.getlist("location")
+        raise LocationParseError(first, f"is one of several Locations: {', '.join(map(shown_url, others))}")
     if call.retries.redirect_policy is not None and not _is_welcome(call, response, location):
         return None
     retries = _incremented(call, response, call.retries.raise_on_redirect)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import dial
 from .endpoint import TlsWishes
-from .exceptions import READING_THE_BODY, ProtocolError, ProxyError, ReadTimeoutError, SSLError
+from .exceptions import READING_THE_BODY, LocationParseError, ProtocolError, ProxyError, ReadTimeoutError, SSLError
 from .framing import Buffer, Incoming, broken
 from .interim import Interim
 from .logs import logger
@@ -213,6 +213,8 @@ class Channel(_Base):
         proxy_config: ProxyConfig | None = None,
     ) -> None:
         host, port = exact(host), exact(port)
+        if "@" in host:  # http.client would take what follows the user for a port, and show it
+            raise LocationParseError(host)
         self.state = ConnectionState.NEW
         self.options: Options | None = None
         self.read_timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT

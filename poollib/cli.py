@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from .exceptions import HTTPError, MaxRetryError
 from .headers import HTTPHeaderDict
+from .logs import shown_url
 from .poolmanager import PoolManager
 from .response import BaseHTTPResponse
 from .timeout import Timeout
@@ -62,7 +63,7 @@ def fetch(words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except (HTTPError, ValueError, OSError) as error:
-        print(f"poollib: {options.url}: {explain(error)}", file=sys.stderr)
+        print(f"poollib: {shown_url(options.url)}: {explain(error)}", file=sys.stderr)
         return 1
     return response.status // 100 if response.status >= 400 else 0
 

@@ -58,7 +58,7 @@ from .exceptions import (
 from .figures import Figures
 from .health import HealthCheck
 from .idlequeue import IdleQueue, QueuedLending
-from .logs import logger
+from .logs import logger, shown_url
 from .pool import forks
 from .pool.core import EndpointPool, State
 from .requestparts import RequestMethods, rewind_body, set_file_position
@@ -503,7 +503,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         return self
 
     def _log_redirect(self, url: str, target: str) -> None:
-        log.debug("Redirecting %s -> %s", url, target)
+        log.debug("Redirecting %s -> %s", shown_url(url), shown_url(target))
 
     # -- urllib3 names --
 

@@ -36,6 +36,7 @@ from .exceptions import (
     ResponseError,
 )
 from .headers import HTTPHeaderDict
+from .logs import shown_url
 from .poolmanager import PoolManager
 from .url import parse_url
 
@@ -324,8 +325,8 @@ class _Download:
             return False
         if status == 200 or (status in (206, 416) and target.size):
             target.restart()
-            raise ProtocolError(f"{self._url}: the range that came is not the one that was asked for")
-        raise ResponseError(f"{self._url}: {status} {response.reason}")
+            raise ProtocolError(f"{shown_url(self._url)}: the range that came is not the one that was asked for")
+        raise ResponseError(f"{shown_url(self._url)}: {status} {response.reason}")
 
     def _goes_on(self, response: Any) -> bool:
         """Whether a 206 goes on where the part ends, in the same version (RFC 9110 sections 14.4 and 15.3.7)."""
@@ -384,9 +385,10 @@ class _Download:
         size, total, end = self._target.size, self._target.version.total, self._end
         if end is not None and size > end:
             self._target.restart()
-            raise ProtocolError(f"{self._url}: more bytes came than the {end} announced")
+            raise ProtocolError(f"{shown_url(self._url)}: more bytes came than the {end} announced")
         if total is not None and size != total:
-            raise ProtocolError(f"{self._url}: {size} bytes came of {total}", IncompleteRead(size, total - size))
+            cut = IncompleteRead(size, total - size)
+            raise ProtocolError(f"{shown_url(self._url)}: {size} bytes came of {total}", cut)
 
 
 def _is_plain(headers: HTTPHeaderDict) -> bool:

@@ -51,8 +51,10 @@ if TYPE_CHECKING:
 _CERT_REQS = {"NONE": 0, "OPTIONAL": 1, "REQUIRED": 2}
 _REQUIRED = _CERT_REQS["REQUIRED"]
 
-#: Fields whose value is never shown.
-_SECRETS = frozenset({"key_password", "key_file", "password", "headers"})
+#: What is never shown: these fields, here and under the names they have in a pool's key.
+_SECRETS = frozenset({"key_password", "key_file", "password", "headers"}) | frozenset(
+    {"key_key_password", "key_key_file", "key_headers", "key__proxy_headers", "key__socks_options"}
+)
 
 
 class _TlsFields(NamedTuple):
@@ -119,7 +121,7 @@ class TlsWishes(_TlsFields):
         )
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return shown_fields(self)
 
 
 class _HopFields(NamedTuple):
@@ -159,7 +161,7 @@ class ProxyHop(_HopFields):
         return super().__new__(cls, scheme, host, port, settled, tls, tunnel, username, password)
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return shown_fields(self)
 
 
 class _EndpointFields(NamedTuple):
@@ -200,7 +202,7 @@ class Endpoint(_EndpointFields):
         return super().__new__(cls, scheme, host, port, uds, proxy, tls, source, options, resolver)
 
     def __repr__(self) -> str:
-        return _shown(self)
+        return shown_fields(self)
 
 
 def _cert_reqs(wish: int | str | None, context: object) -> int | None:
@@ -242,8 +244,8 @@ def _pins(wish: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
     return tuple(wish) or None
 
 
-def _shown(value: Any) -> str:
-    """``Name(field=value, ...)``: what is set, never a secret."""
+def shown_fields(value: Any) -> str:
+    """``Name(field=value, ...)`` of a named tuple: what is set, never a secret."""
     shown = []
     for name, held in zip(value._fields, value, strict=True):
         if held is None or held == ():

@@ -30,6 +30,7 @@ from .exceptions import (
     ResponseError,
 )
 from .headers import HTTPHeaderDict
+from .logs import shown_url
 from .poolmanager import PoolManager
 from .sse import Event, EventParser
 
@@ -89,7 +90,7 @@ class EventSource:
         self._closed = threading.Event()
 
     def __repr__(self) -> str:
-        return f"<EventSource({self.url!r}) {self.state.value}>"
+        return f"<EventSource({shown_url(self.url)!r}) {self.state.value}>"
 
     def __enter__(self) -> EventSource:
         return self
@@ -156,7 +157,7 @@ class EventSource:
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status != 200 or media_type != "text/event-stream":
             raise ResponseError(
-                f"{self.url}: {response.status} {response.reason}, {media_type or 'no type'}: no events"
+                f"{shown_url(self.url)}: {response.status} {response.reason}, {media_type or 'no type'}: no events"
             )
         self.state = EventSourceState.OPEN
         return True

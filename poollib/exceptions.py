@@ -13,6 +13,8 @@ import warnings
 from http.client import IncompleteRead as _StdIncompleteRead
 from typing import Any, Final
 
+from .logs import shown_url
+
 #: Attributes that point at living things of this process; they are ``None`` after unpickling.
 _PROCESS_BOUND: Final = frozenset({"pool", "conn", "response"})
 READING_THE_BODY: Final = "reading the body"  # a phase that the retry loop asks for
@@ -62,18 +64,6 @@ def _revive(cls: type[HTTPError], args: tuple[Any, ...], state: dict[str, Any]) 
     error.args = args
     error.__dict__.update(state)
     return error
-
-
-def _without_userinfo(url: object) -> str:
-    """``url`` as text with ``user:password@`` replaced by ``***@``, for messages that end in logs."""
-    text = str(url)
-    start = text.find("//")
-    if start < 0 or "@" not in text:
-        return text
-    start += 2
-    ends = [end for end in (text.find(mark, start) for mark in "/?#") if end >= 0]
-    at = text.rfind("@", start, min(ends, default=len(text)))
-    return text if at < 0 else f"{text[:start]}***{text[at:]}"
 
 
 # -- lending --
@@ -176,7 +166,7 @@ class MaxRetryError(RequestError):
     def __init__(self, pool: object, url: str | None, reason: BaseException | None = None) -> None:
         self.reason = reason
         self.phase = getattr(reason, "phase", None)
-        text = f"Max retries exceeded with url: {_without_userinfo(url)} (Caused by {reason!r})"
+        text = f"Max retries exceeded with url: {shown_url(url)} (Caused by {reason!r})"
         super().__init__(pool, url, text)
 
 
@@ -184,7 +174,7 @@ class HostChangedError(RequestError):
     """A pool of one host was asked for a URL of another."""
 
     def __init__(self, pool: object, url: str, retries: object = 3) -> None:
-        super().__init__(pool, url, f"Tried to open a foreign host with url: {_without_userinfo(url)}")
+        super().__init__(pool, url, f"Tried to open a foreign host with url: {shown_url(url)}")
         self.retries = retries
 
 
@@ -204,9 +194,9 @@ class InsecureRedirectError(HTTPError):
     """A redirect leads from https to http, and ``Retry(allow_downgrade=False)`` refuses that."""
 
     def __init__(self, url: str, location: str) -> None:
-        super().__init__(url, location)
-        self.url = _without_userinfo(url)
-        self.location = _without_userinfo(location)
+        self.url = shown_url(url)
+        self.location = shown_url(location)
+        super().__init__(self.url, self.location)
 
     def __str__(self) -> str:
         return (
@@ -388,11 +378,16 @@ class LocationValueError(ValueError, HTTPError):
 
 
 class LocationParseError(LocationValueError):
-    """``location`` is no URL, or no host name.  A password in it is kept out of the text."""
+    """``location`` is no URL, or no host name; ``why``: what is wrong with it, if that is known.
 
-    def __init__(self, location: str) -> None:
-        super().__init__(f"Failed to parse: {_without_userinfo(location)}")
+    A password in it is kept out of the text.
+    """
+
+    def __init__(self, location: str, why: str | None = None) -> None:
+        shown = shown_url(location)
+        super().__init__(f"Failed to parse: {shown}" if why is None else f"Failed to parse: {shown!r} {why}")
         self.location = location
+        self.why = why
 
 
 class URLSchemeUnknown(LocationValueError):

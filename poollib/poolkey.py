@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from .approach import GUARD_OPTIONS, WAY_OPTIONS
 from .arguments import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 from .connection import ProxyConfig
+from .endpoint import shown_fields
 from .exceptions import LocationValueError
+from .logs import shown_url
 from .url import Url, origin
 from .values import exact
 
@@ -63,6 +65,9 @@ class PoolKey(NamedTuple):
     key_server_hostname: str | None
     key_blocksize: int | None
     key_options: frozenset[tuple[str, Any]] | None = None
+
+    def __repr__(self) -> str:
+        return shown_fields(self)
 
 
 def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, Any]) -> Any:
@@ -131,6 +136,6 @@ key_fn_by_scheme: dict[str, Callable[..., Any]] = {
 def base_key(url: Url, streaming: bool) -> tuple[str, bool]:
     """A base URL without what may be spelled in several ways. LocationValueError if it names no host."""
     if not url.host:
-        raise LocationValueError(f"a base URL names scheme and host, {url.url!r} does not")
+        raise LocationValueError(f"a base URL names scheme and host, {shown_url(url)!r} does not")
     scheme, host, port = origin(url)
     return f"{scheme}://{host}:{port}{(url.path or '').rstrip('/')}", streaming

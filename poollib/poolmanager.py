@@ -27,7 +27,7 @@ from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .headers import RecentlyUsedContainer
-from .logs import logger
+from .logs import logger, shown_url
 from .pool import forks
 from .pool.budget import Budget
 from .poolkey import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
@@ -486,7 +486,7 @@ class PoolManager(RequestMethods):
         return self._route(url)[0]
 
     def _log_redirect(self, url: str, target: str) -> None:
-        log.info("Redirecting %s -> %s", url, target)
+        log.info("Redirecting %s -> %s", shown_url(url), shown_url(target))
 
     # -- urllib3 names --
 

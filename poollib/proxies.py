@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypedDict
 
 from .addresses import Network, address_of, bare_host, network_of
-from .endpoint import ProxyHop
+from .endpoint import ProxyHop, shown_fields
 from .exceptions import LocationParseError, ProxySchemeUnknown
 from .headers import HTTPHeaderDict
+from .logs import shown_url
 from .url import DEFAULT_PORTS, Url, parse_url
 from .values import exact
 
@@ -59,6 +60,9 @@ class Proxy(NamedTuple):
     assert_hostname: str | bool | None = None
     assert_fingerprint: str | Sequence[str] | None = None
 
+    def __repr__(self) -> str:
+        return shown_fields(self._replace(url=shown_url(self.url)))
+
 
 # A proxy's URL
 
@@ -71,7 +75,7 @@ def parse_proxy(url: str | Url) -> Url:
     if url.scheme not in ("http", "https") and url.scheme not in SOCKS_SCHEMES:
         raise ProxySchemeUnknown(url.scheme)
     if not url.host:
-        raise LocationParseError(url._replace(auth=None).url)
+        raise LocationParseError(url.url)
     return url if url.port is not None else url._replace(port=DEFAULT_PORTS.get(url.scheme, SOCKS_PORT))
 
 
@@ -153,13 +157,13 @@ def _parsed_pattern(pattern: str) -> tuple[str, str, int | None]:
     """Scheme, host or an empty text, port; ValueError naming the pattern."""
     match = _PATTERN.fullmatch(pattern)
     if match is None or ("*" in (host := match["host"] or "") and not _STARS.fullmatch(host)):
-        raise ValueError(f"proxies: {pattern!r} is no scheme and no scheme://host pattern")
+        raise ValueError(f"proxies: {shown_url(pattern)!r} is no scheme and no scheme://host pattern")
     host = "" if host == "*" else host
     stars, name = ("*.", host[2:]) if host.startswith("*.") else ("", host)
     try:
         name = bare_host(name)
     except LocationParseError as err:
-        raise ValueError(f"proxies: {pattern!r}: {err}") from err
+        raise ValueError(f"proxies: {shown_url(pattern)!r}: {err}") from err
     return match["scheme"].lower(), stars + name, int(match["port"]) if match["port"] else None
 
 

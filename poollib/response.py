@@ -30,7 +30,7 @@ from .exceptions import (
 )
 from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .headers import HTTPHeaderDict
-from .logs import logger
+from .logs import logger, shown_url
 from .views import BodyFile, OriginalResponse, ReplacedFile
 from .wire import Head
 
@@ -581,7 +581,7 @@ class HTTPResponse(BaseHTTPResponse):
         return isinstance(source, ChunkedBody) or (isinstance(source, FileBody) and hasattr(source.file, "fp"))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} [{self.status}] {self._request_url}>"
+        return f"<{type(self).__name__} [{self.status}] {shown_url(self._request_url)}>"
 
     # -- urllib3 names --
 

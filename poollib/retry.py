@@ -26,7 +26,7 @@ from .exceptions import (
     ReadTimeoutError,
     ResponseError,
 )
-from .logs import logger
+from .logs import logger, shown_url
 from .retrybudget import RetryBudget
 from .values import number, whole
 
@@ -56,6 +56,14 @@ class RequestHistory(NamedTuple):
     error: Exception | None
     status: int | None
     redirect_location: str | None
+
+    def __repr__(self) -> str:
+        shown = self._replace(url=_shown(self.url), redirect_location=_shown(self.redirect_location))
+        return f"RequestHistory({', '.join(f'{name}={value!r}' for name, value in shown._asdict().items())})"
+
+
+def _shown(url: str | None) -> str | None:
+    return None if url is None else shown_url(url)
 
 
 class Retry:
@@ -272,7 +280,7 @@ class Retry:
         if retry.is_exhausted():
             reason = error or ResponseError(cause)
             raise MaxRetryError(_pool, url, reason) from reason
-        log.debug("Incremented Retry for (url='%s'): %r", url, retry)
+        log.debug("Incremented Retry for (url='%s'): %r", shown_url(url), retry)
         return retry
 
     def _kind_of_error(self, error: Exception, method: str | None, stacktrace: TracebackType | None) -> str:

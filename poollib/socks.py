@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from .logs import shown_url
 from .poolmanager import PoolManager
 from .proxies import SOCKS_SCHEMES, socks_options
 from .sockspools import SOCKSConnection as SOCKSConnection
@@ -39,7 +40,7 @@ class SOCKSProxyManager(PoolManager):
     ) -> None:
         parsed = parse_url(proxy_url)
         if parsed.scheme not in SOCKS_SCHEMES:
-            raise ValueError(f"Unable to determine SOCKS version from {parsed._replace(auth=None).url}")
+            raise ValueError(f"Unable to determine SOCKS version from {shown_url(proxy_url)}")
         self.proxy_url = proxy_url
         connection_pool_kw["_socks_options"] = socks_options(parsed, username, password)
         super().__init__(num_pools, headers, **connection_pool_kw)

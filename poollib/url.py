@@ -148,6 +148,10 @@ class Url(_Parts):
     def __str__(self) -> str:
         return self.url
 
+    def __repr__(self) -> str:
+        parts = self if self.auth is None else self._replace(auth="***")
+        return f"Url({', '.join(f'{name}={part!r}' for name, part in zip(self._fields, parts, strict=True))})"
+
 
 def parse_url(url: str) -> Url:
     """``url`` in parts: scheme and host in lower case, dot segments gone, invalid characters percent-encoded.
@@ -173,7 +177,17 @@ def parse_url(url: str) -> Url:
 
 
 def _parse_any(url: str) -> Url:
-    """``parse_url`` for every kind of URL."""
+    """``parse_url`` for every kind of URL. An error names the part that is wrong, unless a password may lie in it."""
+    if "@" not in url:
+        return _parsed(url)
+    try:
+        return _parsed(url)
+    except LocationParseError as error:
+        why = error.why
+    raise LocationParseError(url, why)
+
+
+def _parsed(url: str) -> Url:
     _refuse_blanks(url)
     scheme, rest = _split_scheme(url)
     authority, path, query, fragment = _split_parts(rest)
@@ -269,7 +283,7 @@ def encode_target(target: str) -> str:
     if _plain_target.match(target) or target == "*":
         return target
     if not target.startswith("/") or _control.search(target):
-        raise LocationParseError(f"{target!r} is not a valid request URI")
+        _refuse(target, "is not a valid request URI")
     path, mark, query = target.partition("#")[0].partition("?")
     path = _encoded(path, _not_path)
     return f"{path}?{_encoded(query, _not_query)}" if mark else path
@@ -279,7 +293,7 @@ def encode_target(target: str) -> str:
 
 
 def _refuse(part: str, why: str) -> NoReturn:
-    raise LocationParseError(f"{part!r} {why}")
+    raise LocationParseError(part, why)
 
 
 def _refuse_blanks(url: str) -> None:
@@ -324,7 +338,7 @@ def _split_authority(authority: str, scheme: str | None) -> tuple[str | None, st
     """Userinfo, host and port (RFC 3986 section 3.2)."""
     userinfo, _, hostport = authority.rpartition("@")
     if "@" in userinfo:
-        _refuse(hostport, "follows more than one @")
+        _refuse(hostport, "has more than one @ before it")
     if "\\" in authority or " " in userinfo:
         _refuse(hostport, "is no host and port: backslash or blank before the path")
     if hostport.startswith("["):

@@ -16,6 +16,7 @@ from http.client import RemoteDisconnected
 from typing import NamedTuple
 
 from .exceptions import InvalidFramingError, InvalidResponseError, ProtocolError
+from .logs import shown_url
 from .values import exact
 
 # -- limits ---------------------------------------------------------------------------------------------------
@@ -263,7 +264,7 @@ def check_target(target: str) -> str:
     """The request target; ValueError if it is empty or holds anything but visible ASCII."""
     target = exact(target)
     if not isinstance(target, str) or not _is_target(target):
-        raise ValueError(f"URL can't contain control characters, blanks or non-ASCII: {target!r}")
+        raise ValueError(f"URL can't contain control characters, blanks or non-ASCII: {shown_url(target)!r}")
     return target
 
 

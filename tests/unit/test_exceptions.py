@@ -268,7 +268,7 @@ def test_pool_errors_carry_the_numbers_of_the_pool(cls: Any) -> None:
         ("http://a:secret@b@host", "http://***@host"),
         ("http://host/@secretless", "http://host/@secretless"),
         ("http://host?q=a@b", "http://host?q=a@b"),
-        ("user@host", "user@host"),
+        ("user:secret@host", "***@host"),
     ],
 )
 def test_passwords_stay_out_of_messages(url: str, shown: str) -> None:

@@ -166,7 +166,7 @@ def test_a_proxy_may_be_named_by_its_pool(server: Httpd) -> None:
 
 def test_a_socks_manager_wants_a_socks_proxy() -> None:
     """And tells no password."""
-    with pytest.raises(ValueError, match="http://proxy:1080") as caught:
+    with pytest.raises(ValueError, match=r"http://\*\*\*@proxy:1080") as caught:
         SOCKSProxyManager("http://me:secret@proxy:1080")
     assert "secret" not in str(caught.value)
 

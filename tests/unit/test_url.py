@@ -421,7 +421,8 @@ def test_a_url_is_urllib3s_named_tuple() -> None:
     url = Url("HTTP", "a:b", "h", 80, "p", "q", "f")
     assert url == ("http", "a:b", "h", 80, "/p", "q", "f")
     assert url._fields == (S, A, H, P, PATH, Q, F)
-    assert repr(url) == ("Url(scheme='http', auth='a:b', host='h', port=80, path='/p', query='q', fragment='f')")
+    assert repr(url) == ("Url(scheme='http', auth='***', host='h', port=80, path='/p', query='q', fragment='f')")
+    assert repr(Url(host="h")).startswith("Url(scheme=None, auth=None, host='h', port=None")
     assert url._replace(port=81).port == 81
     assert type(pickle.loads(pickle.dumps(url))) is Url
     assert pickle.loads(pickle.dumps(url)) == url
