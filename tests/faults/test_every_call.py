@@ -48,7 +48,10 @@ ERRORS: dict[tuple[str, str], tuple[type[HTTPError], str]] = {
         NewConnectionError,
         r"Failed to establish a new connection: .*\((127.0.0.1|two.example):\d+\)",
     ),
-    (_CONNECT, "timeout"): (ConnectTimeoutError, r"Connection to 127\.0\.0\.1:\d+ timed out\. \(connect timeout="),
+    (_CONNECT, "timeout"): (
+        ConnectTimeoutError,
+        r"Connection to (127\.0\.0\.1|two\.example):\d+ timed out\. \(connect timeout=",
+    ),
     (_TUNNEL, "broken"): (ProxyError, r"Unable to connect to proxy"),
     (_TUNNEL, "end"): (ProxyError, r"Unable to connect to proxy"),
     (_TUNNEL, "alert"): (ProxyError, r"Unable to connect to proxy"),
