@@ -149,8 +149,18 @@ def _judged(call: Call, response: Any) -> Call | None:
     except RETRYABLE as error:
         again = _after_error(call, error) if getattr(error, "phase", None) == READING_THE_BODY else None
         if again is None:
+            _let_go(response)
             raise
         return again
+    except BaseException:  # an interrupt, or what a Retry of somebody's own raises
+        _let_go(response)
+        raise
+
+
+def _let_go(response: Any) -> None:
+    """Close a response that nobody will get, if it still holds a connection: whoever keeps the error kept the slot."""
+    if getattr(response, "_connection", None) is not None:
+        response.close()
 
 
 def _after_error(call: Call, error: Exception) -> Call | None:

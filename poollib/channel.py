@@ -551,14 +551,19 @@ class Channel(_Base):
 
         A peer that sends a byte now and then would outlast a limit on each receive.
         """
-        options = self.options or Options()
+        options, sock = self.options or Options(), self.sock
         if options.deadline is not None:
-            limit_s = min(limit_s, max(0.0, options.deadline.at - time.monotonic()))
+            limit_s = min(limit_s, max(0.001, options.deadline.at - time.monotonic()))
         given, self.options = self.options, options._replace(deadline=Deadline(limit_s))
+        timeout_s = None if sock is None else sock.gettimeout()
+        if sock is not None and (timeout_s is None or timeout_s > limit_s):
+            sock.settimeout(limit_s)  # for a response class that reads from the socket by itself
         try:
             yield
         finally:
             self.options = given
+            if sock is not None and sock is self.sock:
+                sock.settimeout(timeout_s)
 
     # -- proxies --
 

@@ -485,6 +485,8 @@ class HTTPResponse(BaseHTTPResponse):
                 raise
         if source is None or source.state is BodyState.OPEN or source.state is BodyState.BROKEN:
             self._drop_connection()
+            if source is not None:  # nothing is left, wherever the reading ended
+                self._source, self._body = None, self._body or b""
         else:
             self._after_read()
 

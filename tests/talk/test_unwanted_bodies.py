@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -316,3 +317,66 @@ def test_redirect_false_reads_the_body_at_once(owner: str) -> None:
         assert response.connection is None
         with pytest.raises(DecodeError):
             assert response.data
+
+
+# Slots
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ConnectionResetError])
+def test_what_a_retry_raises_while_it_judges_frees_the_slot(
+    judged: bytes, error: type[BaseException], owner: str
+) -> None:
+    """Also as long as somebody keeps the error, whose traceback holds the response."""
+
+    class Own(Retry):
+        def increment(self, *words: Any, **named: Any) -> Any:
+            raise error("own")
+
+    with ScriptServer([expect_request(), send(judged + b"Content-Length: 9\r\n\r\nhell"), expect_end()]) as server:
+        with asking(server, owner) as ask, pytest.raises(error, match="own") as caught:
+            ask("/", retries=Own(3))
+        assert caught.value.__traceback__ is not None
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("read_first", [0, 2])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Connection: close\r\nContent-Length: 5\r\n\r\nhello",
+        b"Content-Length: 100000\r\n\r\nhello",
+        b"Content-Length: 9\r\n\r\nhell",
+        CHUNKED + b"5\r\nhello\r\n",
+        CHUNKED + b"5\r\nhellooo",
+        b"\r\nhello",
+    ],
+)
+def test_nothing_is_left_of_a_body_that_was_thrown_away(body: bytes, read_first: int) -> None:
+    """Whether the connection was saved or not; reading on was an error for some."""
+    with ScriptServer([expect_request(), send(b"HTTP/1.1 200 OK\r\n" + body), stall()]) as server:
+        with asking(server, "pool") as ask:
+            response = ask("/", preload_content=False)
+            assert response.read(read_first) == b"hello"[:read_first]
+            response.drain_conn()
+            assert response.connection is None
+            assert (response.read(), response.read(1), list(response.stream()), response.data) == (b"", b"", [], b"")
+            assert response.closed
+            response.drain_conn()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_response_class_that_reads_from_the_socket_by_itself_is_hurried(judged: bytes) -> None:
+    class Theirs(http.client.HTTPResponse):
+        pass
+
+    class Connection(HTTPConnectionPool.ConnectionCls):  # type: ignore[misc,name-defined]
+        response_class = Theirs
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    script = [expect_request(), send(judged + b"Content-Length: 9\r\n\r\nhell"), stall()]
+    with ScriptServer(script, [expect_request(), respond(b"ok")]) as server, Pool(server.host, server.port) as pool:
+        assert pool.request("GET", "/").data == b"ok"
