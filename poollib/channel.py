@@ -38,6 +38,7 @@ from .sessions import sessions, way_of
 from .sockets import SSLSocket, is_readable, quiet_check, with_receive
 from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .trace import Trace
+from .url import idna_encode
 from .values import exact
 from .wire import DEFAULT_LIMITS, RECEIVE_BYTES, Fields, Limits
 
@@ -236,6 +237,8 @@ class Channel(_Base):
         self._default_fields: bytes | None = None
         self._private: tuple[Any, Fields] | None = None  # the last request's fields, if they prove who it comes from
         self._request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
+        if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
+            host = idna_encode(host)
         timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
         if _Base.__init__ is not _their_init:  # an agent wants to see it called
             super().__init__(host, port, timeout_s, source_address, blocksize)
@@ -573,6 +576,7 @@ class Channel(_Base):
         """Reach ``host`` through the server that this connection dials, which is a proxy."""
         if scheme not in ("http", "https"):
             raise ValueError(f"Invalid proxy scheme for tunneling: {scheme!r}, must be either 'http' or 'https'")
+        host = host if host.isascii() else idna_encode(host)
         super().set_tunnel(host, port=port, headers=dict(headers) if headers else None)
         self._tunnel_scheme = scheme
         self._default_fields = None

@@ -11,6 +11,7 @@ import hashlib
 import pathlib
 import socket
 import ssl
+import sys
 import threading
 import time
 import warnings
@@ -30,6 +31,7 @@ from poollib.exceptions import (
     HostChangedError,
     HTTPError,
     InsecureRequestWarning,
+    LocationParseError,
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
@@ -137,6 +139,23 @@ def test_resolve_keeps_the_name_for_tls() -> None:
     with Httpd(tls=certs().server("made.up")) as server:
         with PoolManager(resolve={"made.up": ["127.0.0.1"]}, ca_certs=certs().ca_file) as manager:
             assert manager.request("GET", f"https://made.up:{server.port}/").status == 200
+
+
+def test_a_connection_without_a_pool_reads_names_as_urls_do() -> None:
+    """By the system's rule (IDNA 2003) another host was asked for, whose certificate did not fit."""
+    asked: list[str] = []
+    conn = HTTPSConnection("BÜCHER.example", 443)
+    conn.resolver = lambda host, port: asked.append(host) or []  # type: ignore[func-returns-value]
+    with pytest.raises(HTTPError):
+        conn.connect()
+    assert asked == [conn.host] == ["xn--bcher-kva.example"]
+    conn.set_tunnel("bücher.example")
+    assert conn._tunnel_host == "xn--bcher-kva.example"
+    for name in ("☃.example", "straße.ss"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, "idna", None)
+            with pytest.raises(LocationParseError):
+                HTTPConnection(name)
 
 
 def test_a_dns_cache_asks_once_for_all_pools_of_a_manager() -> None:
