@@ -295,18 +295,23 @@ class Upload:
             raise error
 
     def _wait_for_room(self) -> None:
-        """Wait until the socket takes bytes or an answer is there."""
-        ready = 0
-        while not ready & WRITE:
-            ready = self._ready(write=True)
-            if not ready:
-                raise TimeoutError("the server took no bytes in time")
+        """Wait until the socket takes bytes or an answer is there; what else comes meanwhile buys no more time."""
+        wait_s = self._wait_s()
+        end = None if wait_s is None else monotonic() + wait_s
+        while True:
+            ready = self._ready(True, wait_s)
             if ready & READ and self._answered():
                 raise AnsweredEarly
+            if ready & WRITE:
+                return
+            if end is not None:
+                wait_s = end - monotonic()
+            if not ready or (wait_s is not None and wait_s <= 0):
+                raise TimeoutError("the server took no bytes in time")
 
     def _wait_for_bytes(self) -> None:
         """TLS wants to read before it sends on: let ``answered`` do so when there is something."""
-        if not self._ready(write=False):
+        if not self._ready(False, self._wait_s()):
             raise TimeoutError("the server sent nothing that TLS waits for in time")
         if self._answered():
             raise AnsweredEarly
@@ -318,12 +323,11 @@ class Upload:
     def _look(self) -> None:
         """End the sending if an answer is there, or if its time is over: who is never waited for is asked here."""
         self._wait_s()
-        if self._is_socket and self._ready(write=False, wait=False) and self._answered():
+        if self._is_socket and self._ready(False, 0.0) and self._answered():
             raise AnsweredEarly
 
-    def _ready(self, write: bool, wait: bool = True) -> int:
+    def _ready(self, write: bool, wait_s: float | None) -> int:
         """READ, WRITE, both, or 0 when time is up. TLS session tickets count as READ; ``answered`` finds out."""
-        wait_s = self._wait_s() if wait else 0.0
         if self._poll is None:
             return _select(self._sock, write, wait_s)
         poll = self._poll_write if write else self._poll

@@ -7,6 +7,7 @@ import io
 import os
 import socket
 import tempfile
+import time
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -110,6 +111,22 @@ def test_it_waits_for_room_and_gives_up_in_time(monkeypatch: pytest.MonkeyPatch,
         with pytest.raises(TimeoutError):
             upload.run(b"", payload(bytes(32 << 20)))
         assert 0 < upload.sent < 32 << 20
+
+
+def test_who_keeps_sending_something_buys_no_time_to_take_the_body() -> None:
+    """A server that says 102 now and then and reads nothing held an upload for as long as it liked."""
+    with Pair() as pair:
+        end = time.monotonic() + 2
+
+        def hear() -> bool:
+            assert time.monotonic() < end, "no time-out"
+            pair.sock.recv(1)
+            pair.peer.sendall(b"x")
+            return False
+
+        pair.peer.sendall(b"x")
+        with pytest.raises(TimeoutError):
+            pair.upload(wait_s=0.02, answered=hear).run(b"", payload(bytes(32 << 20)))
 
 
 @pytest.mark.parametrize("has_poll", [True, False])
