@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 TLS_RECORD_BYTES = 16384  # RFC 8446 section 5.1
+_HTTP_PROXY_HINT = (
+    ". Your proxy appears to only use HTTP and not HTTPS: its URL should perhaps begin with http://, see"
+    " https://urllib3.readthedocs.io/en/latest/advanced-usage.html#https-proxy-error-http-proxy"
+)
 
 port_by_scheme = {"http": 80, "https": 443}
 
@@ -346,7 +350,7 @@ class Channel(_Base):
         try:
             wrapped = self._shake_hands(sock, self.proxy_wishes, hostname, self.port, in_tls=False)
         except (SSLError, ProtocolError) as error:
-            hint = ", whose URL should perhaps begin with http://" if "does not speak TLS" in str(error) else ""
+            hint = _HTTP_PROXY_HINT if "does not speak TLS" in str(error) else ""
             raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
         self.proxy_is_verified = wrapped.is_verified
         return wrapped.sock

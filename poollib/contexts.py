@@ -384,7 +384,7 @@ def load_cert_chain(
 
 
 def _no_password() -> NoReturn:
-    raise SSLError("Client private key is encrypted, password required")
+    raise SSLError("Client private key is encrypted, password is required")
 
 
 def _named(pem: str | bytes | None) -> str:

@@ -53,7 +53,7 @@ class MultiDecoder(ContentDecoder):
     def __init__(self, modes: str) -> None:
         names = _coding_names(modes)
         if len(names) > self.max_decode_links:
-            raise DecodeError(f"{len(names)} content codings in a chain, at most {self.max_decode_links} are undone")
+            raise DecodeError(f"Too many content encodings in the chain: {len(names)} > {self.max_decode_links}")
         self._decoders = [_get_decoder(name) for name in reversed(names)]
         self._barren_bytes = 0
 
@@ -165,9 +165,9 @@ class BytesQueueBuffer:
         if n == 0:
             return b""
         if not self.buffer:
-            raise RuntimeError("no bytes in line")
+            raise RuntimeError("buffer is empty")
         if n < 0:
-            raise ValueError(f"a number of bytes is wanted, not {n}")
+            raise ValueError(f"n should be > 0, not {n}")
         if len(self.buffer[0]) >= n:
             return self._from_front(n)
         pieces = []

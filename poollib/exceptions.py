@@ -251,7 +251,8 @@ class NewConnectionError(ConnectTimeoutError, HTTPError):
     @property
     def pool(self) -> Any:
         """The same as ``conn``, under its former name; warns."""
-        warnings.warn("NewConnectionError.pool is deprecated: use .conn", FutureWarning, stacklevel=2)
+        message = "The 'pool' property is deprecated and will be removed in urllib3 v3.0. Use 'conn' instead."
+        warnings.warn(message, FutureWarning, stacklevel=2)
         return self.conn
 
 

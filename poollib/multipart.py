@@ -240,7 +240,7 @@ class RequestField:
         self.data = data
         self.headers: dict[str, str | None] = dict(headers) if headers else {}
         if header_formatter is not None:
-            _warn_future("header_formatter= is deprecated, as in urllib3: the default follows the HTML standard")
+            _warn_future("The 'header_formatter' parameter", "the default follows the HTML standard")
             self.header_formatter = header_formatter
         else:
             self.header_formatter = format_multipart_header_param
@@ -323,13 +323,13 @@ def format_multipart_header_param(name: str, value: str | bytes) -> str:
 
 def format_header_param_html5(name: str, value: str | bytes) -> str:
     """Return what ``format_multipart_header_param`` returns, with a FutureWarning: the name is old."""
-    _warn_future("format_header_param_html5 is now called format_multipart_header_param")
+    _warn_future("'format_header_param_html5'", "use 'format_multipart_header_param'")
     return format_multipart_header_param(name, value)
 
 
 def format_header_param(name: str, value: str | bytes) -> str:
     """Return what ``format_multipart_header_param`` returns, with a FutureWarning: the name is old."""
-    _warn_future("format_header_param is now called format_multipart_header_param")
+    _warn_future("'format_header_param'", "use 'format_multipart_header_param'")
     return format_multipart_header_param(name, value)
 
 
@@ -338,7 +338,7 @@ def format_header_param_rfc2231(name: str, value: str | bytes) -> str:
 
     RFC 7578 section 4.2 forbids the second form in form-data.
     """
-    _warn_future("format_header_param_rfc2231 is deprecated: RFC 7578 forbids its result in form-data")
+    _warn_future("'format_header_param_rfc2231'", "RFC 7578 forbids its result in form-data")
     value = exact(value)
     text = value.decode("utf-8") if isinstance(value, bytes) else value
     if text.isascii() and not re.search(r'["\\\r\n]', text):
@@ -357,10 +357,10 @@ def guess_content_type(filename: str | bytes | None, default: str = "application
     return guess_type(os.fsdecode(filename))[0] or default
 
 
-def _warn_future(message: str) -> None:
+def _warn_future(what: str, instead: str) -> None:
     import warnings
 
-    warnings.warn(message, FutureWarning, stacklevel=3)
+    warnings.warn(f"{what} is deprecated and will be removed in urllib3 v3.0: {instead}", FutureWarning, stacklevel=3)
 
 
 def choose_boundary() -> str:

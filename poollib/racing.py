@@ -104,7 +104,7 @@ class _Race:
         self._way = way
         self._running: dict[socket.socket, AddrInfo] = {}
         self._next_at = 0.0
-        self._error: OSError = OSError("no address could be tried")
+        self._error: OSError = OSError("getaddrinfo returns an empty list: no address could be tried")
 
     def run(self) -> socket.socket:
         """The winner, non-blocking still. TimeoutError when time is up, else the last attempt's OSError."""

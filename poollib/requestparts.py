@@ -79,7 +79,7 @@ class RequestMethods:
         method = exact(method).upper()
         if json is not None:
             if body is not None:
-                raise TypeError("body and json were given: a request has one body")
+                raise TypeError("request got values for both 'body' and 'json' parameters which are mutually exclusive")
             body, headers = encode_json(json, headers)
         if self._encodes_itself or fields is not None:
             if body is not None:
@@ -190,7 +190,7 @@ def _encode_form(
 ) -> tuple[Any, HTTPHeaderDict]:
     """Return the form as a body, and the headers with its content type."""
     if body is not None:
-        raise TypeError("fields and body were given: a request has one body")
+        raise TypeError("request got values for both 'fields' and 'body', can only specify one.")
     if encode_multipart:
         form = MultipartStream(fields, boundary)
         body = form if form.has_files else b"".join(form)
@@ -237,7 +237,7 @@ def body_to_chunks(body: Any, method: str, blocksize: int) -> ChunksAndContentLe
         pieces = iter(body)
     except TypeError:
         raise TypeError(
-            f"a body is bytes-like, str, an open file or an iterable of bytes or str, not {body!r}"
+            f"'body' must be a bytes-like object, file-like object, or iterable. Instead was {body!r}"
         ) from None
     return ChunksAndContentLength(_encoded(pieces), None)
 
@@ -347,16 +347,18 @@ def set_file_position(body: Any, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSITIO
 def rewind_body(body: Any, body_pos: _TYPE_BODY_POSITION) -> None:
     """Take a file back to ``body_pos``. UnrewindableBodyError if that fails, ValueError if it is no position."""
     if body_pos is _FAILEDTELL:
-        raise UnrewindableBodyError("the body cannot be sent again: where it started could not be told")
+        raise UnrewindableBodyError("Unable to record file position for rewinding the body: its tell() failed")
     seek = getattr(body, "seek", None)
     if seek is None:
-        raise UnrewindableBodyError(f"the body cannot be sent again: a {type(body).__name__} has no seek()")
+        raise UnrewindableBodyError(
+            f"The body cannot be sent again: body does not implement seek, it is a {type(body).__name__}"
+        )
     if not isinstance(body_pos, int):
         raise ValueError(f"a body's position is an int, not {body_pos!r}")
     try:
         seek(body_pos)
     except (OSError, ValueError) as error:
-        raise UnrewindableBodyError(f"the body cannot be sent again: going back failed: {error}") from error
+        raise UnrewindableBodyError(f"An error occurred when rewinding request body: {error}") from error
 
 
 # urllib3 names
@@ -434,7 +436,7 @@ def to_bytes(x: str | bytes, encoding: str | None = None, errors: str | None = N
     if isinstance(x, bytes):
         return x
     if not isinstance(x, str):
-        raise TypeError(f"str or bytes are wanted, not {type(x).__name__}")
+        raise TypeError(f"not expecting type {type(x).__name__}, but str or bytes")
     return x.encode(encoding or "utf-8", errors or "strict")
 
 
@@ -444,5 +446,5 @@ def to_str(x: str | bytes, encoding: str | None = None, errors: str | None = Non
     if isinstance(x, str):
         return x
     if not isinstance(x, bytes):
-        raise TypeError(f"str or bytes are wanted, not {type(x).__name__}")
+        raise TypeError(f"not expecting type {type(x).__name__}, but str or bytes")
     return x.decode(encoding or "utf-8", errors or "strict")

@@ -524,7 +524,7 @@ class HTTPResponse(BaseHTTPResponse):
             if self._pool._lending.while_lent(connection, self._lease, lambda: sock.shutdown(socket.SHUT_RD)):
                 return
         if self._head is not None:
-            raise RuntimeError("the connection is with its pool again: there is nothing to shut down here")
+            raise RuntimeError("Cannot shutdown as connection has already been released to the pool")
         raise ValueError("Cannot shutdown socket as self._sock_shutdown is not set")
 
     @property

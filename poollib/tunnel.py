@@ -87,6 +87,7 @@ def _refilled(first: bytes, receive: Callable[[int], bytes]) -> Callable[[int], 
     return lambda most: held.pop() if held else receive(most)
 
 
+_control = re.compile(r"[\x00-\x1f\x7f]")
 _is_host = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]+").fullmatch  # reg-name (RFC 3986 section 3.2.2)
 
 
@@ -96,6 +97,8 @@ def authority(host: str, port: int) -> str:
     name = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in name:
         name = f"[{_ipv6(name)}]"
+    elif _control.search(name):
+        raise ValueError(f"Tunnel host can't contain control characters: {host!r}")
     elif not _is_host(name):
         raise ValueError(f"host: {host!r} cannot be asked of a proxy")
     return f"{name}:{_checked_port(port)}"
@@ -163,7 +166,7 @@ def _resolved(hop: ProxyHop, host: str, infos: Iterable[Any], owner: object) -> 
 _SOCKS4_REFUSALS: Final = {
     91: "request rejected or failed",
     92: "request rejected: the proxy cannot reach identd on this machine",
-    93: "request rejected: identd reports another user",
+    93: "request rejected: the client program and identd report different user-ids",
 }
 
 

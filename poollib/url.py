@@ -36,6 +36,7 @@ _not_query: Final = re.compile(f"[^%{_QUERY}]")
 _triple: Final = re.compile("%[0-9A-Fa-f]{2}")
 _unreserved: Final = re.compile(f"[{_UNRESERVED}]")
 _control: Final = re.compile("[\x00-\x1f\x7f]")
+_control_triple: Final = re.compile("%(?:[01][0-9A-Fa-f]|7[Ff])")
 _undecodable: Final = re.compile("[\udc80-\udcff]")  # as surrogateescape marks bytes that are not UTF-8
 _scheme: Final = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
 _reg_name: Final = re.compile(f"[{_UNRESERVED}!$&'()*+,;=]+")
@@ -299,9 +300,9 @@ def _refuse(part: str, why: str) -> NoReturn:
 def _refuse_blanks(url: str) -> None:
     """Refuse control characters and blanks around a URL: others strip them and see another URL."""
     if _control.search(url):
-        _refuse(url, "has control characters in it")
+        _refuse(url, "contains invalid characters: control characters")
     if url != url.strip(" "):  # the one ASCII blank that is no control: U+00A0 and its kin are characters as any other
-        _refuse(url, "has blanks around it")
+        _refuse(url, "contains invalid characters: blanks around it")
 
 
 def _split_scheme(url: str) -> tuple[str | None, str]:
@@ -435,7 +436,7 @@ def normalize_host(host: str | None, scheme: str | None) -> str | None:
         host = idna_encode(host)
     host = host.lower()
     if not _reg_name.fullmatch(host):
-        _refuse(host, "is not a valid host")
+        _refuse(host, _why_no_host(host))
     name = host[:-1] if host[-1] == "." else host
     labels = name.split(".")
     if len(name) > _MAX_NAME or not all(0 < len(label) <= _MAX_LABEL for label in labels):
@@ -444,6 +445,12 @@ def normalize_host(host: str | None, scheme: str | None) -> str | None:
         if label.startswith("xn--"):
             _check_a_label(label)
     return host
+
+
+def _why_no_host(host: str) -> str:
+    if _control_triple.search(host):
+        return "has an invalid percent-encoded control character in its host"
+    return "is not a valid host"
 
 
 def _decoded_unreserved(match: re.Match[str]) -> str:
@@ -457,7 +464,7 @@ def _normal_ipv6(host: str, scheme: str | None) -> str:
     is_bracketed = host[0] == "[" and host[-1] == "]"
     address, mark, zone = (host[1:-1] if is_bracketed else host).partition("%")
     if not _is_ipv6(address) or (mark and not _zone.fullmatch(zone)):
-        _refuse(host, "is not a valid host or port")
+        _refuse(host, f"{_why_no_host(zone)} or port")
     if scheme not in _NORMALISED:
         return host
     if mark:
@@ -524,7 +531,7 @@ def _idna_label_2003(label: str) -> str:
                 return encoded.decode("ascii")
     except UnicodeError:
         pass
-    _refuse(label, "is not a label the standard library can encode; the package idna can do more")
+    _refuse(label, "is not a label the standard library can encode: Unable to parse URL without the 'idna' module")
 
 
 def _check_a_label(label: str) -> None:

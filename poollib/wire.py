@@ -200,8 +200,8 @@ def trailer_block(trailers: Iterable[tuple[str | bytes, FieldValue]]) -> bytes:
 
 def _skippable(name: str) -> str:
     if name not in SKIPPABLE_HEADERS:
-        skippable = ", ".join(sorted(SKIPPABLE_HEADERS))
-        raise ValueError(f"SKIP_HEADER is for {skippable} only, not for {name!r}")
+        skippable = ", ".join(repr(header.title()) for header in sorted(SKIPPABLE_HEADERS))
+        raise ValueError(f"urllib3.util.SKIP_HEADER only supports {skippable}, not {name!r}")
     return name
 
 

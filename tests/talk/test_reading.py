@@ -726,7 +726,7 @@ def test_sockets_with_a_timeout_and_without_read_alike() -> None:
 def test_a_response_that_gave_its_connection_back_has_nothing_to_shut_down() -> None:
     with ScriptServer(answer(OK + b"Content-Length: 4\r\n\r\ngood")) as server, pool_for(server) as pool:
         response = pool.request("GET", "/")
-        with pytest.raises(RuntimeError, match="with its pool again"):
+        with pytest.raises(RuntimeError, match="Cannot shutdown as connection has already been released"):
             response.shutdown()
 
 

@@ -282,7 +282,7 @@ def test_passwords_stay_out_of_messages(url: str, shown: str) -> None:
 def test_the_former_name_of_conn_warns() -> None:
     """urllib3 keeps NewConnectionError.pool with a FutureWarning."""
     owner = Owner()
-    with pytest.warns(FutureWarning, match=r"\.conn"):
+    with pytest.warns(FutureWarning, match=r"'pool' property is deprecated .* Use 'conn' instead"):
         assert e.NewConnectionError(owner, "m").pool is owner
 
 

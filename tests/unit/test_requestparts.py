@@ -148,7 +148,9 @@ class TestBodies:
 
     @pytest.mark.parametrize("body", [5, object(), 1.5])
     def test_other_kinds_are_refused(self, body: object) -> None:
-        with pytest.raises(TypeError, match="a body is bytes-like, str, an open file or an iterable"):
+        with pytest.raises(
+            TypeError, match=r"'body' must be a bytes-like object, file-like object, or iterable\. Instead was "
+        ):
             body_to_chunks(body, "POST", 4)
         assert body_length(body) is None
 
@@ -246,7 +248,9 @@ class TestSendingAgain:
     def test_bytes_have_no_position(self) -> None:
         assert set_file_position(b"abc", None) is None
         assert rewind_fails(b"abc", 2)
-        with pytest.raises(UnrewindableBodyError, match="a bytes has no seek"):
+        with pytest.raises(
+            UnrewindableBodyError, match="cannot be sent again: body does not implement seek, it is a bytes"
+        ):
             set_file_position(b"abc", 2)
 
     def test_a_position_that_cannot_be_told_is_refused_when_it_is_needed(self) -> None:
@@ -256,13 +260,15 @@ class TestSendingAgain:
 
         position = set_file_position(NoTell(), None)
         assert position is _FAILEDTELL
-        with pytest.raises(UnrewindableBodyError, match="could not be told"):
+        with pytest.raises(UnrewindableBodyError, match="Unable to record file position for rewinding the body"):
             rewind_body(NoTell(), position)
 
     def test_a_failing_seek_names_its_reason(self) -> None:
         body = io.BytesIO(b"abc")
         body.close()
-        with pytest.raises(UnrewindableBodyError, match="going back failed: I/O operation on closed file"):
+        with pytest.raises(
+            UnrewindableBodyError, match="An error occurred when rewinding request body: I/O operation on closed file"
+        ):
             rewind_body(body, 0)
 
     def test_a_position_is_a_number(self) -> None:
@@ -359,7 +365,7 @@ class TestRequestMethods:
         [{"json": 1, "body": b"x"}, {"json": 1, "fields": {"a": "b"}}, {"fields": {"a": "b"}, "body": b"x"}],
     )
     def test_a_request_has_one_body(self, given: dict[str, Any]) -> None:
-        with pytest.raises(TypeError, match="a request has one body"):
+        with pytest.raises(TypeError, match=r"request got values for both '(body|fields)' and '(json|body)'"):
             Recorder().request("POST", "/", **given)
 
     @pytest.mark.parametrize(
@@ -435,7 +441,7 @@ class TestEncodeFields:
         assert (encoded.url, encoded.body) == ("/", FORM)
         assert encoded.headers == HTTPHeaderDict({"A": "b", "Content-Type": "multipart/form-data; boundary=BB"})
         assert encode_fields("PATCH", "/", {"a": "b"}, encode_multipart=False).body == "a=b"
-        with pytest.raises(TypeError, match="a request has one body"):
+        with pytest.raises(TypeError, match=r"request got values for both '(body|fields)' and '(json|body)'"):
             encode_fields("POST", "/", {"a": "b"}, b"x")
 
     def test_json_is_compact_utf_8(self) -> None:
@@ -456,7 +462,7 @@ def test_text_and_bytes() -> None:
     assert to_str(b"\xfc", "latin-1") == "ü"
     assert to_str(b"\xff", errors="replace") == "\ufffd"
     for function in (to_bytes, to_str):
-        with pytest.raises(TypeError, match="not int"):
+        with pytest.raises(TypeError, match="not expecting type int"):
             function(5)  # type: ignore[arg-type]
 
 

@@ -507,7 +507,7 @@ def test_a_key_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("wishes", "text"),
     [
-        ({"key_password": None}, "Client private key is encrypted, password required"),
+        ({"key_password": None}, "Client private key is encrypted, password is required"),
         ({"key_password": "wrong"}, "cannot load the client certificate"),
         ({"cert_file": "/no/such"}, "cannot load the client certificate .cert_file='/no/such'"),
         ({"cert_file": None}, "key_file is given without cert_file"),
