@@ -12,7 +12,6 @@ import contextlib
 import math
 import queue
 import threading
-from os import getpid
 from typing import Any
 
 from .exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
@@ -174,7 +173,7 @@ class QueuedLending(EndpointPool[Any, Any]):
 
     def acquire(self, timeout: float | None = None) -> Any:
         """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
-        if getpid() != self._budget.pid:
+        if not forks.mark[0]:
             forks.catch_up()
         try:
             is_open = self.state is State.OPEN

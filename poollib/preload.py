@@ -42,6 +42,7 @@ MODULES: Final = (
     "io",
     "json",
     "mimetypes",
+    "mmap",
     "pickle",
     "random",
     "socket",

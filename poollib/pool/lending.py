@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
-from os import getpid
 from typing import Any
 
 from poollib.exceptions import FullPoolError
@@ -113,7 +112,7 @@ class EndpointPool(Finding[Endpoint, Connection]):
         numbers, ClosedPoolError, or what ``connect`` or ``on_acquire`` raised.
         """
         budget = self._budget
-        if getpid() != budget.pid:
+        if not forks.mark[0]:
             forks.catch_up()
         if budget.held():
             raise RuntimeError(f"acquire from inside {self}: by a finaliser or signal handler that interrupted it")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool
-from poollib.pool import Budget, ConnectionPool, EndpointPool, collector
+from poollib.pool import Budget, ConnectionPool, EndpointPool, collector, forks
 from poollib.pool.factories import TcpFactory
 from tests.support.forks import in_child
 from tests.support.pool import CountingFactory, Thing, until
@@ -146,6 +146,13 @@ class TestForksByC:
         assert pool._get_conn(0) is conn
         pool._put_conn(conn)
         pool.close()
+
+    def test_it_is_noticed_by_the_number_of_the_process_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no page of memory tells."""
+        monkeypatch.setattr(forks, "mark", forks.ProcessNumber())
+        self.test_it_is_noticed_where_a_connection_is_lent()
+        monkeypatch.setattr(forks, "MADV_WIPEONFORK", -1)
+        assert isinstance(forks._new_mark(), forks.ProcessNumber)
 
     def test_locks_held_then_are_new(self) -> None:
         pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), total_maxsize=1)
