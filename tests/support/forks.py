@@ -1,10 +1,15 @@
-"""Work in a forked child, and what it answers."""
+"""Work in a forked child, and what it answers; a child that hangs is ended."""
 
 from __future__ import annotations
 
 import os
+import select
+import signal
 from collections.abc import Callable
 from typing import Any
+
+#: A child that has not answered for so long never will.
+HUNG_S = 30.0
 
 
 def in_child(work: Callable[[], Any], fork: Callable[[], int] | None = None) -> str:
@@ -23,6 +28,8 @@ def in_child(work: Callable[[], Any], fork: Callable[[], int] | None = None) -> 
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as stream:
+        if not select.select([stream], [], [], HUNG_S)[0]:
+            os.kill(pid, signal.SIGKILL)
         answer = stream.read()
     os.waitpid(pid, 0)
     return answer
