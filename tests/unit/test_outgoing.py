@@ -124,6 +124,7 @@ def test_who_keeps_sending_something_buys_no_time_to_take_the_body() -> None:
             pair.peer.sendall(b"x")
             return False
 
+        pair.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         pair.peer.sendall(b"x")
         with pytest.raises(TimeoutError):
             pair.upload(wait_s=0.02, answered=hear).run(b"", payload(bytes(32 << 20)))
