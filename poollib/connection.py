@@ -23,7 +23,7 @@ from .channel import Options as Options
 from .channel import ProxyConfig as ProxyConfig
 from .channel import port_by_scheme as port_by_scheme
 from .channel import proxy_wishes as proxy_wishes
-from .doors import USER_AGENT, Base, Watched, base_doors, own_doors, untouched
+from .doors import Base, Watched, base_doors, own_doors, untouched
 from .endpoint import TlsWishes
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .framing import BodyState, Incoming, UpgradedBody, body_reader
@@ -243,7 +243,7 @@ class HTTPConnection(Channel):
         """Host, Accept-Encoding and User-Agent, as far as the caller gave none."""
         if url[0] == "/" and not fields.replaces_common:
             host = f"Host: {check_value('Host', self._host_field())}\r\n".encode("latin-1")  # not worth a memo
-            self._default_fields = common = host + _ACCEPT_AND_AGENT
+            self._default_fields = common = host + _accept_and_agent()
             return common
         names, lines = fields.names, b""
         if "host" not in names:
@@ -251,7 +251,7 @@ class HTTPConnection(Channel):
         if "accept-encoding" not in names:
             lines += b"Accept-Encoding: identity\r\n"
         if "user-agent" not in names:
-            lines += b"User-Agent: %b\r\n" % USER_AGENT.encode()
+            lines += b"User-Agent: %b\r\n" % doors.USER_AGENT.encode()
         return lines
 
     def _host_field(self) -> str:
@@ -580,7 +580,10 @@ _PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouch
 _BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_doors(Base))
 
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
-_ACCEPT_AND_AGENT = f"Accept-Encoding: identity\r\nUser-Agent: {USER_AGENT}\r\n".encode()
+
+
+def _accept_and_agent() -> bytes:
+    return f"Accept-Encoding: identity\r\nUser-Agent: {doors.USER_AGENT}\r\n".encode()
 
 
 def _items(headers: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

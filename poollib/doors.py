@@ -26,7 +26,7 @@ from .requestparts import expects_body
 from .response import HTTPResponse
 from .wire import SKIP_HEADER, Fields, check_name, trailer_block
 
-USER_AGENT = "python-poollib/0.1"
+USER_AGENT = "python-poollib/0.1"  # compat puts urllib3's here while poollib is installed as urllib3
 
 Base = http.client.HTTPConnection
 # The doors; ``connection`` compares them at every request, since agents come late and go again, with what they were.

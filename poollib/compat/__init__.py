@@ -22,6 +22,7 @@ __all__ = ["API_VERSION", "install_as_urllib3", "is_installed", "uninstall_as_ur
 _finder = Finder(ROOT)
 _own_finder = Finder(HOME)  # for `import poollib as urllib3`; asked last, and only once urllib3's names were asked for
 _usual_logs: dict[str, logging.Logger] = {}
+_usual_agent: dict[str, str] = {}
 _replaced: dict[str, ModuleType] = {}  # what install_as_urllib3(force=True) pushed aside
 
 
@@ -90,11 +91,14 @@ def _is_below_root(name: str) -> bool:
 
 
 def _name_loggers(root: str) -> None:
-    """Let the rooms log by urllib3's names, or again by their own."""
+    """Let the rooms log, and requests name their agent, by urllib3's names, or again by their own."""
     for room, path in LOGGERS.items():
         names = vars(importlib.import_module(f"{HOME}.{room}"))
         usual = _usual_logs.setdefault(room, names["log"])
         names["log"] = logging.getLogger(f"{ROOT}.{path}") if root == ROOT else usual
     vars(importlib.import_module(f"{HOME}.shortcuts"))["_logger_name"] = root
+    doors = vars(importlib.import_module(f"{HOME}.doors"))
+    agent = _usual_agent.setdefault(HOME, doors["USER_AGENT"])
+    doors["USER_AGENT"] = f"python-urllib3/{API_VERSION}" if root == ROOT else agent
     if root == ROOT and not logging.getLogger(ROOT).handlers:
         logging.getLogger(ROOT).addHandler(logging.NullHandler())

@@ -22,9 +22,9 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
+from .. import doors
 from ..certificates import _HASH_NAMES, match_hostname
 from ..connection import HTTPConnection, HTTPSConnection
-from ..doors import USER_AGENT
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError, SSLError
 from ..tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
 from ..url import Url, _without_dots
@@ -73,7 +73,7 @@ _OBSOLETE_FOLD_RE = re.compile(r"[ \t]*\r\n[ \t]+")
 
 
 def _get_default_user_agent() -> str:
-    return USER_AGENT
+    return doors.USER_AGENT
 
 
 def _normalize_header_value(value: str) -> str:

@@ -218,6 +218,19 @@ def test_loggers_have_urllib3s_names(installed: types.ModuleType, caplog: pytest
     poollib.install_as_urllib3(force=True)
 
 
+def test_requests_name_urllib3_as_their_agent(installed: types.ModuleType) -> None:
+    """Servers and tests that look at ``User-Agent`` see ``python-poollib`` only where a program says poollib."""
+
+    def sent() -> bytes:
+        return poollib.connection.HTTPConnection("a.example")._common_fields("/", poollib.wire.prepare_fields([]))
+
+    assert b"\r\nUser-Agent: python-urllib3/2.8.0\r\n" in sent()
+    assert installed.connection._get_default_user_agent() == "python-urllib3/2.8.0"
+    poollib.uninstall_as_urllib3()
+    assert b"\r\nUser-Agent: python-poollib/" in sent()
+    poollib.install_as_urllib3(force=True)
+
+
 def test_an_imported_urllib3_is_an_error_unless_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "urllib3"]:
         monkeypatch.delitem(sys.modules, name)
