@@ -73,6 +73,29 @@ def download_to_file(url: str, size: int) -> int:
 
 
 @job
+def announced_alone(url: str, size: int) -> int:
+    """A server that announces all of it and sends ten bytes: nothing is made room for on its word."""
+    import poollib
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as peer:
+                peer.recv(65536)
+                peer.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n0123456789".encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            poollib.request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=60, retries=False)
+        except poollib.exceptions.ProtocolError:
+            return size
+        finally:
+            thread.join()
+    return 0
+
+
+@job
 def gzip_bomb(url: str, size: int) -> int:
     """1000 : 1, read by ``stream(64 KiB)``."""
     import poollib

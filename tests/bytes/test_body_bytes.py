@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from poollib import wire
 from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidResponseError, ProtocolError
 from poollib.framing import BodyState, ChunkedBody, Feed, body_reader
 from poollib.wire import DEFAULT_LIMITS
@@ -249,6 +250,23 @@ def test_a_chunk_line_has_a_limit_with_and_without_its_end() -> None:
     for end in (b"\r\nx\r\n0\r\n\r\n", b""):
         with pytest.raises(ProtocolError):
             read_response([CHUNKED + b"1;" + b"a" * 17000 + end])
+    with pytest.raises(ProtocolError):  # whatever the data pays for
+        read_response([CHUNKED + b"8000;" + b"a" * 17000 + b"\r\n" + b"x" * 0x8000 + b"\r\n0\r\n\r\n"])
+
+
+def test_a_chunk_line_without_end_is_not_gathered() -> None:
+    """It is refused at the limit, not when somebody ends it."""
+    received = []
+
+    def receive(limit: int) -> bytes:
+        received.append(1000)
+        assert sum(received) < 50_000
+        return b"a" * 1000
+
+    body = body_reader(Feed(receive, lambda view: 0), wire.CHUNKED, True)
+    body.incoming.data = b"1;"
+    with pytest.raises(ProtocolError):
+        body.read(1)
 
 
 def test_extensions_have_a_limit_over_the_whole_body() -> None:

@@ -256,6 +256,9 @@ def test_a_thousand_header_lines_are_read_and_one_more_refused() -> None:
     for data in (fields(1001), fields(1001).replace(b"\r\n", b"\n")):
         with pytest.raises(InvalidResponseError, match="more than 1000 header lines"):
             head_of([data])
+    for size in (7, 65536):  # also without its end
+        with pytest.raises(InvalidResponseError, match="more than 1000 header lines"):
+            head_of([fields(1010)[:-2][at : at + size] for at in range(0, 7000, size)])
 
 
 def test_a_long_line_is_read_and_a_longer_one_refused() -> None:

@@ -125,6 +125,12 @@ class Way:
             pass  # now there are a pool and two idle connections
         self.pool = self.many._pools["home"]
 
+    def lend_and_release(self) -> None:
+        self.pool.release(self.pool.acquire(0))
+
+    def lend_and_discard(self) -> None:
+        self.pool.discard(self.pool.acquire(0))
+
     def block(self) -> None:
         with self.pool.connection(0):
             pass

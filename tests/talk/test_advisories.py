@@ -147,6 +147,30 @@ def test_a_request_leaves_nothing_to_the_next(tls: bool) -> None:
         pool._put_conn(connection)
 
 
+def test_a_host_given_once_goes_out_once_also_behind_a_request_without_one() -> None:
+    """What a connection puts in front of most requests is left out where the caller has it, whatever its case."""
+    script = [step for _ in range(3) for step in (expect_request(), respond(b""))]
+    with ScriptServer(script) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        for headers in ({}, {"hOST": "virtual.example", "accept-encoding": "br", "User-agent": "mine"}, {}):
+            pool.request("GET", "/", headers=headers)
+    first, second, third = (head.lower() for head in bytes(server.received[0]).split(b"GET /")[1:])
+    assert first == third
+    for name in (b"host:", b"accept-encoding:", b"user-agent:"):
+        assert second.count(name) == 1
+    assert b"virtual.example" in second
+
+
+def test_a_connection_that_was_to_close_once_is_kept_the_next_time() -> None:
+    scripts = [[expect_request(), respond(b""), close()], [*[expect_request(), respond(b"")] * 2]]
+    with ScriptServer(*scripts) as server:
+        connection = HTTPConnection(server.host, server.port)
+        for headers in ({"Connection": "close"}, {}, {}):
+            connection.request("GET", "/", headers=headers)
+            connection.getresponse().read()
+        connection.close()
+    assert server.opened == 2
+
+
 def test_a_final_dot_is_the_same_host_for_tls_and_in_the_field_host() -> None:
     """curl CVE-2022-30115 and CVE-2022-42916: an odd spelling of a host was another one."""
     with (

@@ -151,6 +151,8 @@ def test_bytes_that_come_on_an_idle_connection_end_it() -> None:
     [
         ("HTTP/1.1 200 OK\r\nConnection: close", {}, 0),
         ("HTTP/1.1 200 OK\r\nConnection: x, Close", {}, 0),
+        ("HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive", {}, 0),
+        ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: x\r\nConnection: close", {}, 0),
         ("HTTP/1.1 200 OK", {"Connection": "close"}, 0),
         ("HTTP/1.1 200 OK", {"Connection": "TE, close"}, 0),
         ("HTTP/1.1 200 OK", {"Connection": "keep-alive"}, 1),
@@ -189,14 +191,15 @@ def test_keep_alive_is_a_matter_of_both_sides(fields: str, asked: dict[str, str]
     ],
     ids=["nothing", "status", "head", "length", "chunk", "chunks"],
 )
-@pytest.mark.parametrize("preload", [True, False])
-def test_a_response_that_is_cut_short_is_an_error(data: bytes, end: Step, tls: bool, preload: bool) -> None:
+@pytest.mark.parametrize("way", ["preload", "read all", "read some", "read into"])
+def test_a_response_that_is_cut_short_is_an_error(data: bytes, end: Step, tls: bool, way: str) -> None:
     with (
         ScriptServer(answer(data, end), tls=certs().server() if tls else None) as server,
         pool_for(server) as pool,
     ):
         with pytest.raises(ProtocolError):
-            pool.request("GET", "/", preload_content=preload).read()
+            response = pool.request("GET", "/", preload_content=way == "preload")
+            response.readinto(bytearray(9)) if way == "read into" else response.read(9 if way == "read some" else None)
         assert has_all_slots(pool, 0)
 
 

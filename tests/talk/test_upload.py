@@ -216,6 +216,18 @@ def test_a_length_that_is_not_the_bodys_is_refused_before_a_byte_leaves(body: An
     assert server.opened == 0
 
 
+@pytest.mark.parametrize(("given", "why"), [("4", "longer than"), ("6", "shorter than")])
+@pytest.mark.parametrize("pieces", [[b"hel", b"lo"], [b"hello"], [b"h", b"", b"ello"]], ids=str)
+def test_a_body_whose_length_shows_late_is_never_sent_as_whole(pieces: list[bytes], given: str, why: str) -> None:
+    """RFC 9110 section 8.6: an iterator that does not keep to its Content-Length ends the connection."""
+    with ScriptServer([stall()]) as server, pool_for(server, retries=3) as pool:
+        with pytest.raises(ValueError, match=f"{why} its Content-Length"):
+            pool.request("PUT", "/", body=iter(pieces), headers={"Content-Length": given})
+        assert has_all_slots(pool, 0)
+    assert server.opened == 1
+    assert len(body_of(server.received[0])) <= int(given)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_length_without_a_body_is_refused(method: str) -> None:
     with ScriptServer([expect_end()]) as server, pool_for(server) as pool:

@@ -190,3 +190,10 @@ def test_the_example_of_the_docs_makes_managers(monkeypatch: pytest.MonkeyPatch)
     hop = endpoint(manager, "https://api.example:8443/").proxy
     assert hop is not None
     assert hop.scheme == "socks5h"
+
+
+def test_the_login_of_a_proxys_url_is_kept_as_a_header_alone() -> None:
+    """What is stored, shown and compared is the URL without it (curl CVE-2020-8169)."""
+    settled = proxy_keywords(Proxy("http://user:secret@p:3128"))
+    assert settled["_proxy"].url == "http://p:3128"
+    assert settled["_proxy_headers"] == {"Proxy-Authorization": "Basic dXNlcjpzZWNyZXQ="}

@@ -92,6 +92,12 @@ def test_names_and_file_names_cannot_break_out(text: str) -> None:
     assert body == part(head) + END
 
 
+@pytest.mark.parametrize("name", ["X\r\nX-Evil", "X:Y", "X Y", "X\0", "é"])
+def test_names_of_a_parts_headers_are_tokens(name: str) -> None:
+    with pytest.raises(ValueError, match="no name for a header"):
+        RequestField("a", "b", headers={name: "c"}).render_headers()
+
+
 @pytest.mark.parametrize("text", ["t/x\r\nX-Evil: 1", "t/x\r", "t/x\n", "t/x\0", "\r\n\r\nevil"])
 @pytest.mark.parametrize("place", ["Content-Type", "Content-Location", "X-Own", "formatter"])
 def test_headers_of_a_part_that_break_lines_are_refused(text: str, place: str) -> None:

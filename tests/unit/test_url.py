@@ -177,6 +177,8 @@ REFUSED = [
     ":",
     # percent-encoding in a host (CVE-2022-27780)
     "http://host%2Fevil/",
+    "http://host%21evil/",
+    "http://host%40evil/",
     "http://host%40evil/",
     "http://host%3A80/",
     "http://host%00/",

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib import PoolManager, ProxyManager, Timeout
+from poollib import HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
 from poollib.certificates import key_pin
 from poollib.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from poollib.exceptions import (
@@ -28,6 +28,7 @@ from poollib.exceptions import (
     SSLError,
 )
 from poollib.proxies import Proxy
+from poollib.url import parse_url
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.proxies import USER, Listener, Stunnel, Tinyproxy, find, tls_proxy, why_skipped
@@ -178,6 +179,17 @@ def test_what_is_for_the_proxy_and_what_is_for_the_target_do_not_mix(secure: Htt
         assert not any(word in head.lower() for word in (b"bearer", b"cookie", b"x-for-target"))
         assert not {"proxy-authorization", "x-for-proxy"} & asked["headers"].keys()
         assert asked["headers"]["authorization"] == "Bearer t"
+
+
+def test_what_a_pool_says_by_default_is_for_the_target(secure: Httpd) -> None:
+    with Listener() as proxy:
+        way = {"_proxy": parse_url(f"http://127.0.0.1:{proxy.port}"), "_proxy_headers": {"X-For-Proxy": "1"}}
+        own = {"Authorization": "Bearer t", "Cookie": "c=1"}
+        with HTTPSConnectionPool(secure.host, secure.port, headers=own, ca_certs=certs().ca_file, **way) as pool:
+            assert seen(pool.request("GET", "/"))["headers"]["authorization"] == "Bearer t"
+        (head,) = proxy.heads
+    assert b"X-For-Proxy: 1" in head
+    assert not any(word in head.lower() for word in (b"bearer", b"cookie"))
 
 
 def test_a_forwarded_request_names_the_whole_url_without_its_userinfo() -> None:
