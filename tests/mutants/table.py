@@ -126,6 +126,11 @@ MUTANTS: Final = [
     *_mutants(
         "Content-Length, Transfer-Encoding and Host go out once",
         ("wire.py", "            if lower in _SINGLE:", "            if False:"),
+        (
+            "connection.py",
+            "        if common is None or fields.replaces_common or url",
+            "        if common is None or url",
+        ),
         ("wire.py", "        lower = name.lower()\n        if value", "        lower = name\n        if value"),
     ),
     *_mutants(
@@ -144,7 +149,7 @@ MUTANTS: Final = [
     *_mutants(
         "URLs, heads, lists and forms are read in linear time",
         ("url.py", "            kept.append(segment)\n", "            kept = [each for each in kept] + [segment]\n"),
-        ("wire.py", "        at = max(0, len(buffer) - 3)\n", "        at = sum(1 for _ in buffer) * 0\n"),
+        ("wire.py", "_LINE_END.search(data, max(0, before - 3))", "_LINE_END.search(data, sum(1 for _ in data) * 0)"),
         (
             "wire.py",
             "    joined = earlier if isinstance(earlier, bytearray) else bytearray(earlier)\n",
@@ -292,7 +297,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "so have interim responses and trailers",
-        ("connection.py", "        if len(interim) > limit:", "        if False:"),
+        ("interim.py", "        if self._count > most + (now - self._since) * INTERIM_PER_S:", "        if False:"),
         ("wire.py", "if len(lines) > limits.trailer_lines:", "if False:"),
     ),
     *_mutants(
@@ -308,12 +313,6 @@ MUTANTS: Final = [
             "return address is None and bool(_dnsname_match(name, hostname))",
             "return bool(_dnsname_match(name, hostname))",
         ),
-        (
-            "tls.py",
-            "            stream = _attached(sock, maker, name, session)\n",
-            "            maker.check_hostname = False\n            stream = _attached(sock, maker, name, session)\n",
-        ),
-        ("tls.py", "wants_name = isinstance(asserted, str) or", "wants_name = False and"),
     ),
     *_mutants(
         "hosts are strict: no blanks",
@@ -334,7 +333,16 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "a zone is no part of a name in NO_PROXY",
-        ("addresses.py", '        name = name.partition("%")[0]\n', "        pass\n"),
+        (
+            "proxies.py",
+            "        if address is not None:\n            return any(",
+            '        if address is not None and name.count(".") == 3:\n            return any(',
+        ),
+        (
+            "proxies.py",
+            'suffix and (name == suffix or name.endswith(f".{suffix}"))',
+            "suffix and name.endswith(suffix)",
+        ),
     ),
     *_mutants(
         "only http and https redirects are followed",
@@ -365,7 +373,7 @@ MUTANTS: Final = [
             "        return _second(context, rules)\n",
             "        context.check_hostname = False\n        context.verify_mode = rules.verify_mode\n        return context\n",
         ),
-        ("given.py", "            if known is not None and known[0] != meaning:", "            if False:"),
+        ("given.py", "            if known is not None and known[0] != one.meaning:", "            if False:"),
         (
             "contexts.py",
             "    if context is not None:\n        with contextlib.suppress(KeyError):",
@@ -380,11 +388,6 @@ MUTANTS: Final = [
     *_mutants(
         "memory follows the bytes that came",
         ("framing.py", "        before = self.received\n", '        before, hog = self.received, b"x" * size\n'),
-        (
-            "bodies.py",
-            "        first = self._next_large()\n        piece = self._next_large()\n",
-            "        first = b''.join(iter(self._next_large, b''))\n        piece = bytes(first)[:0]\n",
-        ),
     ),
     *_mutants(
         "the exact grammar, in bytes: digits, tokens, CR LF",
@@ -505,9 +508,9 @@ MUTANTS: Final = [
             "return super().__new__(cls, scheme, host, 0, uds, proxy,",
         ),
         (
-            "poolmanager.py",
-            '        context["host"] = host\n',
-            '        context["host"] = host if "_socks_options" not in context else "localhost"\n',
+            "poolkey.py",
+            "for name, value in context.items()}\n",
+            'for name, value in context.items() if name != "port"}\n',
         ),
     ),
     *_mutants(
@@ -530,11 +533,6 @@ MUTANTS: Final = [
             "        conn.options = call.options\n",
             "        conn.options = call.options or conn.options\n",
         ),
-        (
-            "connection.py",
-            "        if common is None or fields.replaces_common or url",
-            "        if common is None or url",
-        ),
     ),
     *_mutants(
         "any answer to CONNECT but 2xx is a ProxyError",
@@ -542,8 +540,13 @@ MUTANTS: Final = [
         ("tunnel.py", "        if head.status == 101:", "        if False:"),
     ),
     *_mutants(
-        "errors and stored URLs hold no userinfo",
-        ("exceptions.py", 'return text if at < 0 else f"{text[:start]}***{text[at:]}"', "return text"),
+        "no error, record, repr or printed line shows",
+        ("logs.py", 'return text if at < 0 else f"{text[:start]}***{text[at:]}"', "return text"),
+        (
+            "poolmanager.py",
+            'log.info("Redirecting %s -> %s", shown_url(url), shown_url(target))',
+            'log.info("Redirecting %s -> %s", url, target)',
+        ),
         ("targets.py", "return parsed._replace(auth=None, host=host,", "return parsed._replace(host=host,"),
         ("approach.py", 'return {"_proxy": url._replace(auth=None),', 'return {"_proxy": url,'),
     ),
@@ -616,11 +619,6 @@ MUTANTS: Final = [
             "tls.py",
             "        stream.close()\n        sock.close()\n        raised = _translated(err, host, timeout_s)",
             "        raised = _translated(err, host, timeout_s)",
-        ),
-        (
-            "channel.py",
-            "            error.nothing_sent = True  # type: ignore[attr-defined]  # so any request may be tried again\n            self.close()\n",
-            "            error.nothing_sent = True  # type: ignore[attr-defined]  # so any request may be tried again\n",
         ),
     ),
     *_mutants(
@@ -749,8 +747,8 @@ MUTANTS: Final = [
         "the end within a head",
         (
             "wire.py",
-            "        if not piece:\n            raise closed_early(buffer)\n",
-            '        if not piece and buffer:\n            piece = b"\\r\\n\\r\\n"\n        if not piece:\n            raise closed_early(buffer)\n',
+            "        if not piece:\n            raise closed_early(buffer.data)\n",
+            '        if not piece and buffer.data:\n            piece = b"\\r\\n\\r\\n"\n        if not piece:\n            raise closed_early(buffer.data)\n',
         ),
         (
             "connection.py",
@@ -811,7 +809,7 @@ MUTANTS: Final = [
         ),
     ),
     *_mutants(
-        "read past, kept",
+        "interim responses | 9110 15.2",
         (
             "connection.py",
             "            while head.status < 200 and head.status != 101:",
@@ -819,10 +817,10 @@ MUTANTS: Final = [
         ),
         (
             "connection.py",
-            "            response.interim, self._interim = tuple(self._interim), None\n",
+            "            response.interim, self._interim = tuple(self._interim.kept), None\n",
             "            self._interim = None\n",
         ),
-        ("connection.py", "        if len(interim) > limit:", "        if False:"),
+        ("interim.py", "        if self._count > most + (now - self._since) * INTERIM_PER_S:", "        if False:"),
     ),
     *_mutants(
         "101 unasked",
@@ -940,11 +938,6 @@ MUTANTS: Final = [
         "idempotent, whole and within the budget",
         (
             "attempts.py",
-            "retries._is_read_error(error) or retries._is_method_retryable(call.method)  # Retry",
-            "True  # Retry",
-        ),
-        (
-            "attempts.py",
             "return not is_callers(error) and call.retries._is_method_retryable(call.method) and not _is_spent(call)",
             "return not is_callers(error) and not _is_spent(call)",
         ),
@@ -976,36 +969,27 @@ MUTANTS: Final = [
             "        if self._settings.block and len(self._leased) >= self._maxsize + 1:",
         ),
         (
-            "pool/lending.py",
-            "                self._opened += 1\n                if len(self._leased) > self._most_leased:",
-            "                self._opened += 1\n                self._opening += 1\n                if len(self._leased) > self._most_leased:",
+            "pool/finding.py",
+            "                self._lease_new_locked(claim, permit, entry)\n                if len",
+            "                self._lease_new_locked(claim, permit, entry)\n                self._opening += 1\n                if len",
         ),
-        ("pool/ledger.py", '        elif entry.generation != self._generation:\n            reason = "drained"\n', ""),
     ),
     *_mutants(
         "HikariCP: one connection given back by many threads",
         (
             "pool/lending.py",
-            "        if entry is None:\n            self._complain(connection)\n        if kept and",
-            "        if kept and",
+            "            self.reclaim(connection, lease)\n            raise\n        if entry is None:\n            self._complain(connection)\n\n    def discard",
+            "            self.reclaim(connection, lease)\n            raise\n\n    def discard",
         ),
     ),
     *_mutants(
         "HikariCP: a factory that fails and recovers",
-        (
-            "pool/lending.py",
-            "            if isinstance(grant, Permit):\n                self._give_up_locked(grant)\n",
-            "            if isinstance(grant, Permit):\n                pass\n",
-        ),
-        (
-            "pool/handling.py",
-            "self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)",
-            "self._warm_pause_s = self._warm_pause_s",
-        ),
+        ("pool/finding.py", "                self._give_up_locked(grant)\n", "                pass\n"),
+        ("pool/finding.py", "            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)\n", ""),
     ),
     *_mutants(
         "psycopg_pool: a waiter that is gone",
-        ("pool/lending.py", "            self._leave_line_locked(claim)\n            grant", "            grant"),
+        ("pool/finding.py", "            self._leave_line_locked(claim)\n            grant", "            grant"),
         (
             "pool/lending.py",
             '        if budget.held():\n            raise RuntimeError(f"acquire from',
@@ -1014,11 +998,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "psycopg_pool: a network that is cut",
-        (
-            "channel.py",
-            "            raise self._receive_failed(error) from error\n        self.bytes_received += len(data)\n        return data\n\n    def _receive_record",
-            '            return b""\n        self.bytes_received += len(data)\n        return data\n\n    def _receive_record',
-        ),
+        ("connectionpool.py", "            sock.settimeout(read_s)\n", "            sock.settimeout(None)\n"),
     ),
     *_mutants(
         "Go: a server that closes by surprise",
@@ -1042,7 +1022,7 @@ MUTANTS: Final = [
         (
             "response.py",
             "        if self._connection is not None:  # nobody reads on",
-            "        if False:  # nobody reads on",
+            "        if self._connection is not None:  # nobody reads on\n            return\n        if self._connection is not None:",
         ),
         (
             "response.py",
@@ -1099,7 +1079,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "curl: stuttering answers",
-        ("wire.py", "        at = max(0, len(buffer) - 3)\n", "        at = len(buffer)\n"),
+        ("wire.py", "_LINE_END.search(data, max(0, before - 3))", "_LINE_END.search(data, before)"),
         (
             "framing.py",
             "            if incoming.unread() and incoming.data[incoming.at] != 13:\n                break\n",
@@ -1117,12 +1097,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "urllib3: recovery after closed sockets",
-        (
-            "response.py",
-            "            self._source.state = BodyState.BROKEN\n        self._drop_connection()\n",
-            "            self._source.state = BodyState.BROKEN\n",
-        ),
-        ("response.py", "DRAIN_LIMIT_S = 1.0 ", "DRAIN_LIMIT_S = 9.0 "),
+        ("response.py", "hurry(DRAIN_LIMIT_S):", "hurry(9.0):"),
     ),
     *_mutants(
         "urllib3: memory of large bodies",
@@ -1132,21 +1107,45 @@ MUTANTS: Final = [
         "answers read as h11 and llhttp read them",
         (
             "wire.py",
-            "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one",
-            'or not one.strip(b"+-").isdigit() or len(one) > MAX_LENGTH_DIGITS else one',
+            '        if codings == [b"chunked"]:\n            self.length = CHUNKED\n',
+            '        if codings == [b"chunked"]:\n            self.length = self.length if self.length >= 0 else CHUNKED\n',
         ),
-        ("framing.py", 'rb"([0-9a-fA-F]{1,%d})', 'rb"[+-]?([0-9a-fA-F]{1,%d})'),
+        (
+            "framing.py",
+            "        size = int(match[1], 16)\n        if match[2]:",
+            "        size = int(match[1][:3], 16)\n        if match[2]:",
+        ),
     ),
     *_mutants(
         "overload: nobody waits longer than told",
-        ("pool/lending.py", "        claim.sleep(timeout_s)\n", "        claim.sleep(timeout_s and 4 * timeout_s)\n"),
+        ("pool/finding.py", "        claim.sleep(timeout_s)\n", "        claim.sleep(timeout_s and 4 * timeout_s)\n"),
     ),
     *_mutants(
         "interrupts at every point of the lending core",
         (
             "pool/lending.py",
-            "        except BaseException:\n            self._rescue(claim, entry)\n            raise\n",
-            "        except Exception:\n            self._rescue(claim, entry)\n            raise\n",
+            "        except BaseException:\n            self._rescue(claim, entry)\n",
+            "        except Exception:\n            self._rescue(claim, entry)\n",
+        ),
+        (
+            "pool/lending.py",
+            "            if budget.late or self._doomed or now >= budget.trim_at:\n                self._tidy(now)\n        except BaseException:\n",
+            "            if budget.late or self._doomed or now >= budget.trim_at:\n                self._tidy(now)\n        except Exception:\n",
+        ),
+        (
+            "pool/lending.py",
+            "                self.release(connection)\n        except BaseException:\n",
+            "                self.release(connection)\n        except Exception:\n",
+        ),
+        (
+            "pool/lending.py",
+            "                    self._doom_leased_locked(entry, reason)\n            self._tidy(-inf)\n        except BaseException:\n",
+            "                    self._doom_leased_locked(entry, reason)\n            self._tidy(-inf)\n        except Exception:\n",
+        ),
+        (
+            "pool/finding.py",
+            "            if claim.grant is permit:\n                self._close_unless_here(entry)\n            raise\n        if self.trace",
+            "            raise\n        if self.trace",
         ),
     ),
 ]
