@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import exceptions
-    from .circuit import CircuitBreaker
+    from .base.headers import HTTPHeaderDict
+    from .base.timeout import Timeout
+    from .base.trace import Trace
     from .compat import install_as_urllib3, uninstall_as_urllib3
     from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
-    from .downloads import download
-    from .eventsource import EventSource
-    from .headers import HTTPHeaderDict
-    from .multipart import encode_multipart_formdata
+    from .extras.download import download
+    from .extras.event_source import EventSource
+    from .extras.shortcuts import add_stderr_logger, disable_warnings, request
+    from .http1.multipart import encode_multipart_formdata
+    from .http1.request_body import make_headers
+    from .policy.circuit_breaker import CircuitBreaker
+    from .policy.retry import Retry
+    from .policy.retry_budget import RetryBudget
     from .poolmanager import PoolManager, ProxyManager, proxy_from_url
-    from .requestparts import make_headers
     from .response import BaseHTTPResponse, HTTPResponse
-    from .retry import Retry
-    from .retrybudget import RetryBudget
-    from .shortcuts import add_stderr_logger, disable_warnings, request
-    from .timeout import Timeout
-    from .trace import Trace
 
 __version__ = "0.1.0"
 
@@ -63,27 +63,27 @@ __all__ = [
 # Each public name's room, as the imports above tell type checkers.
 _HOMES = {
     "BaseHTTPResponse": "response",
-    "CircuitBreaker": "circuit",
-    "EventSource": "eventsource",
+    "CircuitBreaker": "policy.circuit_breaker",
+    "EventSource": "extras.event_source",
     "HTTPConnectionPool": "connectionpool",
-    "HTTPHeaderDict": "headers",
+    "HTTPHeaderDict": "base.headers",
     "HTTPResponse": "response",
     "HTTPSConnectionPool": "connectionpool",
     "PoolManager": "poolmanager",
     "ProxyManager": "poolmanager",
-    "Retry": "retry",
-    "RetryBudget": "retrybudget",
-    "Timeout": "timeout",
-    "Trace": "trace",
-    "add_stderr_logger": "shortcuts",
+    "Retry": "policy.retry",
+    "RetryBudget": "policy.retry_budget",
+    "Timeout": "base.timeout",
+    "Trace": "base.trace",
+    "add_stderr_logger": "extras.shortcuts",
     "connection_from_url": "connectionpool",
-    "disable_warnings": "shortcuts",
-    "download": "downloads",
-    "encode_multipart_formdata": "multipart",
+    "disable_warnings": "extras.shortcuts",
+    "download": "extras.download",
+    "encode_multipart_formdata": "http1.multipart",
     "install_as_urllib3": "compat",
-    "make_headers": "requestparts",
+    "make_headers": "http1.request_body",
     "proxy_from_url": "poolmanager",
-    "request": "shortcuts",
+    "request": "extras.shortcuts",
     "uninstall_as_urllib3": "compat",
 }
 
@@ -131,7 +131,7 @@ def _before_fork() -> None:
     threading = sys.modules.get("threading")
     is_used = any(f"{__name__}.{room}" in sys.modules for room in _HOMES.values())
     if is_used and threading is not None and threading.active_count() > 1:
-        from .preload import load
+        from .base.fork_preload import load
 
         load()
 

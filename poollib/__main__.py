@@ -1,6 +1,6 @@
-"""`python -m poollib`: the command line of `poollib.cli`."""
+"""`python -m poollib`: the command line of `poollib.cli.main`."""
 
-from poollib.cli import main
+from .cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,8 +1,8 @@
 """HTTPConnection, HTTPSConnection: one socket, one exchange at a time.
 
-``request`` opens the ``channel`` if there is no socket yet, writes a head and a body; ``getresponse`` reads a head and
-gives an ``HTTPResponse`` whose body reader pulls from this connection.  What the bytes mean is said by ``wire`` and
-``framing``, how bodies leave by ``outgoing``, what TLS wants by ``securechannel``; who may use the connection when is
+``request`` opens the ``transport`` if there is no socket yet, writes a head and a body; ``getresponse`` reads a head and
+gives an ``HTTPResponse`` whose body reader pulls from this connection.  What the bytes mean is said by ``head`` and
+``body_reader``, how bodies leave by ``upload``, what TLS wants by ``tls_transport``; who may use the connection when is
 the pool's business.
 Both classes subclass ``http.client``'s and keep its doors working (``putrequest``, ``putheader``, ``endheaders``,
 ``send``, ``set_tunnel``, ``sock``), on the same socket and the same reader.  Follows RFC 9112 section 9.
@@ -17,30 +17,25 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import doors
-from .channel import Channel, ConnectionState, is_ragged_end
-from .channel import Options as Options
-from .channel import ProxyConfig as ProxyConfig
-from .channel import port_by_scheme as port_by_scheme
-from .channel import proxy_wishes as proxy_wishes
-from .doors import Base, Watched, base_doors, own_doors, untouched
-from .endpoint import TlsWishes
+from .base.endpoint import TlsWishes
+from .base.exact_values import exact
+from .base.headers import HTTPHeaderDict
+from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
+from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
+from .base.trace import tell
+from .base.url import without_zone
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
-from .framing import BodyState, Incoming, UpgradedBody, body_reader
-from .headers import HTTPHeaderDict
-from .interim import Interim
-from .outgoing import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
-from .requestparts import expects_body
-from .response import HTTPResponse
-from .securechannel import SecureChannel
-from .sessions import sessions
-from .sockets import LARGE_BODY_BYTES, SSLSocket, receive_ahead
-from .timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
-from .timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
-from .trace import tell
-from .url import without_zone
-from .values import exact
-from .wire import (
+from .exchange import httpclient_hooks
+from .exchange.httpclient_hooks import Base, Watched, base_doors, own_doors, untouched
+from .exchange.tls_transport import SecureChannel
+from .exchange.transport import Channel, ConnectionState, is_ragged_end
+from .exchange.transport import Options as Options
+from .exchange.transport import ProxyConfig as ProxyConfig
+from .exchange.transport import port_by_scheme as port_by_scheme
+from .exchange.transport import proxy_wishes as proxy_wishes
+from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
+from .http1.body_reader import BodyState, Incoming, UpgradedBody, body_reader
+from .http1.head import (
     DEFAULT_LIMITS,
     NO_FIELDS,
     RECEIVE_BYTES,
@@ -57,6 +52,11 @@ from .wire import (
     prepare_fields,
     request_line,
 )
+from .http1.interim_responses import Interim
+from .http1.request_body import expects_body
+from .net.socket_state import LARGE_BODY_BYTES, SSLSocket, receive_ahead
+from .net.tls_sessions import sessions
+from .response import HTTPResponse
 
 EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
@@ -181,7 +181,7 @@ class HTTPConnection(Channel):
         self.state = _SENDING
         try:
             self.sock.settimeout(self._write_timeout_s())
-            doors.send(self, method, url, body, items, fields, chunked)
+            httpclient_hooks.send(self, method, url, body, items, fields, chunked)
         except TimeoutError as error:
             self.close()
             if is_the_bodys(error):
@@ -251,7 +251,7 @@ class HTTPConnection(Channel):
         if "accept-encoding" not in names:
             lines += b"Accept-Encoding: identity\r\n"
         if "user-agent" not in names:
-            lines += b"User-Agent: %b\r\n" % doors.USER_AGENT.encode()
+            lines += b"User-Agent: %b\r\n" % httpclient_hooks.USER_AGENT.encode()
         return lines
 
     def _host_field(self) -> str:
@@ -410,7 +410,7 @@ class HTTPConnection(Channel):
         """
         if self._through_doors or self.response_class is not http.client.HTTPResponse:
             self._through_doors = self._drained = False
-            return doors.receive(self, HTTPConnection.getresponse)
+            return httpclient_hooks.receive(self, HTTPConnection.getresponse)
         if self.sock is None:
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
             closed.phase = "waiting for the response"
@@ -568,7 +568,7 @@ class HTTPConnection(Channel):
 
     def _shake_hands(self, sock: Any, wishes: TlsWishes, host: str, port: int, *, in_tls: bool) -> Any:
         """As the channel does; by ``ssl_wrap_socket`` of this module, where a recorder or mock has put its own."""
-        from . import tls
+        from .net import tls
 
         wrap_socket = globals().get("ssl_wrap_socket", tls.ssl_wrap_socket)
         if wrap_socket is tls.ssl_wrap_socket:
@@ -583,7 +583,7 @@ _NO_BODY = b"Content-Length: 0\r\n\r\n"
 
 
 def _accept_and_agent() -> bytes:
-    return f"Accept-Encoding: identity\r\nUser-Agent: {doors.USER_AGENT}\r\n".encode()
+    return f"Accept-Encoding: identity\r\nUser-Agent: {httpclient_hooks.USER_AGENT}\r\n".encode()
 
 
 def _items(headers: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

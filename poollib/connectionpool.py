@@ -1,10 +1,10 @@
 """HTTPConnectionPool, HTTPSConnectionPool: requests to one host over lent connections.
 
 Here lending (``pool``) meets HTTP (``connection``, ``response``): a pool settles a request's arguments once, and lets
-``attempts.run`` call :meth:`HTTPConnectionPool._attempt` until the answer stands; each attempt leases a connection,
+``request_loop.run`` call :meth:`HTTPConnectionPool._attempt` until the answer stands; each attempt leases a connection,
 sends, reads, and gives the connection back or leaves it with the response.  How many connections there are and how
-long they live is ``pool.core``'s business, what may be tried again ``retry``'s, what the server is asked for
-``targets``'s, how it goes is told by ``figures``.  The interface is urllib3's; an ``EndpointPool`` of its own when the
+long they live is ``connection_pool``'s business, what may be tried again ``retry``'s, what the server is asked for
+``request_target``'s, how it goes is told by ``stats``.  The interface is urllib3's; an ``EndpointPool`` of its own when the
 pool stands alone, the manager's otherwise.
 """
 
@@ -17,7 +17,14 @@ from functools import partial
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from .approach import (
+from .base import after_fork
+from .base.exact_values import exact, seconds, whole
+from .base.logs import logger, shown_url
+from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
+from .base.trace import Trace, tell
+from .base.url import Url, normalize_host, parse_url
+from .client.connection_factory import Supply
+from .client.endpoint_builder import (
     GUARD_OPTIONS,
     UNIX_SCHEME,
     SettingsChanged,
@@ -35,8 +42,11 @@ from .approach import (
     unix_keywords,
     warn_unverified,
 )
-from .approach import connection_requires_http_tunnel as connection_requires_http_tunnel
-from .arguments import (
+from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
+from .client.health import HealthCheck
+from .client.idle_queue import IdleQueue, QueuedLending
+from .client.request_loop import BY_CALLER, RETRYABLE, is_callers, may_resend, run
+from .client.request_options import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
@@ -46,32 +56,16 @@ from .arguments import (
     take_options,
     with_times,
 )
-from .attempts import BY_CALLER, RETRYABLE, is_callers, may_resend, run
+from .client.request_target import ConnectionPool as ConnectionPool
+from .client.request_target import Targets
+from .client.send_gate import CROWD, Turnstile, may_wait
+from .client.stats import Figures
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
-from .exceptions import (
-    LocationValueError,
-    PoolError,
-    ProtocolError,
-    ReadTimeoutError,
-    URLSchemeUnknown,
-)
-from .figures import Figures
-from .health import HealthCheck
-from .idlequeue import IdleQueue, QueuedLending
-from .logs import logger, shown_url
-from .pool import forks
-from .pool.core import EndpointPool, State
-from .requestparts import RequestMethods, rewind_body, set_file_position
+from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown
+from .http1.request_body import RequestMethods, rewind_body, set_file_position
+from .policy.retry import Retry
+from .pool.connection_pool import EndpointPool, State
 from .response import BaseHTTPResponse, HTTPResponse
-from .retry import Retry
-from .supply import Supply
-from .targets import ConnectionPool as ConnectionPool
-from .targets import Targets
-from .timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
-from .trace import Trace, tell
-from .turnstile import CROWD, Turnstile, may_wait
-from .url import Url, normalize_host, parse_url
-from .values import exact, seconds, whole
 
 if TYPE_CHECKING:
     import ssl
@@ -85,13 +79,13 @@ _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
 class HTTPConnectionPool(Targets, Figures, RequestMethods):
-    """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``pool.core``.
+    """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``connection_pool``.
 
     ``maxsize`` connections are kept (below 1: all); with ``block`` there are never more, and callers wait for one
     (``pool_timeout`` seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with
     every request that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's:
     ``idle_timeout``, ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
-    ``background_collector`` (times in seconds, see ``pool.core.EndpointPool``), ``health_check_interval`` (seconds) and
+    ``background_collector`` (times in seconds, see ``connection_pool.EndpointPool``), ``health_check_interval`` (seconds) and
     ``health_check_path`` (see ``health``), and as defaults for every request ``trace``, ``max_response_size``,
     ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``;
     ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see ``dial.Names``;
@@ -175,10 +169,10 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
     def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
         """Make what is this process's own: the lending of connections, their counts, the health notes."""
         if self._breaker is not None:
-            from .circuit import circuit_from
+            from .policy.circuit_breaker import circuit_from
 
             self._circuit = circuit_from(self._breaker)
-            forks.remember(self._circuit)
+            after_fork.remember(self._circuit)
         self._supply = supply = Supply(self)
         make: type[EndpointPool[Any, Any]] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:

@@ -1,9 +1,9 @@
 """PoolManager, ProxyManager: which pool for this URL.
 
 A manager finds or makes the ``HTTPConnectionPool`` for a URL's scheme, host and port, sends through ``pool.urlopen``,
-and takes the turns of the loop in ``attempts`` that lead to other hosts.  It leaves errors, statuses and redirects on
+and takes the turns of the loop in ``request_loop`` that lead to other hosts.  It leaves errors, statuses and redirects on
 one host to the pool, and everything about connections to the rooms below.  What two requests must have in common to
-share a pool is said in ``poolkey``; the interface is urllib3's.
+share a pool is said in ``pool_key``; the interface is urllib3's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from .approach import (
+from .base import after_fork
+from .base.exact_values import exact, number
+from .base.headers import RecentlyUsedContainer
+from .base.logs import logger, shown_url
+from .base.timeout import _DEFAULT_TIMEOUT, Timeout
+from .base.url import Url, origin, parse_url
+from .client.endpoint_builder import (
     UNIX_SCHEME,
     connection_requires_http_tunnel,
     copied,
@@ -22,26 +28,20 @@ from .approach import (
     settle_names,
     unix_keywords,
 )
-from .attempts import BY_CALLER, Call, joined, run, same_origin
+from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
+from .client.pool_key import PoolKey as PoolKey
+from .client.pool_key import _default_key_normalizer as _default_key_normalizer
+from .client.request_loop import BY_CALLER, Call, joined, run, same_origin
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
-from .headers import RecentlyUsedContainer
-from .logs import logger, shown_url
-from .pool import forks
-from .pool.budget import Budget
-from .poolkey import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
-from .poolkey import PoolKey as PoolKey
-from .poolkey import _default_key_normalizer as _default_key_normalizer
-from .requestparts import RequestMethods, set_file_position
+from .http1.request_body import RequestMethods, set_file_position
+from .policy.retry import Retry
+from .pool.shared_limit import Budget
 from .response import BaseHTTPResponse, HTTPResponse
-from .retry import Retry
-from .timeout import _DEFAULT_TIMEOUT, Timeout
-from .url import Url, origin, parse_url
-from .values import exact, number
 
 if TYPE_CHECKING:
-    from .proxies import ProxyRules
+    from .policy.proxy_rules import ProxyRules
 
 log = logger(__name__)
 
@@ -101,7 +101,7 @@ class PoolManager(RequestMethods):
         has_one_proxy = "_proxy" in connection_pool_kw or "_socks_options" in connection_pool_kw
         self._proxies: ProxyRules | None = None
         if proxies is not None and not has_one_proxy:
-            from .proxies import rules_from
+            from .policy.proxy_rules import rules_from
 
             self._proxies = rules_from(proxies, os.environ)
         self._proxy_wishes = _taken_proxy_wishes(connection_pool_kw, may_have_proxies)
@@ -116,7 +116,7 @@ class PoolManager(RequestMethods):
         self._routes: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         self._usual_timeout = Timeout.from_float(_DEFAULT_TIMEOUT)  # of all pools that are given none
 
-        forks.remember(self)
+        after_fork.remember(self)
 
     def start_afresh(self) -> None:
         """In a forked child: the thread that held the lock is not there."""
@@ -138,7 +138,7 @@ class PoolManager(RequestMethods):
         self.__dict__.update(state)
         self.pools = RecentlyUsedContainer(state["pools"])
         self._budget = None if state["_budget"] is None else Budget(state["_budget"])
-        forks.remember(self)
+        after_fork.remember(self)
 
     def clear(self) -> None:
         """Forget all pools; idle connections close now, lent ones when they come back.
@@ -158,8 +158,8 @@ class PoolManager(RequestMethods):
         ``None`` there means no proxy. ``environ``: ``os.environ`` if None. ValueError that names the variable for a
         value that can't be meant.
         """
-        from .environment import settings
-        from .proxies import environment_rules
+        from .policy.env_settings import settings
+        from .policy.proxy_rules import environment_rules
 
         environ = os.environ if environ is None else environ
         if "proxies" not in kw:
@@ -351,7 +351,7 @@ class PoolManager(RequestMethods):
                 context.pop(name, None)
         classes = self.pool_classes_by_scheme
         if classes is pool_classes_by_scheme and context.get("_socks_options") is not None:
-            from .sockspools import pool_classes_by_scheme as classes
+            from .socks_pools import pool_classes_by_scheme as classes
         return classes[scheme](host, port, **context)
 
     def _merge_pool_kwargs(self, override: dict[str, Any] | None) -> dict[str, Any]:
@@ -451,7 +451,7 @@ class PoolManager(RequestMethods):
             keys[origin] = key
 
     def _follow(self, method: str, url: str, kw: dict[str, Any], response: BaseHTTPResponse) -> BaseHTTPResponse:
-        """The response at the end of a redirect: the loop of ``attempts``, which judges only redirects here."""
+        """The response at the end of a redirect: the loop of ``request_loop``, which judges only redirects here."""
         retries = response.retries
         if not isinstance(retries, Retry):
             retries = Retry.from_int(kw.get("retries"), redirect=True)
@@ -574,7 +574,7 @@ class ProxyManager(PoolManager):
         proxy_assert_fingerprint: str | None = None,
         **connection_pool_kw: Any,
     ) -> None:
-        from .proxies import Proxy, parse_proxy
+        from .policy.proxy_rules import Proxy, parse_proxy
 
         if isinstance(proxy_url, HTTPConnectionPool):
             proxy_url = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"

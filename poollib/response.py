@@ -1,10 +1,10 @@
 """HTTPResponse: reads, decodes, and hands its connection back once.
 
-A response is an ``io`` stream over a body source: a ``framing`` reader on a live connection, or any file object
-(recorders and mocks hand one in).  Framing belongs to ``framing``, inflating to ``decoding``; this room asks them for
+A response is an ``io`` stream over a body source: a ``body_reader`` reader on a live connection, or any file object
+(recorders and mocks hand one in).  Framing belongs to ``body_reader``, inflating to ``content_encoding``; this room asks them for
 bytes, and at the framing's end, or at the first error, gives the connection back to the pool that lent it.  Whoever
 gives the connection back forgets it first, so it is given back once, whatever reads, closes or drops the response.
-It leaves what needs no body to ``baseresponse``, retries and redirects to ``attempts``.  The interface is urllib3's.
+It leaves what needs no body to ``base_response``, retries and redirects to ``request_loop``.  The interface is urllib3's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from contextlib import nullcontext, suppress
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .baseresponse import BaseHTTPResponse as BaseHTTPResponse
-from .bodies import DecodedBody, FileBody
-from .decoding import decoder_for
+from .base.headers import HTTPHeaderDict
+from .base.logs import logger, shown_url
 from .exceptions import (
     READING_THE_BODY,
     BodyNotHttplibCompatible,
@@ -28,15 +27,16 @@ from .exceptions import (
     ResponseNotChunked,
     name_phase,
 )
-from .framing import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
-from .headers import HTTPHeaderDict
-from .logs import logger, shown_url
-from .views import BodyFile, OriginalResponse, ReplacedFile
-from .wire import Head
+from .exchange.base_response import BaseHTTPResponse as BaseHTTPResponse
+from .exchange.httpclient_views import BodyFile, OriginalResponse, ReplacedFile
+from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
+from .http1.body_source import DecodedBody, FileBody
+from .http1.content_encoding import decoder_for
+from .http1.head import Head
 
 if TYPE_CHECKING:
-    from .retry import Retry
-    from .sse import Event, EventParser
+    from .http1.sse import Event, EventParser
+    from .policy.retry import Retry
 
 log = logger(__name__)
 
@@ -317,7 +317,7 @@ class HTTPResponse(BaseHTTPResponse):
 
         InvalidResponseError for a line or event beyond 1 MiB. Source: the HTML standard, "Server-sent events".
         """
-        from .sse import EventParser
+        from .http1.sse import EventParser
 
         parser = EventParser(last_event_id)
         while piece := self.read1(None, True):
@@ -664,10 +664,10 @@ def _lines(piece: bytes) -> list[bytes]:
 
 # -- urllib3 names, as others import them from here --
 
-from .codings import BrotliDecoder as BrotliDecoder  # noqa: E402
-from .codings import ContentDecoder as ContentDecoder  # noqa: E402
-from .codings import DeflateDecoder as DeflateDecoder  # noqa: E402
-from .codings import GzipDecoder as GzipDecoder  # noqa: E402
-from .decoding import BytesQueueBuffer as BytesQueueBuffer  # noqa: E402
-from .decoding import MultiDecoder as MultiDecoder  # noqa: E402
-from .decoding import _get_decoder as _get_decoder  # noqa: E402
+from .http1.content_encoding import BytesQueueBuffer as BytesQueueBuffer  # noqa: E402
+from .http1.content_encoding import MultiDecoder as MultiDecoder  # noqa: E402
+from .http1.content_encoding import _get_decoder as _get_decoder  # noqa: E402
+from .http1.decoders import BrotliDecoder as BrotliDecoder  # noqa: E402
+from .http1.decoders import ContentDecoder as ContentDecoder  # noqa: E402
+from .http1.decoders import DeflateDecoder as DeflateDecoder  # noqa: E402
+from .http1.decoders import GzipDecoder as GzipDecoder  # noqa: E402

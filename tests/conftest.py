@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from poollib.pool import forks
-from poollib.pool.lending import EndpointPool
-from poollib.supply import Supply
+from poollib.base import after_fork
+from poollib.client.connection_factory import Supply
+from poollib.pool.endpoint_pool import EndpointPool
 from tests.support.leaks import Snapshot, leaked
 
 # Seconds for which a thread keeps the interpreter; with 1e-6 threads meet everywhere (docs/testing.rst).
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _live_pools() -> set[EndpointPool[object, object]]:
-    return {pool for reference in list(forks._pools) if isinstance(pool := reference(), EndpointPool)}
+    return {pool for reference in list(after_fork._pools) if isinstance(pool := reference(), EndpointPool)}
 
 
 @pytest.fixture(autouse=True)

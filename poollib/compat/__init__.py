@@ -14,8 +14,8 @@ import sys
 from importlib.machinery import BuiltinImporter
 from types import ModuleType
 
-from .modules import HOME, ROOT, Finder, module
-from .names import API_VERSION, LOGGERS
+from .module_alias import HOME, ROOT, Finder, module
+from .module_paths import API_VERSION, LOGGERS
 
 __all__ = ["API_VERSION", "install_as_urllib3", "is_installed", "uninstall_as_urllib3"]
 
@@ -96,7 +96,7 @@ def _name_loggers(root: str) -> None:
         names = vars(importlib.import_module(f"{HOME}.{room}"))
         usual = _usual_logs.setdefault(room, names["log"])
         names["log"] = logging.getLogger(f"{ROOT}.{path}") if root == ROOT else usual
-    vars(importlib.import_module(f"{HOME}.shortcuts"))["_logger_name"] = root
+    vars(importlib.import_module(f"{HOME}.extras.shortcuts"))["_logger_name"] = root
     doors = vars(importlib.import_module(f"{HOME}.doors"))
     agent = _usual_agent.setdefault(HOME, doors["USER_AGENT"])
     doors["USER_AGENT"] = f"python-urllib3/{API_VERSION}" if root == ROOT else agent

@@ -2,7 +2,7 @@
 
 The pool makes an entry when a connection is opened and moves it between its idle queue and its lease table
 until the connection is closed or detached.  Only the pool that owns the connection writes here, under its lock;
-what may be lent at all (expiry, quietness) is decided in ``ledger``.  The separation of entry and connection
+what may be lent at all (expiry, quietness) is decided in ``state``.  The separation of entry and connection
 follows HikariCP's PoolEntry: any object can be lent, also one without attributes to spare.
 """
 

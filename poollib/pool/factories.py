@@ -16,7 +16,7 @@ import ssl
 import time
 from collections.abc import Iterable
 
-from poollib.pool import forks
+from ..base import after_fork
 
 #: A level, an option and its value, for ``setsockopt``.
 SocketOption = tuple[int, int, int]
@@ -49,7 +49,7 @@ class TcpFactory:
 
     def forget(self, connection: socket.socket) -> None:
         """Close a forked child's copy of the descriptor; the peer does not notice."""
-        forks.forget(connection)
+        after_fork.forget(connection)
 
     def _prepared(self, sock: socket.socket) -> socket.socket:
         """The same socket with its options set; it is closed if they cannot be."""

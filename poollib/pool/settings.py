@@ -1,7 +1,7 @@
 """Settings: the numbers a pool is run by, as one value.
 
 Pools make it from their keywords, check it here once, hand it on to the pools they make, and pickle as it.
-What the numbers mean for a connection is decided in ``ledger`` and ``lending``.
+What the numbers mean for a connection is decided in ``state`` and ``endpoint_pool``.
 Names and meanings follow urllib3 (``maxsize``, ``block``), HikariCP and generic-connection-pool (the others).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from poollib.values import seconds, whole
+from ..base.exact_values import seconds, whole
 
 #: At most this many idle connections are closed for their age in one acquire or release, so that no caller pays for
 #: a crowd; a close of a socket costs about 10 us.

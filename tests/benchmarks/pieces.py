@@ -13,9 +13,9 @@ import timeit
 from collections.abc import Callable
 
 from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout
-from poollib.framing import ChunkedBody, Feed
-from poollib.url import encode_target, parse_url
-from poollib.wire import DEFAULT_LIMITS, parse_head, prepare_fields, request_line
+from poollib.base.url import encode_target, parse_url
+from poollib.http1.body_reader import ChunkedBody, Feed
+from poollib.http1.head import DEFAULT_LIMITS, parse_head, prepare_fields, request_line
 
 FIELDS = [
     ("Server", "nginx/1.22.1"),

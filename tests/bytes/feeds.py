@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from poollib.framing import Body, Feed, body_reader
-from poollib.wire import DEFAULT_LIMITS, Head, Limits, complete_head
+from poollib.http1.body_reader import Body, Feed, body_reader
+from poollib.http1.head import DEFAULT_LIMITS, Head, Limits, complete_head
 
 
 class Pieces:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poollib.codings import ContentDecoder, available_codings
-from poollib.decoding import decoder_for
 from poollib.exceptions import DecodeError
+from poollib.http1.content_encoding import decoder_for
+from poollib.http1.decoders import ContentDecoder, available_codings
 
 CUT = "cut short"
 DAMAGED = "damaged"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poollib.exceptions import InvalidResponseError
-from poollib.sse import Event, EventParser
+from poollib.http1.sse import Event, EventParser
 
 
 class Case(NamedTuple):

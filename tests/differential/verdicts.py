@@ -12,8 +12,8 @@ import h11
 import httptools
 
 from poollib.exceptions import HTTPError
-from poollib.framing import Feed, body_reader
-from poollib.wire import DEFAULT_LIMITS, complete_head
+from poollib.http1.body_reader import Feed, body_reader
+from poollib.http1.head import DEFAULT_LIMITS, complete_head
 
 REFUSED, CUT, WHOLE = "refused", "cut", "whole"
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import poollib.timeout
+import poollib.base.timeout
 from poollib import PoolManager, Retry, Timeout
 from poollib.connectionpool import HTTPConnectionPool
 from poollib.exceptions import (
@@ -90,18 +90,18 @@ HARMLESS = ("late", "one byte", "one byte of a file", "close fails")
 #: What is under way in a function: the innermost that is listed here counts. In the last four, trouble is no error:
 #: it shows when the connection is used next, if it is.
 FUNCTIONS = {
-    "dial.addresses": _RESOLVE,
-    "dial.connect": _CONNECT,
-    "tunnel.http_connect": _TUNNEL,
-    "channel._shake_hands": _TLS,
+    "net.dial.addresses": _RESOLVE,
+    "net.dial.connect": _CONNECT,
+    "net.proxy_tunnel.http_connect": _TUNNEL,
+    "exchange.transport._shake_hands": _TLS,
     "connection.request": _SEND,
     "connection.getresponse": _AWAIT,
     "response.read": _READ,
     "response.readinto": _READ,
     "response.read_chunked": _READ,
     "connection._hear": "listening",
-    "channel.is_reusable": "looking",
-    "channel.close": "closing",
+    "exchange.transport.is_reusable": "looking",
+    "exchange.transport.close": "closing",
     "response.drain_conn": "throwing away",
 }
 SILENT = ("listening", "looking", "closing", "throwing away")
@@ -128,7 +128,7 @@ class Place(NamedTuple):
         phases = [FUNCTIONS[function] for function in functions if function in FUNCTIONS]
         assert phases, f"what is under way in {functions}?"
         phase = "closing" if call == "socket.close" else phases[0]
-        at_proxy = "channel._connect_tls_proxy" in functions or phase in (_RESOLVE, _CONNECT, _TUNNEL)
+        at_proxy = "exchange.transport._connect_tls_proxy" in functions or phase in (_RESOLVE, _CONNECT, _TUNNEL)
         reused = connection is not None and connection.exchanges > 0
         return cls(phase, at_proxy, reused, tuple(functions))
 
@@ -231,7 +231,7 @@ def _judge(case: Case, outcome: Outcome) -> None:
 
 def _may_be_swallowed(case: Case, place: Place) -> bool:
     """A check that finds no memory takes the connection for dead; a large body is read in pieces instead."""
-    return case.kind == "memory" and (place.phase == "looking" or "framing._read_large" in place.functions)
+    return case.kind == "memory" and (place.phase == "looking" or "http1.body_reader._read_large" in place.functions)
 
 
 def _is_resent(case: Case, place: Place) -> bool:
@@ -261,7 +261,7 @@ def _must_heal(case: Case, places: list[Place]) -> bool:
 
 def _has_another(place: Place) -> bool:
     """Whether there are more addresses to try."""
-    return "racing._start_due" in place.functions
+    return "net.happy_eyeballs._start_due" in place.functions
 
 
 def _judge_error(case: Case, error: BaseException, place: Place) -> None:
@@ -333,7 +333,7 @@ def test_a_deadline_that_ends_in_a_call_names_what_was_under_way(
 ) -> None:
     """Each call times out at the moment when the deadline's clock has run out."""
     ahead_s = 0.0
-    monkeypatch.setattr(poollib.timeout, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead_s))
+    monkeypatch.setattr(poollib.base.timeout, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead_s))
 
     def run_out() -> None:
         nonlocal ahead_s

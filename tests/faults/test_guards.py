@@ -12,7 +12,7 @@ import pytest
 import poollib
 from poollib import PoolManager, Retry
 from poollib.exceptions import BlockedHostError
-from poollib.guard import Guard
+from poollib.policy.ssrf_guard import Guard
 from tests.support.script import ScriptServer, expect, expect_request, respond, send
 
 

@@ -19,20 +19,20 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib.certificates import match_hostname
+from poollib.base.headers import HTTPHeaderDict
+from poollib.base.url import encode_target, join, parse_url
 from poollib.connection import HTTPConnection
-from poollib.decoding import decoder_for
 from poollib.exceptions import HTTPError
-from poollib.framing import Feed, body_reader
-from poollib.headers import HTTPHeaderDict
-from poollib.multipart import MultipartStream, encode_multipart_formdata
+from poollib.http1.body_reader import Feed, body_reader
+from poollib.http1.content_encoding import decoder_for
+from poollib.http1.head import CHUNKED, _is_connection_close, check_value, complete_head
+from poollib.http1.multipart import MultipartStream, encode_multipart_formdata
+from poollib.http1.sse import EventParser
+from poollib.net.certificates import match_hostname
+from poollib.policy.proxy_rules import HostList
+from poollib.policy.retry import Retry
 from poollib.poolmanager import _match_simple
-from poollib.proxies import HostList
 from poollib.response import HTTPResponse
-from poollib.retry import Retry
-from poollib.sse import EventParser
-from poollib.url import encode_target, join, parse_url
-from poollib.wire import CHUNKED, _is_connection_close, check_value, complete_head
 
 FOLDER = os.path.dirname(poollib.__file__)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -63,7 +63,7 @@ def _heard(data: bytes, size: int) -> None:
 
 
 def _limits() -> Any:
-    from poollib.wire import DEFAULT_LIMITS
+    from poollib.http1.head import DEFAULT_LIMITS
 
     wide = dict.fromkeys(DEFAULT_LIMITS._fields, 1 << 30)
     return DEFAULT_LIMITS._replace(**wide)

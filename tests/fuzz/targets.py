@@ -15,13 +15,13 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from poollib.base.url import DEFAULT_PORTS, Url, _parse_any, encode_target, join, parse_url
 from poollib.exceptions import HTTPError, InvalidHeader, LocationParseError, LocationValueError
-from poollib.framing import ChunkedBody, Feed
-from poollib.multipart import MultipartStream, RequestField
-from poollib.retry import Retry, _unix_time
-from poollib.sse import Event, EventParser
-from poollib.url import DEFAULT_PORTS, Url, _parse_any, encode_target, join, parse_url
-from poollib.wire import DEFAULT_LIMITS, check_name, check_target, check_value, complete_head, request_head
+from poollib.http1.body_reader import ChunkedBody, Feed
+from poollib.http1.head import DEFAULT_LIMITS, check_name, check_target, check_value, complete_head, request_head
+from poollib.http1.multipart import MultipartStream, RequestField
+from poollib.http1.sse import Event, EventParser
+from poollib.policy.retry import Retry, _unix_time
 from tests.bytes.feeds import Pieces, read_response
 from tests.fuzz.nowhere import Nowhere, Visit
 

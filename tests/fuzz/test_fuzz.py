@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poollib.framing import ChunkedBody, Feed
-from poollib.multipart import MultipartStream
-from poollib.wire import DEFAULT_LIMITS, complete_head, prepare_fields, request_head
+from poollib.http1.body_reader import ChunkedBody, Feed
+from poollib.http1.head import DEFAULT_LIMITS, complete_head, prepare_fields, request_head
+from poollib.http1.multipart import MultipartStream
 from tests.bytes.feeds import Pieces, read_response
 from tests.fuzz.targets import TARGETS
 

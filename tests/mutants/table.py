@@ -35,77 +35,101 @@ MUTANTS: Final = [
     # -- advisories --
     *_mutants(
         "one way to verify; CERT_REQUIRED unless said otherwise",
-        ("endpoint.py", "return _REQUIRED if context is None else None", "return 0 if context is None else None"),
+        ("base/endpoint.py", "return _REQUIRED if context is None else None", "return 0 if context is None else None"),
         (
-            "contexts.py",
+            "net/tls_contexts.py",
             "if wishes.assert_hostname is not None or wishes.assert_fingerprint or wishes.cert_reqs",
             "if True or wishes.cert_reqs",
         ),
         (
-            "tls.py",
+            "net/tls.py",
             "if candidate is None:\n        return ssl.CERT_REQUIRED",
             "if candidate is None:\n        return ssl.CERT_NONE",
         ),
         (
-            "tls.py",
+            "net/tls.py",
             "set_verification(context, TlsWishes(cert_reqs=cert_reqs))",
             "set_verification(context, TlsWishes(cert_reqs=cert_reqs or 0))",
         ),
     ),
     *_mutants(
         "credentials are dropped by scheme, host and port, whatever the case of their names",
-        ("attempts.py", 'dropped = {"Host", *retries.remove_headers_on_redirect}', 'dropped = {"Host"}'),
-        ("attempts.py", 'return (scheme, host.rstrip("."), port) ==', 'return (its_scheme, host.rstrip("."), port) =='),
-        ("attempts.py", 'return (scheme, host.rstrip("."), port) ==', 'return (scheme, its_host.rstrip("."), port) =='),
-        ("attempts.py", 'return (scheme, host.rstrip("."), port) ==', 'return (scheme, host.rstrip("."), its_port) =='),
+        ("client/request_loop.py", 'dropped = {"Host", *retries.remove_headers_on_redirect}', 'dropped = {"Host"}'),
         (
-            "attempts.py",
+            "client/request_loop.py",
+            'return (scheme, host.rstrip("."), port) ==',
+            'return (its_scheme, host.rstrip("."), port) ==',
+        ),
+        (
+            "client/request_loop.py",
+            'return (scheme, host.rstrip("."), port) ==',
+            'return (scheme, its_host.rstrip("."), port) ==',
+        ),
+        (
+            "client/request_loop.py",
+            'return (scheme, host.rstrip("."), port) ==',
+            'return (scheme, host.rstrip("."), its_port) ==',
+        ),
+        (
+            "client/request_loop.py",
             "        kept.discard(name)",
             "        kept.pop(name, None) if name in dict(headers or {}) else None",
         ),
     ),
     *_mutants(
         "the same, to another host, port or protocol; never from https to http",
-        ("attempts.py", "        dropped |= Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT\n", ""),
-        ("attempts.py", '        if not getattr(retries, "allow_downgrade", True):', "        if False:"),
+        ("client/request_loop.py", "        dropped |= Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT\n", ""),
+        ("client/request_loop.py", '        if not getattr(retries, "allow_downgrade", True):', "        if False:"),
     ),
     *_mutants(
         "credentials once dropped are gone for the chain",
         (
-            "attempts.py",
+            "client/request_loop.py",
             "    if dropped:\n        following.headers = without_fields(following.headers, dropped)",
             '    first = globals().setdefault("_first", {}).setdefault(id(call.owner), call)\n'
             "    if dropped:\n        following.headers = without_fields(following.headers, dropped)\n"
             "    if call.owner._same_origin(first.url, following.url):\n        following.headers = first.headers",
         ),
         (
-            "attempts.py",
+            "client/request_loop.py",
             'return (scheme, host.rstrip("."), port) ==',
             "return host.endswith(its_host) or its_host.endswith(host) or (scheme, host, port) ==",
         ),
     ),
     *_mutants(
         "dropping happens in the pool as in the manager",
-        ("targets.py", "        return same_origin(self._absolute(url), self._absolute(other))", "        return True"),
-        ("targets.py", "if not self.is_same_host(target) and not self._may_forward(target):", "if False:"),
+        (
+            "client/request_target.py",
+            "        return same_origin(self._absolute(url), self._absolute(other))",
+            "        return True",
+        ),
+        (
+            "client/request_target.py",
+            "if not self.is_same_host(target) and not self._may_forward(target):",
+            "if False:",
+        ),
     ),
     *_mutants(
         "method, target, host and fields are checked before a socket is opened",
-        ("wire.py", "    if type(method) is not str or method not in _COMMON_METHODS:", "    if False:"),
+        ("http1/head.py", "    if type(method) is not str or method not in _COMMON_METHODS:", "    if False:"),
         (
-            "wire.py",
+            "http1/head.py",
             "    if not isinstance(method, str) or not _is_token(method):",
             "    if not isinstance(method, str):",
         ),
-        ("wire.py", "    if type(target) is not str or not _is_target(target):", "    if False:"),
+        ("http1/head.py", "    if type(target) is not str or not _is_target(target):", "    if False:"),
         (
-            "wire.py",
+            "http1/head.py",
             "    if not isinstance(target, str) or not _is_target(target):",
             "    if not isinstance(target, str):",
         ),
-        ("wire.py", "    if not isinstance(text, str) or not _is_token(text):", "    if not isinstance(text, str):"),
-        ("wire.py", "    if not _is_value(text):", "    if False:"),
-        ("url.py", 'if not target.startswith("/") or _control.search(target):', 'if not target.startswith("/"):'),
+        (
+            "http1/head.py",
+            "    if not isinstance(text, str) or not _is_token(text):",
+            "    if not isinstance(text, str):",
+        ),
+        ("http1/head.py", "    if not _is_value(text):", "    if False:"),
+        ("base/url.py", 'if not target.startswith("/") or _control.search(target):', 'if not target.startswith("/"):'),
         (
             "connection.py",
             "        if not headers:\n            fields = NO_FIELDS\n",
@@ -116,42 +140,50 @@ MUTANTS: Final = [
     *_mutants(
         "a path that begins with ``//`` names no other host",
         (
-            "targets.py",
+            "client/request_target.py",
             '        if url[:1] == "/" or url == "*":',
             '        if (url[:1] == "/" and url[:2] != "//") or url == "*":',
         ),
-        ("url.py", '        path = "/." + path  # else', "        path = path  # else"),
-        ("url.py", 'f"/.{path}" if not text and path.startswith("//") else path', "path"),
+        ("base/url.py", '        path = "/." + path  # else', "        path = path  # else"),
+        ("base/url.py", 'f"/.{path}" if not text and path.startswith("//") else path', "path"),
     ),
     *_mutants(
         "Content-Length, Transfer-Encoding and Host go out once",
-        ("wire.py", "            if lower in _SINGLE:", "            if False:"),
+        ("http1/head.py", "            if lower in _SINGLE:", "            if False:"),
         (
             "connection.py",
             "        if common is None or fields.replaces_common or url",
             "        if common is None or url",
         ),
-        ("wire.py", "        lower = name.lower()\n        if value", "        lower = name\n        if value"),
+        ("http1/head.py", "        lower = name.lower()\n        if value", "        lower = name\n        if value"),
     ),
     *_mutants(
         "``ssl_context``: only those authorities",
         (
-            "contexts.py",
+            "net/tls_contexts.py",
             "        load_named_cas(context, wishes.ca_certs, wishes.ca_cert_dir, wishes.ca_cert_data)\n    else:",
             "        load_named_cas(context, wishes.ca_certs, wishes.ca_cert_dir, wishes.ca_cert_data)\n        load_usual_cas(context)\n    else:",
         ),
         (
-            "contexts.py",
+            "net/tls_contexts.py",
             "        _load_beside(wishes.ssl_context, wishes)\n",
             "        _load_beside(wishes.ssl_context, wishes)\n        load_usual_cas(wishes.ssl_context)\n",
         ),
     ),
     *_mutants(
         "URLs, heads, lists and forms are read in linear time",
-        ("url.py", "            kept.append(segment)\n", "            kept = [each for each in kept] + [segment]\n"),
-        ("wire.py", "_LINE_END.search(data, max(0, before - 3))", "_LINE_END.search(data, sum(1 for _ in data) * 0)"),
         (
-            "wire.py",
+            "base/url.py",
+            "            kept.append(segment)\n",
+            "            kept = [each for each in kept] + [segment]\n",
+        ),
+        (
+            "http1/head.py",
+            "_LINE_END.search(data, max(0, before - 3))",
+            "_LINE_END.search(data, sum(1 for _ in data) * 0)",
+        ),
+        (
+            "http1/head.py",
             "    joined = earlier if isinstance(earlier, bytearray) else bytearray(earlier)\n",
             "    joined = bytearray(earlier)\n",
         ),
@@ -159,14 +191,14 @@ MUTANTS: Final = [
     *_mutants(
         "an https proxy is verified, by settings of its own",
         (
-            "channel.py",
+            "exchange/transport.py",
             "        return TlsWishes(\n            ca_certs=ca_certs,",
             "        return TlsWishes(\n            cert_reqs=0,\n            ca_certs=ca_certs,",
         ),
-        ("channel.py", "            assert_hostname=name,\n", "            assert_hostname=False,\n"),
-        ("channel.py", "            assert_fingerprint=pins,\n", ""),
+        ("exchange/transport.py", "            assert_hostname=name,\n", "            assert_hostname=False,\n"),
+        ("exchange/transport.py", "            assert_fingerprint=pins,\n", ""),
         (
-            "securechannel.py",
+            "exchange/tls_transport.py",
             "        return proxy_wishes(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)",
             "        return self.tls_wishes",
         ),
@@ -174,21 +206,21 @@ MUTANTS: Final = [
     *_mutants(
         "the target's TLS settings hold behind every kind of proxy",
         (
-            "securechannel.py",
+            "exchange/tls_transport.py",
             "self._shake_hands(self.sock, self.tls_wishes, host,",
             "self._shake_hands(self.sock, self.tls_wishes if self.proxy is None and type(self).__name__[0] != 'S' else TlsWishes(cert_reqs=0), host,",
         ),
         (
-            "securechannel.py",
+            "exchange/tls_transport.py",
             "(self._tunnel_host, self._tunnel_port or 443) if self._tunnel_host else",
             "(self.host, self._tunnel_port or 443) if self._tunnel_host else",
         ),
     ),
     *_mutants(
         "303 drops the body and the fields that describe it",
-        ("attempts.py", '    if response.status == 303 and call.method != "HEAD":', "    if False:"),
-        ("attempts.py", "(*BODY_FIELDS, *BODY_FRAMING_FIELDS)", "BODY_FIELDS"),
-        ("attempts.py", "(*BODY_FIELDS, *BODY_FRAMING_FIELDS)", "BODY_FRAMING_FIELDS"),
+        ("client/request_loop.py", '    if response.status == 303 and call.method != "HEAD":', "    if False:"),
+        ("client/request_loop.py", "(*BODY_FIELDS, *BODY_FRAMING_FIELDS)", "BODY_FIELDS"),
+        ("client/request_loop.py", "(*BODY_FIELDS, *BODY_FRAMING_FIELDS)", "BODY_FRAMING_FIELDS"),
         ("poolmanager.py", "if name not in _BODY_KEYWORDS}", "}"),
     ),
     *_mutants(
@@ -201,19 +233,23 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "at most 5 codings, over all lines",
-        ("decoding.py", "MAX_LINKS = 5\n", "MAX_LINKS = 50\n"),
-        ("wire.py", "encoding = _listed(encoding, value) if encoding else value", "encoding = value"),
+        ("http1/content_encoding.py", "MAX_LINKS = 5\n", "MAX_LINKS = 50\n"),
+        ("http1/head.py", "encoding = _listed(encoding, value) if encoding else value", "encoding = value"),
     ),
     *_mutants(
         "each call of a decoder is bounded",
-        ("codings.py", "        if 0 < room < len(piece):\n", "        if False:\n"),
-        ("codings.py", "stream.decompress(view, max(room, 0))", "stream.decompress(view, 0)"),
+        ("http1/decoders.py", "        if 0 < room < len(piece):\n", "        if False:\n"),
+        ("http1/decoders.py", "stream.decompress(view, max(room, 0))", "stream.decompress(view, 0)"),
         (
-            "codings.py",
+            "http1/decoders.py",
             '            raise DecodeError(f"the {self.coding} data is cut short: it ends before the stream does")\n        return b""',
             '            raise DecodeError(f"the {self.coding} data is cut short: it ends before the stream does")\n        return self.decompress(b"")',
         ),
-        ("decoding.py", "piece = decoder.decompress(piece, LINK_BYTES)", "piece = decoder.decompress(piece, -1)"),
+        (
+            "http1/content_encoding.py",
+            "piece = decoder.decompress(piece, LINK_BYTES)",
+            "piece = decoder.decompress(piece, -1)",
+        ),
     ),
     *_mutants(
         "what is thrown away is not decoded",
@@ -227,24 +263,32 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "every step of a decoder consumes, yields or ends",
-        ("codings.py", "        if self._obj.eof:\n            self._backlog.clear()\n", "        if self._obj.eof:\n"),
-        ("decoding.py", "        if self._barren_bytes > MAX_BARREN_BYTES:", "        if False:"),
+        (
+            "http1/decoders.py",
+            "        if self._obj.eof:\n            self._backlog.clear()\n",
+            "        if self._obj.eof:\n",
+        ),
+        ("http1/content_encoding.py", "        if self._barren_bytes > MAX_BARREN_BYTES:", "        if False:"),
     ),
     *_mutants(
         "chunk lines, extensions and trailers have limits",
-        ("framing.py", " or len(match[0]) - 2 > self._limits.chunk_line_bytes:", ":"),
-        ("framing.py", " or incoming.unread() > self._limits.chunk_line_bytes + 2:", ":"),
-        ("framing.py", "self._excess > self._limits.overhead_bytes or ", ""),
-        ("wire.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
-        ("wire.py", "if len(lines) > limits.trailer_lines:", "if False:"),
+        ("http1/body_reader.py", " or len(match[0]) - 2 > self._limits.chunk_line_bytes:", ":"),
+        ("http1/body_reader.py", " or incoming.unread() > self._limits.chunk_line_bytes + 2:", ":"),
+        ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
+        ("http1/head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
+        ("http1/head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
     ),
     *_mutants(
         "every TLS setting decides sharing, compared exactly",
-        ("approach.py", "        connection.outdated = True\n", "        pass\n"),
-        ("approach.py", '    lending.drop_idle("settings changed")\n', ""),
-        ("approach.py", '    tls = wishes_of(pool) if scheme == "https" else None\n', "    tls = None\n"),
+        ("client/endpoint_builder.py", "        connection.outdated = True\n", "        pass\n"),
+        ("client/endpoint_builder.py", '    lending.drop_idle("settings changed")\n', ""),
         (
-            "endpoint.py",
+            "client/endpoint_builder.py",
+            '    tls = wishes_of(pool) if scheme == "https" else None\n',
+            "    tls = None\n",
+        ),
+        (
+            "base/endpoint.py",
             "            key_password,\n            ssl_version,",
             "            None,\n            ssl_version,",
         ),
@@ -270,11 +314,11 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "no cookie jar, no netrc; one strict parser",
-        ("url.py", 'authority.rpartition("@")\n', 'authority.partition("@")\n'),
-        ("url.py", '    if "@" in userinfo:\n', "    if False:\n"),
-        ("url.py", '    if "\\\\" in authority or " " in userinfo:', '    if " " in userinfo:'),
+        ("base/url.py", 'authority.rpartition("@")\n', 'authority.partition("@")\n'),
+        ("base/url.py", '    if "@" in userinfo:\n', "    if False:\n"),
+        ("base/url.py", '    if "\\\\" in authority or " " in userinfo:', '    if " " in userinfo:'),
         (
-            "attempts.py",
+            "client/request_loop.py",
             "    response.drain_conn()\n    _refuse_if_spent(following)\n",
             '    response.drain_conn()\n    if "@" in location:\n'
             '        following.headers = HTTPHeaderDict(following.headers, authorization="Basic " + location.split("@")[0])\n'
@@ -283,84 +327,92 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "lines, fields and heads have limits by default",
-        ("wire.py", "    if len(lines) > limits.header_lines + 3:", "    if False:"),
-        ("wire.py", "    if max(map(len, lines)) > limits.line_bytes:", "    if False:"),
-        ("wire.py", "    if len(head) > limits.head_bytes:", "    if False:"),
-        ("wire.py", "    if len(data) > limits.head_bytes:", "    if False:"),
-        ("wire.py", "    if line_bytes > limits.line_bytes:", "    if False:"),
-        ("wire.py", "    if lines > limits.header_lines + 2:", "    if False:"),
+        ("http1/head.py", "    if len(lines) > limits.header_lines + 3:", "    if False:"),
+        ("http1/head.py", "    if max(map(len, lines)) > limits.line_bytes:", "    if False:"),
+        ("http1/head.py", "    if len(head) > limits.head_bytes:", "    if False:"),
+        ("http1/head.py", "    if len(data) > limits.head_bytes:", "    if False:"),
+        ("http1/head.py", "    if line_bytes > limits.line_bytes:", "    if False:"),
+        ("http1/head.py", "    if lines > limits.header_lines + 2:", "    if False:"),
         (
-            "wire.py",
+            "http1/head.py",
             "_SHORT_HEAD_BYTES = 4 * DEFAULT_LIMITS.header_lines",
             "_SHORT_HEAD_BYTES = 400 * DEFAULT_LIMITS.header_lines",
         ),
     ),
     *_mutants(
         "so have interim responses and trailers",
-        ("interim.py", "        if self._count > most + (now - self._since) * INTERIM_PER_S:", "        if False:"),
-        ("wire.py", "if len(lines) > limits.trailer_lines:", "if False:"),
+        (
+            "http1/interim_responses.py",
+            "        if self._count > most + (now - self._since) * INTERIM_PER_S:",
+            "        if False:",
+        ),
+        ("http1/head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
     ),
     *_mutants(
         "OpenSSL matches names; the matcher of its own takes no partial wildcards",
-        ("certificates.py", '    if first == "*":', '    if "*" in first:'),
+        ("net/certificates.py", '    if first == "*":', '    if "*" in first:'),
         (
-            "certificates.py",
+            "net/certificates.py",
             "return bool(label and rest) and rest == parent",
             "return bool(label and rest) and parent.endswith(rest)",
         ),
         (
-            "certificates.py",
+            "net/certificates.py",
             "return address is None and bool(_dnsname_match(name, hostname))",
             "return bool(_dnsname_match(name, hostname))",
         ),
     ),
     *_mutants(
         "hosts are strict: no blanks",
-        ("url.py", '    if url != url.strip(" "):', "    if False:"),
-        ("url.py", "    if _control.search(url):", "    if False:"),
-        ("url.py", "    if not _is_ipv6(address) or (mark", "    if (mark"),
-        ("url.py", "    if len(name) > _MAX_NAME or not all(", "    if not all("),
-        ("url.py", "            _check_a_label(label)\n", "            pass\n"),
-        ("url.py", "return char if _unreserved.fullmatch(char) else match[0]", "return char"),
-        ("url.py", "    if any(not char.isascii() and _has_ascii(char.lower()) for char in host):", "    if False:"),
-        ("url.py", "    if not _reg_name.fullmatch(host):", "    if False:"),
+        ("base/url.py", '    if url != url.strip(" "):', "    if False:"),
+        ("base/url.py", "    if _control.search(url):", "    if False:"),
+        ("base/url.py", "    if not _is_ipv6(address) or (mark", "    if (mark"),
+        ("base/url.py", "    if len(name) > _MAX_NAME or not all(", "    if not all("),
+        ("base/url.py", "            _check_a_label(label)\n", "            pass\n"),
+        ("base/url.py", "return char if _unreserved.fullmatch(char) else match[0]", "return char"),
+        (
+            "base/url.py",
+            "    if any(not char.isascii() and _has_ascii(char.lower()) for char in host):",
+            "    if False:",
+        ),
+        ("base/url.py", "    if not _reg_name.fullmatch(host):", "    if False:"),
     ),
     *_mutants(
         "a host is normalised once, for the pool, TLS and the Host field",
-        ("url.py", "    host = host.lower()\n    if not _reg_name", "    if not _reg_name"),
-        ("channel.py", 'return self._dns_host.rstrip(".")', "return self._dns_host"),
-        ("url.py", "        host = idna_encode(host)\n", "        pass\n"),
+        ("base/url.py", "    host = host.lower()\n    if not _reg_name", "    if not _reg_name"),
+        ("exchange/transport.py", 'return self._dns_host.rstrip(".")', "return self._dns_host"),
+        ("base/url.py", "        host = idna_encode(host)\n", "        pass\n"),
     ),
     *_mutants(
         "a zone is no part of a name in NO_PROXY",
         (
-            "proxies.py",
+            "policy/proxy_rules.py",
             "        if address is not None:\n            return any(",
             '        if address is not None and name.count(".") == 3:\n            return any(',
         ),
         (
-            "proxies.py",
+            "policy/proxy_rules.py",
             'suffix and (name == suffix or name.endswith(f".{suffix}"))',
             "suffix and name.endswith(suffix)",
         ),
     ),
     *_mutants(
         "only http and https redirects are followed",
-        ("attempts.py", "    if after not in _WEB and (", "    if False and ("),
+        ("client/request_loop.py", "    if after not in _WEB and (", "    if False and ("),
     ),
     *_mutants(
         "TLS begins on a fresh socket",
-        ("tunnel.py", "    if rest:  # what comes now", "    if False:  # what comes now"),
+        ("net/proxy_tunnel.py", "    if rest:  # what comes now", "    if False:  # what comes now"),
     ),
     *_mutants(
         "CONNECT is checked as any request",
-        ("tunnel.py", "    elif not _is_host(name):", "    elif False:"),
+        ("net/proxy_tunnel.py", "    elif not _is_host(name):", "    elif False:"),
         (
-            "tunnel.py",
+            "net/proxy_tunnel.py",
             '    ask = request_head("CONNECT", target, pairs)\n',
             "    ask = f\"CONNECT {target} HTTP/1.1\\r\\n{''.join(f'{n}: {v}{chr(13)}{chr(10)}' for n, v in pairs)}\\r\\n\".encode(\"latin-1\")\n",
         ),
-        ("tunnel.py", "    if not 0 < port < 65536:", "    if False:"),
+        ("net/proxy_tunnel.py", "    if not 0 < port < 65536:", "    if False:"),
     ),
     *_mutants(
         "a connection that saw CONNECT is not used again",
@@ -369,51 +421,63 @@ MUTANTS: Final = [
     *_mutants(
         "contexts in use are never changed, a caller's neither",
         (
-            "given.py",
+            "net/caller_context.py",
             "        return _second(context, rules)\n",
             "        context.check_hostname = False\n        context.verify_mode = rules.verify_mode\n        return context\n",
         ),
-        ("given.py", "            if known is not None and known[0] != one.meaning:", "            if False:"),
         (
-            "contexts.py",
+            "net/caller_context.py",
+            "            if known is not None and known[0] != one.meaning:",
+            "            if False:",
+        ),
+        (
+            "net/tls_contexts.py",
             "    if context is not None:\n        with contextlib.suppress(KeyError):",
             "    if False:\n        with contextlib.suppress(KeyError):",
         ),
         (
-            "contexts.py",
+            "net/tls_contexts.py",
             "    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino\n",
             "    return None\n",
         ),
     ),
     *_mutants(
         "memory follows the bytes that came",
-        ("framing.py", "        before = self.received\n", '        before, hog = self.received, b"x" * size\n'),
+        (
+            "http1/body_reader.py",
+            "        before = self.received\n",
+            '        before, hog = self.received, b"x" * size\n',
+        ),
     ),
     *_mutants(
         "the exact grammar, in bytes: digits, tokens, CR LF",
-        ("framing.py", 'rb"([0-9a-fA-F]{1,%d})([ \\t]*', 'rb"[+]?([0-9a-fA-F]{1,%d})([ \\t]*'),
+        ("http1/body_reader.py", 'rb"([0-9a-fA-F]{1,%d})([ \\t]*', 'rb"[+]?([0-9a-fA-F]{1,%d})([ \\t]*'),
         (
-            "framing.py",
+            "http1/body_reader.py",
             "        elif incoming.unread() >= 2:\n            raise self._refuse(incoming.data[incoming.at : incoming.at + 2])\n",
             "        elif incoming.unread() >= 2:\n            incoming.take(2)\n            self.chunk_left = None\n",
         ),
         (
-            "wire.py",
+            "http1/head.py",
             'return b"" if values or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one',
             'return b"" if values or not one.strip(b"+").isdigit() else one',
         ),
-        ("wire.py", '_is_field_line = re.compile(f"({TOKEN}+):', '_is_field_line = re.compile(f"({TOKEN}+) ?:'),
+        ("http1/head.py", '_is_field_line = re.compile(f"({TOKEN}+):', '_is_field_line = re.compile(f"({TOKEN}+) ?:'),
     ),
     *_mutants(
         "bytes behind a response, or on an idle socket, end the connection",
-        ("framing.py", "        clean = self.keep and not self.incoming.unread()\n", "        clean = self.keep\n"),
+        (
+            "http1/body_reader.py",
+            "        clean = self.keep and not self.incoming.unread()\n",
+            "        clean = self.keep\n",
+        ),
         (
             "connection.py",
             "        if len(data) - end == length and limit",
             "        if len(data) - end >= length >= 0 and limit",
         ),
         (
-            "sockets.py",
+            "net/socket_state.py",
             "            if ask(_SOL_SOCKET, _SO_MEMINFO, 4) != _NOTHING:\n                return False\n",
             "",
         ),
@@ -421,63 +485,67 @@ MUTANTS: Final = [
     *_mutants(
         "CVE-2023-47641",
         (
-            "wire.py",
+            "http1/head.py",
             "                self.keep_alive = False  # faulty framing",
             "                pass  # faulty framing",
         ),
         (
-            "wire.py",
+            "http1/head.py",
             '        if codings == [b"chunked"]:\n            self.length = CHUNKED\n',
             '        if codings == [b"chunked"]:\n            self.length = self.length if self.length >= 0 else CHUNKED\n',
         ),
     ),
     *_mutants(
         "trailers, names and pools are bounded",
-        ("wire.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
-        ("dial.py", "            while len(self._kept) > self._limit:", "            while False:"),
-        ("headers.py", "            while len(self._container) > max(self._maxsize, 0):", "            while False:"),
+        ("http1/head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
+        ("net/dial.py", "            while len(self._kept) > self._limit:", "            while False:"),
+        (
+            "base/headers.py",
+            "            while len(self._container) > max(self._maxsize, 0):",
+            "            while False:",
+        ),
     ),
     *_mutants(
         "CR, LF and NUL in forms are refused or encoded",
-        ("multipart.py", "        if _line_breaker.search(value):", "        if False:"),
-        ("multipart.py", "        if not _is_token(name):", "        if False:"),
-        ("multipart.py", "_quotable.sub(lambda match: _QUOTED[match[0]], text)", "text"),
-        ("multipart.py", 're.compile(r"[\\r\\n\\0]")', 're.compile(r"[\\r\\n]")'),
+        ("http1/multipart.py", "        if _line_breaker.search(value):", "        if False:"),
+        ("http1/multipart.py", "        if not _is_token(name):", "        if False:"),
+        ("http1/multipart.py", "_quotable.sub(lambda match: _QUOTED[match[0]], text)", "text"),
+        ("http1/multipart.py", 're.compile(r"[\\r\\n\\0]")', 're.compile(r"[\\r\\n]")'),
     ),
     *_mutants(
         "a TLS session is resumed with the same wishes and on the same way",
         (
-            "sessions.py",
+            "net/tls_sessions.py",
             "            kept = self._kept.get((context, key))\n            if kept is None or",
             "            kept = next((held for at, held in self._kept.items() if at[1] == key), None)\n            if kept is None or",
         ),
         (
-            "sessions.py",
+            "net/tls_sessions.py",
             "            kept = self._kept.get((context, key))\n            if kept is None or",
             "            kept = next((held for at, held in self._kept.items() if at[0] is context), None)\n            if kept is None or",
         ),
-        ("sessions.py", "    passed = _digest(proxies) if any(proxies) else None\n", "    passed = None\n"),
+        ("net/tls_sessions.py", "    passed = _digest(proxies) if any(proxies) else None\n", "    passed = None\n"),
         (
-            "sessions.py",
+            "net/tls_sessions.py",
             "    source = None if channel.source_address is None else tuple(channel.source_address)\n",
             "    source = None\n",
         ),
         (
-            "sessions.py",
+            "net/tls_sessions.py",
             "        names = None if channel.resolver is None else weakref.ref(channel.resolver)\n",
             "        names = None\n",
         ),
-        ("sessions.py", "    if type(channel)._new_conn not in channel.known_ways or", "    if"),
+        ("net/tls_sessions.py", "    if type(channel)._new_conn not in channel.known_ways or", "    if"),
     ),
     *_mutants(
         "no callbacks into connections; names and pins are checked on resumed ones, too",
         (
-            "tls.py",
+            "net/tls.py",
             "    if wishes.assert_fingerprint:\n        check_pins",
             "    if wishes.assert_fingerprint and not stream.session_reused:\n        check_pins",
         ),
         (
-            "tls.py",
+            "net/tls.py",
             "    if by_chain and wants_name and not",
             "    if not stream.session_reused and by_chain and wants_name and not",
         ),
@@ -493,22 +561,22 @@ MUTANTS: Final = [
     *_mutants(
         "the scheme and the origin are in the key",
         (
-            "endpoint.py",
+            "base/endpoint.py",
             "return super().__new__(cls, scheme, host, port, uds, proxy,",
             'return super().__new__(cls, "", host, port, uds, proxy,',
         ),
         (
-            "endpoint.py",
+            "base/endpoint.py",
             "return super().__new__(cls, scheme, host, port, uds, proxy,",
             'return super().__new__(cls, scheme, "", port, uds, proxy,',
         ),
         (
-            "endpoint.py",
+            "base/endpoint.py",
             "return super().__new__(cls, scheme, host, port, uds, proxy,",
             "return super().__new__(cls, scheme, host, 0, uds, proxy,",
         ),
         (
-            "poolkey.py",
+            "client/pool_key.py",
             "for name, value in context.items()}\n",
             'for name, value in context.items() if name != "port"}\n',
         ),
@@ -516,7 +584,7 @@ MUTANTS: Final = [
     *_mutants(
         "so are the proxy and its credentials",
         (
-            "poolkey.py",
+            "client/pool_key.py",
             "    context = dict(request_context)\n",
             '    context = dict(request_context)\n    context.pop("_proxy_headers", None)\n',
         ),
@@ -536,33 +604,37 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "any answer to CONNECT but 2xx is a ProxyError",
-        ("tunnel.py", "    if head.status >= 300:", "    if head.status >= 400:"),
-        ("tunnel.py", "        if head.status == 101:", "        if False:"),
+        ("net/proxy_tunnel.py", "    if head.status >= 300:", "    if head.status >= 400:"),
+        ("net/proxy_tunnel.py", "        if head.status == 101:", "        if False:"),
     ),
     *_mutants(
         "no error, record, repr or printed line shows",
-        ("logs.py", 'return text if at < 0 else f"{text[:start]}***{text[at:]}"', "return text"),
+        ("base/logs.py", 'return text if at < 0 else f"{text[:start]}***{text[at:]}"', "return text"),
         (
             "poolmanager.py",
             'log.info("Redirecting %s -> %s", shown_url(url), shown_url(target))',
             'log.info("Redirecting %s -> %s", url, target)',
         ),
-        ("targets.py", "return parsed._replace(auth=None, host=host,", "return parsed._replace(host=host,"),
-        ("approach.py", 'return {"_proxy": url._replace(auth=None),', 'return {"_proxy": url,'),
+        (
+            "client/request_target.py",
+            "return parsed._replace(auth=None, host=host,",
+            "return parsed._replace(host=host,",
+        ),
+        ("client/endpoint_builder.py", 'return {"_proxy": url._replace(auth=None),', 'return {"_proxy": url,'),
     ),
     *_mutants(
         "a body's state is the attempt's: rewound, or an error",
         (
-            "attempts.py",
+            "client/request_loop.py",
             "        if call.body_pos is not None:\n            rewind_body(call.body, call.body_pos)\n",
             "",
         ),
         (
-            "attempts.py",
+            "client/request_loop.py",
             "    if _is_spent(call):\n        raise Unrewindable",
             "    if False:\n        raise Unrewindable",
         ),
-        ("attempts.py", "    if _is_spent(call):\n        return False\n    if verdict:", "    if verdict:"),
+        ("client/request_loop.py", "    if _is_spent(call):\n        return False\n    if verdict:", "    if verdict:"),
         (
             "connectionpool.py",
             "            if call.body_pos is not None:\n                rewind_body(call.body, call.body_pos)\n",
@@ -571,9 +643,9 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "an empty collection allows nothing",
-        ("retry.py", "        if allowed is None or allowed is False:", "        if not allowed:"),
+        ("policy/retry.py", "        if allowed is None or allowed is False:", "        if not allowed:"),
         (
-            "guard.py",
+            "policy/ssrf_guard.py",
             "        if self._allowed is None:\n            return True",
             "        if not self._allowed:\n            return True",
         ),
@@ -593,9 +665,9 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "the connect timeout covers name lookup, tunnel and TLS",
-        ("opening.py", "            if self.until is None:\n", "            if True:\n"),
+        ("exchange/connect_timer.py", "            if self.until is None:\n", "            if True:\n"),
         (
-            "tls.py",
+            "net/tls.py",
             "        sock.settimeout(timeout_s)\n        if tls_in_tls",
             "        sock.settimeout(None)\n        if tls_in_tls",
         ),
@@ -616,111 +688,131 @@ MUTANTS: Final = [
     *_mutants(
         "refused certificates leave nothing",
         (
-            "tls.py",
+            "net/tls.py",
             "        stream.close()\n        sock.close()\n        raised = _translated(err, host, timeout_s)",
             "        raised = _translated(err, host, timeout_s)",
         ),
     ),
     *_mutants(
         "what a download keeps beside its target",
-        ("partfiles.py", "    remove(path)\n    return open", "    return open"),
-        ("partfiles.py", '"x+b"', '"w+b"'),
-        ("partfiles.py", "0o600", "0o644"),
-        ("partfiles.py", " or status.st_nlink != 1", ""),
-        ("partfiles.py", " and not status.st_mode & _OTHERS", ""),
-        ("downloads.py", "hashlib.sha256(text.encode()).hexdigest()", "text"),
-        ("downloads.py", "if digest != url_digest or end", "if end"),
+        ("extras/part_file.py", "    remove(path)\n    return open", "    return open"),
+        ("extras/part_file.py", '"x+b"', '"w+b"'),
+        ("extras/part_file.py", "0o600", "0o644"),
+        ("extras/part_file.py", " or status.st_nlink != 1", ""),
+        ("extras/part_file.py", " and not status.st_mode & _OTHERS", ""),
+        ("extras/download.py", "hashlib.sha256(text.encode()).hexdigest()", "text"),
+        ("extras/download.py", "if digest != url_digest or end", "if end"),
     ),
     # -- obligations --
     *_mutants(
         "Transfer-Encoding with Content-Length",
-        ("wire.py", "            if with_length or self.version == 10:", "            if self.version == 10:"),
+        ("http1/head.py", "            if with_length or self.version == 10:", "            if self.version == 10:"),
         (
-            "wire.py",
+            "http1/head.py",
             '        if codings == [b"chunked"]:\n            self.length = CHUNKED\n',
             '        if codings == [b"chunked"]:\n            self.length = self.length if self.length >= 0 else CHUNKED\n',
         ),
     ),
     *_mutants(
         "Transfer-Encoding in HTTP/1.0",
-        ("wire.py", "            if with_length or self.version == 10:", "            if with_length:"),
+        ("http1/head.py", "            if with_length or self.version == 10:", "            if with_length:"),
     ),
     *_mutants(
         "another coding than chunked; chunked not last",
-        ("wire.py", 'UNTIL_CLOSE if set(codings) == {b"identity"} else UNFRAMED', "UNTIL_CLOSE"),
-        ("wire.py", '        if codings == [b"chunked"]:', '        if b"chunked" in codings:'),
-        ("wire.py", '        if codings == [b"chunked"]:', '        if codings[-1:] == [b"chunked"]:'),
+        ("http1/head.py", 'UNTIL_CLOSE if set(codings) == {b"identity"} else UNFRAMED', "UNTIL_CLOSE"),
+        ("http1/head.py", '        if codings == [b"chunked"]:', '        if b"chunked" in codings:'),
+        ("http1/head.py", '        if codings == [b"chunked"]:', '        if codings[-1:] == [b"chunked"]:'),
     ),
     *_mutants(
         "Transfer-Encoding over two lines, ``chunked,``",
         (
-            "wire.py",
+            "http1/head.py",
             "                coding = value if coding is None else _listed(coding, value)",
             "                coding = value",
         ),
-        ("wire.py", 'for item in bytes(value).split(b",") if item.strip()]', 'for item in bytes(value).split(b",")]'),
+        (
+            "http1/head.py",
+            'for item in bytes(value).split(b",") if item.strip()]',
+            'for item in bytes(value).split(b",")]',
+        ),
     ),
     *_mutants(
         "equal lengths, twice or in a list",
         (
-            "wire.py",
+            "http1/head.py",
             "                if length is not None or not value.isdigit() or len(value)",
             '                if length is not None: value = b""\n                if not value.isdigit() or len(value)',
         ),
     ),
     *_mutants(
         "lengths that differ",
-        ("wire.py", 'return b"" if values or not', 'return b"" if not'),
-        ("wire.py", "        values.add(earlier)\n", "        values = {earlier}\n"),
+        ("http1/head.py", 'return b"" if values or not', 'return b"" if not'),
+        ("http1/head.py", "        values.add(earlier)\n", "        values = {earlier}\n"),
     ),
     *_mutants(
         "a length that is none",
         (
-            "wire.py",
+            "http1/head.py",
             "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one",
             'or not one.strip(b"+-").isdigit() or len(one) > MAX_LENGTH_DIGITS else one',
         ),
         (
-            "wire.py",
+            "http1/head.py",
             "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one",
             'or not one.replace(b"_", b"").isdigit() or len(one) > MAX_LENGTH_DIGITS else one',
         ),
-        ("wire.py", "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one", "or not one.isdigit() else one"),
+        (
+            "http1/head.py",
+            "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one",
+            "or not one.isdigit() else one",
+        ),
     ),
     *_mutants(
         "blank before the colon, no colon, a bad name",
-        ("wire.py", '_is_field_line = re.compile(f"({TOKEN}+):', '_is_field_line = re.compile(f"({TOKEN}+)[ \\t]*:'),
-        ("wire.py", "        if not _is_field_line(line):", "        if b':' in line and not _is_field_line(line):"),
-        ("wire.py", '_FIELD_LINES = f"(?:{TOKEN}+{_P}:', '_FIELD_LINES = f"(?:[^\\r\\n:]+{_P}:'),
+        (
+            "http1/head.py",
+            '_is_field_line = re.compile(f"({TOKEN}+):',
+            '_is_field_line = re.compile(f"({TOKEN}+)[ \\t]*:',
+        ),
+        (
+            "http1/head.py",
+            "        if not _is_field_line(line):",
+            "        if b':' in line and not _is_field_line(line):",
+        ),
+        ("http1/head.py", '_FIELD_LINES = f"(?:{TOKEN}+{_P}:', '_FIELD_LINES = f"(?:[^\\r\\n:]+{_P}:'),
     ),
     *_mutants(
         "blank before the first field",
         (
-            "wire.py",
+            "http1/head.py",
             '        if line[:1] in (b" ", b"\\t") and len(lines) > 1:',
             '        if line[:1] in (b" ", b"\\t") and lines:',
         ),
         (
-            "wire.py",
+            "http1/head.py",
             '        if line[:1] in (b" ", b"\\t") and len(lines) > 1:',
             '        line = line.lstrip() if len(lines) == 1 else line\n        if line[:1] in (b" ", b"\\t") and len(lines) > 1:',
         ),
     ),
     *_mutants(
         "folded lines",
-        ("wire.py", '            folded.append(line.strip(b" \\t"))\n            continue\n', "            continue\n"),
+        (
+            "http1/head.py",
+            '            folded.append(line.strip(b" \\t"))\n            continue\n',
+            "            continue\n",
+        ),
     ),
     *_mutants(
         "bare CR, NUL, control characters",
-        ("wire.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\t\\r -~\\x80-\\xff]"'),
-        ("wire.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\0\\t -~\\x80-\\xff]"'),
-        ("wire.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\t -\\x7f\\x80-\\xff]"'),
+        ("http1/head.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\t\\r -~\\x80-\\xff]"'),
+        ("http1/head.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\0\\t -~\\x80-\\xff]"'),
+        ("http1/head.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\t -\\x7f\\x80-\\xff]"'),
     ),
     *_mutants(
         "ends a line of a head, never one of chunked framing",
-        ("wire.py", '_LINE_END = re.compile(rb"\\r?\\n\\r?\\n")', '_LINE_END = re.compile(rb"\\r\\n\\r\\n")'),
+        ("http1/head.py", '_LINE_END = re.compile(rb"\\r?\\n\\r?\\n")', '_LINE_END = re.compile(rb"\\r\\n\\r\\n")'),
         (
-            "framing.py",
+            "http1/body_reader.py",
             '[\\t -~\\x80-\\xff]*)?)\\r\\n" % MAX_CHUNK_DIGITS',
             '[\\t -~\\x80-\\xff]*)?)\\r?\\n" % MAX_CHUNK_DIGITS',
         ),
@@ -728,17 +820,17 @@ MUTANTS: Final = [
     *_mutants(
         "status line",
         (
-            "wire.py",
+            "http1/head.py",
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) +([1-9][0-9][0-9])',
         ),
         (
-            "wire.py",
+            "http1/head.py",
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([0-9]+)',
         ),
         (
-            "wire.py",
+            "http1/head.py",
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
             '_is_status_line = re.compile(f"HTTP/.\\\\.([0-9]) ([1-9][0-9][0-9])',
         ),
@@ -746,7 +838,7 @@ MUTANTS: Final = [
     *_mutants(
         "the end within a head",
         (
-            "wire.py",
+            "http1/head.py",
             "        if not piece:\n            raise closed_early(buffer.data)\n",
             '        if not piece and buffer.data:\n            piece = b"\\r\\n\\r\\n"\n        if not piece:\n            raise closed_early(buffer.data)\n',
         ),
@@ -758,24 +850,24 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "hexadecimal digits, at most 15",
-        ("wire.py", "MAX_CHUNK_DIGITS = 15", "MAX_CHUNK_DIGITS = 40"),
-        ("framing.py", 'rb"([0-9a-fA-F]{1,%d})', 'rb"((?:0x)?[0-9a-fA-F]{1,%d})'),
+        ("http1/head.py", "MAX_CHUNK_DIGITS = 15", "MAX_CHUNK_DIGITS = 40"),
+        ("http1/body_reader.py", 'rb"([0-9a-fA-F]{1,%d})', 'rb"((?:0x)?[0-9a-fA-F]{1,%d})'),
     ),
     *_mutants(
         "ignored, limited in proportion to the data",
-        ("framing.py", "self._excess > self._limits.overhead_bytes or ", ""),
-        ("framing.py", " - FREE_BYTES - 2 * data)", " - 2 * data)"),
-        ("framing.py", " - FREE_BYTES - 2 * data)", " - FREE_BYTES)"),
+        ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
+        ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - 2 * data)"),
+        ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - FREE_BYTES)"),
     ),
     *_mutants(
         "the line end behind a chunk's data",
         (
-            "framing.py",
+            "http1/body_reader.py",
             "        elif incoming.unread() >= 2:\n            raise self._refuse(incoming.data[incoming.at : incoming.at + 2])\n",
             "        elif incoming.unread() >= 2:\n            incoming.take(2)\n            self.chunk_left = None\n",
         ),
         (
-            "framing.py",
+            "http1/body_reader.py",
             '        if not incoming.data.startswith(b"\\r\\n", incoming.at):\n            raise',
             "        if False:\n            raise",
         ),
@@ -783,27 +875,27 @@ MUTANTS: Final = [
     *_mutants(
         "no last chunk, no last line end",
         (
-            "framing.py",
+            "http1/body_reader.py",
             "                    raise self._refuse(incoming.take(80))\n                raise self._cut_short(None)\n",
             '                    raise self._refuse(incoming.take(80))\n                return _match_size(b"0\\r\\n")\n',
         ),
         (
-            "framing.py",
+            "http1/body_reader.py",
             "                self.keep = False\n                self._end()\n                return\n",
             "                self._end()\n                return\n",
         ),
         (
-            "framing.py",
+            "http1/body_reader.py",
             "                self.keep = False\n                self._end()\n                return\n",
             "                raise self._cut_short(None)\n",
         ),
     ),
     *_mutants(
         "kept apart, limited",
-        ("framing.py", "                self.trailers, end = found\n", "                _, end = found\n"),
-        ("wire.py", "if len(lines) > limits.trailer_lines:", "if False:"),
+        ("http1/body_reader.py", "                self.trailers, end = found\n", "                _, end = found\n"),
+        ("http1/head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
         (
-            "wire.py",
+            "http1/head.py",
             "    match = _is_field_line(line)\n    if match is None:\n        raise",
             "    match = _is_field_line(line) or re.match(b'(.*)(.*)', line)\n    if match is None:\n        raise",
         ),
@@ -820,7 +912,11 @@ MUTANTS: Final = [
             "            response.interim, self._interim = tuple(self._interim.kept), None\n",
             "            self._interim = None\n",
         ),
-        ("interim.py", "        if self._count > most + (now - self._since) * INTERIM_PER_S:", "        if False:"),
+        (
+            "http1/interim_responses.py",
+            "        if self._count > most + (now - self._since) * INTERIM_PER_S:",
+            "        if False:",
+        ),
     ),
     *_mutants(
         "101 unasked",
@@ -828,11 +924,11 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "HEAD, 204, 304",
-        ("wire.py", 'if method == "HEAD" or status == 304', "if status == 304"),
-        ("wire.py", "or status == 304 or status == 204", "or status == 204"),
-        ("wire.py", "or status == 304 or status == 204", "or status == 304"),
+        ("http1/head.py", 'if method == "HEAD" or status == 304', "if status == 304"),
+        ("http1/head.py", "or status == 304 or status == 204", "or status == 204"),
+        ("http1/head.py", "or status == 304 or status == 204", "or status == 304"),
         (
-            "wire.py",
+            "http1/head.py",
             '                        connection = b"close" if connection is None else _listed(connection, b"close")\n',
             "                        pass\n",
         ),
@@ -845,7 +941,7 @@ MUTANTS: Final = [
             'not (method == "CONNECT" and head.status < 300):',
             'not (method == "CONNECT" and head.status < 200):',
         ),
-        ("wire.py", '        if method == "CONNECT" and status < 300:\n            return 0\n', ""),
+        ("http1/head.py", '        if method == "CONNECT" and status < 300:\n            return 0\n', ""),
     ),
     *_mutants(
         "an early answer",
@@ -859,7 +955,7 @@ MUTANTS: Final = [
     *_mutants(
         "all lines and both sides count",
         (
-            "wire.py",
+            "http1/head.py",
             "                connection = value if connection is None else _listed(connection, value)",
             "                connection = value",
         ),
@@ -882,11 +978,19 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "an end that comes with the answer, or later",
-        ("sockets.py", "is_open: bool = ask(_IPPROTO_TCP, _TCP_INFO, 1) == _ESTABLISHED", "is_open: bool = True"),
+        (
+            "net/socket_state.py",
+            "is_open: bool = ask(_IPPROTO_TCP, _TCP_INFO, 1) == _ESTABLISHED",
+            "is_open: bool = True",
+        ),
     ),
     *_mutants(
         "reach nobody; the connection closes",
-        ("framing.py", "        clean = self.keep and not self.incoming.unread()\n", "        clean = self.keep\n"),
+        (
+            "http1/body_reader.py",
+            "        clean = self.keep and not self.incoming.unread()\n",
+            "        clean = self.keep\n",
+        ),
         (
             "connection.py",
             "        if len(data) - end == length and limit",
@@ -896,17 +1000,17 @@ MUTANTS: Final = [
     *_mutants(
         "the end within a body, a reset",
         (
-            "framing.py",
+            "http1/body_reader.py",
             "            if not piece:\n                raise self._cut_short(left)\n        n = len(piece)\n        self.received += n\n",
             '            if not piece:\n                self.state = BodyState.CLOSE\n                return b""\n        n = len(piece)\n        self.received += n\n',
         ),
         (
-            "framing.py",
+            "http1/body_reader.py",
             "        n = len(piece)\n        if not n:\n            raise self._cut_short(left)\n",
             '        n = len(piece)\n        if not n:\n            return b""\n',
         ),
         (
-            "framing.py",
+            "http1/body_reader.py",
             "        if not incoming.data and not incoming.more():\n            raise self._cut_short(left)\n",
             '        if not incoming.data and not incoming.more():\n            self.state = BodyState.CLOSE\n            return b""\n',
         ),
@@ -914,48 +1018,52 @@ MUTANTS: Final = [
     *_mutants(
         "TLS without close_notify",
         (
-            "tls.py",
+            "net/tls.py",
             "server_hostname=name, suppress_ragged_eofs=False, **extra)",
             "server_hostname=name, suppress_ragged_eofs=True, **extra)",
         ),
     ),
     *_mutants(
         "a gzip stream that is cut short",
-        ("codings.py", "        if self._midway and not self.has_unconsumed_tail:", "        if False:"),
-        ("bodies.py", "                piece = self._flush()\n", '                piece = b""\n'),
+        ("http1/decoders.py", "        if self._midway and not self.has_unconsumed_tail:", "        if False:"),
+        ("http1/body_source.py", "                piece = self._flush()\n", '                piece = b""\n'),
     ),
     *_mutants(
         "combining parts",
-        ("downloads.py", "shown.validator == version.validator and ", ""),
-        ("downloads.py", " and shown.source == version.source", ""),
-        ("downloads.py", "        if not _is_plain(response.headers):\n            return _Version()\n", ""),
-        ("downloads.py", '    if "etag" not in headers:', "    if not _strong_tag(etag):"),
-        ("downloads.py", 'return etag if _strong_tag(etag) else ""', "return etag"),
-        ("downloads.py", "_length(response) not in (None, end - target.size) or ", ""),
-        ("downloads.py", "status == 200 and _is_whole_file(response.headers)", "status == 200"),
+        ("extras/download.py", "shown.validator == version.validator and ", ""),
+        ("extras/download.py", " and shown.source == version.source", ""),
+        ("extras/download.py", "        if not _is_plain(response.headers):\n            return _Version()\n", ""),
+        ("extras/download.py", '    if "etag" not in headers:', "    if not _strong_tag(etag):"),
+        ("extras/download.py", 'return etag if _strong_tag(etag) else ""', "return etag"),
+        ("extras/download.py", "_length(response) not in (None, end - target.size) or ", ""),
+        ("extras/download.py", "status == 200 and _is_whole_file(response.headers)", "status == 200"),
     ),
     *_mutants(
         "idempotent, whole and within the budget",
         (
-            "attempts.py",
+            "client/request_loop.py",
             "return not is_callers(error) and call.retries._is_method_retryable(call.method) and not _is_spent(call)",
             "return not is_callers(error) and not _is_spent(call)",
         ),
-        ("attempts.py", "    if _is_spent(call):\n        return False\n    if verdict:", "    if verdict:"),
-        ("attempts.py", "    if retries.budget is not None and not retries.budget.draw():\n        return None\n", ""),
-        ("retrybudget.py", "                self._tokens -= 1.0\n", "                pass\n"),
+        ("client/request_loop.py", "    if _is_spent(call):\n        return False\n    if verdict:", "    if verdict:"),
+        (
+            "client/request_loop.py",
+            "    if retries.budget is not None and not retries.budget.draw():\n        return None\n",
+            "",
+        ),
+        ("policy/retry_budget.py", "                self._tokens -= 1.0\n", "                pass\n"),
     ),
     *_mutants(
         "never both framings, no fold, the right length",
-        ("wire.py", "    if length is not None and coding is not None:", "    if False:"),
-        ("outgoing.py", "    if given is not None and length is not None and given != length:", "    if False:"),
+        ("http1/head.py", "    if length is not None and coding is not None:", "    if False:"),
+        ("exchange/upload.py", "    if given is not None and length is not None and given != length:", "    if False:"),
         (
-            "outgoing.py",
+            "exchange/upload.py",
             "    if fields.content_length is not None and (chunked or trailers is not None):",
             "    if False:",
         ),
         (
-            "outgoing.py",
+            "exchange/upload.py",
             '        if left:\n            raise ValueError(f"the body is {left} bytes shorter',
             '        if False:\n            raise ValueError(f"the body is {left} bytes shorter',
         ),
@@ -964,12 +1072,12 @@ MUTANTS: Final = [
     *_mutants(
         "HikariCP: pool size against threads",
         (
-            "pool/ledger.py",
+            "pool/state.py",
             "        if self._settings.block and (len(self._leased) >= self._maxsize or self._total_locked() >= self._maxsize):",
             "        if self._settings.block and len(self._leased) >= self._maxsize + 1:",
         ),
         (
-            "pool/finding.py",
+            "pool/acquire.py",
             "                self._lease_new_locked(claim, permit, entry)\n                if len",
             "                self._lease_new_locked(claim, permit, entry)\n                self._opening += 1\n                if len",
         ),
@@ -977,21 +1085,21 @@ MUTANTS: Final = [
     *_mutants(
         "HikariCP: one connection given back by many threads",
         (
-            "pool/lending.py",
+            "pool/endpoint_pool.py",
             "            self.reclaim(connection, lease)\n            raise\n        if entry is None:\n            self._complain(connection)\n\n    def discard",
             "            self.reclaim(connection, lease)\n            raise\n\n    def discard",
         ),
     ),
     *_mutants(
         "HikariCP: a factory that fails and recovers",
-        ("pool/finding.py", "                self._give_up_locked(grant)\n", "                pass\n"),
-        ("pool/finding.py", "            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)\n", ""),
+        ("pool/acquire.py", "                self._give_up_locked(grant)\n", "                pass\n"),
+        ("pool/acquire.py", "            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)\n", ""),
     ),
     *_mutants(
         "psycopg_pool: a waiter that is gone",
-        ("pool/finding.py", "            self._leave_line_locked(claim)\n            grant", "            grant"),
+        ("pool/acquire.py", "            self._leave_line_locked(claim)\n            grant", "            grant"),
         (
-            "pool/lending.py",
+            "pool/endpoint_pool.py",
             '        if budget.held():\n            raise RuntimeError(f"acquire from',
             '        if False:\n            raise RuntimeError(f"acquire from',
         ),
@@ -1002,7 +1110,11 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "Go: a server that closes by surprise",
-        ("pool/handling.py", "            return self.factory.usable(entry.connection)\n", "            return True\n"),
+        (
+            "pool/lifecycle.py",
+            "            return self.factory.usable(entry.connection)\n",
+            "            return True\n",
+        ),
     ),
     *_mutants(
         "Go: repeating after a write error",
@@ -1012,7 +1124,7 @@ MUTANTS: Final = [
             "refused = True",
         ),
         (
-            "attempts.py",
+            "client/request_loop.py",
             "return not is_callers(error) and call.retries._is_method_retryable(call.method) and not _is_spent(call)",
             "return not is_callers(error) and not _is_spent(call)",
         ),
@@ -1033,7 +1145,7 @@ MUTANTS: Final = [
     *_mutants(
         "Go: 408 on an idle connection",
         (
-            "sockets.py",
+            "net/socket_state.py",
             "            if ask(_SOL_SOCKET, _SO_MEMINFO, 4) != _NOTHING:\n                return False\n",
             "",
         ),
@@ -1041,12 +1153,12 @@ MUTANTS: Final = [
     *_mutants(
         "Go, curl: a server that ends in the TLS handshake",
         (
-            "tls.py",
+            "net/tls.py",
             '        return ProtocolError(f"Connection to {host} broke in the TLS handshake.", err)',
             "        return err",
         ),
         (
-            "tls.py",
+            "net/tls.py",
             "        stream.close()\n        sock.close()\n        raised = _translated(err, host, timeout_s)",
             "        raised = _translated(err, host, timeout_s)",
         ),
@@ -1054,7 +1166,7 @@ MUTANTS: Final = [
     *_mutants(
         "Go: the body's own error",
         (
-            "outgoing.py",
+            "exchange/upload.py",
             "    if frames is not None:\n        error.from_body = True",
             "    if False:\n        error.from_body = True",
         ),
@@ -1072,28 +1184,36 @@ MUTANTS: Final = [
             "            self._note",
         ),
         (
-            "channel.py",
+            "exchange/transport.py",
             "        except OSError:  # the descriptor is gone all the same",
             "        except ZeroDivisionError:  # the descriptor is gone all the same",
         ),
     ),
     *_mutants(
         "curl: stuttering answers",
-        ("wire.py", "_LINE_END.search(data, max(0, before - 3))", "_LINE_END.search(data, before)"),
+        ("http1/head.py", "_LINE_END.search(data, max(0, before - 3))", "_LINE_END.search(data, before)"),
         (
-            "framing.py",
+            "http1/body_reader.py",
             "            if incoming.unread() and incoming.data[incoming.at] != 13:\n                break\n",
             "            if incoming.unread():\n                break\n",
         ),
     ),
     *_mutants(
         "curl: client certificates and TLS settings in the reuse",
-        ("endpoint.py", "            _pem_or_path(cert_file),\n", "            None,\n"),
-        ("contexts.py", "    _load_client_certificate(context, wishes)\n    return context", "    return context"),
+        ("base/endpoint.py", "            _pem_or_path(cert_file),\n", "            None,\n"),
+        (
+            "net/tls_contexts.py",
+            "    _load_client_certificate(context, wishes)\n    return context",
+            "    return context",
+        ),
     ),
     *_mutants(
         "hyper, undici: responses that nobody asked for",
-        ("framing.py", "        clean = self.keep and not self.incoming.unread()\n", "        clean = self.keep\n"),
+        (
+            "http1/body_reader.py",
+            "        clean = self.keep and not self.incoming.unread()\n",
+            "        clean = self.keep\n",
+        ),
     ),
     *_mutants(
         "urllib3: recovery after closed sockets",
@@ -1101,49 +1221,53 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "urllib3: memory of large bodies",
-        ("framing.py", "        before = self.received\n", '        before, hog = self.received, b"x" * size\n'),
+        (
+            "http1/body_reader.py",
+            "        before = self.received\n",
+            '        before, hog = self.received, b"x" * size\n',
+        ),
     ),
     *_mutants(
         "answers read as h11 and llhttp read them",
         (
-            "wire.py",
+            "http1/head.py",
             '        if codings == [b"chunked"]:\n            self.length = CHUNKED\n',
             '        if codings == [b"chunked"]:\n            self.length = self.length if self.length >= 0 else CHUNKED\n',
         ),
         (
-            "framing.py",
+            "http1/body_reader.py",
             "        size = int(match[1], 16)\n        if match[2]:",
             "        size = int(match[1][:3], 16)\n        if match[2]:",
         ),
     ),
     *_mutants(
         "overload: nobody waits longer than told",
-        ("pool/finding.py", "        claim.sleep(timeout_s)\n", "        claim.sleep(timeout_s and 4 * timeout_s)\n"),
+        ("pool/acquire.py", "        claim.sleep(timeout_s)\n", "        claim.sleep(timeout_s and 4 * timeout_s)\n"),
     ),
     *_mutants(
         "interrupts at every point of the lending core",
         (
-            "pool/lending.py",
+            "pool/endpoint_pool.py",
             "        except BaseException:\n            self._rescue(claim, entry)\n",
             "        except Exception:\n            self._rescue(claim, entry)\n",
         ),
         (
-            "pool/lending.py",
+            "pool/endpoint_pool.py",
             "            if budget.late or self._doomed or now >= budget.trim_at:\n                self._tidy(now)\n        except BaseException:\n",
             "            if budget.late or self._doomed or now >= budget.trim_at:\n                self._tidy(now)\n        except Exception:\n",
         ),
         (
-            "pool/lending.py",
+            "pool/endpoint_pool.py",
             "                self.release(connection)\n        except BaseException:\n",
             "                self.release(connection)\n        except Exception:\n",
         ),
         (
-            "pool/lending.py",
+            "pool/endpoint_pool.py",
             "                    self._doom_leased_locked(entry, reason)\n            self._tidy(-inf)\n        except BaseException:\n",
             "                    self._doom_leased_locked(entry, reason)\n            self._tidy(-inf)\n        except Exception:\n",
         ),
         (
-            "pool/finding.py",
+            "pool/acquire.py",
             "            if claim.grant is permit:\n                self._close_unless_here(entry)\n            raise\n        if self.trace",
             "            raise\n        if self.trace",
         ),

@@ -7,9 +7,9 @@ import gzip
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry, Timeout
+from poollib.base.url import parse_url
 from poollib.connection import HTTPConnection
 from poollib.exceptions import DecodeError, HTTPError, MaxRetryError, ProtocolError
-from poollib.url import parse_url
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, respond

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, bodies
-from poollib.codings import gunzipped, maker_of
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from poollib.exceptions import DecodeError, ProtocolError
+from poollib.http1 import body_source
+from poollib.http1.decoders import gunzipped, maker_of
 from poollib.response import DRAIN_LIMIT_BYTES
 from tests.support.certs import certs
 from tests.support.script import ScriptServer, close, cut, expect_request, reset, respond, send, send_slowly, stall
@@ -192,15 +193,15 @@ def test_what_was_received_is_decoded_when_the_server_makes_a_pause(data: bytes,
 
 
 def test_a_body_that_comes_in_pieces_without_a_pause_is_decoded_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A third less CPU; see ``codings.gunzipped``."""
+    """A third less CPU; see ``decoders.gunzipped``."""
     seen: list[bytes] = []
 
     def whole(data: bytes, limit: int | None) -> bytes | None:
         seen.append(data)
         return gunzipped(data, limit)
 
-    monkeypatch.setattr(bodies, "gunzipped", whole)
-    monkeypatch.setattr(bodies, "PAUSE_S", 5)  # however busy the machine
+    monkeypatch.setattr(body_source, "gunzipped", whole)
+    monkeypatch.setattr(body_source, "PAUSE_S", 5)  # however busy the machine
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(GZIP)
     with ScriptServer([expect_request(), send(head), send_slowly(GZIP, by=30_000, pause_s=0.002)]) as server:
         with pool_for(server) as pool:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from poollib import PoolManager
-from poollib.eventsource import LONGEST_RETRY_MS, LONGEST_WAIT_S, EventSource, EventSourceState
 from poollib.exceptions import BlockedHostError, InvalidResponseError, LocationValueError, ResponseError
-from poollib.sse import Event
+from poollib.extras.event_source import LONGEST_RETRY_MS, LONGEST_WAIT_S, EventSource, EventSourceState
+from poollib.http1.sse import Event
 from tests.support.script import ScriptServer, Step, close, expect_request, reset, respond, send, stall
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"

@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout
-from poollib.certificates import CertificateError
 from poollib.connection import HTTPConnection
 from poollib.exceptions import (
     ClosedPoolError,
@@ -30,6 +29,7 @@ from poollib.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from poollib.net.certificates import CertificateError
 from tests.support.httpd import Httpd, Response
 
 

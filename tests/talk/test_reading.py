@@ -24,8 +24,8 @@ from poollib.exceptions import (
     ReadTimeoutError,
     ResponseTooLargeError,
 )
-from poollib.sse import Event
-from poollib.wire import DEFAULT_LIMITS
+from poollib.http1.head import DEFAULT_LIMITS
+from poollib.http1.sse import Event
 from tests.support.certs import certs
 from tests.support.script import (
     ScriptServer,

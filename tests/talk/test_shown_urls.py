@@ -18,12 +18,12 @@ import pytest
 
 import poollib
 from poollib import HTTPConnectionPool, PoolManager, ProxyManager, Retry
+from poollib.base.url import parse_url
 from poollib.connection import HTTPConnection
-from poollib.eventsource import EventSource
+from poollib.contrib.socks import SOCKSProxyManager
 from poollib.exceptions import InsecureRedirectError
-from poollib.proxies import Proxy, ProxyRules, rules_from
-from poollib.socks import SOCKSProxyManager
-from poollib.url import parse_url
+from poollib.extras.event_source import EventSource
+from poollib.policy.proxy_rules import Proxy, ProxyRules, rules_from
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, respond, send
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from poollib.base.trace import Trace
 from poollib.connection import HTTPConnection
 from poollib.exceptions import (
     DeadlineExceededError,
@@ -21,7 +22,6 @@ from poollib.exceptions import (
     ReadTimeoutError,
     WriteTimeoutError,
 )
-from poollib.trace import Trace
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
 from tests.support.script import (

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, PoolManager, Retry, Timeout
+from poollib.base.trace import Trace
 from poollib.exceptions import DeadlineExceededError, ProtocolError
-from poollib.trace import Trace
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, respond
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool
+from poollib.base.timeout import Timeout
 from poollib.connection import HTTPConnection
 from poollib.exceptions import ProtocolError, ReadTimeoutError, UnrewindableBodyError, WriteTimeoutError
-from poollib.timeout import Timeout
 from tests.support.certs import certs
 from tests.support.script import (
     ScriptServer,

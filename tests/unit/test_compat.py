@@ -19,8 +19,8 @@ import pytest
 
 import poollib
 import poollib.compat
-from poollib.certificates import CertificateError
-from poollib.compat import modules, names, script
+from poollib.compat import as_urllib3, module_alias, module_paths
+from poollib.net.certificates import CertificateError
 
 
 @pytest.fixture
@@ -35,23 +35,26 @@ def installed() -> Iterator[types.ModuleType]:
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("path", sorted({*names.ROOMS, *names.THIN, *names.PACKAGES} - {""}))
+@pytest.mark.parametrize("path", sorted({*module_paths.ROOMS, *module_paths.THIN, *module_paths.PACKAGES} - {""}))
 def test_every_path_of_urllib3_can_be_imported(path: str) -> None:
     module = importlib.import_module(f"urllib3.{path}")
-    if path in names.ROOMS:
-        assert module is importlib.import_module(f"poollib.{names.ROOMS[path]}")
+    if path in module_paths.ROOMS:
+        assert module is importlib.import_module(f"poollib.{module_paths.ROOMS[path]}")
     for name in getattr(module, "__all__", ()):
         assert hasattr(module, name)
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("path", sorted({*names.THIN, *names.EXTRAS}))
+@pytest.mark.parametrize("path", sorted({*module_paths.THIN, *module_paths.EXTRAS}))
 def test_every_name_of_the_tables_is_there(path: str) -> None:
-    tables = {**names.THIN.get(path, {}), **(names.EXTRAS.get(path, {}) if path not in names.THIN else {})}
-    if path in names.THIN:
+    tables = {
+        **module_paths.THIN.get(path, {}),
+        **(module_paths.EXTRAS.get(path, {}) if path not in module_paths.THIN else {}),
+    }
+    if path in module_paths.THIN:
         module = importlib.import_module(f"urllib3.{path}".rstrip("."))
     else:
-        paths = [own for own, room in names.ROOMS.items() if room == path]
+        paths = [own for own, room in module_paths.ROOMS.items() if room == path]
         module = importlib.import_module(f"urllib3.{paths[0]}")
     for words in tables.values():
         for word in words.split():
@@ -65,7 +68,7 @@ def test_no_name_that_is_added_hides_a_builtin_that_the_room_uses() -> None:
     """
     import builtins
 
-    for room, sources in names.EXTRAS.items():
+    for room, sources in module_paths.EXTRAS.items():
         module = importlib.import_module(f"poollib.{room}")
         with open(str(module.__file__), encoding="utf-8") as file:
             top = compile(file.read(), room, "exec")
@@ -194,10 +197,10 @@ def test_rooms_keep_their_own_specs(installed: types.ModuleType) -> None:
 
 
 def test_patching_a_thin_module_patches_the_room(installed: types.ModuleType) -> None:
-    usual = poollib.tls.ssl_wrap_socket  # type: ignore[attr-defined]
+    usual = poollib.net.tls.ssl_wrap_socket  # type: ignore[attr-defined]
     with mock.patch("urllib3.util.ssl_wrap_socket", "patched"):
-        assert poollib.tls.ssl_wrap_socket == "patched"  # type: ignore[attr-defined]
-    assert poollib.tls.ssl_wrap_socket is usual  # type: ignore[attr-defined]
+        assert poollib.net.tls.ssl_wrap_socket == "patched"  # type: ignore[attr-defined]
+    assert poollib.net.tls.ssl_wrap_socket is usual  # type: ignore[attr-defined]
     with mock.patch.object(installed, "PoolManager", "patched"):
         assert poollib.PoolManager == "patched"
     assert installed.PoolManager is poollib.poolmanager.PoolManager
@@ -208,7 +211,7 @@ def test_patching_a_thin_module_patches_the_room(installed: types.ModuleType) ->
 
 def test_loggers_have_urllib3s_names(installed: types.ModuleType, caplog: pytest.LogCaptureFixture) -> None:
     assert poollib.connectionpool.log.name == "urllib3.connectionpool"
-    assert poollib.retry.log.name == "urllib3.util.retry"
+    assert poollib.policy.retry.log.name == "urllib3.util.retry"
     with caplog.at_level(logging.DEBUG, "urllib3"):
         handler = installed.add_stderr_logger()
         logging.getLogger("urllib3").removeHandler(handler)
@@ -222,7 +225,7 @@ def test_requests_name_urllib3_as_their_agent(installed: types.ModuleType) -> No
     """Servers and tests that look at ``User-Agent`` see ``python-poollib`` only where a program says poollib."""
 
     def sent() -> bytes:
-        return poollib.connection.HTTPConnection("a.example")._common_fields("/", poollib.wire.prepare_fields([]))
+        return poollib.connection.HTTPConnection("a.example")._common_fields("/", poollib.http1.head.prepare_fields([]))
 
     assert b"\r\nUser-Agent: python-urllib3/2.8.0\r\n" in sent()
     assert installed.connection._get_default_user_agent() == "python-urllib3/2.8.0"
@@ -253,7 +256,7 @@ def test_import_poollib_as_urllib3_has_all_modules() -> None:
     assert urllib3.util.retry.Retry is urllib3.util.Retry is poollib.Retry
     assert urllib3.contrib.socks.SOCKSProxyManager.__name__ == "SOCKSProxyManager"
     assert urllib3.fields.RequestField is urllib3.filepost.RequestField
-    assert urllib3.util.ssl_ is importlib.import_module("poollib.tls")
+    assert urllib3.util.ssl_ is importlib.import_module("poollib.net.tls")
     assert importlib.import_module("poollib.util.timeout").Timeout is poollib.Timeout
     with pytest.raises(AttributeError, match="nothing"):
         urllib3.nothing  # noqa: B018
@@ -268,7 +271,7 @@ def test_errors_pickle_by_poollibs_names(installed: types.ModuleType) -> None:
 
 def test_an_unknown_path_is_a_key_error() -> None:
     with pytest.raises(KeyError):
-        modules.module("nothing")
+        module_alias.module("nothing")
 
 
 def test_as_urllib3_runs_scripts_and_modules(
@@ -283,9 +286,9 @@ def test_as_urllib3_runs_scripts_and_modules(
     for name in before:
         monkeypatch.delitem(sys.modules, name)
     try:
-        assert script.main([path, "a", "-b"]) == 0
+        assert as_urllib3.main([path, "a", "-b"]) == 0
         monkeypatch.chdir(str(tmp_path))
-        assert script.main(["-m", "program", "c"]) == 0
+        assert as_urllib3.main(["-m", "program", "c"]) == 0
     finally:
         poollib.uninstall_as_urllib3()
     lines = capsys.readouterr().out.splitlines()
@@ -294,28 +297,28 @@ def test_as_urllib3_runs_scripts_and_modules(
 
 @pytest.mark.parametrize("words", [[], ["-m"], ["-x"]])
 def test_as_urllib3_wants_a_program(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert script.main(words) == 2
+    assert as_urllib3.main(words) == 2
     assert "usage" in capsys.readouterr().err
-    assert script.main(["--help"]) == 0
+    assert as_urllib3.main(["--help"]) == 0
 
 
 # -- helpers --
 
 
 def test_the_memory_of_http2_lets_one_find_out() -> None:
-    from poollib.compat import probe
+    from poollib.compat import http2_probe
 
-    assert probe.acquire_and_get("h", 1) is None
-    probe.set_and_release("h", 1, False)
-    assert probe.acquire_and_get("h", 1) is False
-    assert probe._values() == {("h", 1): False}
+    assert http2_probe.acquire_and_get("h", 1) is None
+    http2_probe.set_and_release("h", 1, False)
+    assert http2_probe.acquire_and_get("h", 1) is False
+    assert http2_probe._values() == {("h", 1): False}
     with pytest.raises(ValueError, match="reset"):
-        probe.set_and_release("h", 1, None)
-    probe._reset()
-    assert probe._values() == {}
+        http2_probe.set_and_release("h", 1, None)
+    http2_probe._reset()
+    assert http2_probe._values() == {}
     with pytest.raises(ImportError, match=r"HTTP/1\.1"):
-        probe.inject_into_urllib3()
-    assert probe.extract_from_urllib3() is None  # type: ignore[func-returns-value]
+        http2_probe.inject_into_urllib3()
+    assert http2_probe.extract_from_urllib3() is None  # type: ignore[func-returns-value]
 
 
 def test_helpers_do_what_their_names_say() -> None:
@@ -324,33 +327,33 @@ def test_helpers_do_what_their_names_say() -> None:
     import io
     import queue
 
-    from poollib.compat import helpers
+    from poollib.compat import private_names
 
     conn = poollib.connection.HTTPConnection("h", 81)
-    assert helpers._url_from_connection(conn, "/p") == "http://h:81/p"
-    assert helpers._normalize_header_value("a\r\n b") == "a b"
-    assert helpers._remove_path_dot_segments("/a/../b/./c") == "/b/c"
-    assert helpers._encode_invalid_chars("a b%20é", {"a", "é"}) == "a%20%62%%32%30%C3%A9"
-    assert helpers._encode_invalid_chars("/ü?".encode(), helpers._PATH_CHARS) == "/%C3%BC%3F"
-    assert "only use HTTP" in str(helpers._wrap_proxy_error(OSError("wrong version number"), "https"))
+    assert private_names._url_from_connection(conn, "/p") == "http://h:81/p"
+    assert private_names._normalize_header_value("a\r\n b") == "a b"
+    assert private_names._remove_path_dot_segments("/a/../b/./c") == "/b/c"
+    assert private_names._encode_invalid_chars("a b%20é", {"a", "é"}) == "a%20%62%%32%30%C3%A9"
+    assert private_names._encode_invalid_chars("/ü?".encode(), private_names._PATH_CHARS) == "/%C3%BC%3F"
+    assert "only use HTTP" in str(private_names._wrap_proxy_error(OSError("wrong version number"), "https"))
     with pytest.raises(ValueError, match="Unable"):
-        helpers.is_fp_closed(object())
-    assert helpers.is_fp_closed(types.SimpleNamespace(fp=None))
-    assert helpers.is_response_to_head(types.SimpleNamespace(_method="HEAD"))
+        private_names.is_fp_closed(object())
+    assert private_names.is_fp_closed(types.SimpleNamespace(fp=None))
+    assert private_names.is_response_to_head(types.SimpleNamespace(_method="HEAD"))
     good = http.client.parse_headers(io.BytesIO(b"A: b\r\n\r\n"))
-    helpers.assert_header_parsing(good)
+    private_names.assert_header_parsing(good)
     bad = http.client.parse_headers(io.BytesIO(b"A: b\r\nbroken\r\nC: d\r\n\r\n"))
     with pytest.raises(poollib.exceptions.HeaderParsingError):
-        helpers.assert_header_parsing(bad)
+        private_names.assert_header_parsing(bad)
     with pytest.raises(TypeError):
-        helpers.assert_header_parsing(email.message.Message())  # type: ignore[arg-type]
+        private_names.assert_header_parsing(email.message.Message())  # type: ignore[arg-type]
     with pytest.raises(KeyError):
-        helpers.reraise(KeyError, KeyError("x"))
+        private_names.reraise(KeyError, KeyError("x"))
     waiting: queue.LifoQueue[object] = queue.LifoQueue()
     closed = mock.Mock()
     waiting.put(closed)
     waiting.put(None)
-    helpers._close_pool_connections(waiting)
+    private_names._close_pool_connections(waiting)
     closed.close.assert_called_once_with()
 
 
@@ -360,12 +363,12 @@ def test_small_helpers_do_what_their_names_say() -> None:
     import io
     import re
 
-    from poollib.compat import helpers
+    from poollib.compat import private_names
 
-    assert helpers._get_default_user_agent().startswith("python-poollib/")
+    assert private_names._get_default_user_agent().startswith("python-poollib/")
     message = email.message.Message()
     message["A"], message["B"] = "one\r\n two", "three"
-    assert helpers._normalize_header_values(message) == [("A", "one two"), ("B", "three")]  # type: ignore[arg-type]
+    assert private_names._normalize_header_values(message) == [("A", "one two"), ("B", "three")]  # type: ignore[arg-type]
     assert message.items() == [("A", "one two"), ("B", "three")]
     for scheme, error, has_hint in (
         ("https", OSError("[SSL] wrong version number"), True),
@@ -374,15 +377,15 @@ def test_small_helpers_do_what_their_names_say() -> None:
         ("http", OSError("wrong version number"), False),
         (None, OSError("refused"), False),
     ):
-        wrapped = helpers._wrap_proxy_error(error, scheme)
+        wrapped = private_names._wrap_proxy_error(error, scheme)
         assert (wrapped.original_error, "only use HTTP" in str(wrapped)) == (error, has_hint)
     file = io.BytesIO()
-    assert not helpers.is_fp_closed(file)
+    assert not private_names.is_fp_closed(file)
     file.close()
-    assert helpers.is_fp_closed(file)
-    assert helpers.is_fp_closed(types.SimpleNamespace(isclosed=lambda: True, closed=False))
-    assert helpers._is_has_never_check_common_name_reliable("OpenSSL 3.0.0")
-    assert not helpers._is_has_never_check_common_name_reliable("LibreSSL 3.0.0")
+    assert private_names.is_fp_closed(file)
+    assert private_names.is_fp_closed(types.SimpleNamespace(isclosed=lambda: True, closed=False))
+    assert private_names._is_has_never_check_common_name_reliable("OpenSSL 3.0.0")
+    assert not private_names._is_has_never_check_common_name_reliable("LibreSSL 3.0.0")
     triple = re.compile("(?:%[0-9a-fA-F]{2})+")
 
     def match(text: str) -> re.Match[str]:
@@ -390,28 +393,28 @@ def test_small_helpers_do_what_their_names_say() -> None:
         assert found is not None
         return found
 
-    assert helpers._decode_percent_encoding(match("%c3%a9"), error_host="h") == "é"
+    assert private_names._decode_percent_encoding(match("%c3%a9"), error_host="h") == "é"
     with pytest.raises(poollib.exceptions.LocationParseError, match="h"):
-        helpers._decode_percent_encoding(match("%ff"), error_host="h")
-    assert [helpers._normalize_host_percent_encoding(match(text)) for text in ("%41", "%2f", "%c3")] == [
+        private_names._decode_percent_encoding(match("%ff"), error_host="h")
+    assert [private_names._normalize_host_percent_encoding(match(text)) for text in ("%41", "%2f", "%c3")] == [
         "A",
         "%2F",
         "%C3",
     ]
-    assert helpers._normalize_zone_id_percent_encoding(match("%2f"), error_host="h") == "%2F"
-    assert helpers._encode_invalid_chars(None, "ab") is None
+    assert private_names._normalize_zone_id_percent_encoding(match("%2f"), error_host="h") == "%2F"
+    assert private_names._encode_invalid_chars(None, "ab") is None
 
 
 @pytest.mark.parametrize("name", ["[::1]", "::1"])
 def test_the_brackets_of_an_address_do_not_count(name: str) -> None:
     """urllib3's _match_hostname; a name in brackets is no name."""
-    from poollib.compat import helpers
+    from poollib.compat import private_names
 
     certificate = {"subjectAltName": (("IP Address", "::1"), ("DNS", "a.example"))}
-    helpers._match_hostname(certificate, name)
-    helpers._match_hostname(certificate, "a.example")
+    private_names._match_hostname(certificate, name)
+    private_names._match_hostname(certificate, "a.example")
     with pytest.raises(CertificateError):
-        helpers._match_hostname(certificate, "[a.example]")
+        private_names._match_hostname(certificate, "[a.example]")
 
 
 TLS_WISHES = """cert_reqs ssl_version ssl_minimum_version ssl_maximum_version cert_file key_file key_password ca_certs
@@ -444,7 +447,7 @@ def test_a_socket_is_wrapped_and_matched_by_urllib3s_private_name(
     import socket
     import ssl
 
-    from poollib.compat import helpers
+    from poollib.compat import private_names
     from tests.support.certs import certs
     from tests.support.script import ScriptServer, expect_end
 
@@ -455,9 +458,9 @@ def test_a_socket_is_wrapped_and_matched_by_urllib3s_private_name(
         with socket.create_connection((server.host, server.port)) as sock:
             if is_verified is None:
                 with pytest.raises((ssl.SSLError, poollib.exceptions.SSLError, CertificateError)):
-                    helpers._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
+                    private_names._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
                 return
-            made = helpers._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
+            made = private_names._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
             with made.socket:
                 assert isinstance(made.socket, ssl.SSLSocket)
                 assert made.is_verified is is_verified
@@ -468,7 +471,7 @@ def test_a_context_of_the_callers_is_used_as_it_is() -> None:
     import socket
     import ssl
 
-    import poollib.compat.helpers as helpers
+    from poollib.compat import private_names
     from tests.support.certs import certs
     from tests.support.script import ScriptServer, expect_end
 
@@ -478,7 +481,7 @@ def test_a_context_of_the_callers_is_used_as_it_is() -> None:
         with ScriptServer([expect_end()], tls=certs().server()) as server:
             given = {**TLS_DEFAULTS, "ssl_context": context, "server_hostname": "localhost"}
             with socket.create_connection((server.host, server.port)) as sock:
-                made = helpers._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
+                made = private_names._ssl_wrap_socket_and_match_hostname(sock, **given)  # type: ignore[arg-type]
                 with made.socket:
                     assert made.socket.context is context
                     assert made.is_verified
@@ -487,7 +490,7 @@ def test_a_context_of_the_callers_is_used_as_it_is() -> None:
         sock, far = socket.socketpair()
         with far, sock, pytest.raises(poollib.exceptions.SSLError, match="asks for more"):
             asked = {**given, "cert_reqs": "CERT_REQUIRED"}
-            helpers._ssl_wrap_socket_and_match_hostname(sock, **asked)  # type: ignore[arg-type]
+            private_names._ssl_wrap_socket_and_match_hostname(sock, **asked)  # type: ignore[arg-type]
     finally:
         poollib.uninstall_as_urllib3()
 
@@ -496,19 +499,19 @@ def test_a_waiter_for_http2_hears_what_was_found_out_meanwhile() -> None:
     """One finds out, the others wait for that."""
     import threading
 
-    from poollib.compat import probe
+    from poollib.compat import http2_probe
 
-    probe._reset()
-    assert probe.acquire_and_get("h", 1) is None
+    http2_probe._reset()
+    assert http2_probe.acquire_and_get("h", 1) is None
     heard: list[bool | None] = []
-    waiter = threading.Thread(target=lambda: heard.append(probe.acquire_and_get("h", 1)), daemon=True)
+    waiter = threading.Thread(target=lambda: heard.append(http2_probe.acquire_and_get("h", 1)), daemon=True)
     waiter.start()
     waiter.join(0.01)
     assert waiter.is_alive()
-    probe.set_and_release("h", 1, True)
+    http2_probe.set_and_release("h", 1, True)
     waiter.join(5)
     assert heard == [True]
-    probe._reset()
+    http2_probe._reset()
 
 
 # -- modules --
@@ -527,9 +530,9 @@ def test_a_waiter_for_http2_hears_what_was_found_out_meanwhile() -> None:
 def test_dir_tells_names_and_inner_modules(path: str, wanted: set[str]) -> None:
     """As completion and documentation tools ask for them."""
     module = importlib.import_module(path)
-    names = dir(module)
-    assert wanted <= set(names)
-    assert not {"_homes", "_path"} & set(names)
+    module_paths = dir(module)
+    assert wanted <= set(module_paths)
+    assert not {"_homes", "_path"} & set(module_paths)
     assert all(hasattr(module, name) for name in wanted)
 
 
@@ -539,5 +542,5 @@ def test_a_rooms_own_import_by_the_loader_leaves_its_spec_alone() -> None:
     before = module.__spec__
     assert before is not None
     assert getattr(before, "loader_state", None) is None
-    modules.LOADER.exec_module(module)
+    module_alias.LOADER.exec_module(module)
     assert module.__spec__ is before

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from poollib import CircuitBreaker, PoolManager, RetryBudget, dial, lookups
-from poollib.circuit import Circuit
-from poollib.supply import Supply
+from poollib import CircuitBreaker, PoolManager, RetryBudget
+from poollib.client.connection_factory import Supply
+from poollib.net import dial, dns
+from poollib.policy.circuit_breaker import Circuit
 
 
 def _names() -> Any:
@@ -18,7 +19,7 @@ def _names() -> Any:
 
 
 def _look_up() -> Any:
-    return lookups.within(5.0, "key", lambda: [socket.AF_INET])
+    return dns.within(5.0, "key", lambda: [socket.AF_INET])
 
 
 BUDGET, CIRCUIT, NAMES = RetryBudget(), Circuit(CircuitBreaker(1)), _names()
@@ -29,7 +30,7 @@ LOCKS: dict[str, tuple[Any, Any]] = {
     "a retry budget": (BUDGET._lock, BUDGET.draw),
     "a circuit": (CIRCUIT._lock, lambda: CIRCUIT.wait_s(0.0)),
     "kept names": (NAMES._lock, lambda: NAMES("host", 80)),
-    "lookups": (lookups._lookups.lock, _look_up),
+    "lookups": (dns._lookups.lock, _look_up),
     "a manager's pools": (MANAGER.pools.lock, lambda: MANAGER.connection_from_host("host")),
     "counts": (Supply._lock, SUPPLY.count_error),
 }

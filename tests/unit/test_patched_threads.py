@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib.circuit import Circuit, CircuitBreaker
-from poollib.health import HealthCheck
+from poollib.client.health import HealthCheck
+from poollib.client.send_gate import Turnstile
+from poollib.policy.circuit_breaker import Circuit, CircuitBreaker
+from poollib.policy.retry_budget import RetryBudget
 from poollib.pool import Budget
-from poollib.pool.collector import Collector
-from poollib.pool.waiters import Claim
-from poollib.retrybudget import RetryBudget
-from poollib.turnstile import Turnstile
+from poollib.pool.housekeeper import Collector
+from poollib.pool.waiter import Claim
 
 MAKERS: dict[str, tuple[str, Callable[[], object]]] = {
     "a bed": ("Lock", lambda: Claim(None, 0.0).lie_down()),

@@ -13,9 +13,9 @@ import pytest
 
 import poollib
 from poollib import HTTPConnectionPool, HTTPHeaderDict, PoolManager, ProxyManager, Retry, Timeout, Trace
+from poollib.contrib.socks import SOCKSProxyManager
 from poollib.exceptions import BlockedHostError, ClosedPoolError, LocationValueError
 from poollib.poolmanager import proxy_from_url
-from poollib.socks import SOCKSProxyManager
 from tests.support.httpd import Httpd, Response
 
 
@@ -347,7 +347,7 @@ def test_what_is_wished_of_all_proxies_stands_beside_proxies(monkeypatch: pytest
     """It was a TypeError about PoolKey at the first request; ``from_env`` takes it, too, with and without a proxy."""
     import ssl
 
-    from poollib.proxies import Proxy
+    from poollib.policy.proxy_rules import Proxy
 
     for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -23,7 +23,7 @@ from poollib.exceptions import (
     ResponseNotChunked,
     SSLError,
 )
-from poollib.sse import Event
+from poollib.http1.sse import Event
 
 TEXT = b"one\ntwo\r\nthree"
 

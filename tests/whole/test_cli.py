@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poollib import cli
+from poollib.cli import main
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, send
 
@@ -43,17 +43,17 @@ Capture = pytest.CaptureFixture[bytes]
 
 
 def test_the_body_is_printed_and_nothing_else(server: Httpd, capsysbinary: Capture) -> None:
-    assert cli.main([server.url + "/hello"]) == 0
+    assert main.main([server.url + "/hello"]) == 0
     assert capsysbinary.readouterr() == (b"hello\n", b"")
 
 
 def test_a_redirect_is_followed(server: Httpd, capsysbinary: Capture) -> None:
-    assert cli.main([server.url + "/moved"]) == 0
+    assert main.main([server.url + "/moved"]) == 0
     assert capsysbinary.readouterr().out == b"hello\n"
 
 
 def test_i_prints_the_head_before_the_body(server: Httpd, capsysbinary: Capture) -> None:
-    assert cli.main(["-i", server.url + "/hello"]) == 0
+    assert main.main(["-i", server.url + "/hello"]) == 0
     assert capsysbinary.readouterr().out == b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 6\r\n\r\nhello\n"
 
 
@@ -70,13 +70,13 @@ def test_i_prints_the_head_before_the_body(server: Httpd, capsysbinary: Capture)
 def test_method_and_data_are_sent(
     server: Httpd, capsysbinary: Capture, words: list[str], method: str, body: str, content_type: str | None
 ) -> None:
-    assert cli.main([*words, server.url + "/echo"]) == 0
+    assert main.main([*words, server.url + "/echo"]) == 0
     seen = json.loads(capsysbinary.readouterr().out)
     assert (seen["method"], seen["body"], seen["headers"].get("content-type")) == (method, body, content_type)
 
 
 def test_headers_are_sent_each_as_often_as_given(server: Httpd) -> None:
-    assert cli.main(["-H", "X-A: 1", "-H", "X-A:2", "-H", "X-Time: 12:30", server.url + "/"]) == 0
+    assert main.main(["-H", "X-A: 1", "-H", "X-A:2", "-H", "X-Time: 12:30", server.url + "/"]) == 0
     (request,) = server.requests
     values = [value.replace(" ", "") for name, value in request.headers if name == "X-A"]
     assert ",".join(values) == "1,2"
@@ -88,13 +88,13 @@ def test_data_comes_from_a_file_or_from_standard_input(
 ) -> None:
     (tmp_path / "body").write_bytes(b"\x00from a file")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from stdin")))
-    assert cli.main(["-d", f"@{tmp_path / 'body'}", server.url]) == 0
-    assert cli.main(["-d", "@-", server.url]) == 0
+    assert main.main(["-d", f"@{tmp_path / 'body'}", server.url]) == 0
+    assert main.main(["-d", "@-", server.url]) == 0
     assert [request.body for request in server.requests] == [b"\x00from a file", b"from stdin"]
 
 
 def test_o_writes_the_body_to_a_file(server: Httpd, tmp_path: pathlib.Path, capsysbinary: Capture) -> None:
-    assert cli.main(["-o", str(tmp_path / "out"), server.url + "/big"]) == 0
+    assert main.main(["-o", str(tmp_path / "out"), server.url + "/big"]) == 0
     assert (tmp_path / "out").read_bytes() == bytes(65536) * 16
     assert capsysbinary.readouterr().out == b""
 
@@ -103,14 +103,14 @@ def test_o_writes_the_body_to_a_file(server: Httpd, tmp_path: pathlib.Path, caps
 def test_an_error_status_is_told_by_the_exit_status(
     server: Httpd, capsysbinary: Capture, path: str, status: int, body: bytes
 ) -> None:
-    assert cli.main([server.url + path]) == status
+    assert main.main([server.url + path]) == status
     assert capsysbinary.readouterr() == (body, b"")
 
 
 def test_a_server_that_is_not_there_is_one_clear_line(capsysbinary: Capture) -> None:
     with Httpd() as gone:
         url = gone.url
-    assert cli.main([url]) == 1
+    assert main.main([url]) == 1
     out, err = capsysbinary.readouterr()
     assert out == b""
     assert err.startswith(f"poollib: {url}: ".encode())
@@ -121,7 +121,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(capsysbinary: Capture) -> 
 def test_a_body_cut_short_is_an_error(capsysbinary: Capture) -> None:
     steps = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), close()]
     with ScriptServer(steps) as server:
-        assert cli.main([server.url]) == 1
+        assert main.main([server.url]) == 1
     assert b"IncompleteRead" in capsysbinary.readouterr().err
 
 
@@ -129,21 +129,21 @@ def test_a_file_that_cannot_be_read_or_written_is_one_clear_line(
     server: Httpd, tmp_path: pathlib.Path, capsysbinary: Capture
 ) -> None:
     for words in (["-d", f"@{tmp_path}/none"], ["-o", f"{tmp_path}/none/out"]):
-        assert cli.main([*words, server.url + "/hello"]) == 1
+        assert main.main([*words, server.url + "/hello"]) == 1
         assert b"FileNotFoundError" in capsysbinary.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["-H", "no colon", "http://localhost/"], ["--none", "http://localhost/"]])
 def test_wrong_arguments_end_with_status_2(words: list[str], capsysbinary: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(words)
+        main.main(words)
     assert ended.value.code == 2
     assert b"usage: poollib" in capsysbinary.readouterr().err
 
 
 @pytest.mark.parametrize("url", ["ftp://localhost/", "http://[::1", "http://"])
 def test_a_url_that_cannot_be_used_is_one_clear_line(url: str, capsysbinary: Capture) -> None:
-    assert cli.main([url]) == 1
+    assert main.main([url]) == 1
     err = capsysbinary.readouterr().err
     assert url.encode() in err
     assert err.count(b"\n") == 1
@@ -166,16 +166,16 @@ def test_a_reader_that_leaves_ends_it_quietly(server: Httpd) -> None:
 
 def test_the_first_word_may_name_another_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its words are its own; whatever it returns is the exit status."""
-    from poollib import demo
-    from poollib.compat import script
+    from poollib.cli import demo
+    from poollib.compat import as_urllib3
 
     told: list[list[str]] = []
     monkeypatch.setattr(demo, "main", lambda words: told.append(list(words)) or 3)
-    monkeypatch.setattr(script, "main", lambda words: told.append(list(words)) or 4)
-    assert cli.main(["demo", "--quick"]) == 3
-    assert cli.main(["as-urllib3", "-m", "x", "-i"]) == 4
+    monkeypatch.setattr(as_urllib3, "main", lambda words: told.append(list(words)) or 4)
+    assert main.main(["demo", "--quick"]) == 3
+    assert main.main(["as-urllib3", "-m", "x", "-i"]) == 4
     monkeypatch.setattr(sys, "argv", ["poollib", "demo"])
-    assert cli.main() == 3
+    assert main.main() == 3
     assert told == [["--quick"], ["-m", "x", "-i"], []]
 
 
@@ -185,8 +185,8 @@ def test_an_interrupt_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsysbin
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "request", interrupted)
-    assert cli.main(["http://localhost/"]) == 130
+    monkeypatch.setattr(main, "request", interrupted)
+    assert main.main(["http://localhost/"]) == 130
     assert capsysbinary.readouterr() == (b"", b"")
 
 
@@ -196,7 +196,7 @@ def test_a_closed_pipe_ends_it_quietly(server: Httpd, monkeypatch: pytest.Monkey
     os.close(reader)
     with os.fdopen(writer, "w") as out:
         monkeypatch.setattr(sys, "stdout", out)
-        assert cli.main([server.url + "/big"]) == 1
+        assert main.main([server.url + "/big"]) == 1
         monkeypatch.undo()
         out.write("what is left")
     assert capsysbinary.readouterr() == (b"", b"")
@@ -211,4 +211,4 @@ def test_the_module_runs_the_command_line(
         runpy.run_module("poollib", run_name="__main__")
     assert ended.value.code == 4
     assert capsysbinary.readouterr().out == b"not here"
-    assert runpy.run_module("poollib.__main__", run_name="imported")["main"] is cli.main
+    assert runpy.run_module("poollib.__main__", run_name="imported")["main"] is main.main

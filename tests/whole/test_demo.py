@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from poollib import demo, demo_server
+from poollib.cli import demo, demo_server
 from poollib.exceptions import ProtocolError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

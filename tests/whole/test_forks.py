@@ -19,7 +19,7 @@ import pytest
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry, Timeout
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, echo
-from tests.unit.test_pool_forks import in_child
+from tests.unit.base.test_after_fork import in_child
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

@@ -19,11 +19,12 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPSConnectionPool, PoolManager, contexts, given, tls
+from poollib import HTTPSConnectionPool, PoolManager
+from poollib.base.endpoint import TlsWishes
 from poollib.connection import HTTPSConnection, ProxyConfig
-from poollib.endpoint import TlsWishes
 from poollib.exceptions import HTTPError, SSLError
-from poollib.sessions import sessions
+from poollib.net import caller_context, tls, tls_contexts
+from poollib.net.tls_sessions import sessions
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Response
 
@@ -209,7 +210,9 @@ def test_what_a_context_holds_of_its_owner_holds_under_wishes_too(good: Observin
     assert told == {"who": ["client@poollib.example"], "resumed": False, "version": "TLSv1.2"}
     with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
         ask(evil.port, ssl_context=context, ssl_maximum_version=ssl.TLSVersion.TLSv1_2)
-    second = given.context_under(given.rules_of(context)._replace(verify_mode=0, checks_name=False), context)
+    second = caller_context.context_under(
+        caller_context.rules_of(context)._replace(verify_mode=0, checks_name=False), context
+    )
     assert [cipher["name"] for cipher in second.get_ciphers()] == [c["name"] for c in context.get_ciphers()]
     assert second.security_level == 1
 
@@ -319,9 +322,9 @@ def test_a_session_stays_on_its_way_to_the_server(way: str, good: Observing) -> 
 
 def test_a_session_is_carried_neither_into_nor_out_of_a_tunnel_nor_to_another_login() -> None:
     """Tunnels and SOCKS proxies, by the value that tells ways apart: each differs from all others."""
-    from poollib.sessions import way_of
-    from poollib.sockspools import SOCKSHTTPSConnection
-    from poollib.url import parse_url
+    from poollib.base.url import parse_url
+    from poollib.net.tls_sessions import way_of
+    from poollib.socks_pools import SOCKSHTTPSConnection
 
     def tunnelled(**headers: str) -> HTTPSConnection:
         conn = HTTPSConnection("127.0.0.1", 3128, proxy=parse_url("http://127.0.0.1:3128"))
@@ -360,8 +363,8 @@ def test_what_is_kept_of_contexts_is_bounded_and_dies_with_them(
     good: Observing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """64 kept contexts and the sessions of 256: 182 MiB. A forgotten context's sessions go with it."""
-    monkeypatch.setattr(contexts, "_contexts", type(contexts._contexts)())
-    monkeypatch.setattr(contexts, "_MOST_BYTES", 60_000)
+    monkeypatch.setattr(tls_contexts, "_contexts", type(tls_contexts._contexts)())
+    monkeypatch.setattr(tls_contexts, "_MOST_BYTES", 60_000)
     wishes = {"ca_certs": certs().ca_file}
     for _ in range(2):
         ask(good.port, **wishes)
@@ -369,18 +372,18 @@ def test_what_is_kept_of_contexts_is_bounded_and_dies_with_them(
     assert any(context is first() for context, _ in sessions._kept)
     for name in "abc":
         tls.context_for(TlsWishes(**wishes, server_hostname=name))
-    assert len(contexts._contexts) == 2
+    assert len(tls_contexts._contexts) == 2
     gc.collect()
     assert first() is None
 
 
 def test_no_key_and_no_password_is_kept_beside_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contexts, "_contexts", type(contexts._contexts)())
+    monkeypatch.setattr(tls_contexts, "_contexts", type(tls_contexts._contexts)())
     pem = pathlib.Path(certs().client().both_file).read_bytes()
     first = tls.context_for(TlsWishes(cert_file=pem, key_password="s3cret"))
     assert tls.context_for(TlsWishes(cert_file=pem, key_password="s3cret")) is first
     assert tls.context_for(TlsWishes(cert_file=pem, key_password="other")) is not first
-    shown = repr([tuple(part) if isinstance(part, tuple) else part for key in contexts._contexts for part in key])
+    shown = repr([tuple(part) if isinstance(part, tuple) else part for key in tls_contexts._contexts for part in key])
     assert "PRIVATE KEY" not in shown
     assert "s3cret" not in shown
 
@@ -408,12 +411,12 @@ def test_a_request_of_a_finaliser_ends_though_its_thread_holds_the_lock(
     where: str, good: Observing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Garbage is collected anywhere, also where a context is made: the request waited for its own thread."""
-    monkeypatch.setattr(contexts, "_LONGEST_WAIT_S", 60.0)
-    monkeypatch.setattr("poollib.sessions._LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr(tls_contexts, "_LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr("poollib.net.tls_sessions._LONGEST_WAIT_S", 60.0)
     told: list[Any] = []
 
     def work() -> None:
-        with contexts._lock if where == "making a context" else sessions._lock:
+        with tls_contexts._lock if where == "making a context" else sessions._lock:
             garbage = Finalised(lambda: told.append(ask(good.port, ca_certs=certs().ca_file)))
             del garbage
 
@@ -426,10 +429,10 @@ def test_nobody_waits_for_ever_for_a_lock_that_another_thread_keeps(
     lock: str, good: Observing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That thread may wait for a lock of this one: then a context or a session is done without."""
-    monkeypatch.setattr(contexts, "_LONGEST_WAIT_S", 0.02)
-    monkeypatch.setattr("poollib.sessions._LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr(tls_contexts, "_LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr("poollib.net.tls_sessions._LONGEST_WAIT_S", 0.02)
     told: list[Any] = []
-    with contexts._lock if lock == "contexts" else sessions._lock:
+    with tls_contexts._lock if lock == "contexts" else sessions._lock:
         assert within(5, lambda: told.append(ask(good.port, ca_certs=certs().ca_file)))
         assert not told[0]["resumed"]
         if lock == "contexts":

@@ -17,7 +17,7 @@ import pytest
 
 import poollib
 from poollib import HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
-from poollib.certificates import key_pin
+from poollib.base.url import parse_url
 from poollib.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from poollib.exceptions import (
     ConnectTimeoutError,
@@ -27,8 +27,8 @@ from poollib.exceptions import (
     ProxyError,
     SSLError,
 )
-from poollib.proxies import Proxy
-from poollib.url import parse_url
+from poollib.net.certificates import key_pin
+from poollib.policy.proxy_rules import Proxy
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.proxies import USER, Listener, Stunnel, Tinyproxy, find, tls_proxy, why_skipped

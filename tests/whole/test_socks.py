@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, PoolManager, ProxyManager, Timeout
+from poollib.contrib.socks import SOCKSProxyManager
 from poollib.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, SSLError
-from poollib.socks import SOCKSProxyManager
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
 from tests.support.proxies import PASSWORD, USER, Dante, Microsocks, find, why_skipped

@@ -24,7 +24,6 @@ import pytest
 import poollib
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout, Trace
 from poollib.connection import HTTPConnection, HTTPSConnection
-from poollib.dial import HAS_IPV6, TCP_KEEPALIVE
 from poollib.exceptions import (
     BlockedHostError,
     ConnectTimeoutError,
@@ -38,6 +37,7 @@ from poollib.exceptions import (
     ProtocolError,
     SSLError,
 )
+from poollib.net.dial import HAS_IPV6, TCP_KEEPALIVE
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, read_request
 from tests.support.proxies import Listener

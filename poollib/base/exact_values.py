@@ -1,0 +1,92 @@
+"""Values as they are: exact copies of what callers hand in, and numbers of every kind as int and float.
+
+A subclass of str, bytes or int says of itself what it likes, in ``__str__``, ``__format__``, ``lower``, ``__len__`` or
+``__buffer__`` (and ``class H(str, Enum)`` says ``H.NAME``), while what is checked may be something else.  So whoever
+takes a value in makes an exact copy by the base class's own method, checks the copy, and uses nothing but the copy.
+``head``, ``url``, ``headers``, ``multipart`` and ``request_body`` do so with what goes into a request, pools and
+``retry`` with numbers; what a value may be is theirs to say.
+"""
+
+from __future__ import annotations
+
+import operator
+from math import nan
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+Piece: TypeAlias = bytes | bytearray | memoryview
+
+
+def exact(value: T) -> T:
+    """What a str, bytes or int holds, as an exact one of these; any other value as it is."""
+    kind: Any = type(value)
+    if kind is str or kind is bytes or kind is int or kind is bool:
+        return value
+    copy: Any = value
+    if isinstance(value, str):
+        copy = str.__str__(value)
+    elif isinstance(value, bytes):
+        copy = bytes.__getitem__(value, slice(None))
+    elif isinstance(value, int):
+        copy = int.__index__(value)
+    return copy  # type: ignore[no-any-return]
+
+
+def piece_of(value: Any) -> Piece:
+    """What a str (as UTF-8) or anything bytes-like holds, as bytes that stay as long as they are; TypeError for others.
+
+    A buffer is asked for once: from Python 3.12 on an object may answer each time with another one.
+    """
+    kind = type(value)
+    if kind is bytes or kind is bytearray:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, str):
+        return str.encode(value, "utf-8")
+    return exact(value) if isinstance(value, bytes) else _view_of(memoryview(value))
+
+
+def _view_of(view: memoryview) -> memoryview | bytes:
+    """The buffer as sockets take it: its bytes in a row, of one dimension; else a copy."""
+    return view if view.c_contiguous and view.ndim == 1 else view.tobytes()
+
+
+# Numbers
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number of any type (numpy's too) as an int; TypeError naming the argument for anything else."""
+    try:
+        return int.__index__(operator.index(value))
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+
+
+def number(name: str, value: Any) -> float:
+    """A number of any type (Decimal, Fraction, numpy's) as int or float, infinity too; ValueError naming the argument.
+
+    Some of these types do not mix with the clock's floats, which would be found out at the first failure.
+    """
+    kind: Any = type(value)
+    if (kind is float and value == value) or (kind is int and abs(value) < _LARGE_INT):
+        return value  # type: ignore[no-any-return]
+    try:
+        converted = nan if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        converted = nan
+    if converted != converted:
+        raise ValueError(f"{name} must be a number, not {value!r}")
+    return converted
+
+
+_LARGE_INT = 1 << 62
+
+
+def seconds(name: str, value: Any) -> float:
+    """At least 0 seconds in a number of any type as int or float; ValueError naming the argument."""
+    try:
+        converted = nan if isinstance(value, bool) else number(name, value)
+    except ValueError:
+        converted = nan
+    if not converted >= 0:
+        raise ValueError(f"{name} must be None or at least 0 seconds, not {value!r}")
+    return converted

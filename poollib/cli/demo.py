@@ -1,0 +1,274 @@
+"""What pooling saves, shown in seconds: ``python -m poollib demo``.
+
+It starts ``demo_server.py`` beside itself, sends it a few thousand requests from several threads through one
+``PoolManager`` (kept connections, redirects, a retry after 503, streamed bodies), then the same small requests each
+through a connection of its own, checks every body, and prints both side by side.  HTTPS takes part where ``trustme``
+can make a certificate.  The counts of connections are the server's, not the client's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..base.timeout import Timeout
+from ..exceptions import HTTPError
+from ..poolmanager import PoolManager
+from . import demo_server
+
+THREADS = 4
+#: Small requests of each kind of run; every tenth is redirected once, and so costs two.
+REQUESTS = {"http": 2000, "https": 400}
+QUICK_REQUESTS = {"http": 200, "https": 40}
+REDIRECT_EVERY = 10
+#: How many are told to come back after a second, one a thread so that they wait together.
+REFUSED = THREADS
+STREAMS, STREAM_BLOCKS, PIECE_BYTES = 2, 256, 65536
+#: No request is begun after this long: the demo ends in time on a slow machine too, and says that it gave up.
+LIMIT_S = 8.0
+REQUEST_S = 5.0
+
+
+@dataclass
+class Run:
+    """What one way of sending took; ``wrong`` has a line for each response that was not as it should be."""
+
+    #: Of each request, its redirect included. Appending is safe from several threads.
+    latencies_s: list[float] = field(default_factory=list)
+    redirects: list[int] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    elapsed_s: float = 0.0
+    opened: int = 0
+
+    @property
+    def responses(self) -> int:
+        """How many responses came, redirects included."""
+        return len(self.latencies_s) + len(self.redirects)
+
+    @property
+    def reused(self) -> float:
+        """Which share of the responses came over a connection that had served another one before."""
+        return 1 - self.opened / self.responses if self.responses else 0.0
+
+    def latency_ms(self, percent: float) -> float:
+        """The time within which so many percent of the requests were answered, in milliseconds."""
+        ordered = sorted(self.latencies_s)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000 if ordered else 0.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the servers are, whom to trust, and when to stop sending (on ``time.monotonic()``)."""
+
+    ports: dict[str, int]
+    ca_file: str | None
+    end: float
+
+    def url(self, scheme: str, path: str) -> str:
+        return f"{scheme}://127.0.0.1:{self.ports[scheme]}{path}"
+
+    def manager(self) -> PoolManager:
+        """A new manager with a connection for each thread."""
+        wait = Timeout(connect=REQUEST_S, read=REQUEST_S)
+        return PoolManager(maxsize=THREADS, block=True, timeout=wait, ca_certs=self.ca_file)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the demo and print what came of it; 1 if any response was wrong."""
+    parser = argparse.ArgumentParser(prog="poollib demo", description="Show on loopback what pooling saves.")
+    parser.add_argument("--quick", action="store_true", help="send a tenth of the requests")
+    requests = QUICK_REQUESTS if parser.parse_args(words).quick else REQUESTS
+    begin = time.monotonic()
+    with site(begin + LIMIT_S) as here:
+        wrong = show(here, requests)
+    took = f"{time.monotonic() - begin:.1f} s"
+    if wrong:
+        print(f"\n{len(wrong)} responses were wrong ({took}):", *wrong[:5], sep="\n  ")
+        return 1
+    print(f"\nEvery status and every body was checked and right ({took}).")
+    return 0
+
+
+def show(here: Site, requests: dict[str, int]) -> list[str]:
+    """Do all the work and print the report as it grows; a line for each wrong response."""
+    wrong: list[str] = []
+    print(f"poollib on {platform.python_implementation()} {platform.python_version()}: {THREADS} threads, ", end="")
+    print("a server process on 127.0.0.1")
+    with here.manager() as manager:
+        for scheme in here.ports:
+            pooled = small_requests(here, scheme, requests[scheme], lambda: contextlib.nullcontext(manager))
+            fresh = small_requests(here, scheme, requests[scheme], here.manager)
+            print_comparison(scheme, requests[scheme], pooled, fresh)
+            wrong += pooled.wrong + fresh.wrong
+        print("\nThe same PoolManager besides")
+        for doing in (come_back, read_streams):
+            wrong += doing(here, manager)
+    if "https" not in here.ports:
+        print("\nHTTPS is left out: it needs trustme to make a certificate (pip install trustme).")
+    return wrong
+
+
+# The work
+
+
+def small_requests(
+    here: Site, scheme: str, count: int, manager_of: Callable[[], contextlib.AbstractContextManager[PoolManager]]
+) -> Run:
+    """``count`` GETs from all threads, each through what ``manager_of`` gives."""
+    run, before = Run(), opened(here, scheme)
+
+    def one(number: int) -> None:
+        redirected = number % REDIRECT_EVERY == 0
+        url = here.url(scheme, f"/{'old' if redirected else 'item'}/{number}")
+        begin = time.perf_counter()
+        with manager_of() as manager:
+            response = manager.request("GET", url)
+        run.latencies_s.append(time.perf_counter() - begin)
+        run.redirects.extend([number] * redirected)
+        check(run.wrong, url, response.status, response.data, demo_server.item(number))
+
+    begin = time.perf_counter()
+    in_threads(here, run.wrong, count, one)
+    run.elapsed_s = time.perf_counter() - begin
+    run.opened = opened(here, scheme) - before - 1
+    return run
+
+
+def come_back(here: Site, manager: PoolManager) -> list[str]:
+    """Send requests that are refused with a Retry-After first; a line for each wrong response."""
+    wrong: list[str] = []
+
+    def one(number: int) -> None:
+        url = here.url("http", f"/busy/{number}")
+        response = manager.request("GET", url)
+        check(wrong, url, response.status, response.data, b"welcome back")
+
+    begin = time.perf_counter()
+    in_threads(here, wrong, REFUSED, one)
+    waited = f"{time.perf_counter() - begin:.2f} s"
+    print(
+        f"  retried      {REFUSED} x 503 with 'Retry-After: {demo_server.RETRY_AFTER_S}', all answered after {waited}"
+    )
+    return wrong
+
+
+def read_streams(here: Site, manager: PoolManager) -> list[str]:
+    """Read long chunked bodies piece by piece; a line for each wrong one."""
+    wrong: list[str] = []
+
+    def one(number: int) -> None:
+        url = here.url("http", f"/stream/{STREAM_BLOCKS}")
+        offset = 0
+        with manager.request("GET", url, preload_content=False) as response:
+            for piece in response.stream(PIECE_BYTES):
+                start = offset % len(demo_server.BLOCK)
+                right = (demo_server.BLOCK * 2)[start : start + len(piece)]
+                check(wrong, url, response.status, piece, right)
+                offset += len(piece)
+        check(wrong, url, response.status, b"%d" % offset, b"%d" % (STREAM_BLOCKS * len(demo_server.BLOCK)))
+
+    begin = time.perf_counter()
+    in_threads(here, wrong, STREAMS, one)
+    mib = STREAMS * STREAM_BLOCKS * len(demo_server.BLOCK) / 2**20
+    rate = mib / (time.perf_counter() - begin)
+    print(f"  streamed     {STREAMS} chunked bodies, {mib:.0f} MiB together, {rate:,.0f} MiB/s")
+    return wrong
+
+
+def in_threads(here: Site, wrong: list[str], count: int, one: Callable[[int], None]) -> None:
+    """Call ``one`` with every number below ``count``, spread over the threads; what it raises goes to ``wrong``."""
+
+    def work(first: int) -> None:
+        for number in range(first, count, THREADS):
+            if time.monotonic() > here.end:
+                wrong.append(f"request {number} of {count} was not sent: {LIMIT_S:.0f} s are over")
+                return
+            try:
+                one(number)
+            except (HTTPError, OSError) as error:
+                wrong.append(f"request {number}: {error!r}")
+
+    threads = [threading.Thread(target=work, args=(first,), daemon=True) for first in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def check(wrong: list[str], url: str, status: int, body: bytes, expected: bytes) -> None:
+    """Add a line to ``wrong`` unless this is a 200 with the expected body."""
+    if status != 200 or body != expected:
+        wrong.append(f"{url}: {status}, {body[:40]!r} in place of {expected[:40]!r}")
+
+
+def opened(here: Site, scheme: str) -> int:
+    """How many connections the server has accepted, the one of this question included."""
+    with here.manager() as manager:
+        return int(manager.request("GET", here.url(scheme, "/opened")).json()[scheme])
+
+
+# The report
+
+
+def print_comparison(scheme: str, count: int, pooled: Run, fresh: Run) -> None:
+    """The two runs side by side, in at most 80 columns."""
+    title = f"{scheme.upper()}, {count:,} requests, {len(pooled.redirects):,} of them redirected"
+    print(f"\n{title:<47}", end="")
+    print(f"{'one PoolManager':>16}{'always a new one':>17}")
+    rows: list[tuple[str, Callable[[Run], str]]] = [
+        ("responses", lambda run: f"{run.responses:,}"),
+        ("connections opened", lambda run: f"{run.opened:,}"),
+        ("responses over a kept connection", lambda run: f"{run.reused:.1%}"),
+        ("requests per second", lambda run: f"{len(run.latencies_s) / run.elapsed_s:,.0f}"),
+        ("half of them answered within", lambda run: f"{run.latency_ms(50):.2f} ms"),
+        ("90 % of them", lambda run: f"{run.latency_ms(90):.2f} ms"),
+        ("99 % of them", lambda run: f"{run.latency_ms(99):.2f} ms"),
+        ("all of them", lambda run: f"{run.latency_ms(100):.2f} ms"),
+    ]
+    for label, value in rows:
+        print(f"  {label:<45}{value(pooled):>16}{value(fresh):>17}")
+
+
+# The servers
+
+
+@contextlib.contextmanager
+def site(end: float) -> Iterator[Site]:
+    """Start the server process, with a certificate if one can be made; end it on the way out."""
+    with tempfile.TemporaryDirectory(prefix="poollib-demo-") as name:
+        folder = pathlib.Path(name)
+        certificates = make_certificates(folder)
+        # -I: nothing of this folder, whose rooms have names of the standard library's, gets into the server's path.
+        command = [sys.executable, "-I", demo_server.__file__, *([str(folder / "server.pem")] if certificates else [])]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                ports = json.loads(process.stdout.readline())
+                yield Site(ports, str(folder / "ca.pem") if certificates else None, end)
+            finally:
+                process.stdin.close()
+
+
+def make_certificates(folder: pathlib.Path) -> bool:
+    """Whether ``server.pem`` (key and certificate) and ``ca.pem`` were made, for which trustme is needed."""
+    if importlib.util.find_spec("trustme") is None:
+        return False
+    import trustme
+
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return True

@@ -1,0 +1,1 @@
+"""What connection pools and managers are made of: the request loop, options, health, statistics."""

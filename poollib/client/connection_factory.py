@@ -1,0 +1,135 @@
+"""Where a pool's connections come from, and what they have counted.
+
+The lending core asks a factory to make, judge, warm and close connections; :class:`Supply` is the one of an
+``HTTPConnectionPool``.  It hands out connections that dial when they are first used, and keeps the counts of those that
+close.  When and why is the core's business, how to dial the connection's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from typing import Any, Protocol
+
+from ..base import after_fork
+from ..base.logs import logger
+
+log = logger("poollib.connectionpool")  # users know the pool's logger
+
+
+class Supplied(Protocol):
+    """What Supply needs of a pool."""
+
+    def _new_conn(self) -> Any:
+        """A connection that dials when it is first used."""
+
+
+COUNTED = ("requests", "bytes_sent", "bytes_received")
+
+
+class Supply:
+    """How a pool's connections are made, judged and closed; holds the pool weakly, so that no ring is made.
+
+    Only who leases a connection writes to its counts; those of closed ones are summed up here, guarded by the lock.
+    """
+
+    __slots__ = ("_pool", "_received", "_requests", "_sent", "errors", "opened")
+
+    # One for all: it is held for a sum, and 88 bytes for each would be more than the sums. Re-entrant, because the
+    # garbage collector may close a lost response's connection in the very thread that holds it.
+    _lock = threading.RLock()
+
+    def __init__(self, pool: Supplied) -> None:
+        self._pool = weakref.ref(pool)
+        self._start_counting()
+
+    def _start_counting(self) -> None:
+        self._requests = self._sent = self._received = 0  # of those that are closed
+        self.errors = 0
+        self.opened = 0
+
+    def start_afresh(self) -> None:
+        """In a forked child: nothing counted yet, and a lock that nobody holds."""
+        Supply._lock = threading.RLock()
+        self._start_counting()
+
+    def count_error(self) -> None:
+        """One more request failed."""
+        with self._lock:
+            self.errors += 1
+
+    def count_connection(self) -> int:
+        """One more connection was made; how many there were."""
+        with self._lock:
+            self.opened += 1
+            return self.opened
+
+    def totals(self, connections: list[Any]) -> dict[str, int]:
+        """The counts of all connections there are (``connections``) and were, by name."""
+        with self._lock:
+            sums = _NOTHING
+            for connection in connections:
+                sums = _added(sums, connection)
+            requests, sent, received = sums
+            sums = requests + self._requests, sent + self._sent, received + self._received
+        return dict(zip(COUNTED, sums, strict=True))
+
+    def connect(self, endpoint: Any, timeout: float | None) -> Any:
+        """A connection that dials when it is first used."""
+        pool = self._pool()
+        if pool is None:
+            raise ReferenceError("the pool is gone")
+        connection = pool._new_conn()
+        with contextlib.suppress(AttributeError):  # a class of somebody's own, with slots
+            connection.made_for = endpoint  # read before the settings were: a change in between makes it outdated
+        return connection
+
+    def usable(self, connection: Any) -> bool:
+        """Whether nothing came on the idle connection: no byte, no end."""
+        return bool(connection.is_reusable())
+
+    def warm(self, connection: Any, timeout: float | None) -> None:
+        """Dial ahead of demand."""
+        if timeout is not None:
+            connection.timeout = timeout
+        connection.connect()
+
+    def forget(self, connection: Any) -> None:
+        """In a forked child: let go of the parent's socket without a word on it."""
+        sock, connection.sock = connection.sock, None
+        connection.close()
+        if sock is not None:
+            after_fork.forget(sock)
+
+    def close(self, connection: Any) -> None:
+        """Close it, and keep what it counted."""
+        connection.close()
+        requests, sent, received = _added(_NOTHING, connection)
+        with self._lock:
+            self._requests += requests
+            self._sent += sent
+            self._received += received
+            connection.requests = connection.bytes_sent = connection.bytes_received = 0
+
+    def on_full(self, connection: Any) -> None:
+        """Log that a connection is closed because the pool has its number of idle ones."""
+        pool: Any = self._pool()
+        lending = pool._lending
+        log.warning(
+            "Connection pool is full, discarding connection: %s. Connection pool size: %s",
+            pool.host,
+            getattr(lending, "queue", lending).maxsize,  # a queue of another class bounds what is kept
+        )
+
+
+_NOTHING = (0, 0, 0)
+
+
+def _added(sums: tuple[int, int, int], connection: Any) -> tuple[int, int, int]:
+    """The sums with what a connection has counted; one that a recorder made counts nothing."""
+    requests, sent, received = sums
+    try:
+        return requests + connection.requests, sent + connection.bytes_sent, received + connection.bytes_received
+    except AttributeError:
+        return sums

@@ -1,0 +1,294 @@
+"""IdleQueue: a pool's idle connections, seen as the ``queue.LifoQueue`` that recorders and SDKs know from urllib3.
+
+``HTTPConnectionPool.pool`` is one of these.  It holds nothing of its own: what it shows and hands out is what the
+lending core holds, so the two can't disagree.  ``get`` leases a connection (an idle one, or a new one that has not
+dialled yet, where urllib3's queue holds ``None`` for a free slot); ``put`` gives it back, or takes in one that was made
+elsewhere.  Behaviour at the edges (``Empty``, ``Full``) is ``queue``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import threading
+from typing import Any
+
+from ..base import after_fork
+from ..exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
+from ..pool.connection_pool import EndpointPool, State
+from ..pool.stats import PoolStats
+
+
+class IdleQueue(queue.LifoQueue[Any]):
+    """The queue's interface over an EndpointPool; its size is the number of slots that are not lent."""
+
+    def __init__(self, lending: EndpointPool[Any, Any]) -> None:
+        super().__init__(lending.maxsize or 0)
+        self._lending = lending
+        self._out: dict[int, Any] = {}  # leased through get() and not put back; one operation of the dict at a time
+        after_fork.remember(self)
+
+    def start_afresh(self) -> None:
+        """In a forked child: nothing is leased, and the thread that held the lock is not there."""
+        self.mutex = threading.Lock()
+        self._out = {}
+
+    def qsize(self) -> int:
+        """How many connections can be had without waiting."""
+        return max(0, (self._lending.maxsize or 0) - self._lending.leased)
+
+    def empty(self) -> bool:
+        return not self.qsize()
+
+    def full(self) -> bool:
+        return not self._lending.leased
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """A leased connection; ``queue.Empty`` if none comes free in time."""
+        if not block and self.empty():
+            raise queue.Empty
+        try:
+            connection = self._lending.acquire(timeout)
+        except EmptyPoolError as error:
+            raise queue.Empty from error
+        self._out[id(connection)] = connection
+        return connection
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Give a connection back, or take in a foreign one (None: a slot only); ``queue.Full`` if there is no room."""
+        own = self._out.pop(id(item), None)
+        spare = None if own is not None else self._any_out()
+        if own is not None:
+            self._lending.release(own)
+            return
+        if spare is not None:
+            self._lending.discard(spare, "replaced through the queue")
+        if item is None:
+            return
+        try:
+            self._lending.adopt(item)
+        except (FullPoolError, ClosedPoolError) as error:
+            raise queue.Full from error
+
+    def _any_out(self) -> Any:
+        """One that was leased through get(), put back by this; None if there is none."""
+        try:
+            return self._out.popitem()[1]
+        except KeyError:
+            return None
+
+    def get_nowait(self) -> Any:
+        return self.get(block=False)
+
+    def put_nowait(self, item: Any) -> None:
+        self.put(item, block=False)
+
+    @property
+    def queue(self) -> list[Any]:
+        """What the queue holds: None for each slot without a connection, then the idle connections, newest last."""
+        idle = self._lending.idle_connections()
+        return [None] * max(0, self.qsize() - len(idle)) + idle
+
+    @queue.setter
+    def queue(self, value: Any) -> None:
+        """``queue.Queue.__init__`` sets its store; there is none here."""
+
+
+class QueuedLending(EndpointPool[Any, Any]):
+    """Lending in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
+
+    Of the EndpointPool below only making, counting and closing of connections is used: to it all that the queue holds
+    is lent, which ``_resting`` tells apart. So nothing ages, and waiting is the queue's.
+    """
+
+    def __init__(
+        self,
+        endpoint: Any,
+        factory: Any,
+        *,
+        maxsize: int,
+        block: bool,
+        chosen: queue.Queue[Any],
+        **kw: Any,
+    ) -> None:
+        super().__init__(endpoint, factory, maxsize=None, **kw)
+        self._is_blocking, self._slots = block, maxsize
+        self._fill(chosen)
+
+    def _fill(self, chosen: queue.Queue[Any]) -> None:
+        """Use this queue from now on; each of its places is for a connection that is still to be made."""
+        self._resting: set[int] = set()  # keys of the connections in the queue; changed under the lock
+        self._most_lent = 0
+        self.queue = chosen
+        for _ in range(self._slots):
+            chosen.put(None)
+
+    # -- what is told --
+
+    @property
+    def idle(self) -> int:
+        return len(self._resting)
+
+    @property
+    def leased(self) -> int:
+        return len(self._leased) - len(self._resting)
+
+    def idle_connections(self) -> list[Any]:
+        with self._budget, self._lock:
+            return [entry.connection for entry in self._leased.values() if entry.key in self._resting]
+
+    def stats(self) -> PoolStats:
+        stats = super().stats()
+        idle = min(self.idle, stats.leased)
+        return stats._replace(idle=idle, leased=stats.leased - idle, most_leased=self._most_lent)
+
+    def _note_lent(self, connection: Any) -> None:
+        """A connection of the queue, or a new one, goes out."""
+        with self._budget, self._lock:
+            if (key := id(connection)) in self._resting:
+                self._resting.discard(key)
+                self._reused += 1
+                if self._settings.leak_timeout is not None:
+                    self._leased[key].leased_at = self._clock()
+            self._most_lent = max(self._most_lent, self.leased)
+
+    def _note_resting(self, connection: Any) -> None:
+        """It lies in the queue, or is about to: its lease is over, nobody can be interrupted in it any more.
+
+        FullPoolError for a second return: the queue would lend the connection to two.
+        """
+        with self._budget, self._lock:
+            entry = self._leased.get(id(connection))
+            if entry is None:
+                return
+            if entry.key in self._resting:
+                raise FullPoolError(self, f"{connection!r} was returned twice", **self._numbers_locked(None))
+            self._resting.add(entry.key)
+            self._returned += 1
+            entry.leased_at, entry.is_reported = math.inf, False
+            entry.reuses += 1
+
+    # -- lending --
+
+    def acquire(self, timeout: float | None = None) -> Any:
+        """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
+        if not after_fork.mark[0]:
+            after_fork.catch_up()
+        try:
+            is_open = self.state is State.OPEN
+            connection = self.queue.get(block=self._is_blocking, timeout=timeout) if is_open else None
+        except queue.Empty:
+            if self._is_blocking:
+                text = "Pool is empty and a new connection can't be opened due to blocking mode."
+                raise EmptyPoolError(self, text) from None
+            connection = None
+        try:
+            if self.state is not State.OPEN:
+                self._refuse_unless_open()
+            if connection is not None and not connection.is_reusable():
+                self._drop(connection, "dead when asked for")
+                connection = None
+            if connection is None:
+                connection = super().acquire(timeout)
+            self._note_lent(connection)
+            return connection
+        except BaseException:  # what came out of the queue, or the place that did, must not be lost
+            if connection is None:
+                self._free_slot()
+            else:
+                self.reclaim(connection, None)
+            raise
+
+    def _refuse_unless_open(self) -> None:
+        with self._budget, self._lock:
+            self._refuse_unless_open_locked(0.0)
+
+    def release(self, connection: Any, *, idle_limit: float | None = None) -> None:
+        """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
+        if self._budget.held():  # a finaliser in the middle of a decision
+            self._put_off(connection, idle_limit, None)
+            return
+        if self.state is not State.OPEN:
+            self._drop(connection, "the pool is closed")
+            return
+        self._note_resting(connection)
+        try:
+            self.queue.put(connection, block=False)
+        except queue.Full:
+            self._refuse_return(connection)
+        if self.state is not State.OPEN:  # it was closed meanwhile, and may have looked into the queue before
+            self._empty("the pool is closed")
+
+    def _refuse_return(self, connection: Any) -> None:
+        """The queue is full: of a pool that was closed meanwhile, or by a program's own doing."""
+        is_open = self.state is State.OPEN
+        self._drop(connection, "the pool is full" if is_open else "the pool is closed")
+        if not is_open:
+            return
+        if self._is_blocking:
+            raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
+        supply: Any = self.factory
+        supply.on_full(connection)
+
+    def _drop(self, connection: Any, reason: str) -> None:
+        """Close it; its place in the queue is somebody else's already."""
+        self._resting.discard(id(connection))
+        super().discard(connection, reason)
+
+    def discard(self, connection: Any, reason: str = "discarded") -> None:
+        if self._budget.held():
+            self._put_off(connection, None, reason)
+            return
+        self._drop(connection, reason)
+        self._free_slot()
+
+    def reclaim(self, connection: Any, lease: int | None) -> None:
+        was_ours = id(connection) in self._leased
+        super().reclaim(connection, lease)
+        if was_ours and id(connection) not in self._leased:
+            self._resting.discard(id(connection))
+            self._free_slot()
+
+    def detach(self, connection: Any) -> Any:
+        self._resting.discard(id(connection))
+        super().detach(connection)
+        self._free_slot()
+        return connection
+
+    def drop_idle(self, reason: str = "refreshed") -> int:
+        """How many connections of the queue were closed: all there were; their places stay."""
+        count = self._empty(reason)
+        for _ in range(count):
+            self._free_slot()
+        return count
+
+    def _empty(self, reason: str) -> int:
+        """How many connections were taken out of the queue and closed."""
+        taken: list[Any] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                taken.append(self.queue.get(block=False))
+        connections = [connection for connection in taken if connection is not None]
+        for connection in connections:
+            self._drop(connection, reason)
+        for _ in range(len(taken) - len(connections)):
+            self._free_slot()
+        return len(connections)
+
+    def _free_slot(self) -> None:
+        with contextlib.suppress(queue.Full):
+            self.queue.put(None, block=False)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """As of any pool. The state comes first: who returns one from now on closes it, or finds it in the queue."""
+        self._send_all_away()
+        self._empty("the pool is closed")
+        closed = super().close(timeout)
+        self._free_slot()
+        return closed
+
+    def start_afresh(self) -> None:
+        """In a forked child: with a queue that holds nothing of the parent's, whose lock nobody has."""
+        super().start_afresh()
+        self._fill(type(self.queue)(self._slots))

@@ -1,0 +1,141 @@
+"""PoolKey: which requests share a pool.
+
+A manager asks here for the key of a request's pool, made of all the keywords that its connections depend on, or for
+that of a base URL. Which requests may share a socket of that pool is ``endpoint``'s to say, keeping pools by their keys
+the manager's. The fields and the functions by scheme, which a manager may be given others of, are urllib3's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from sys import intern
+from typing import Any, NamedTuple
+
+from ..base.endpoint import shown_fields
+from ..base.exact_values import exact
+from ..base.logs import shown_url
+from ..base.url import Url, origin
+from ..connection import ProxyConfig
+from ..exceptions import LocationValueError
+from .endpoint_builder import GUARD_OPTIONS, WAY_OPTIONS
+from .request_options import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
+
+POOL_OPTIONS = (
+    *LENDING_OPTIONS,
+    *HEALTH_OPTIONS,
+    *REQUEST_OPTIONS,
+    *WAY_OPTIONS,
+    *GUARD_OPTIONS,
+    "circuit_breaker",
+)
+_DEFAULT_BLOCKSIZE = 16384
+
+
+class PoolKey(NamedTuple):
+    """What two requests must have in common to share a pool: urllib3's fields, and poollib's options at the end."""
+
+    key_scheme: str
+    key_host: str
+    key_port: int | None
+    key_timeout: Any
+    key_retries: Any
+    key_block: bool | None
+    key_source_address: tuple[str, int] | None
+    key_key_file: str | None
+    key_key_password: str | None
+    key_cert_file: str | None
+    key_cert_reqs: Any
+    key_ca_certs: str | None
+    key_ca_cert_data: str | bytes | None
+    key_ssl_version: Any
+    key_ssl_minimum_version: Any
+    key_ssl_maximum_version: Any
+    key_ca_cert_dir: str | None
+    key_ssl_context: Any
+    key_maxsize: int | None
+    key_headers: frozenset[tuple[str, str]] | None
+    key__proxy: Url | None
+    key__proxy_headers: frozenset[tuple[str, str]] | None
+    key__proxy_config: ProxyConfig | None
+    key_socket_options: tuple[Any, ...] | None
+    key__socks_options: frozenset[tuple[str, str]] | None
+    key_assert_hostname: Any
+    key_assert_fingerprint: Any
+    key_server_hostname: str | None
+    key_blocksize: int | None
+    key_options: frozenset[tuple[str, Any]] | None = None
+
+    def __repr__(self) -> str:
+        return shown_fields(self)
+
+
+def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, Any]) -> Any:
+    """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
+    context = dict(request_context)
+    context["scheme"] = intern(exact(context["scheme"]).lower())
+    host = exact(context["host"]).lower()
+    if host != context["host"]:  # rather one text than two equal ones
+        context["host"] = host
+    for name in ("headers", "_proxy_headers", "_socks_options"):
+        if context.get(name) is not None:
+            context[name] = frozenset(context[name].items())
+    for name in ("socket_options", "assert_fingerprint"):
+        if isinstance(context.get(name), list):
+            context[name] = tuple(context[name])
+    options = {name: context.pop(name) for name in POOL_OPTIONS if name in context}
+    key = {f"key_{name}": value for name, value in context.items()}
+    for field in key_class._fields:
+        key.setdefault(field, None)
+    if options:
+        key["key_options"] = frozenset((name, _as_key(value)) for name, value in options.items())
+    if key["key_blocksize"] is None:
+        key["key_blocksize"] = _DEFAULT_BLOCKSIZE
+    return key_class(**key)
+
+
+def _as_key(value: Any) -> Any:
+    """The value as something hashable: mappings, sequences and sets by what they hold, others by identity.
+
+    Never by a bare id: the next value made may have that of one that is gone.
+    """
+    try:
+        hash(value)
+    except TypeError:
+        pass
+    else:
+        return value
+    if isinstance(value, Mapping):
+        return frozenset((name, _as_key(held)) for name, held in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(_as_key(held) for held in value)
+    return frozenset(value) if isinstance(value, (set, frozenset)) else _Same(value)
+
+
+class _Same:
+    """Stands for a value that can't be hashed, keeps it alive, and equals what stands for the same one."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+key_fn_by_scheme: dict[str, Callable[..., Any]] = {
+    "http": partial(_default_key_normalizer, PoolKey),
+    "https": partial(_default_key_normalizer, PoolKey),
+}
+
+
+def base_key(url: Url, streaming: bool) -> tuple[str, bool]:
+    """A base URL without what may be spelled in several ways. LocationValueError if it names no host."""
+    if not url.host:
+        raise LocationValueError(f"a base URL names scheme and host, {shown_url(url)!r} does not")
+    scheme, host, port = origin(url)
+    return f"{scheme}://{host}:{port}{(url.path or '').rstrip('/')}", streaming

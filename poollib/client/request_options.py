@@ -1,0 +1,140 @@
+"""The keywords of pools and requests beyond urllib3's: which there are, and how they are settled once.
+
+``connectionpool`` and ``poolmanager`` sort the keywords they are given by the tables here, and hand on one value:
+:class:`PoolCall` to an attempt, ``connection.Options`` to the connection.  What a keyword does is decided where it is
+used.  Unknown keywords are TypeErrors that name them.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from ..base.exact_values import number
+from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
+from ..connection import EXPECT_CONTINUE_S, Options
+from ..http1.head import DEFAULT_LIMITS
+from ..http1.request_body import encode_fields, encode_json
+from ..response import HTTPResponse
+from .request_loop import BY_CALLER, Call
+
+#: keywords of a pool that ``connection_pool.EndpointPool`` explains
+LENDING_OPTIONS = (
+    "idle_timeout",
+    "max_lifetime",
+    "min_idle",
+    "dispose_batch_size",
+    "acquire_timeout",
+    "leak_timeout",
+    "background_collector",
+    "budget",
+)
+#: keywords of a pool that ``health.HealthCheck`` explains
+HEALTH_OPTIONS = ("health_check_interval", "health_check_path")
+#: keywords of a request, and of a pool as defaults of its requests
+REQUEST_OPTIONS = ("trace", "max_response_size", "max_decoded_size", "expect_continue", "trailers", "limits")
+#: keywords of ``request`` that ``urlopen`` takes as well
+FIELD_OPTIONS = ("fields", "encode_multipart", "multipart_boundary", "json")
+#: what ``_make_request`` takes beyond the rest
+PASSED_ON = frozenset({"enforce_content_length"})
+
+
+class PoolCall(Call):
+    """A request to one pool, settled once: what the loop knows of it, and what only an attempt reads."""
+
+    __slots__ = (
+        "chunked",
+        "decode_content",
+        "options",
+        "pool_timeout",
+        "preload_content",
+        "release_conn",
+        "response_kw",
+        "timeout",
+    )
+
+    timeout: Timeout
+    pool_timeout: float | None
+    release_conn: bool
+    chunked: bool
+    preload_content: bool
+    decode_content: bool
+    options: Options | None
+    response_kw: dict[str, Any]  # what ``_make_request`` gets as it is
+
+    def complete(self, response: Any) -> None:
+        if isinstance(response, HTTPResponse) and not (self.redirect is BY_CALLER and response.get_redirect_location()):
+            response.accept(self.preload_content)
+
+    def drop_body(self) -> None:
+        super().drop_body()
+        self.chunked = False
+        if self.options is not None:
+            self.options = self.options._replace(expect_continue_s=None, trailers=None)
+
+
+def take(names: tuple[str, ...], keywords: dict[str, Any]) -> dict[str, Any]:
+    """Those of ``keywords`` that have one of these names, taken out of it."""
+    return {name: keywords.pop(name) for name in names if name in keywords}
+
+
+def take_fields(method: str, url: str, body: Any, headers: Any, keywords: dict[str, Any]) -> tuple[str, Any, Any]:
+    """URL, body and headers with ``fields=`` and ``json=`` worked in, so that urlopen takes them as request does."""
+    given = take(FIELD_OPTIONS, keywords)
+    if given.get("json") is not None:
+        if body is not None or given.get("fields") is not None:
+            raise TypeError("json was given together with body or fields: a request has one body")
+        return (url, *encode_json(given["json"], headers))
+    if given.get("fields") is not None:
+        encode_multipart = given.get("encode_multipart", True)
+        return encode_fields(
+            method, url, given["fields"], body, headers, encode_multipart, given.get("multipart_boundary")
+        )
+    return url, body, headers
+
+
+def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options | None:
+    """poollib's own request options, those of the request before the pool's; None if there are none.
+
+    TypeError for what is left in ``keywords`` and means nothing.
+    """
+    given = {**defaults, **take(REQUEST_OPTIONS, keywords)}
+    if unknown := keywords.keys() - PASSED_ON:
+        raise TypeError(f"urlopen() got an unexpected keyword argument {min(unknown)!r}")
+    if not any(value is not None for value in given.values()):
+        return None
+    expect = given.get("expect_continue")
+    return Options(
+        trace=given.get("trace"),
+        max_response_size=_size("max_response_size", given),
+        max_decoded_size=_size("max_decoded_size", given),
+        expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else _seconds(expect),
+        trailers=given.get("trailers"),
+        limits=given.get("limits") or DEFAULT_LIMITS,
+    )
+
+
+def _size(name: str, given: dict[str, Any]) -> int | None:
+    """The limit of that name; ValueError for what bounds nothing: a NaN, a number below 0, a bool."""
+    limit: Any = given.get(name)
+    if limit is None:
+        return None
+    with suppress(ValueError):
+        if not isinstance(limit, bool) and (bytes_ := number(name, limit)) >= 0:
+            return bytes_  # type: ignore[return-value]  # a float is a limit, too
+    raise ValueError(f"{name} must be None or a number of bytes, not {limit!r}")
+
+
+def _seconds(expect_continue: float) -> float:
+    """The number; ValueError for one that nobody can wait for."""
+    if not 0 < expect_continue <= LONGEST_S:
+        raise ValueError(
+            f"expect_continue must be a bool or seconds above 0 up to {LONGEST_S:.0f}, not {expect_continue!r}"
+        )
+    return float(expect_continue)
+
+
+def with_times(options: Options | None, timeout: Timeout) -> Options:
+    """The options with the limits of a Timeout that urllib3's has not; its deadline begins to run."""
+    write_s = None if timeout._write is _DEFAULT_TIMEOUT else timeout.write_timeout
+    return (options or Options())._replace(deadline=timeout.start_deadline(), write_timeout_s=write_s)

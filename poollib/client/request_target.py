@@ -1,0 +1,170 @@
+"""Targets: which URLs are a pool's own, and what to ask its server for.
+
+``ConnectionPool`` is urllib3's base of all pools: a host and a port. :class:`Targets` says of a URL whether it is that
+host's, makes the request target of it, in the form that a forwarding proxy wants where there is one, and resolves what
+a redirect points to. Sending is left to ``connectionpool``, the URL's own rules to ``url``; whether a proxy forwards
+was settled by ``endpoint_builder``. Sources: RFC 9112 section 3.2, RFC 9110 sections 4.3 and 10.2.2.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from ..base.exact_values import exact, whole
+from ..base.headers import HTTPHeaderDict
+from ..base.url import Url, encode_target, join, normalize_host, parse_url, without_zone
+from ..connection import ProxyConfig, port_by_scheme
+from ..exceptions import HostChangedError, LocationValueError
+from ..policy.retry import Retry
+from .endpoint_builder import connection_requires_http_tunnel
+from .request_loop import names_no_host, same_origin
+
+if TYPE_CHECKING:
+    from ..policy.ssrf_guard import Guard
+
+
+class ConnectionPool:
+    """What all pools have: a host, a port, and a ``with`` block that closes them."""
+
+    scheme: str | None = None
+    QueueCls: ClassVar[type[queue.Queue[Any]]] = queue.LifoQueue
+
+    def __init__(self, host: str, port: int | None = None) -> None:
+        host = exact(host)
+        if not host:
+            raise LocationValueError("No host specified.")
+        port = None if port is None else _port_number(port)
+        normal = cast(str, normalize_host(host, self.scheme))
+        self.host = host if normal == host else normal  # rather one text than two equal ones
+        self.port = port
+        self._tunnel_host = self.host
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what the pool holds."""
+
+    def _new_pool_queue(self, maxsize: int) -> queue.Queue[Any]:
+        return self.QueueCls(maxsize)
+
+
+def _port_number(port: Any) -> int:
+    with suppress(TypeError):
+        number = whole("port", port)
+        if 0 <= number <= 65535:
+            return number
+    raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
+
+
+class Targets(ConnectionPool):
+    """The URLs of a pool's host, as the pool and the loop of ``request_loop`` ask for them."""
+
+    # What few pools have stands here until it is set: a manager may keep hundreds of pools.
+    proxy: Url | None = None
+    proxy_config: ProxyConfig | None = None
+    proxy_headers: dict[str, str] = cached_property(lambda self: {})  # type: ignore[assignment]
+    _is_forwarding = False
+    _guard: Guard | None = None
+
+    def is_same_host(self, url: str) -> bool:
+        """Whether ``url`` is a path, "*", or an absolute URL with this pool's scheme, host and port."""
+        url = exact(url)
+        if names_no_host(url):
+            return True
+        scheme, _auth, host, port, *_ = parse_url(url)
+        scheme = scheme or "http"
+        if host is not None:
+            host = normalize_host(host, scheme)
+        own_port = self.port
+        if own_port is not None and port is None:
+            port = port_by_scheme.get(scheme)
+        elif own_port is None and port == port_by_scheme.get(scheme):
+            port = None
+        is_same = host == self.host or (host is not None and host == f"[{self.host}]")  # IPv6 as pools may name it
+        return is_same and (scheme, port) == (self.scheme, own_port)
+
+    def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
+        """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2).
+
+        A zone and userinfo stay here (RFC 6874 section 4, RFC 9110 section 4.2.4). "*" is the server as a whole, which
+        a proxy is told by a URL without a path (RFC 9112 section 3.2.4).
+        """
+        if url[:1] == "/" or url == "*":
+            target = encode_target(url)
+            if not self._is_forwarding:
+                return target
+            if self._guard is not None:
+                self._guard.check_host(self.host)
+            if self._is_proxy_itself():
+                return target
+            port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
+            return Url(scheme=self.scheme, host=without_zone(_bracketed(self.host)), port=port).url + _path_of(target)
+        if assert_same_host and not self.is_same_host(url):
+            raise HostChangedError(self, url, cast(Any, retries))
+        parsed = parse_url(url)
+        if self._guard is not None and parsed.host:
+            self._guard.check_host(parsed.host)
+        if self._is_forwarding or not parsed.host:
+            host = None if parsed.host is None else without_zone(parsed.host)
+            return parsed._replace(auth=None, host=host, fragment=None, path=parsed.path or "/").url
+        return parsed.request_uri
+
+    def _is_proxy_itself(self) -> bool:
+        return self.proxy is not None and (self.host, self.port) == (self.proxy.host, self.proxy.port)
+
+    def _with_proxy_headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""
+        merged = HTTPHeaderDict(headers)
+        merged.setdefault("Accept", "*/*")
+        for name, value in self.proxy_headers.items():
+            merged[name] = value
+        return merged
+
+    def _redirect_target(self, url: str, location: str) -> str:
+        target = join(self._absolute(url), location)
+        if not self.is_same_host(target) and not self._may_forward(target):
+            raise HostChangedError(self, location, 0)
+        return self._target(target, False, Retry.DEFAULT)
+
+    def _same_origin(self, url: str, other: str) -> bool:
+        """Whether two targets of this pool belong together: only a forwarding proxy's pool sees whole URLs."""
+        if names_no_host(url) and names_no_host(other):
+            return True
+        return same_origin(self._absolute(url), self._absolute(other))
+
+    def _absolute(self, target: str) -> str:
+        """The URL of one of this pool's targets."""
+        return f"{self.scheme}://{_authority_of(self)}{_path_of(target)}" if names_no_host(target) else target
+
+    def _may_forward(self, url: str) -> bool:
+        """Whether this pool's connections lead to a proxy that passes on requests for this URL."""
+        if not self._is_forwarding or not self._is_proxy_itself():
+            return False
+        scheme = url.partition(":")[0].lower()
+        return not connection_requires_http_tunnel(self.proxy, self.proxy_config, scheme)
+
+
+def _path_of(target: str) -> str:
+    """The path of a target that names no host: "*" has none."""
+    return "" if target == "*" else target
+
+
+def _authority_of(pool: ConnectionPool) -> str:
+    host = _bracketed(pool.host)
+    return f"{host}:{pool.port}" if pool.port else host
+
+
+def _bracketed(host: str) -> str:
+    """A pool's host as URLs have it: pools take an IPv6 address without brackets, too."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

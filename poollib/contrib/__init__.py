@@ -1,0 +1,1 @@
+"""urllib3's package of this name; it has `socks`."""

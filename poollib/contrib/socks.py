@@ -1,0 +1,52 @@
+"""SOCKSProxyManager: requests to any host through a SOCKS proxy.
+
+It turns the proxy's URL into the settings of its pools, which are those of ``socks_pools``; a ``ProxyManager`` or a
+``PoolManager(proxies=...)`` takes the same URLs.  What each scheme means stands in ``proxies``, the protocols in
+``tunnel``.  The interface is that of ``urllib3.contrib.socks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ..base.logs import shown_url
+from ..base.url import parse_url
+from ..policy.proxy_rules import SOCKS_SCHEMES, socks_options
+from ..poolmanager import PoolManager
+from ..socks_pools import SOCKSConnection as SOCKSConnection
+from ..socks_pools import SOCKSHTTPConnectionPool as SOCKSHTTPConnectionPool
+from ..socks_pools import SOCKSHTTPSConnection as SOCKSHTTPSConnection
+from ..socks_pools import SOCKSHTTPSConnectionPool as SOCKSHTTPSConnectionPool
+from ..socks_pools import pool_classes_by_scheme as socks_pool_classes
+
+
+class SOCKSProxyManager(PoolManager):
+    """As PoolManager, through the SOCKS proxy at ``proxy_url``: ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``.
+
+    ``username``, ``password``: for the proxy, where its URL has none. ValueError for another scheme.
+    """
+
+    pool_classes_by_scheme = socks_pool_classes
+
+    def __init__(
+        self,
+        proxy_url: str,
+        username: str | None = None,
+        password: str | None = None,
+        num_pools: int = 10,
+        headers: Mapping[str, str] | None = None,
+        **connection_pool_kw: Any,
+    ) -> None:
+        parsed = parse_url(proxy_url)
+        if parsed.scheme not in SOCKS_SCHEMES:
+            raise ValueError(f"Unable to determine SOCKS version from {shown_url(proxy_url)}")
+        self.proxy_url = proxy_url
+        connection_pool_kw["_socks_options"] = socks_options(parsed, username, password)
+        super().__init__(num_pools, headers, **connection_pool_kw)
+        self.pool_classes_by_scheme = cast(Any, SOCKSProxyManager.pool_classes_by_scheme)
+
+
+# -- urllib3 names --
+
+from ..policy.proxy_rules import SocksOptions as _TYPE_SOCKS_OPTIONS  # noqa: E402, F401

@@ -1,0 +1,1 @@
+"""One request and one response on one connection: its transport, the upload, what a response is."""

@@ -1,0 +1,225 @@
+"""A live response as those see it who know http.client's below urllib3's: ``_original_response`` and ``_fp``.
+
+:class:`OriginalResponse` has the fields as a message, for cookies; :class:`BodyFile` is the body before decoding as a
+file, with the socket below it (``fp.raw._sock``) for those who take it over or set its timeout.  Both read nothing by
+themselves: reading is the response's and its body reader's.  :class:`ReplacedFile` is the body of a response whose
+``_fp`` a program has replaced by a file of its own, as caches do to keep a copy.
+"""
+
+from __future__ import annotations
+
+import socket
+from http.client import IncompleteRead
+from typing import Any
+
+from ..http1.body_reader import Body, BodyState, ChunkedBody
+from ..http1.body_source import FileBody
+
+
+class OriginalResponse:
+    """What ``http.client`` would have read: status line, ``msg`` with the fields, whether the body has ended."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    @property
+    def msg(self) -> Any:
+        """The header fields; ``get_all`` and ``items`` as a message has them."""
+        return self._response.headers
+
+    headers = msg
+
+    @property
+    def _method(self) -> str | None:
+        return self._response._method  # type: ignore[no-any-return]
+
+    @property
+    def status(self) -> int:
+        return self._response.status  # type: ignore[no-any-return]
+
+    code = status
+
+    @property
+    def reason(self) -> str | None:
+        return self._response.reason  # type: ignore[no-any-return]
+
+    @property
+    def version(self) -> int:
+        return self._response.version  # type: ignore[no-any-return]
+
+    @property
+    def chunked(self) -> bool:
+        return self._response.chunked  # type: ignore[no-any-return]
+
+    @property
+    def fp(self) -> Any:
+        """The file below the body, None once that has ended."""
+        return getattr(self._response._fp, "fp", None)
+
+    def getheader(self, name: str, default: Any = None) -> Any:
+        """One field's value, or ``default``."""
+        return self._response.headers.get(name, default)
+
+    def getheaders(self) -> list[tuple[str, str]]:
+        """The fields as pairs."""
+        return list(self._response.headers.items())
+
+    def isclosed(self) -> bool:
+        """Whether the body has ended or was closed."""
+        return bool(self._response.isclosed())
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Bytes of the body, not decoded."""
+        return self._response._fp.read(amt)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the response; an unread rest closes the connection, too."""
+        self._response.close()
+
+
+class BodyFile:
+    """A live body as a file: bytes after the framing and before decoding."""
+
+    __slots__ = ("_response", "body")
+
+    def __init__(self, response: Any, body: Body) -> None:
+        self._response = response
+        self.body = body
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Exactly ``amt`` bytes, fewer only at the end; all for None."""
+        data = self.body.read_all() if amt is None or amt < 0 else self.body.read(amt)
+        self._note_end()
+        return data
+
+    def read1(self, amt: int = -1) -> bytes:
+        """What one receive brings, up to ``amt`` bytes."""
+        data = self.body.read1(65536 if amt is None or amt < 0 else amt)
+        self._note_end()
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer``, less only at the end; how many bytes."""
+        n = self.body.readinto(memoryview(buffer).cast("B"))
+        self._note_end()
+        return n
+
+    def _safe_read(self, amt: int) -> bytes:
+        """Exactly ``amt`` bytes; IncompleteRead if there are fewer."""
+        body = self.body
+        data = body.read_chunk(amt) if isinstance(body, ChunkedBody) else body.read(amt)
+        self._note_end()
+        if len(data) < amt:
+            raise IncompleteRead(data, amt - len(data))
+        return data
+
+    def _note_end(self) -> None:
+        if self.body.state is not BodyState.OPEN:
+            self._response.body_ended(self.body.state)
+
+    @property
+    def chunked(self) -> bool:
+        return isinstance(self.body, ChunkedBody)
+
+    @property
+    def chunk_left(self) -> int | None:
+        """What is left of the chunk that is being read; None before the first."""
+        left = self.body.chunk_left if isinstance(self.body, ChunkedBody) else None
+        return None if left is None else max(0, left)
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that are still to come, None if nobody knows."""
+        return self.body.left
+
+    @property
+    def closed(self) -> bool:
+        return self.body.state is not BodyState.OPEN and self.body.state is not BodyState.UPGRADED
+
+    def isclosed(self) -> bool:
+        """Whether the body has ended."""
+        return self.closed
+
+    @property
+    def fp(self) -> Any:
+        """The buffered file that http.client would read from; None once the body has ended."""
+        return None if self.closed else _SocketFile(self._response)
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._response.fileno())
+
+    def flush(self) -> None:
+        """Nothing: nothing is written here."""
+
+    def close(self) -> None:
+        """Close the response."""
+        self._response.close()
+
+    _close = close
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response._original_response, name)
+
+
+class _SocketFile:
+    """A file over the response's socket, as ``makefile`` gives one; ``raw._sock`` is the socket."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    @property
+    def raw(self) -> Any:
+        """The socket as unbuffered file."""
+        sock = getattr(self._response._connection, "sock", None)
+        return None if sock is None else _SocketIO(sock, "rw")
+
+    def fileno(self) -> int:
+        return int(self._response.fileno())
+
+    def close(self) -> None:
+        """Close the response."""
+        self._response.close()
+
+
+class _SocketIO(socket.SocketIO):
+    """A socket as file that leaves closing to the connection until somebody closes it who took the socket over."""
+
+    def __del__(self) -> None:
+        """Nothing: the socket stays open."""
+
+
+class ReplacedFile(FileBody):
+    """The body that a program has put in the place of a live one, which it reads in turn; its end is the live one's."""
+
+    __slots__ = ("_response", "live")
+
+    def __init__(self, file: Any, live: Any, response: Any) -> None:
+        super().__init__(file, None)
+        self.live = live
+        self._response = response
+
+    def read1(self, limit: int) -> bytes:
+        if not isinstance(self.live, ChunkedBody) or not hasattr(self.file, "_safe_read"):
+            return super().read1(limit)
+        response = self._response
+        response._update_chunk_length()
+        left = response.chunk_left
+        if not left or self.state is not BodyState.OPEN:
+            self._finish()
+            return b""
+        data: bytes = self.file._safe_read(min(limit, left))
+        response.chunk_left = left - len(data) or None
+        self.received += len(data)
+        return data
+
+    def _finish(self) -> None:
+        super()._finish()
+        # Of a file with bytes of its own the live body knows nothing: what it has left would be the next answer.
+        self.state = BodyState.CLOSE if self.live.state is BodyState.OPEN else self.live.state

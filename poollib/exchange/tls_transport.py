@@ -1,0 +1,127 @@
+"""SecureChannel: a connection's socket under TLS.
+
+What is wanted of TLS is held here, as urllib3's arguments and as one ``TlsWishes`` value, and put on the socket that
+``transport`` has opened; ``connection`` makes a connection of it that speaks HTTP. The handshake and the checks of
+certificates are ``tls``'s, the hop to an https proxy the channel's own. Follows RFC 9110 section 4.2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..base.endpoint import TlsWishes
+from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
+from .transport import Channel, ProxyConfig, port_by_scheme, proxy_wishes
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ..base.url import Url
+
+
+class SecureChannel(Channel):
+    """A channel whose far end shows a certificate; arguments are those of ``HTTPSConnection``."""
+
+    default_port = port_by_scheme["https"]
+    scheme = "https"
+    cert_reqs: int | str | None = None
+    ca_certs: str | None = None
+    ca_cert_dir: str | None = None
+    ca_cert_data: str | bytes | None = None
+    ssl_version: int | str | None = None
+    ssl_minimum_version: int | None = None
+    ssl_maximum_version: int | None = None
+    assert_fingerprint: str | None = None
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        *,
+        timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
+        source_address: tuple[str, int] | None = None,
+        blocksize: int = 16384,
+        socket_options: Sequence[tuple[int, int, int | bytes]] | None = _DEFAULT_TIMEOUT,  # type: ignore[assignment]
+        proxy: Url | None = None,
+        proxy_config: ProxyConfig | None = None,
+        cert_reqs: int | str | None = None,
+        assert_hostname: str | bool | None = None,
+        assert_fingerprint: str | None = None,
+        server_hostname: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        ca_certs: str | None = None,
+        ca_cert_dir: str | None = None,
+        ca_cert_data: str | bytes | None = None,
+        ssl_minimum_version: int | None = None,
+        ssl_maximum_version: int | None = None,
+        ssl_version: int | str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        key_password: str | None = None,
+    ) -> None:
+        super().__init__(
+            host,
+            port=port,
+            timeout=timeout,
+            source_address=source_address,
+            blocksize=blocksize,
+            socket_options=socket_options,
+            proxy=proxy,
+            proxy_config=proxy_config,
+        )
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.key_password = key_password
+        self.ssl_context = ssl_context
+        self.server_hostname = server_hostname
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+        self.ssl_version = ssl_version
+        self.ssl_minimum_version = ssl_minimum_version
+        self.ssl_maximum_version = ssl_maximum_version
+        self.ca_certs = ca_certs
+        self.ca_cert_dir = ca_cert_dir
+        self.ca_cert_data = ca_cert_data
+        self.cert_reqs = cert_reqs
+
+    @property
+    def tls_wishes(self) -> TlsWishes:
+        """What this connection wants of TLS, as one value: what its attributes say now."""
+        return TlsWishes(**{name: getattr(self, name) for name in TlsWishes._fields})
+
+    def set_cert(
+        self,
+        key_file: str | None = None,
+        cert_file: str | None = None,
+        cert_reqs: int | str | None = None,
+        key_password: str | None = None,
+        ca_certs: str | None = None,
+        assert_hostname: str | bool | None = None,
+        assert_fingerprint: str | None = None,
+        ca_cert_dir: str | None = None,
+        ca_cert_data: str | bytes | None = None,
+    ) -> None:
+        """Set what is wanted of TLS before connecting; the constructor's arguments are the better place."""
+        self.key_file = key_file
+        self.cert_file = cert_file
+        self.cert_reqs = cert_reqs
+        self.key_password = key_password
+        self.assert_hostname = assert_hostname
+        self.assert_fingerprint = assert_fingerprint
+        self.ca_certs = ca_certs
+        self.ca_cert_dir = ca_cert_dir
+        self.ca_cert_data = ca_cert_data
+
+    def _secure(self) -> None:
+        """TLS with the target; a proxy that forwards requests has had its own already."""
+        if self.proxy_is_forwarding:
+            return
+        host, port = (self._tunnel_host, self._tunnel_port or 443) if self._tunnel_host else (self.host, self.port)
+        wrapped = self._shake_hands(self.sock, self.tls_wishes, host, port, in_tls=self._proxy_speaks_tls())
+        self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
+
+    @property
+    def proxy_wishes(self) -> TlsWishes:
+        """As for plain HTTP; the authorities that are believed are the same for both hops."""
+        return proxy_wishes(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)

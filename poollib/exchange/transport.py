@@ -1,0 +1,644 @@
+"""One connection's socket: opened, looked at while it is idle, read from, closed.
+
+:class:`Channel` reaches a server as its arguments say (``dial``, ``tunnel`` and ``tls`` in turn, within one
+clock), gives received bytes to an ``Incoming`` with every error mapped to poollib's, and knows in ``state`` where in an
+exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when is the pool's.
+Both stand on ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...) programs know.
+
+A connection's life::
+
+    NEW ── connect ──> IDLE ── request ──> SENDING ── sent ──> AWAITING ── head read ──> READING
+                        ^                                                                   │
+                        └───────────────────────── body read to its end ────────────────────┤
+    CLOSED <── close, error, Connection: close, bytes left over ────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import enum
+import http.client
+import socket
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from socket import getdefaulttimeout
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..base.endpoint import TlsWishes
+from ..base.exact_values import exact
+from ..base.logs import logger
+from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
+from ..base.trace import Trace
+from ..base.url import idna_encode
+from ..exceptions import READING_THE_BODY, LocationParseError, ProtocolError, ProxyError, ReadTimeoutError, SSLError
+from ..http1.body_reader import Buffer, Incoming, broken
+from ..http1.head import DEFAULT_LIMITS, RECEIVE_BYTES, Fields, Limits
+from ..http1.interim_responses import Interim
+from ..net import dial
+from ..net.socket_state import SSLSocket, is_readable, quiet_check, with_receive
+from ..net.tls_sessions import sessions, way_of
+from .connect_timer import Opening
+from .upload import Trailers
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ..base.url import Url
+
+log = logger(__name__)
+
+TLS_RECORD_BYTES = 16384  # RFC 8446 section 5.1
+_HTTP_PROXY_HINT = (
+    ". Your proxy appears to only use HTTP and not HTTPS: its URL should perhaps begin with http://, see"
+    " https://urllib3.readthedocs.io/en/latest/advanced-usage.html#https-proxy-error-http-proxy"
+)
+
+port_by_scheme = {"http": 80, "https": 443}
+
+
+class ConnectionState(enum.Enum):
+    NEW = "new"
+    IDLE = "idle"
+    SENDING = "sending"
+    AWAITING = "awaiting"
+    READING = "reading"
+    CLOSED = "closed"
+
+
+_NEW, _IDLE, _READING = ConnectionState.NEW, ConnectionState.IDLE, ConnectionState.READING
+
+
+class Options(NamedTuple):
+    """What one request wants beyond urllib3's arguments; a connection has one only while serving such a request."""
+
+    deadline: Deadline | None = None
+    trace: Trace | None = None
+    write_timeout_s: float | None = None
+    max_response_size: int | None = None
+    max_decoded_size: int | None = None
+    expect_continue_s: float | None = None
+    trailers: Trailers | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+
+class ProxyConfig(NamedTuple):
+    """What a proxy hop wants of TLS, and whether https is forwarded instead of tunnelled."""
+
+    ssl_context: ssl.SSLContext | None
+    use_forwarding_for_https: bool
+    assert_hostname: str | bool | None
+    assert_fingerprint: str | tuple[str, ...] | None
+
+
+_Base = http.client.HTTPConnection
+_init: Any = _Base.__init__
+_their_init = _init if getattr(_init, "__globals__", None) is vars(http.client) else None  # None: replaced already
+
+
+def _closed_too_early() -> ProtocolError:
+    return ProtocolError("Connection broken: the connection was closed before the response was read")
+
+
+class _FromChannel(Incoming):
+    """What comes in on a channel's socket; ``recv`` is a method of the channel.
+
+    One for each connection: with the other two methods kept as well it would take 0.15 KiB more.
+    """
+
+    __slots__ = ()
+
+    def recv_into(self, view: Buffer) -> int:
+        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
+        return channel._receive_into(view)
+
+    def recv_whole(self, limit: int) -> bytes:
+        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
+        if type(channel.sock) is socket.socket:  # waits for all of it, where there is no timeout
+            return channel._receive(limit, socket.MSG_WAITALL)
+        return channel._receive_record(limit)
+
+    def is_ready(self, wait_s: float) -> bool:
+        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
+        return self.at < len(self.data) or is_readable(channel.sock, wait_s)
+
+
+class _Gone:
+    """In a channel's place for a body whose connection was closed: the next one that it opens is not for this body."""
+
+    sock = None
+
+    def _receive(self, limit: int, flags: int = 0) -> bytes:
+        raise _closed_too_early()
+
+    def _receive_into(self, view: Buffer) -> int:
+        return len(self._receive(0))
+
+    def _receive_record(self, limit: int) -> bytes:
+        return self._receive(0)
+
+
+_receive_no_more = _Gone()._receive
+
+
+class Channel(_Base):
+    """A socket to a server, and the way there; arguments are those of ``HTTPConnection``.
+
+    ``timeout`` (seconds) bounds connecting, and each send and receive where ``read_timeout`` is not set.
+    ``socket_options``: for ``setsockopt``, before connecting. ``blocksize``: bytes read from a file body at a time.
+    """
+
+    default_port: int = port_by_scheme["http"]
+    default_socket_options: Sequence[tuple[int, int, int | bytes]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    is_verified: bool = False
+    proxy_is_verified: bool | None = None
+    scheme = "http"
+
+    # What most connections set stands in slots, and all else on the class until it is set, so also most of the 14
+    # attributes that http.client's constructor sets (_stand_on_class): 0.4 KiB less for each connection.
+    __slots__ = (
+        "_adopted",
+        "_default_fields",
+        "_doors",
+        "_drained",
+        "_incoming",
+        "_interim",
+        "_private",
+        "_quiet",
+        "_request",
+        "_through_doors",
+        "answered",
+        "bytes_received",
+        "bytes_sent",
+        "exchanges",
+        "idle_limit_s",
+        "made_for",
+        "options",
+        "outdated",
+        "read_timeout",
+        "requests",
+        "state",
+    )
+
+    _buffer: Any = cached_property(lambda self: [])
+    _tunnel_headers: Any = cached_property(lambda self: {})
+    _create_connection: Any = cached_property(lambda self: socket.create_connection)
+
+    blocksize = 16384
+    proxy: Url | None = None
+    proxy_config: ProxyConfig | None = None
+    uds: str | None = None
+    resolver: dial.Resolver | None = None  # None: the system's
+
+    if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
+        source_address: tuple[str, int] | None
+        timeout: float | None
+        _get_hostport: Callable[[str, int | None], tuple[str, int]]
+        _validate_host: Callable[[str], None]
+        _tunnel_host: str | None
+        _tunnel_port: int | None
+
+    _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
+    _opening: Opening | None = None  # while the connection is being made
+    _reached_proxy = False
+    _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
+    known_ways: tuple[Any, ...] = ()  # the methods _new_conn that sessions.way_of() describes
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        *,
+        timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT,
+        source_address: tuple[str, int] | None = None,
+        blocksize: int = 16384,
+        socket_options: Sequence[tuple[int, int, int | bytes]] | None = _DEFAULT_TIMEOUT,  # type: ignore[assignment]
+        proxy: Url | None = None,
+        proxy_config: ProxyConfig | None = None,
+    ) -> None:
+        host, port = exact(host), exact(port)
+        if "@" in host:  # http.client would take what follows the user for a port, and show it
+            raise LocationParseError(host)
+        self.state = ConnectionState.NEW
+        self.options: Options | None = None
+        self.read_timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT
+        self.requests = 0
+        self.exchanges = 0  # responses whose head was read
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.answered = True  # whether a byte of the answer to the last request has come
+        self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
+        self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
+        self.made_for: Any = None  # the endpoint that its pool had when it was made, None outside of pools
+        self._doors: type[Any] = type(self)  # whose methods say which way a request goes: doors.Watched, or its class
+        self._through_doors = False  # the request went through http.client's methods, so shall the response
+        self._interim: Interim | None = None  # those heard since the request began
+        self._incoming: Incoming | None = None
+        self._adopted: Any = None
+        self._drained = False  # whether the last receive gave less than it had room for
+        self._quiet: Callable[[bool], bool] | None = None
+        self._default_fields: bytes | None = None
+        self._private: tuple[Any, Fields] | None = None  # the last request's fields, if they prove who it comes from
+        self._request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
+        if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
+            host = idna_encode(host)
+        timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
+        if _Base.__init__ is not _their_init:  # an agent wants to see it called
+            super().__init__(host, port, timeout_s, source_address, blocksize)
+        else:  # what it does, without what the class has already
+            if port is None or host[:1] == "[":
+                host, port = self._get_hostport(host, port)
+            self._dns_host, self.port, self.timeout = host, port, timeout_s
+            self._validate_host(host)
+            if source_address is not None:
+                self.source_address = source_address
+            if blocksize != Channel.blocksize:
+                self.blocksize = blocksize
+        given: Any = socket_options
+        self.socket_options = self.default_socket_options if given is _DEFAULT_TIMEOUT else socket_options
+        if proxy is not None:
+            self.proxy = proxy
+        if proxy_config is not None:
+            self.proxy_config = proxy_config
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(host={self.host!r}, port={self.port!r}) {self.state.value} at {id(self):#x}>"
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    @property
+    def host(self) -> str:
+        """The host's name without a trailing dot, which TLS and the Host field do not want."""
+        return self._dns_host.rstrip(".")
+
+    @host.setter
+    def host(self, value: str) -> None:
+        self._dns_host = exact(value)
+        self._default_fields = None
+
+    # -- connecting --
+
+    def connect(self) -> None:
+        """Dial, tunnel where a proxy asks for it, and shake hands with an https server; within ``timeout`` in all.
+
+        NameResolutionError, ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, DeadlineExceededError.
+        """
+        if self._reached_proxy:
+            self._reached_proxy = False
+        self._opening = self._started_opening()
+        try:
+            self.sock = with_receive(self._new_conn())
+            if self.proxy is not None or self._tunnel_host:
+                self._pass_proxy()
+            self._secure()
+            if self.sock.gettimeout() != self.timeout:  # to set it is a system call
+                self.sock.settimeout(self.timeout)
+        except BaseException as error:
+            error.nothing_sent = True  # type: ignore[attr-defined]  # so any request may be tried again
+            self.close()
+            raise
+        finally:
+            self._opening = None
+        self._adopt()
+
+    def _pass_proxy(self) -> None:
+        """Turn the socket to a proxy into one to what is behind the proxy."""
+        if self._proxy_speaks_tls():
+            self.sock = self._connect_tls_proxy(self.host, self.sock)
+        else:
+            self.proxy_is_verified = False
+        if self._tunnel_host:
+            self._tunnel()
+        self._reached_proxy = self.proxy is not None
+
+    def _started_opening(self) -> Opening:
+        options = self.options
+        deadline, trace = (None, None) if options is None else (options.deadline, options.trace)
+        return Opening(self, self.timeout, deadline, trace)
+
+    def _new_conn(self) -> socket.socket:
+        """A connected socket. Subclasses override this to reach the server another way."""
+        sys.audit("http.client.connect", self, self.host, self.port)
+        return self._dial(self._dns_host, self.port)
+
+    def _dial(self, host: str, port: int, resolver: dial.Resolver | None = None) -> socket.socket:
+        opening = self._opening or self._started_opening()
+        with opening.step("dial", host, port) as timeout_s:
+            return dial.connect(
+                host,
+                port,
+                timeout_s=timeout_s,
+                source_address=self.source_address,
+                socket_options=self.socket_options,
+                uds=self.uds,
+                owner=self,
+                resolver=resolver or self.resolver,
+            )
+
+    def _secure(self) -> None:
+        """Put TLS on the socket where the scheme is https."""
+
+    def _proxy_speaks_tls(self) -> bool:
+        if self._tunnel_host and self._tunnel_scheme is not None:
+            return self._tunnel_scheme == "https"
+        return self.proxy is not None and self.proxy.scheme == "https"
+
+    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
+        """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
+        try:
+            wrapped = self._shake_hands(sock, self.proxy_wishes, hostname, self.port, in_tls=False)
+        except (SSLError, ProtocolError) as error:
+            hint = _HTTP_PROXY_HINT if "does not speak TLS" in str(error) else ""
+            raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
+        self.proxy_is_verified = wrapped.is_verified
+        return wrapped.sock
+
+    @property
+    def proxy_wishes(self) -> TlsWishes:
+        """What is wanted of TLS with an https proxy, as one value."""
+        return proxy_wishes(self.proxy_config)
+
+    def _shake_hands(self, sock: Any, wishes: TlsWishes, host: str, port: int, *, in_tls: bool) -> Any:
+        """The ``tls.TlsSocket`` over a socket; its session is kept, and one kept before is resumed."""
+        from ..net import tls
+
+        opening = self._opening or self._started_opening()
+        with opening.step("tls", host) as timeout_s:
+            context = tls.context_for(wishes)
+            way = None if wishes.ssl_context is not None else way_of(self, host, port)
+            session = None if way is None else sessions.take(context, way)
+            wrapped = tls.wrap(
+                sock, wishes, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
+            )
+        self._session_at = None if way is None else (context, way)
+        return wrapped
+
+    def proxies_passed(self) -> tuple[object, ...]:
+        """What tells apart the proxies on the way, and who comes to them; empty for none."""
+        if self.proxy is None and not self._tunnel_host:
+            return ()
+        tunnel = (self._tunnel_host, self._tunnel_port, self._tunnel_scheme, list(self._tunnel_headers.items()))
+        return self.proxy, tunnel, self.proxy_config
+
+    def _tunnel(self) -> None:
+        """Ask the proxy for the way to the tunnel's host; ProxyError."""
+        from ..net.proxy_tunnel import http_connect
+
+        host, port = self._tunnel_host or "", self._tunnel_port or 443
+        opening = self._opening or self._started_opening()
+        with opening.step("tunnel", host, port) as timeout_s:
+            http_connect(self.sock, host, port, self._tunnel_headers, timeout_s=timeout_s, owner=self)
+
+    # -- the socket --
+
+    def _adopt(self) -> None:
+        """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
+        if type(self.sock) is not socket.socket:
+            self.sock = with_receive(self.sock)
+        self._adopted = self.sock
+        self._incoming = _FromChannel(self._receive if type(self.sock) is socket.socket else self._receive_record)
+        self._quiet = None
+        self._drained = False
+        self.state = _IDLE
+
+    def _check_deadline(self, phase: str) -> None:
+        """Raise if it is the deadline, not one of the smaller timeouts, that ended a step."""
+        if self.options is not None and self.options.deadline is not None:
+            self.options.deadline.remaining_s(phase)
+
+    def _trace(self) -> Trace | None:
+        return None if self.options is None else self.options.trace
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there is no socket."""
+        return self.sock is None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a socket on which nothing waits to be read, not even its end."""
+        return self.sock is not None and self._is_quiet()
+
+    def is_reusable(self) -> bool:
+        """Whether the next exchange may start here: the last one ended cleanly and the socket is quiet."""
+        if self.state is not _IDLE:
+            return self.sock is None and self.state is not ConnectionState.CLOSED
+        quiet = self._quiet
+        if quiet is None or self._adopted is not self.sock:
+            return self._is_quiet()
+        return quiet(self._drained)
+
+    def is_reusable_state(self) -> bool:
+        """Whether the last exchange, if any, ended cleanly; what lies on the socket is looked at before reuse."""
+        return (self.state is _IDLE or self.state is _NEW) and not self.outdated
+
+    def close_reason(self) -> str:
+        """Why this connection can't be kept, in a phrase for statistics."""
+        if self.outdated:
+            return "settings changed"
+        return "closed" if self.state is ConnectionState.CLOSED else f"given back while {self.state.value}"
+
+    def _is_quiet(self) -> bool:
+        sock = self.sock
+        if self._quiet is None or self._adopted is not sock:
+            if self._adopted is not sock:
+                self._adopt()
+            self._quiet = quiet_check(sock)
+        return self._quiet(self._drained)
+
+    def close(self) -> None:
+        """Close the socket; a later request dials anew."""
+        if self.sock is None and self.state is ConnectionState.CLOSED:
+            return
+        self.state = ConnectionState.CLOSED
+        sock, incoming = self.sock, self._incoming
+        if incoming is not None:
+            incoming.recv = _receive_no_more
+        try:
+            self._adopted = self._incoming = self._quiet = self._interim = self._private = None
+            super().close()
+        except OSError:  # the descriptor is gone all the same, and what was received stays true
+            log.debug("closing %s failed", self, exc_info=True)
+        except BaseException:  # an interrupt, perhaps before the descriptor was closed
+            if sock is not None:
+                sock.close()
+            raise
+        finally:
+            self.sock = None
+            self.is_verified, self.proxy_is_verified = False, None
+
+    def detach(self) -> socket.socket:
+        """The socket, which this connection forgets: the caller closes it (``HTTPResponse.detach`` asks for it)."""
+        sock: socket.socket = self.sock
+        self.sock = None
+        self.close()
+        return sock
+
+    # -- receiving --
+
+    def _receive(self, limit: int, flags: int = 0) -> bytes:
+        sock = self.sock
+        if sock is None:
+            raise _closed_too_early()
+        options = self.options
+        if options is not None and options.deadline is not None:
+            self._cap_receive(options.deadline)
+        try:
+            data: bytes = sock.recv(limit, flags) if flags else sock.recv(limit)
+        except OSError as error:
+            raise self._receive_failed(error) from error
+        self.bytes_received += len(data)
+        return data
+
+    def _receive_record(self, limit: int) -> bytes:
+        """As ``_receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""
+        limit = limit if limit < TLS_RECORD_BYTES else TLS_RECORD_BYTES
+        sock = self.sock
+        if type(sock) is not SSLSocket:
+            data = self._receive(limit)
+        else:
+            options = self.options
+            if options is not None and options.deadline is not None:
+                self._cap_receive(options.deadline)
+            try:
+                data = sock.read(limit)  # what recv comes to two calls later
+            except (OSError, ValueError) as error:  # ValueError: closed by another thread
+                raise self._receive_failed(error) from error
+            self.bytes_received += len(data)
+        self._drained = len(data) < limit
+        return data
+
+    def _receive_head_alone(self) -> bytes:
+        """As ``_receive``; a whole head without what follows: who takes the socket over finds that there (docker)."""
+        if type(self.sock) is not socket.socket:
+            return self._receive(RECEIVE_BYTES)
+        data = self._receive(RECEIVE_BYTES, socket.MSG_PEEK)
+        end = data.find(b"\r\n\r\n")
+        self.bytes_received -= len(data)
+        return self._receive(end + 4 if end >= 0 else len(data) or 1)
+
+    def _receive_into(self, view: Buffer) -> int:
+        sock = self.sock
+        if sock is None:
+            raise _closed_too_early()
+        options = self.options
+        if options is not None and options.deadline is not None:
+            self._cap_receive(options.deadline)
+        try:
+            n: int = sock.recv_into(view)
+        except OSError as error:
+            raise self._receive_failed(error) from error
+        self.bytes_received += n
+        self._drained = False
+        return n
+
+    def _phase(self) -> str:
+        return READING_THE_BODY if self.state is _READING else "waiting for the response"
+
+    def _cap_receive(self, deadline: Deadline) -> None:
+        self.sock.settimeout(deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
+
+    def _receive_failed(self, error: OSError | ValueError) -> Exception:
+        """poollib's error for what a receive raised."""
+        if isinstance(error, TimeoutError):
+            self._check_deadline(self._phase())
+            timeout = self.sock.gettimeout() if self.sock is not None else None
+            return ReadTimeoutError(self, self._request[1], f"Read timed out. (read timeout={timeout})")
+        if type(error).__module__ == "ssl" and not is_ragged_end(error):
+            return SSLError(error)
+        if self.state is _READING:
+            return broken(error)
+        return ProtocolError("Connection aborted.", error)
+
+    @contextmanager
+    def hurry(self, limit_s: float) -> Iterator[None]:
+        """A block within which all receives together take no longer than that: DeadlineExceededError.
+
+        A peer that sends a byte now and then would outlast a limit on each receive.
+        """
+        options, sock = self.options or Options(), self.sock
+        if options.deadline is not None:
+            limit_s = min(limit_s, max(0.001, options.deadline.at - time.monotonic()))
+        given, self.options = self.options, options._replace(deadline=Deadline(limit_s))
+        timeout_s = None if sock is None else sock.gettimeout()
+        if sock is not None and (timeout_s is None or timeout_s > limit_s):
+            sock.settimeout(limit_s)  # for a response class that reads from the socket by itself
+        try:
+            yield
+        finally:
+            self.options = given
+            if sock is not None and sock is self.sock:
+                sock.settimeout(timeout_s)
+
+    # -- proxies --
+
+    def set_tunnel(
+        self, host: str, port: int | None = None, headers: Mapping[str, str] | None = None, scheme: str = "http"
+    ) -> None:
+        """Reach ``host`` through the server that this connection dials, which is a proxy."""
+        if scheme not in ("http", "https"):
+            raise ValueError(f"Invalid proxy scheme for tunneling: {scheme!r}, must be either 'http' or 'https'")
+        host = host if host.isascii() else idna_encode(host)
+        super().set_tunnel(host, port=port, headers=dict(headers) if headers else None)
+        self._tunnel_scheme = scheme
+        self._default_fields = None
+
+    @property
+    def proxy_is_tunneling(self) -> bool:
+        """Whether requests go through a tunnel."""
+        return self._tunnel_host is not None
+
+    @property
+    def proxy_is_forwarding(self) -> bool:
+        """Whether requests are sent to a proxy, which passes them on."""
+        return bool(self.proxy) and self._tunnel_host is None
+
+    @property
+    def has_connected_to_proxy(self) -> bool:
+        """Whether the proxy was reached, whatever happened behind it."""
+        return self._reached_proxy
+
+
+def _stand_on_class() -> None:
+    """Let what ``http.client``'s constructor sets on each connection be found on the class."""
+    for name, value in vars(_Base("localhost")).items():
+        if name not in vars(Channel):
+            setattr(Channel, name, value)
+
+
+_stand_on_class()
+Channel.known_ways = (Channel._new_conn,)
+
+
+def is_ragged_end(error: OSError | ValueError) -> bool:
+    """Whether TLS ended without the peer's word (RFC 9112 section 9.8): to us a broken connection."""
+    return type(error).__name__ in ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
+
+
+def proxy_wishes(
+    config: ProxyConfig | None,
+    ca_certs: str | None = None,
+    ca_cert_dir: str | None = None,
+    ca_cert_data: str | bytes | None = None,
+) -> TlsWishes:
+    """What is wanted of TLS with an https proxy: always a verified one, unless a context of its own says otherwise.
+
+    Of the target's wishes only the authorities hold, and those only without a context for the proxy
+    (CVE-2026-97687).
+    """
+    if config is None or config.ssl_context is None:
+        pins, name = (None, None) if config is None else (config.assert_fingerprint, config.assert_hostname)
+        return TlsWishes(
+            ca_certs=ca_certs,
+            ca_cert_dir=ca_cert_dir,
+            ca_cert_data=ca_cert_data,
+            assert_hostname=name,
+            assert_fingerprint=pins,
+        )
+    return TlsWishes(
+        ssl_context=config.ssl_context,
+        assert_hostname=config.assert_hostname,
+        assert_fingerprint=config.assert_fingerprint,
+    )

@@ -1,0 +1,1 @@
+"""Built on the public classes alone: downloads, event sources, one-line requests."""

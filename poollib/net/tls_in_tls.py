@@ -1,0 +1,282 @@
+"""TLS inside TLS: a socket that encrypts over another TLS socket, for HTTPS targets behind HTTPS proxies.
+
+``SSLTransport`` takes a connected socket of any kind and a context, does the handshake, and is used like an
+``ssl.SSLSocket`` by ``tls``, ``connection`` and whoever holds one; verifying names and pins is left to ``tls``.
+OpenSSL works on two memory buffers here, and one loop moves their bytes to and from the socket below.
+It follows ssl.SSLObject's protocol (Python's documentation, "Memory BIO Support") and urllib3's class of that name.
+"""
+
+from __future__ import annotations
+
+import io
+import socket as sockets
+import ssl
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final
+
+from ..exceptions import ProxySchemeUnsupported
+
+SSL_BLOCKSIZE: Final = 16384  # the most a TLS record carries (RFC 8446 section 5.1)
+
+
+class SSLTransport:
+    """A TLS socket over ``socket``, which it owns: closing it closes both. The handshake is done when it is made.
+
+    The timeout of the socket below holds for each send and receive, and for the handshake as a whole. ``then``: the
+    context whose authorities and client certificate hold, where they are not ``ssl_context``'s (see ``given``).
+    Errors: those of ``ssl`` and ``socket``, as they come; ProxySchemeUnsupported for a context that cannot do this.
+    """
+
+    def __init__(
+        self,
+        socket: Any,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        suppress_ragged_eofs: bool = True,
+        *,
+        session: ssl.SSLSession | None = None,
+        then: ssl.SSLContext | None = None,
+    ) -> None:
+        self._validate_ssl_context_for_tls_in_tls(ssl_context)
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.suppress_ragged_eofs = suppress_ragged_eofs
+        self.socket = socket
+        self.context = ssl_context if then is None else then
+        self.server_hostname = server_hostname
+        self._files = 0
+        self._closed = False
+        extra: dict[str, Any] = {} if session is None else {"session": session}
+        self.sslobj = ssl_context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_hostname, **extra)
+        if self.context is not ssl_context:
+            self.sslobj.context = self.context
+        self._shake_hands()
+
+    def __enter__(self) -> SSLTransport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Bytes
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        """Decrypted bytes, ``b""`` at the end; with ``buffer``, their number in it."""
+        return self._wrap_ssl_read(len, buffer)
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Up to ``buflen`` decrypted bytes, ``b""`` at the end."""
+        _refuse_flags(flags, "recv")
+        received: bytes = self._wrap_ssl_read(buflen)
+        return received
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """The number of decrypted bytes now in ``buffer``, 0 at the end; ``nbytes``: ``None`` or 0 fills it."""
+        _refuse_flags(flags, "recv_into")
+        received: int = self._wrap_ssl_read(nbytes or memoryview(buffer).nbytes, buffer)
+        return received
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Encrypt and send everything."""
+        _refuse_flags(flags, "sendall")
+        with memoryview(data) as view, view.cast("B") as left:
+            sent = 0
+            while sent < left.nbytes:
+                sent += self.send(left[sent:])
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """The number of bytes taken, encrypted and sent."""
+        _refuse_flags(flags, "send")
+        taken: int = self._ssl_io_loop(self.sslobj.write, data)
+        return taken
+
+    def pending(self) -> int:
+        """How many bytes wait above the socket: decrypted ones, and encrypted ones (which may be only tickets)."""
+        return self.sslobj.pending() + self.incoming.pending
+
+    def makefile(
+        self,
+        mode: str,
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:
+        """A file over the socket, as ``socket.makefile`` makes it; the socket stays open until the file is closed."""
+        if not set(mode) <= {"r", "w", "b"}:
+            raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
+        writing = "w" in mode
+        reading = "r" in mode or not writing
+        binary = "b" in mode
+        if buffering == 0 and not binary:
+            raise ValueError("unbuffered streams must be binary")
+        raw = sockets.SocketIO(self, ("r" if reading else "") + ("w" if writing else ""))  # type: ignore[arg-type]
+        self._files += 1
+        if buffering == 0:
+            return raw
+        size = io.DEFAULT_BUFFER_SIZE if buffering is None or buffering < 0 else buffering
+        file = _buffered(raw, reading, writing, size)
+        return file if binary else io.TextIOWrapper(file, encoding, errors, newline)
+
+    # The connection
+
+    def fileno(self) -> int:
+        """The descriptor of the socket at the bottom."""
+        number: int = self.socket.fileno()
+        return number
+
+    def settimeout(self, value: float | None) -> None:
+        """Seconds for each send and receive; ``None`` for no limit."""
+        self.socket.settimeout(value)
+
+    def gettimeout(self) -> float | None:
+        """The timeout of the socket below, seconds."""
+        timeout_s: float | None = self.socket.gettimeout()
+        return timeout_s
+
+    def shutdown(self, how: int) -> None:
+        """Shut the socket below down, as ``socket.shutdown``."""
+        self.socket.shutdown(how)
+
+    def unwrap(self) -> None:
+        """Exchange close_notify with the peer; the layer below stays open."""
+        self._ssl_io_loop(self.sslobj.unwrap)
+
+    def close(self) -> None:
+        """Close the socket below, as soon as no file made from this one is open."""
+        self._closed = True
+        if self._files <= 0:
+            self.socket.close()
+
+    def _decref_socketios(self) -> None:
+        """A file of ``makefile`` was closed (socket.SocketIO calls this)."""
+        self._files -= 1
+        if self._closed:
+            self.close()
+
+    # What was agreed
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """The peer's certificate: a dictionary, or its DER bytes."""
+        return self.sslobj.getpeercert(binary_form)
+
+    def version(self) -> str | None:
+        """The version spoken, e.g. ``TLSv1.3``."""
+        return self.sslobj.version()
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Name, version and secret bits of the cipher."""
+        return self.sslobj.cipher()
+
+    def selected_alpn_protocol(self) -> str | None:
+        """The protocol agreed on by ALPN."""
+        return self.sslobj.selected_alpn_protocol()
+
+    def shared_ciphers(self) -> list[tuple[str, str, int]] | None:
+        """The ciphers both sides know, as far as a client can tell."""
+        return self.sslobj.shared_ciphers()
+
+    def compression(self) -> str | None:
+        """The compression agreed on; ``None`` always, as nobody should compress under TLS."""
+        return self.sslobj.compression()
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The session, to be resumed by a connection of the same context."""
+        return self.sslobj.session
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether the handshake resumed a session."""
+        return self.sslobj.session_reused
+
+    # The loop
+
+    @staticmethod
+    def _validate_ssl_context_for_tls_in_tls(ssl_context: Any) -> None:
+        if not hasattr(ssl_context, "wrap_bio"):
+            raise ProxySchemeUnsupported(
+                "TLS in TLS needs an ssl_context with wrap_bio(), as ssl.SSLContext has; "
+                f"{type(ssl_context).__name__} has none"
+            )
+
+    def _shake_hands(self) -> None:
+        """The handshake, within one timeout however the bytes drip in."""
+        timeout_s = self.gettimeout()
+        if not timeout_s:
+            self._ssl_io_loop(self.sslobj.do_handshake)
+            return
+        until = monotonic() + timeout_s
+        try:
+            while not self._step(self.sslobj.do_handshake)[0]:
+                left_s = until - monotonic()
+                if left_s <= 0:
+                    raise TimeoutError("The handshake operation timed out")
+                self.settimeout(left_s)
+                self._fill()
+        finally:
+            self.settimeout(timeout_s)
+
+    def _wrap_ssl_read(self, len: int, buffer: Any = None) -> Any:
+        try:
+            return self._ssl_io_loop(self.sslobj.read, len, buffer)
+        except ssl.SSLError as err:
+            if err.errno == ssl.SSL_ERROR_EOF and self.suppress_ragged_eofs:
+                return 0 if buffer is not None else b""
+            raise
+
+    def _ssl_io_loop(self, func: Callable[..., Any], arg1: Any = None, arg2: Any = None) -> Any:
+        """What ``func`` returns, once it has the bytes it wants; what it wrote is sent."""
+        args = [arg for arg in (arg1, arg2) if arg is not None]
+        while True:
+            done, result = self._step(func, *args)
+            if done:
+                return result
+            self._fill()
+
+    def _step(self, func: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
+        """One call of OpenSSL: whether it got through, and its result; its output is sent in both cases."""
+        try:
+            done, result = True, func(*args)
+        except ssl.SSLWantReadError:
+            done, result = False, None
+        except ssl.SSLError:
+            self._flush_alert()
+            raise
+        self._flush()
+        return done, result
+
+    def _flush(self) -> None:
+        if self.outgoing.pending:
+            self.socket.sendall(self.outgoing.read())
+
+    def _flush_alert(self) -> None:
+        """The alert that tells the peer what was wrong, if it can still be sent: the error itself matters more."""
+        try:
+            self._flush()
+        except OSError:
+            return
+
+    def _fill(self) -> None:
+        """More encrypted bytes from the socket, or its end."""
+        received = self.socket.recv(SSL_BLOCKSIZE)
+        if received:
+            self.incoming.write(received)
+        else:
+            self.incoming.write_eof()
+
+
+def _refuse_flags(flags: int, name: str) -> None:
+    if flags != 0:
+        raise ValueError(f"non-zero flags not allowed in calls to {name}()")
+
+
+def _buffered(raw: Any, reading: bool, writing: bool, size: int) -> Any:
+    if reading and writing:
+        return io.BufferedRWPair(raw, raw, size)
+    return io.BufferedReader(raw, size) if reading else io.BufferedWriter(raw, size)

@@ -1,0 +1,132 @@
+"""A circuit breaker: an endpoint that can't be connected to is left alone for a while.
+
+``connectionpool`` asks a :class:`Circuit` before each attempt and tells it the outcome; ``CircuitBreaker`` is the wish.
+It counts failures to connect alone (lookup, dialling, tunnel, TLS): a server that answers badly is there.
+The pattern is Michael Nygard's ("Release It!"); time comes in as an argument.
+
+::
+
+    CLOSED ── N failures to connect in a row ──> OPEN ── pause over, one asks ──> PROBING
+      ^                                           ^                                 │
+      └──────────── it got through ───────────────┼─────────────────────────────────┤
+                                                  └── it failed ────────────────────┘
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, NamedTuple
+
+from ..base.exact_values import number, whole
+from ..exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError
+
+
+class CircuitBreaker(NamedTuple):
+    """After ``failures`` failures to connect in a row, requests fail at once for ``pause`` seconds; then one tries."""
+
+    failures: int = 5
+    pause: float = 30.0
+
+
+class CircuitState(enum.Enum):
+    CLOSED = "closed"
+    OPEN = "open"
+    PROBING = "probing"
+
+
+class Circuit:
+    """The circuit of one endpoint. The lock guards all that changes."""
+
+    __slots__ = ("__weakref__", "_failures", "_lock", "_open_until", "opened", "refused", "state", "wish")
+
+    def __init__(self, wish: CircuitBreaker) -> None:
+        settled = CircuitBreaker(whole("failures", wish.failures), number("pause", wish.pause))
+        if settled.failures < 1 or settled.pause < 0:
+            raise ValueError(f"a circuit breaker opens after 1 failure or more, for 0 s or more; not {wish!r}")
+        self.wish = settled
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """Closed, nothing counted: at the start, and in a forked child."""
+        self._lock = threading.RLock()
+        self.state = CircuitState.CLOSED
+        self.opened = 0  # how often it opened
+        self.refused = 0  # attempts that were not made
+        self._failures = 0
+        self._open_until = 0.0
+
+    def around(
+        self, attempt: Callable[[Any], Any], owner: Any, clock: Callable[[], float] = monotonic
+    ) -> Callable[[Any], Any]:
+        """``attempt``, made where the circuit lets it, which hears how it ended. CircuitOpenError."""
+
+        def guarded(call: Any) -> Any:
+            wait_s = self.wait_s(clock())
+            if wait_s is not None:
+                raise CircuitOpenError(owner, f"no connection could be made; next try in {wait_s:.3g} s", wait_s)
+            try:
+                answer = attempt(call)
+            except BaseException as error:
+                if isinstance(error, BlockedHostError) or not isinstance(error, Exception):
+                    self.gave_up()
+                elif getattr(error, "nothing_sent", False):
+                    self.failed(clock())
+                elif isinstance(error, (ReadTimeoutError, ProtocolError)):
+                    self.got_through()
+                else:
+                    self.gave_up()
+                raise
+            self.got_through()
+            return answer
+
+        return guarded
+
+    def wait_s(self, now: float) -> float | None:
+        """None if an attempt may be made; else the seconds until the next that may. Who gets None is the probe."""
+        with self._lock:
+            if self.state is CircuitState.CLOSED:
+                return None
+            if self.state is CircuitState.OPEN and now >= self._open_until:
+                self.state = CircuitState.PROBING
+                return None
+            self.refused += 1
+            return max(0.0, self._open_until - now)
+
+    def got_through(self) -> None:
+        """A connection was made, or one was there."""
+        if self.state is CircuitState.CLOSED and not self._failures:
+            return
+        with self._lock:
+            self.state, self._failures = CircuitState.CLOSED, 0
+
+    def failed(self, now: float) -> None:
+        """No connection could be made."""
+        with self._lock:
+            self._failures += 1
+            if self.state is CircuitState.PROBING or self._failures >= self.wish.failures:
+                self.opened += self.state is CircuitState.CLOSED
+                self.state, self._open_until = CircuitState.OPEN, now + self.wish.pause
+
+    def gave_up(self) -> None:
+        """An attempt ended before it tried to connect (no slot, an interrupt, a guard): the next one may probe."""
+        with self._lock:
+            if self.state is CircuitState.PROBING:
+                self.state, self._open_until = CircuitState.OPEN, 0.0
+
+    def report(self) -> dict[str, Any]:
+        """State, failures in a row, how often it opened and what it refused; ready for JSON."""
+        with self._lock:
+            return {
+                "state": self.state.value,
+                "consecutive_failures": self._failures,
+                "opened": self.opened,
+                "refused": self.refused,
+            }
+
+
+def circuit_from(wish: CircuitBreaker | int) -> Circuit:
+    """The circuit for a pool's keyword: a number means so many failures."""
+    return Circuit(wish if isinstance(wish, CircuitBreaker) else CircuitBreaker(wish))

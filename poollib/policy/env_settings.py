@@ -1,0 +1,80 @@
+"""Settings from environment variables, as plain keyword arguments.
+
+This room reads a mapping (``os.environ``, or any other) and hands ``PoolManager.from_env`` the keywords it names; it
+knows which variable means what, and nothing of pools.  A value that can't be meant is an error that names the
+variable; a variable that is absent or empty says nothing.  The names are those that services already use for httpx's
+limits and timeouts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..base.timeout import Timeout
+
+#: variable -> keyword of PoolManager; whole numbers, at least 1
+_COUNTS = {
+    "HTTP_MAX_KEEPALIVE_CONNECTIONS": "maxsize",
+    "HTTP_MAX_CONNECTIONS": "total_maxsize",
+}
+#: variable -> keyword of PoolManager; seconds, or "none" for no limit
+_SECONDS = {"HTTP_KEEPALIVE_EXPIRY": "idle_timeout"}
+#: variable -> keyword of Timeout; seconds, or "none" for no limit
+_TIMEOUTS = {
+    "HTTP_CONNECT_TIMEOUT": "connect",
+    "HTTP_READ_TIMEOUT": "read",
+    "HTTP_WRITE_TIMEOUT": "write",
+    "HTTP_POOL_TIMEOUT": "pool",
+}
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Keywords for ``PoolManager``; ValueError naming the variable whose value is no number of its kind.
+
+    ==================================  ==================  ===================================================
+    variable                            keyword             meaning
+    ==================================  ==================  ===================================================
+    ``HTTP_MAX_KEEPALIVE_CONNECTIONS``  ``maxsize``         connections kept to one host
+    ``HTTP_MAX_CONNECTIONS``            ``total_maxsize``   connections to all hosts together
+    ``HTTP_KEEPALIVE_EXPIRY``           ``idle_timeout``    seconds after which an idle connection is closed
+    ``HTTP_CONNECT_TIMEOUT``            ``Timeout.connect`` seconds to connect
+    ``HTTP_READ_TIMEOUT``               ``Timeout.read``    seconds for each wait for bytes
+    ``HTTP_WRITE_TIMEOUT``              ``Timeout.write``   seconds for each send
+    ``HTTP_POOL_TIMEOUT``               ``Timeout.pool``    seconds to wait for a connection
+    ==================================  ==================  ===================================================
+    """
+    found: dict[str, Any] = {}
+    for variable, keyword in _COUNTS.items():
+        if text := environ.get(variable, "").strip():
+            found[keyword] = _count(variable, text)
+    for variable, keyword in _SECONDS.items():
+        if text := environ.get(variable, "").strip():
+            found[keyword] = _seconds(variable, text)
+    timeouts = {
+        keyword: _seconds(variable, text)
+        for variable, keyword in _TIMEOUTS.items()
+        if (text := environ.get(variable, "").strip())
+    }
+    if timeouts:
+        found["timeout"] = Timeout(**timeouts)
+    return found
+
+
+def _count(variable: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= 1_000_000):
+        raise ValueError(f"environment variable {variable} must be a whole number from 1 to 1000000, not {text!r}")
+    return int(text)
+
+
+def _seconds(variable: str, text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError(f"environment variable {variable} must be a number of seconds above 0, not {text!r}")
+    return value

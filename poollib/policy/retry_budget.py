@@ -1,0 +1,78 @@
+"""How many repetitions a service can bear: :class:`RetryBudget`, shared by all requests of a manager.
+
+``Retry(budget=...)`` carries it, ``request_loop`` pays in with each request and draws with each repetition; when it is
+empty, the first failure is the last. What may be repeated otherwise is ``retry``'s to say.
+Repetitions multiply an outage: without a budget three of them are four times the load on a server that fails already.
+The model is Finagle's RetryBudget and the ten per cent of "Site Reliability Engineering", chapter 21.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from weakref import WeakSet
+
+from ..base.exact_values import number
+
+
+class RetryBudget:
+    """A bucket of tokens: a request puts ``ratio`` in, a repetition takes one out.
+
+    ``ratio``: repetitions per request in the long run. ``reserve``: how many are there at the start and how many can be
+    saved up, so that few requests may be repeated, too. Threads share it; it pickles as its settings, full.
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_tokens", "ratio", "refused", "reserve")
+
+    def __init__(self, ratio: float = 0.1, reserve: float = 10.0) -> None:
+        ratio, reserve = number("ratio", ratio), number("reserve", reserve)
+        if not (0 <= ratio <= 1 and reserve >= 0):
+            raise ValueError(f"a ratio from 0 to 1 and a reserve of at least 0, not {ratio!r} and {reserve!r}")
+        self.ratio = ratio
+        self.reserve = reserve
+        self.refused = 0  # repetitions that there was no token for
+        self._tokens = float(reserve)
+        self.renew_lock()
+        _budgets.add(self)
+
+    def renew_lock(self) -> None:
+        """Free the lock in the child of a fork: the thread that held it is not there."""
+        self._lock = threading.RLock()  # guards _tokens and refused
+
+    @property
+    def tokens(self) -> float:
+        """How many repetitions there may be now."""
+        return self._tokens
+
+    def pay_in(self) -> None:
+        """A request begins."""
+        with self._lock:
+            self._tokens = min(self.reserve, self._tokens + self.ratio)
+
+    def draw(self) -> bool:
+        """Whether a request may be repeated."""
+        with self._lock:
+            is_there = self._tokens >= 1.0
+            if is_there:
+                self._tokens -= 1.0
+            else:
+                self.refused += 1
+        return is_there
+
+    def __reduce__(self) -> tuple[type[RetryBudget], tuple[float, float]]:
+        return RetryBudget, (self.ratio, self.reserve)
+
+    def __repr__(self) -> str:
+        return f"RetryBudget(ratio={self.ratio}, reserve={self.reserve}): {self._tokens:.1f} left"
+
+
+_budgets: WeakSet[RetryBudget] = WeakSet()
+
+
+def _renew_locks() -> None:
+    for budget in list(_budgets):
+        budget.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -1,0 +1,155 @@
+"""Where requests may not go: a guard against server-side request forgery that looks at what is connected to.
+
+A pool with ``allowed_hosts`` or ``blocked_networks`` has a :class:`Guard`; it checks the host when the pool is made, so
+on every redirect to another one, and every address between lookup and dialling, so that no answer of the DNS gets
+around it. How names are looked up is left to the resolver it stands in front of, what a host or an address means to
+``addresses``. What can't be read is refused.
+Behind a proxy names are resolved by the proxy: there the guard sees hosts and literal addresses alone.
+It follows the OWASP cheat sheet on the matter, and RFC 6890 (what is no address of the Internet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
+from typing import Any
+
+from ..base.ip import (
+    Address,
+    Network,
+    address_of,
+    bare_host,
+    ends_in_number,
+    is_public,
+    literal_of,
+    meanings_of,
+    network_of,
+    readings_of,
+)
+from ..base.url import normalize_host
+from ..exceptions import BlockedHostError
+
+#: In ``blocked_networks``: every address that is not one of the public Internet.
+PRIVATE = "private"
+
+
+class Guard:
+    """``allowed_hosts``: names, addresses and ``*.domain`` patterns, None for all, empty for none.
+
+    ``blocked_networks``: networks as ``ipaddress`` reads them, and ``"private"`` for all that is not public.
+    ValueError for what is no host, no pattern or no network.
+    """
+
+    __slots__ = ("_allowed", "_given", "_networks", "_private", "_seen", "_suffixes", "may_change")
+
+    def __init__(
+        self, allowed_hosts: Collection[str] | None = None, blocked_networks: Iterable[object] | None = None
+    ) -> None:
+        self._given = (allowed_hosts, blocked_networks)
+        #: whether the caller has a list or a set in hands that can be changed in place; then it counts as it is now
+        self.may_change = any(isinstance(given, (list, set)) for given in self._given)
+        self._settle(allowed_hosts, blocked_networks)
+        self._seen = self.given()
+
+    def given(self) -> tuple[Any, ...]:
+        """What the caller's lists say now."""
+        return tuple(copy(given) if isinstance(given, (list, set)) else given for given in self._given)
+
+    def _settle(self, allowed_hosts: Collection[str] | None, blocked_networks: Iterable[object] | None) -> None:
+        if isinstance(allowed_hosts, str):
+            raise TypeError("allowed_hosts is a collection of names, not one name")
+        networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
+        hosts = None if allowed_hosts is None else list(allowed_hosts)
+        exact = None if hosts is None else [_settled(host) for host in hosts if host[:2] != "*."]
+        self._allowed = None if exact is None else frozenset(address_of(name) or name for name in exact)
+        self._suffixes = tuple("." + _settled(host[2:]) for host in hosts or () if host[:2] == "*.")
+        self._private = PRIVATE in networks
+        self._networks: list[Network] = [
+            network_of(str(network), strict=True) for network in networks if network != PRIVATE
+        ]
+
+    def check_host(self, host: str | None) -> None:
+        """BlockedHostError for a host that is not allowed, and for the literal of a blocked address."""
+        if self.may_change:
+            self._look_again()
+        name = bare_host(host or "")
+        if not self._is_allowed(name):
+            raise BlockedHostError(f"{host!r} is none of the allowed hosts")
+        if self._is_blocked(readings_of(name), unread=ends_in_number(name)):
+            raise BlockedHostError(f"{host!r} lies in a blocked network")
+
+    def over(self, resolver: Callable[[str, int], Sequence[Any]]) -> GuardedResolver:
+        """A resolver whose answers are those of ``resolver`` that are not blocked."""
+        return GuardedResolver(self, resolver)
+
+    def may_dial(self, answer: Any) -> bool:
+        """Whether a resolver's answer, text or a tuple as ``getaddrinfo`` gives it, is an address that is not blocked.
+
+        A name in it is not: the system would look it up once more.
+        """
+        if self.may_change:
+            self._look_again()
+        text = answer if isinstance(answer, str) else str(answer[4][0])
+        address = literal_of(bare_host(text))
+        return not self._is_blocked([] if address is None else [address], unread=True)
+
+    def _look_again(self) -> None:
+        given = self.given()
+        if given != self._seen:
+            self._settle(*given)
+            self._seen = given
+
+    def _is_allowed(self, name: str) -> bool:
+        """By address where the host is one: patterns with ``*`` are for names, also of an IPv6 address's zone."""
+        if self._allowed is None:
+            return True
+        address = address_of(name)
+        if address is not None:
+            return address in self._allowed
+        return name in self._allowed or name.endswith(self._suffixes)
+
+    def _is_blocked(self, readings: Sequence[Address], unread: bool) -> bool:
+        """Whether one of the addresses is blocked; ``unread``, for none, where any address is."""
+        if not readings:
+            return unread and (self._private or bool(self._networks))
+        return any(self._is_in(meant) for address in readings for meant in meanings_of(address))
+
+    def _is_in(self, address: Address) -> bool:
+        if self._private and not is_public(address):
+            return True
+        return any(address in network for network in self._networks if network.version == address.version)
+
+
+def _settled(host: str) -> str:
+    """A host of ``allowed_hosts`` as rules compare it; ValueError for what no URL's host can be."""
+    normal = normalize_host(host, "http")
+    if not normal or "*" in normal:
+        raise ValueError(f"allowed_hosts: {host!r} is no host and no pattern like *.example.com")
+    return bare_host(normal)
+
+
+class GuardedResolver:
+    """A resolver in front of which a guard stands; equal to another only if it is the same.
+
+    ``unguarded``: the resolver itself, for the host of a proxy.
+    """
+
+    __slots__ = ("_guard", "unguarded")
+
+    def __init__(self, guard: Guard, ask: Callable[[str, int], Sequence[Any]]) -> None:
+        self._guard = guard
+        self.unguarded = ask
+
+    def __call__(self, host: str, port: int) -> list[Any]:
+        """The answers that may be connected to; BlockedHostError if there is an answer, but none of these."""
+        answers = list(self.unguarded(host, port))
+        open_ones = [answer for answer in answers if self._guard.may_dial(answer)]
+        if answers and not open_ones:
+            raise BlockedHostError(f"{host!r} resolves to blocked addresses only")
+        return open_ones
+
+    def forget(self, host: str | None = None) -> None:
+        """Drop the kept answers for a host, where any are kept."""
+        forget = getattr(self.unguarded, "forget", None)
+        if forget is not None:
+            forget(host)

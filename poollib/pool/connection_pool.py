@@ -1,0 +1,366 @@
+"""ConnectionPool: lends connections to any number of endpoints, under one limit for all.
+
+It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a budget (``total_maxsize``), and
+drops those that have become empty; callers get connections, or a whole ``EndpointPool`` that takes part.
+How one endpoint's connections are lent, aged and closed is left to ``endpoint_pool``, who is served first to ``state``.
+A dict of pools with one limit above is Apache HttpClient's pooling manager; its name and verbs are generic-connection-
+pool's, so that any kind of connection fits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+from ..base import after_fork
+from ..base.trace import Trace
+from ..exceptions import ClosedPoolError
+from .endpoint_pool import EndpointPool
+from .lifecycle import Factory
+from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
+from .shared_limit import Budget
+from .state import State, shrink_locked
+from .stats import PoolStats, sum_of
+
+Endpoint = TypeVar("Endpoint", bound=Hashable)
+Connection = TypeVar("Connection")
+
+__all__ = ["ConnectionPool", "EndpointPool", "Factory", "PoolStats", "Settings", "State"]
+
+#: Below this many endpoints nobody looks for empty ones; above, whenever the number has doubled.
+FEW_ENDPOINTS = 64
+
+
+class ConnectionPool(Generic[Endpoint, Connection]):
+    """Lends connections made by ``factory`` to hashable endpoints.  Thread-safe.
+
+    ``total_maxsize`` is the most connections to all endpoints together (None: no limit): when it is spent, the longest
+    idle connection of any endpoint makes room, and if none lies idle, borrowers wait, whatever ``block`` says, in one
+    line for all endpoints.  The other settings hold for each endpoint; the table of ``Settings`` explains them.
+
+    It pickles as factory and settings.  In a forked child it starts empty.
+    """
+
+    def __init__(
+        self,
+        factory: Factory[Endpoint, Connection],
+        *,
+        maxsize: int | None = 1,
+        total_maxsize: int | None = None,
+        block: bool = False,
+        idle_timeout: float | None = None,
+        max_lifetime: float | None = None,
+        min_idle: int = 0,
+        background_collector: bool = False,
+        dispose_batch_size: int = DISPOSE_BATCH_SIZE,
+        acquire_timeout: float | None = None,
+        leak_timeout: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        trace: Trace | None = None,
+    ) -> None:
+        self.factory = factory
+        self.trace = trace
+        self._settings = Settings(
+            maxsize,
+            block,
+            idle_timeout,
+            max_lifetime,
+            min_idle,
+            background_collector,
+            dispose_batch_size,
+            acquire_timeout,
+            leak_timeout,
+        ).checked()
+        self._clock = clock
+        self._budget = Budget(total_maxsize)
+        self._state = State.OPEN
+        self._pools: dict[Endpoint, EndpointPool[Endpoint, Connection]] = {}  # written under the budget's lock
+        self._guests: WeakSet[EndpointPool[Any, Any]] = WeakSet()  # made by endpoint_pool(), owned by the caller
+        self._homes: dict[int, EndpointPool[Endpoint, Connection]] = {}  # id(connection) -> who lent it
+        self._past = PoolStats()  # of the pools that were dropped
+        self._look_for_empty_at = FEW_ENDPOINTS
+        after_fork.remember(self)
+
+    # -- borrowing ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def connection(self, endpoint: Endpoint, timeout: float | None = None) -> Iterator[Connection]:
+        """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
+        connection = self.acquire(endpoint, timeout)
+        home: EndpointPool[Endpoint, Connection] | None = None
+        lease: int | None = None
+        try:
+            home = self._homes[id(connection)]
+            lease = home.lease_of(connection)
+            try:
+                yield connection
+            except BaseException as error:
+                if home.lease_of(connection) == lease:
+                    self.discard(connection, type(error).__name__)
+                raise
+            if home.lease_of(connection) == lease:  # else the block detached or returned it
+                self.release(connection)
+        except BaseException:
+            self._reclaim(home or self._homes.get(id(connection)), connection, lease)
+            raise
+
+    def acquire(self, endpoint: Endpoint, timeout: float | None = None) -> Connection:
+        """A connection to ``endpoint``; the caller owes one release, discard or detach.  See EndpointPool.acquire."""
+        while True:
+            pool = self._pools.get(endpoint) or self._add_pool(endpoint)
+            try:
+                connection = pool.acquire(timeout)
+            except ClosedPoolError:
+                if self._state is State.OPEN and self._pools.get(endpoint) is not pool:
+                    continue  # it was dropped as empty just now
+                raise
+            try:
+                other = self._homes.get(id(connection))
+                if other is None or other is pool or other.lease_of(connection) < 0:
+                    self._homes[id(connection)] = pool
+                    return connection
+            except BaseException:
+                pool.reclaim(connection, None)
+                raise
+            pool.detach(connection)
+            raise RuntimeError(f"connect() made {connection!r}, which {other!r} has lent; it must make a new one")
+
+    def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
+        """Give a clean connection back.  See EndpointPool.release."""
+        self._end(connection, lambda home: home.release(connection, idle_limit=idle_limit))
+
+    def discard(self, connection: Connection, reason: str = "discarded") -> None:
+        """Close a connection that must not be used again.  See EndpointPool.discard."""
+        self._end(connection, lambda home: home.discard(connection, reason))
+
+    def detach(self, connection: Connection) -> Connection:
+        """The connection itself, now the caller's own.  See EndpointPool.detach."""
+        self._end(connection, lambda home: home.detach(connection))
+        return connection
+
+    def endpoint_pool(
+        self, endpoint: Endpoint, factory: Factory[Any, Any] | None = None, **settings: Any
+    ) -> EndpointPool[Any, Any]:
+        """A new pool for one endpoint that takes part in the budget; it lives as long as the caller holds it.
+
+        ``settings`` are keywords of EndpointPool; what is not given is as in this pool.  It is closed, swept and
+        counted together with the others, and never lent from by ``acquire`` of this pool.
+        """
+        keywords = {**self._settings._asdict(), "clock": self._clock, "trace": self.trace, **settings}
+        maker = self.factory if factory is None else factory
+        pool: EndpointPool[Any, Any] = EndpointPool(endpoint, maker, budget=self._budget, **keywords)
+        with self._budget, self._budget.lock:
+            self._refuse_unless_open()
+            self._guests.add(pool)
+        pool.ask_collector()
+        return pool
+
+    # -- the pool as a whole -----------------------------------------------------------------------------------
+
+    def close(self, timeout: float | None = None) -> bool:
+        """True once all connections of all endpoints are closed.  See EndpointPool.close."""
+        with self._budget, self._budget.lock:
+            self._state = State.CLOSING
+        pools = self._every_pool()
+        for pool in pools:
+            pool.close()
+        is_over = self._all_in_time(pools, EndpointPool.wait_closed, 0.0 if timeout is None else timeout)
+        if is_over:
+            self._state = State.CLOSED
+        return is_over
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """True once every connection that exists now is closed.  See EndpointPool.drain."""
+        pools = self._every_pool()
+        for pool in pools:
+            pool.drain(0.0)
+        return self._all_in_time(pools, EndpointPool.wait_drained, timeout)
+
+    def drop_idle(self, reason: str = "refreshed") -> int:
+        """How many idle connections were closed: all there were."""
+        return sum(pool.drop_idle(reason) for pool in self._every_pool())
+
+    def resize(self, maxsize: int | None) -> None:
+        """Change the limit of each endpoint, of those there are and of those to come."""
+        maxsize = check_limit("maxsize", maxsize)
+        with self._budget, self._budget.lock:
+            self._settings = self._settings._replace(maxsize=maxsize)
+        for pool in list(self._pools.values()):
+            pool.resize(maxsize)
+
+    def resize_total(self, total_maxsize: int | None) -> None:
+        """Change the limit of all endpoints together.
+
+        Smaller: the longest idle are closed now, lent ones on return, until it holds.
+        """
+        total_maxsize = check_limit("total_maxsize", total_maxsize)
+        with self._budget, self._budget.lock:
+            self._budget.limit = total_maxsize
+            shrink_locked(self._budget)
+        for pool in self._every_pool():
+            pool.look_again()
+
+    def sweep(self, now: float) -> float | None:
+        """Sweep all endpoints' pools and drop the empty ones; seconds until the next call, None: closed."""
+        if self._state is not State.OPEN:
+            return None
+        pauses = [pool.sweep(now) for pool in self._every_pool()]
+        self._drop_empty_pools()
+        return min((pause_s for pause_s in pauses if pause_s is not None), default=None)
+
+    def start_afresh(self) -> None:
+        """In a forked child: counts at zero; the endpoints' pools look after themselves."""
+        self._past = PoolStats()
+
+    def __enter__(self) -> ConnectionPool[Endpoint, Connection]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make, (type(self), self.factory, {**self._settings._asdict(), "total_maxsize": self._budget.limit})
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the pool is in its life."""
+        return self._state
+
+    @property
+    def maxsize(self) -> int | None:
+        """The limit of each endpoint; None: no limit."""
+        return self._settings.maxsize
+
+    @property
+    def total_maxsize(self) -> int | None:
+        """The limit of all endpoints together; None: no limit."""
+        return self._budget.limit
+
+    @property
+    def budget(self) -> Budget:
+        """What the endpoints' pools share."""
+        return self._budget
+
+    def stats(self) -> PoolStats:
+        """The figures of all endpoints in sum, those of pools made by ``endpoint_pool`` while they live."""
+        return sum_of([self._past, *(pool.stats() for pool in self._every_pool())], self._budget.limit)
+
+    def stats_by_endpoint(self) -> dict[Endpoint, PoolStats]:
+        """The figures of every endpoint that has connections, or had some lately."""
+        return {endpoint: pool.stats() for endpoint, pool in list(self._pools.items())}
+
+    def __repr__(self) -> str:
+        now = self.stats()
+        return (
+            f"<{type(self).__name__} {self._state.value}: {len(self._pools)} endpoints, {now.idle} idle,"
+            f" {now.leased} leased, {now.opening} opening, {now.waiting} waiting,"
+            f" total_maxsize {self._budget.limit}>"
+        )
+
+    def check(self) -> None:
+        """Assert everything that must hold between any two calls; for tests."""
+        with self._budget, self._budget.lock:
+            pools = self._every_pool()
+            for pool in pools:
+                pool.check()
+            total = sum(pool.stats().total for pool in pools)
+            assert total == self._budget.used, f"{total} connections, {self._budget.used} in the budget"
+            idle = {id(connection) for pool in pools for connection in pool.idle_connections()}
+            assert idle == set(self._budget.order or ()), "the order of the idle is not that of the pools"
+            waiting = sum(pool.waiting for pool in pools)
+            assert waiting == len(self._budget.line), f"{waiting} wait, {len(self._budget.line)} in line"
+
+    # -- helpers -----------------------------------------------------------------------------------------------
+
+    def _end(self, connection: Connection, end: Callable[[EndpointPool[Endpoint, Connection]], object]) -> None:
+        """End a lease with the pool that lent the connection; it is struck off the index first, while it is its own."""
+        home: EndpointPool[Endpoint, Connection] | None = None
+        lease: int | None = None
+        try:
+            home = self._home_of(connection)
+            lease = home.lease_of(connection)
+            self._homes.pop(id(connection), None)
+            end(home)
+        except BaseException:
+            self._reclaim(home or self._homes.get(id(connection)), connection, lease)
+            raise
+
+    def _reclaim(
+        self, home: EndpointPool[Endpoint, Connection] | None, connection: Connection, lease: int | None
+    ) -> None:
+        """See EndpointPool.reclaim."""
+        if home is None:
+            return
+        if lease in (None, home.lease_of(connection)):
+            self._homes.pop(id(connection), None)
+        home.reclaim(connection, lease)
+
+    def _home_of(self, connection: Connection) -> EndpointPool[Endpoint, Connection]:
+        """Who lent it."""
+        home = self._homes.get(id(connection))
+        if home is not None:
+            return home
+        for pool in list(self._pools.values()):
+            if any(idle is connection for idle in pool.idle_connections()):
+                return pool  # which raises FullPoolError
+        raise ValueError(f"{connection!r} is not lent by {self!r}")
+
+    def _every_pool(self) -> list[EndpointPool[Any, Any]]:
+        with self._budget, self._budget.lock:
+            return [*self._pools.values(), *self._guests]
+
+    def _add_pool(self, endpoint: Endpoint) -> EndpointPool[Endpoint, Connection]:
+        """The pool for a new endpoint; racing threads get the same."""
+        if len(self._pools) >= self._look_for_empty_at:
+            self._drop_empty_pools()
+        with self._budget, self._budget.lock:
+            self._refuse_unless_open()
+            pool = self._pools.get(endpoint)
+            if pool is None:
+                pool = self._pools[endpoint] = EndpointPool(
+                    endpoint,
+                    self.factory,
+                    budget=self._budget,
+                    clock=self._clock,
+                    trace=self.trace,
+                    **self._settings._asdict(),
+                )
+        pool.ask_collector()
+        return pool
+
+    def _drop_empty_pools(self) -> None:
+        """Forget the endpoints without connections; amortised, this costs O(1) for each new endpoint."""
+        with self._budget, self._budget.lock:
+            gone = [pool for pool in self._pools.values() if pool.retire_locked()]
+            for pool in gone:
+                del self._pools[pool.endpoint]
+            self._past = sum_of([self._past, *(pool.stats() for pool in gone)], None)
+            self._look_for_empty_at = max(FEW_ENDPOINTS, 2 * len(self._pools))
+
+    def _all_in_time(
+        self,
+        pools: list[EndpointPool[Any, Any]],
+        wait: Callable[[EndpointPool[Any, Any], float | None], bool],
+        timeout: float | None,
+    ) -> bool:
+        """Whether ``wait`` is true of all pools within ``timeout`` seconds together; None: as long as it takes."""
+        give_up_at = None if timeout is None else self._clock() + timeout
+        outcomes = [wait(pool, None if give_up_at is None else max(0.0, give_up_at - self._clock())) for pool in pools]
+        return all(outcomes)
+
+    def _refuse_unless_open(self) -> None:
+        if self._state is not State.OPEN:
+            raise ClosedPoolError(self, f"the pool is {self._state.value}")
+
+
+def _make(cls: type[ConnectionPool[Any, Any]], factory: Any, settings: dict[str, Any]) -> ConnectionPool[Any, Any]:
+    """What a pickled pool unpickles to: a new one with the same settings."""
+    return cls(factory, **settings)

@@ -1,0 +1,470 @@
+"""EndpointPool: lends the connections to one endpoint, of any kind, and takes them back.
+
+A factory makes, checks and closes connections; borrowers get one from ``acquire`` and end with exactly one of
+``release`` (clean), ``discard`` (not to be used again) and ``detach`` (it is theirs now).
+What a connection speaks is unknown here: the room could lend integers.  What is decided under the lock stands in
+``state``, what is done to connections without it in ``lifecycle``, the long way to one in ``finding``; this room makes
+the verbs of these.
+The models are psycopg_pool (hand-over, what is told), HikariCP (the entry beside the connection) and Go's net/http.
+
+A return that arrives in a thread which holds the lock already (a finaliser the garbage collector runs) is put aside
+and carried out when the lock is free.
+
+A lease is told from the next one of the same connection by its entry's ``reuses``.  Whatever ends a lease and is
+interrupted ends it nevertheless (``reclaim``), and none but this one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from math import inf
+from typing import Any
+
+from ..base import after_fork
+from ..base.logs import logger
+from ..base.trace import Trace, tell
+from ..exceptions import FullPoolError
+from . import housekeeper
+from .acquire import Finding
+from .entry import Entry
+from .lifecycle import Factory, Remains
+from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
+from .shared_limit import Budget
+from .state import POOL_CLOSED, Connection, Endpoint, State
+from .waiter import Claim
+
+log = logger(__name__)
+
+
+class EndpointPool(Finding[Endpoint, Connection]):
+    """Lends connections to ``endpoint`` made by ``factory``.  Thread-safe.
+
+    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``budget`` is shared with other pools:
+    its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
+    differences count.  ``trace`` hears connection_waited, _opened, _reused, _returned and _closed.  ``on_full`` is
+    called with a connection that will be closed because ``maxsize`` others lie idle.
+
+    It pickles as endpoint, factory and settings.  In a forked child it starts empty.
+    """
+
+    __slots__ = (
+        "_ceremony",
+        "_inherited",
+        "_on_release",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        factory: Factory[Endpoint, Connection],
+        *,
+        maxsize: int | None = 1,
+        block: bool = False,
+        idle_timeout: float | None = None,
+        max_lifetime: float | None = None,
+        min_idle: int = 0,
+        background_collector: bool = False,
+        dispose_batch_size: int = DISPOSE_BATCH_SIZE,
+        acquire_timeout: float | None = None,
+        leak_timeout: float | None = None,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        trace: Trace | None = None,
+        on_full: Callable[[Connection], object] | None = None,
+    ) -> None:
+        settings = Settings(
+            maxsize,
+            block,
+            idle_timeout,
+            max_lifetime,
+            min_idle,
+            background_collector,
+            dispose_batch_size,
+            acquire_timeout,
+            leak_timeout,
+        )
+        super().__init__(endpoint, factory, settings, budget, clock)
+        self.trace = trace
+        self._on_acquire: Callable[[Connection], object] | None = getattr(factory, "on_acquire", None)
+        self._on_release: Callable[[Connection], object] | None = getattr(factory, "on_release", None)
+        self._on_full = on_full
+        is_told = trace is not None or leak_timeout is not None
+        self._ceremony = self._on_acquire is not None or is_told or self._settings.min_idle > 0
+        self._inherited: dict[int, Entry[Connection]] | None = None  # what a forked child must not use
+        self._is_watched = False
+        self._me = after_fork.remember(self)
+        if not self._budget.held():  # else who holds the lock asks when it is free
+            self.ask_collector()
+
+    # -- borrowing ---------------------------------------------------------------------------------------------
+
+    def acquire(self, timeout: float | None = None) -> Connection:
+        """A connection that is open, fresh and quiet; the caller owes one release, discard or detach.
+
+        The newest idle connection, else a new one, else (``block``, or a shared budget that is spent) the first that
+        becomes free for this place in the line.  ``timeout`` in seconds covers waiting, and what is left of it is
+        passed to the factory's ``connect``; None: ``acquire_timeout``.  Raises EmptyPoolError with the pool's
+        numbers, ClosedPoolError, or what ``connect`` or ``on_acquire`` raised.
+        """
+        budget = self._budget
+        if not after_fork.mark[0]:
+            after_fork.catch_up()
+        if budget.held():
+            raise RuntimeError(f"acquire from inside {self}: by a finaliser or signal handler that interrupted it")
+        entry: Entry[Connection] | None = None
+        claim: Claim | None = None
+        now = self._clock()
+        try:
+            with self._lock:
+                if self._idle:  # nobody in line can use it: see _serve_locked
+                    entry = self._idle[-1]
+                    self._leased[entry.key] = entry
+                    del self._idle[-1]
+                    if budget.order is not None:
+                        del budget.order[entry.key]
+                    entry.reuses += 1
+                    self._reused += 1
+                    if len(self._leased) > self._most_leased:
+                        self._most_leased = len(self._leased)
+            if entry is None or not self._is_fit(entry, now):
+                claim = Claim(self, now)
+                entry = self._find(claim, entry, timeout)
+            if self._ceremony:
+                self._hand_out(entry)
+            if budget.late or self._doomed or now >= budget.trim_at:
+                self._tidy(now)
+            return entry.connection
+        except BaseException:
+            self._rescue(claim, entry)
+            raise
+
+    def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
+        """Give a clean connection back; it is lent again, or closed if it is too old or there is no room.
+
+        ``idle_limit``: seconds after which the peer will close it (``Keep-Alive: timeout=``); None: not announced.
+        Safe in finalisers.  Raises FullPoolError for a second return, ValueError for what was not lent here.
+        """
+        budget, lease = self._budget, None
+        try:
+            if budget.held():
+                self._put_off(connection, idle_limit, None)
+                return
+            if self._on_release is not None and not self._reset(connection):
+                return
+            now = self._clock()
+            kept = False
+            with self._lock:
+                entry = self._leased.get(id(connection))
+                if entry is not None:
+                    lease = entry.reuses
+                    entry.idle_since = now
+                    entry.stale_at = entry.ends_at
+                    entry.leased_at = inf
+                    if idle_limit is not None or self._ages:
+                        self._note_age_locked(entry, idle_limit)
+                    kept = self._take_back_locked(entry, now)
+                    self._returned += kept
+            if kept and self.trace is not None:
+                tell(self.trace, "connection_returned", self.endpoint, connection)
+            if budget.late or self._doomed or now >= budget.trim_at:
+                self._tidy(now)
+        except BaseException:
+            self.reclaim(connection, lease)
+            raise
+        if entry is None:
+            self._complain(connection)
+
+    def discard(self, connection: Connection, reason: str = "discarded") -> None:
+        """Close a connection that must not be used again; its slot is free once it is closed.
+
+        ``reason`` is one short phrase; it is counted in the stats and told to the listener.  Safe in finalisers.
+        Raises FullPoolError for a connection that lies idle already, ValueError for what was not lent here.
+        """
+        lease = None
+        try:
+            if self._budget.held():
+                self._put_off(connection, None, reason)
+                return
+            with self._lock:
+                entry = self._leased.get(id(connection))
+                if entry is not None:
+                    lease = entry.reuses
+                    self._doom_leased_locked(entry, reason)
+            self._tidy(-inf)
+        except BaseException:
+            self.reclaim(connection, lease)
+            raise
+        if entry is None:
+            self._complain(connection)
+
+    def detach(self, connection: Connection) -> Connection:
+        """The connection itself, now the caller's own: the pool forgets it without closing it.
+
+        For sockets that changed hands (101, CONNECT).  Raises ValueError for what was not lent here.
+        """
+        lease = None
+        try:
+            with self._budget, self._lock:
+                entry = self._leased.get(id(connection))
+                if entry is not None:
+                    lease = entry.reuses
+                    self._count_drop_locked("detached")
+                    del self._leased[entry.key]
+                    self._budget.used -= 1
+                    self._slot_freed_locked()
+            self._tidy(-inf)
+        except BaseException:
+            self.reclaim(connection, lease)
+            raise
+        if entry is None:
+            self._complain(connection)
+        return connection
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Connection]:
+        """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
+        connection = self.acquire(timeout)
+        lease: int | None = None
+        try:
+            lease = self.lease_of(connection)
+            try:
+                yield connection
+            except BaseException as error:
+                if self.lease_of(connection) == lease:
+                    self.discard(connection, type(error).__name__)
+                raise
+            if self.lease_of(connection) == lease:  # else the block detached or returned it
+                self.release(connection)
+        except BaseException:
+            self.reclaim(connection, lease)
+            raise
+
+    def while_lent(self, connection: Connection, lease: int, action: Callable[[], object]) -> bool:
+        """Whether this lease goes on, and ``action`` was done while it could not end; it must not wait for anything."""
+        with self._budget, self._lock:
+            if self.lease_of(connection) != lease:
+                return False
+            action()
+        return True
+
+    def lease_of(self, connection: Connection) -> int:
+        """Which of its leases a connection is in; -1: it is not lent."""
+        entry = self._leased.get(id(connection))
+        return -1 if entry is None else entry.reuses
+
+    def adopt(self, connection: Connection) -> None:
+        """Take in a connection made elsewhere, as the newest idle one.
+
+        FullPoolError if there is no room for it, ClosedPoolError, ValueError if it is here already.
+        """
+        entry = self._entry_for(connection, self._generation)
+        with self._budget, self._lock:
+            self._refuse_unless_open_locked(0.0)
+            if entry.key in self._leased or any(idle.connection is connection for idle in self._idle):
+                raise ValueError(f"{connection!r} belongs to {self!r} already")
+            if self._budget.is_spent or self._total_locked() >= self._maxsize:
+                raise FullPoolError(self, f"there is no room for {connection!r}", **self._numbers_locked(None))
+            self._budget.used += 1
+            self._leased[entry.key] = entry
+            self._note_age_locked(entry, None)
+            self._take_back_locked(entry, entry.idle_since)
+
+    # -- the pool as a whole -----------------------------------------------------------------------------------
+
+    def close(self, timeout: float | None = None) -> bool:
+        """True once all connections are closed: idle ones now, lent ones when they come back.
+
+        Nothing is lent from now on; everybody in line gets ClosedPoolError at once.  Waits up to ``timeout``
+        seconds for what is lent; None: does not wait.  Calling it again is fine.
+        """
+        try:
+            self._send_all_away()
+        except BaseException:
+            self._send_all_away()  # nobody else would wake them
+            raise
+        self.drop_idle(POOL_CLOSED)
+        if self._is_watched:
+            housekeeper.hasten(self._me, 0.0)  # so that it lets go of the pool
+        return self.wait_closed(0.0 if timeout is None else timeout)
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """True once every connection that exists now is closed: idle ones now, lent ones when they come back.
+
+        The pool stays open and opens new ones meanwhile.  ``timeout``: seconds to wait; None: as long as it takes.
+        """
+        with self._budget, self._lock:
+            self._generation += 1
+        self.drop_idle("drained")
+        return self.wait_drained(timeout)
+
+    def wait_closed(self, timeout: float | None) -> bool:
+        """Whether all connections of a closed pool are gone within ``timeout`` seconds; None: wait for it."""
+        return self._wait_until(self._is_over_locked, timeout)
+
+    def wait_drained(self, timeout: float | None) -> bool:
+        """Whether all connections older than the last drain are gone in ``timeout`` seconds; None: wait for it."""
+        return self._wait_until(self._is_drained_locked, timeout)
+
+    def drop_idle(self, reason: str = "refreshed") -> int:
+        """How many idle connections were closed: all there were."""
+        with self._budget, self._lock:
+            count = len(self._idle)
+            while self._idle:
+                self._doom_idle_locked(self._idle[0], reason)
+            self._settle_locked()
+        self._tidy(-inf)
+        return count
+
+    def drop_unusable(self, reason: str = "dead") -> int:
+        """How many idle connections the factory no longer finds usable; they are closed.
+
+        Each is lent to this call while it is looked at, one at a time, the longest idle first.
+        """
+        return sum(not self._is_kept(connection, reason) for connection in self.idle_connections())
+
+    def resize(self, maxsize: int | None) -> None:
+        """Change the limit.  Smaller: the longest idle are closed now, lent ones on return, until it holds."""
+        maxsize = check_limit("maxsize", maxsize)
+        limit = sys.maxsize if maxsize is None else maxsize
+        with self._budget, self._lock:
+            self._maxsize = limit
+            while self._idle and self._alive_locked() > limit:
+                self._doom_idle_locked(self._idle[0], "resized")
+            self._excess = self.block and self._total_locked() > limit
+            self._serve_locked()
+        self._tidy(-inf)
+
+    def look_again(self) -> None:
+        """After the budget was changed from outside: serve who can be served, close what is to be closed."""
+        with self._budget, self._lock:
+            self._serve_locked()
+        self._tidy(-inf)
+
+    def start_afresh(self) -> None:
+        """In a forked child: empty, with new locks; inherited connections are dropped without touching the peer."""
+        self._budget.start_afresh()
+        inherited = [*self._remains_locked(), *self._leased.values()]
+        self._inherited = {**(self._inherited or {}), **self._leased}  # their borrowers may still return them
+        if self._state is not State.OPEN:
+            self._state = State.CLOSED
+        self._is_watched = False
+        self._clear()
+        forget = getattr(self.factory, "forget", after_fork.forget)
+        for entry in inherited:
+            try:
+                forget(entry.connection)
+            except Exception:
+                log.warning("forgetting %r failed", entry.connection, exc_info=True)
+        start_afresh = getattr(self.factory, "start_afresh", None)
+        if start_afresh is not None:
+            start_afresh()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = self._settings._replace(maxsize=self.maxsize)
+        return _make, (type(self), self.endpoint, self.factory, settings._asdict())
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        """Close what nobody else can; at the exit, where even ``sys`` may be None here, leave it to the system."""
+        if is_finalizing() or not hasattr(self, "_is_watched"):
+            return
+        remains = Remains(self._budget, self._remains_locked(), self._total_locked(), self.factory)
+        if self._budget.held():  # the garbage collector runs in the middle of another pool's decision
+            self._budget.put_off(remains.bury)
+        else:
+            with self._budget, self._lock:
+                self._clear()
+            remains.bury()
+
+    # -- helpers -----------------------------------------------------------------------------------------------
+
+    def _put_off(self, connection: Connection, idle_limit: float | None, reason: str | None) -> None:
+        """Have a lease ended as soon as the lock is free, which this thread holds; ``reason``: by closing it."""
+        entry = self._leased.get(id(connection))
+        if entry is None:
+            self._budget.put_off(partial(self._complain, connection))
+        else:
+            self._budget.put_off(partial(self._end_late, entry, entry.reuses, idle_limit, reason))
+
+    def _end_late(self, entry: Entry[Connection], lease: int, idle_limit: float | None, reason: str | None) -> None:
+        """End a lease that was put off; nothing if it was ended since: an interrupt has this called again."""
+        if self._leased.get(entry.key) is not entry or entry.reuses != lease:
+            return
+        if reason is None:
+            self.release(entry.connection, idle_limit=idle_limit)
+        else:
+            self.discard(entry.connection, reason)
+
+    def _send_all_away(self) -> None:
+        """Nothing is lent from now on; who stands in line is told."""
+        with self._budget, self._lock:
+            if self._state is State.OPEN:
+                self._state = State.CLOSING
+            while self._line:
+                self._send_away_locked(next(iter(self._line)))
+
+    def _is_kept(self, connection: Connection, reason: str) -> bool:
+        """Whether an idle connection is usable, or no longer idle; else it is closed.  It is leased meanwhile."""
+        claim = Claim(self, 0.0)
+        try:
+            self._lend_this(claim, connection)
+            entry = claim.grant
+            if not isinstance(entry, Entry):
+                return True
+            entry.reason = reason
+            is_fit = self._is_fit(entry, self._clock())
+            if is_fit:
+                entry.reason = ""
+            self._withdraw(claim)
+            return is_fit
+        except BaseException:
+            self._withdraw(claim)
+            raise
+
+    def _reset(self, connection: Connection) -> bool:
+        """Whether on_release found nothing wrong; else the connection is discarded."""
+        if id(connection) not in self._leased:
+            return True  # release() complains
+        try:
+            assert self._on_release is not None
+            self._on_release(connection)
+        except BaseException as error:
+            self.discard(connection, "on_release failed")
+            if not isinstance(error, Exception):
+                raise
+            log.warning("on_release failed for %r", connection, exc_info=True)
+            return False
+        return True
+
+    def _complain(self, connection: Connection) -> None:
+        """Raise what fits a connection that came back but was not lent; nothing for one inherited in a fork."""
+        if self._inherited is not None and self._inherited.pop(id(connection), None) is not None:
+            return
+        with self._budget, self._lock:
+            lies_idle = any(entry.connection is connection for entry in self._idle)
+            numbers = self._numbers_locked(None)
+        if lies_idle:
+            raise FullPoolError(self, f"{connection!r} was returned twice", **numbers)
+        raise ValueError(f"{connection!r} is not lent by {self!r}")
+
+
+def close_what_lies_idle() -> None:
+    """At the exit, as urllib3 does: who keeps a pool to the end has closed it enough, no socket complains."""
+    for pool in after_fork.remembered():
+        if isinstance(pool, EndpointPool):
+            with suppress(Exception):
+                pool.drop_idle("exit")
+
+
+atexit.register(close_what_lies_idle)
+
+
+def _make(
+    cls: type[EndpointPool[Any, Any]], endpoint: Any, factory: Any, settings: dict[str, Any]
+) -> EndpointPool[Any, Any]:
+    """What a pickled pool unpickles to: a new one with the same settings."""
+    return cls(endpoint, factory, **settings)

@@ -1,0 +1,312 @@
+"""Handling: what is done with connections once it is decided, with no lock held.
+
+It opens, checks and closes connections through the factory, opens ahead of demand, trims what is too old, tells of
+leaks, and lets threads wait; ``endpoint_pool`` puts these together to the verbs of a pool.
+Every decision stands in ``state``; here the lock is taken only to write down what was done.
+"Decide under the lock, return what is to be closed, do I/O outside" is httpcore's habit; opening ahead with growing
+pauses after failures is psycopg_pool's.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from typing import Any, Protocol, TypeVar
+
+from ..base.logs import logger
+from ..base.trace import Trace, tell
+from .entry import Entry
+from .settings import Settings
+from .shared_limit import Budget
+from .state import POOL_FULL, Connection, Endpoint, Ledger
+from .waiter import Claim, Permit
+
+log = logger(__name__)
+
+_E = TypeVar("_E", contravariant=True)
+_C = TypeVar("_C")
+
+#: ``max_lifetime`` is shortened by up to this share, so that connections opened together do not end together
+#: (psycopg_pool shortens by up to 5 % as well).
+LIFETIME_JITTER = 0.05
+#: Opening ahead of demand may take this long; the collector thread serves all pools and must not hang on one.
+WARM_TIMEOUT_S = 5.0
+#: After a failure to open ahead of demand: the first pause, doubled each time up to the last.
+WARM_PAUSE_S, WARM_LONGEST_PAUSE_S = 1.0, 60.0
+#: The collector comes by at least once an hour.
+LONGEST_PAUSE_S = 3600.0
+#: Before any reading of the clock; a constant, for ``-inf`` would be an object of its own each time.
+NEVER = -inf
+#: How much of the stack a leak report shows; what matters is near its end.
+LEAK_FRAMES = 20
+
+
+class Factory(Protocol[_E, _C]):
+    """How connections are made, checked and closed.  The three methods here are required.
+
+    Optional, the first two looked up when the pool is made:
+
+    ================================ ==================================================================
+    ``on_acquire(connection)``       called before every lending; an error discards the connection and is raised
+    ``on_release(connection)``       called before a connection is laid back; an error discards it and is logged
+    ``on_full(connection)``          called with a connection that is closed because ``maxsize`` others lie idle,
+                                     if the pool was given no other ``on_full``
+    ``warm(connection, timeout)``    called after ``connect`` when the pool opens ahead of demand (``min_idle``), for
+                                     factories whose ``connect`` puts off the work
+    ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
+                                     without touching the peer
+    ``start_afresh()``               called in a forked child, after those: for what the factory itself holds
+    ================================ ==================================================================
+    """
+
+    def connect(self, endpoint: _E, timeout: float | None) -> _C:
+        """A new connection, within ``timeout`` seconds (None: no limit); any error goes to the borrower."""
+
+    def usable(self, connection: _C) -> bool:
+        """Whether an idle connection may be lent; an error means no."""
+
+    def close(self, connection: _C) -> None:
+        """Close it; errors are logged."""
+
+
+class Handling(Ledger[Endpoint, Connection]):
+    """The books of one pool, and the hands that carry out what they say."""
+
+    __slots__ = ("_on_full", "_warm_after", "_warm_pause_s", "factory", "trace")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        factory: Factory[Endpoint, Connection],
+        settings: Settings,
+        budget: Budget | None,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(endpoint, settings, budget, clock)
+        self.factory = factory
+        self.trace: Trace | None = None
+        self._on_full: Callable[[Connection], object] | None = None
+        self._warm_after = NEVER  # no opening ahead of demand before this
+        self._warm_pause_s = WARM_PAUSE_S
+
+    # -- opening and checking ----------------------------------------------------------------------------------
+
+    def _is_fit(self, entry: Entry[Connection], now: float) -> bool:
+        """Whether an entry may be lent: young enough, and the factory finds it usable.  No lock is held."""
+        if now >= entry.stale_at:
+            return False
+        if now - entry.idle_since >= self._idle_timeout and len(self._idle) >= self._settings.min_idle:
+            return False
+        try:
+            return self.factory.usable(entry.connection)
+        except Exception:
+            log.debug("checking %r failed", entry.connection, exc_info=True)
+            return False
+
+    def _connect(self, timeout_s: float | None) -> Entry[Connection]:
+        """A new connection's entry, in no table yet."""
+        generation = self._generation
+        try:
+            connection = self.factory.connect(self.endpoint, timeout_s)
+        except Exception:
+            with self._budget, self._lock:
+                self._connect_errors += 1
+            raise
+        return self._entry_for(connection, generation)
+
+    def _entry_for(self, connection: Connection, generation: int) -> Entry[Connection]:
+        """An entry for a connection that is open, with the length of its life."""
+        max_lifetime = self._settings.max_lifetime
+        now, ends_at = self._clock(), inf
+        if max_lifetime is not None:
+            ends_at = now + max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
+        return Entry(connection, self._me, now, ends_at, generation)
+
+    def _connect_warm(self) -> Entry[Connection] | None:
+        """A connection that is really open, on no list yet; None if that failed, which is logged."""
+        warm: Callable[[Connection, float], object] | None = getattr(self.factory, "warm", None)
+        try:
+            entry = self._connect(WARM_TIMEOUT_S)
+        except Exception:
+            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
+            return None
+        try:
+            if warm is not None:
+                warm(entry.connection, WARM_TIMEOUT_S)
+        except BaseException as error:
+            entry.reason = "warm failed"
+            self._close_connection(entry)
+            if not isinstance(error, Exception):
+                raise
+            with self._budget, self._lock:
+                self._connect_errors += 1
+            log.warning("opening ahead of demand failed for %r", self, exc_info=True)
+            return None
+        if self.trace is not None:
+            tell(self.trace, "connection_opened", self.endpoint, entry.connection)
+        return entry
+
+    def _tell_leaks(self, now: float) -> float:
+        """Log every lease that lasts too long, once; when to look again (``inf``: nobody asked)."""
+        leak_timeout = self._settings.leak_timeout
+        if leak_timeout is None:
+            return inf
+        with self._budget, self._lock:
+            leaked = self._leaked_locked(now, leak_timeout)
+            next_at = min((e.leased_at for e in self._leased.values() if not e.is_reported), default=now)
+        for entry in leaked:
+            taker = "".join(entry.taker.format()) if entry.taker is not None else "  unknown\n"
+            held_s = now - entry.leased_at
+            log.warning("%r is held for %.3g s from %r; taken by:\n%s", entry.connection, held_s, self, taker)
+        return min(next_at, now) + leak_timeout
+
+    # -- closing and waiting ------------------------------------------------------------------------------------
+
+    def _tidy(self, now: float) -> None:
+        """Close what is to be closed, trim what became too old by ``now``, carry out late returns."""
+        budget = self._budget
+        if now >= budget.trim_at:
+            with self._budget, self._lock:
+                pools: set[Any] = self._trim_locked(now)
+            for pool in pools:
+                pool._close_doomed()
+        self._close_doomed()
+        if budget.late:
+            budget.carry_out_late()
+
+    def _close_doomed(self) -> None:
+        """Close what is to be closed, one after the other; what another thread dooms meanwhile, that one closes."""
+        while self._doomed:
+            self._close_one_doomed()
+            if self._budget.late:
+                self._budget.carry_out_late()
+
+    def _close_one_doomed(self) -> None:
+        """Close a doomed connection, if there is one, and free its slot."""
+        entry: Entry[Connection] | None = None
+        try:
+            with self._lock:
+                if self._doomed:
+                    entry = self._doomed[-1]
+                    del self._doomed[-1]
+            if entry is not None:
+                self._close_connection(entry)
+        except BaseException:
+            if entry is not None:
+                with suppress(Exception):
+                    self.factory.close(entry.connection)  # again, for nobody knows how far it came
+            raise
+        finally:
+            if entry is not None:
+                with self._lock:
+                    self._closing -= 1
+                    self._budget.used -= 1
+                    self._slot_freed_locked()
+
+    def reclaim(self, connection: Connection, lease: int | None) -> None:
+        """Close a connection whose borrower was interrupted, unless it was given back: it may be lent to another now.
+
+        ``lease``: the ``reuses`` of its entry when it was lent; None: no attempt was made to give it back.
+        """
+        with self._budget, self._lock:
+            entry = self._leased.get(id(connection))
+            if entry is not None and lease in (None, entry.reuses):
+                self._doom_leased_locked(entry, "interrupted")
+            self._slot_freed_locked()  # what came free when it was interrupted
+        self._tidy(-inf)
+
+    def _close_unless_here(self, entry: Entry[Connection]) -> None:
+        """Close a new connection that was not lent, unless it is one that the pool has already."""
+        with self._lock:
+            is_here = self._is_here_locked(entry)
+        if not is_here:
+            self._close_connection(entry)
+
+    def _close_victim(self, permit: Permit) -> None:
+        """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
+        entry, permit.victim = permit.victim, None
+        if entry is not None:
+            home: Handling[Any, Any] | None = entry.home()
+            (home or self)._close_connection(entry)
+
+    def _close_connection(self, entry: Entry[Connection]) -> None:
+        """Close it, and tell; nobody else has it any more.  Errors are logged."""
+        reason = entry.reason or "interrupted"
+        try:
+            if reason == POOL_FULL:
+                on_full = self._on_full or getattr(self.factory, "on_full", None)
+                if on_full is not None:
+                    on_full(entry.connection)
+        except Exception:
+            log.exception("on_full failed for %r", entry.connection)
+        try:
+            self.factory.close(entry.connection)
+        except Exception:
+            log.warning("closing %r failed", entry.connection, exc_info=True)
+        if self.trace is not None:
+            tell(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
+
+    def _wait_until(self, is_true_locked: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Whether something became true within ``timeout_s`` seconds; None: wait as long as it takes."""
+        give_up_at = None if timeout_s is None else self._clock() + timeout_s
+        left_s = timeout_s
+        while True:
+            claim = Claim(self, 0.0)
+            claim.lie_down()
+            with self._budget, self._lock:
+                if is_true_locked():
+                    return True
+                if left_s is not None and left_s <= 0:
+                    return False
+                if self._watchers is None:
+                    self._watchers = []
+                self._watchers.append(claim)
+            if not claim.sleep(left_s):
+                left_s = 0.0
+            elif give_up_at is not None:
+                left_s = give_up_at - self._clock()
+
+
+class Remains:
+    """What a vanished pool leaves: ``count`` connections in the shared books, and ``entries`` to be closed."""
+
+    __slots__ = ("_budget", "_count", "_entries", "_factory")
+
+    def __init__(self, budget: Budget, entries: list[Entry[Any]], count: int, factory: Factory[Any, Any]) -> None:
+        self._budget = budget
+        self._entries = entries
+        self._count = count
+        self._factory = factory
+
+    def bury(self) -> None:
+        """Strike all off, and close what nobody else can; called again after an interrupt, it goes on."""
+        budget = self._budget
+        with budget.lock:
+            count, self._count = self._count, 0
+            budget.used -= count
+            if budget.excess and not budget.is_over:
+                budget.excess = False
+            if budget.order is not None:
+                for entry in self._entries:
+                    budget.order.pop(entry.key, None)
+            if budget.line:
+                next(iter(budget.line)).pool._serve_locked()
+        while self._entries:
+            self._close(self._entries[-1])
+            del self._entries[-1]
+
+    def _close(self, entry: Entry[Any]) -> None:
+        try:
+            self._factory.close(entry.connection)
+        except Exception:
+            log.warning("closing %r failed", entry.connection, exc_info=True)
+
+
+def stack_of_borrower() -> traceback.StackSummary:
+    """The frames of who called ``acquire``, without the source lines: those are looked up when it is told."""
+    frames = list(traceback.walk_stack(sys._getframe(3)))[:LEAK_FRAMES]
+    return traceback.StackSummary.extract(reversed(frames), lookup_lines=False)

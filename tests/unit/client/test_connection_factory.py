@@ -1,0 +1,118 @@
+"""supply: where a pool's connections come from, when the pool, the socket or the counts are not there."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from poollib import HTTPConnectionPool
+from poollib.connection import HTTPConnection
+from tests.support.httpd import Httpd
+from tests.unit.base.test_after_fork import in_child
+
+
+def test_who_keeps_the_lending_but_not_the_pool_gets_no_connection() -> None:
+    """The pool is what makes them."""
+    pool: Any = HTTPConnectionPool("localhost", 1)
+    lending = pool._lending
+    del pool
+    gc.collect()
+    with pytest.raises(ReferenceError, match="the pool is gone"):
+        lending.acquire()
+    assert (lending.leased, lending.opening) == (0, 0)
+    lending.check()
+
+
+def test_a_connection_is_dialled_ahead_within_its_own_timeout_if_none_is_named() -> None:
+    with Httpd() as server, HTTPConnectionPool(server.host, server.port, timeout=7) as pool:
+        for wish, wanted in ((None, 7), (3, 3)):
+            conn = pool._get_conn()
+            pool._supply.warm(conn, wish)
+            assert conn.sock.gettimeout() == wanted
+            assert conn.is_connected
+            conn.close()
+            pool._put_conn(conn)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forgets_connections_that_were_never_dialled() -> None:
+    """They have no socket to let go of; the parent's go on."""
+    with Httpd() as server, HTTPConnectionPool(server.host, server.port, maxsize=2, block=True) as pool:
+        conns = [pool._get_conn(), pool._get_conn()]
+        conns[0].connect()
+        for conn in conns:
+            pool._put_conn(conn)
+
+        def look() -> Any:
+            return pool._lending.idle, pool.request("GET", "/").status, pool.num_connections
+
+        assert in_child(look) == "(0, 200, 1)"
+        assert (pool._lending.idle, pool.num_connections) == (2, 2)
+        for _ in conns:
+            assert pool.request("GET", "/").status == 200
+
+
+def test_a_recorders_connection_counts_nothing() -> None:
+    """One without our counters disturbs no sum."""
+
+    class Bare:
+        def __init__(self, **_: Any) -> None:
+            self.sock = None
+
+        def is_reusable(self) -> bool:
+            return True
+
+        def is_reusable_state(self) -> bool:
+            return False
+
+        def close_reason(self) -> str:
+            return "recorded"
+
+        def close(self) -> None:
+            pass
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Bare
+
+    with Pool("localhost", 1) as pool:
+        conn = pool._get_conn()
+        assert pool.stats()["requests"] == 0
+        pool._put_conn(conn)
+        stats = pool.stats()
+        assert (stats["requests"], stats["bytes_sent"], stats["dropped"]) == (0, 0, {"recorded": 1})
+    assert HTTPConnectionPool.ConnectionCls is HTTPConnection
+
+
+def test_a_response_that_is_collected_while_counts_are_added_up_frees_its_slot() -> None:
+    """The garbage collector may run in the thread that holds the lock, and what it closes is counted there, too."""
+
+    class Slow(HTTPConnection):
+        """Everything is collected whenever it is counted."""
+
+        @property
+        def requests(self) -> int:
+            gc.collect()
+            return 1
+
+        @requests.setter
+        def requests(self, value: int) -> None:
+            pass
+
+    with Httpd() as server, HTTPConnectionPool(server.host, server.port, maxsize=4, block=True) as pool:
+        slow = Slow(server.host, server.port)
+        for look in (pool._supply.close, lambda conn: pool._supply.totals([conn])):
+            lost: list[Any] = [pool.request("GET", "/", preload_content=False)]
+            lost.append(lost)  # a ring: only the collector finds it
+            del lost
+            assert pool._lending.leased == 1
+            closing = threading.Thread(target=look, args=(slow,), daemon=True)
+            closing.start()
+            closing.join(10)
+            assert not closing.is_alive()
+            assert pool._lending.leased == 0
+        assert pool._supply.totals([])["requests"] == 3  # two that were lost, one that was closed

@@ -1,0 +1,92 @@
+"""A crowd sends one after another, and nobody waits for one who is stuck."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+import poollib.connectionpool
+from poollib import HTTPConnectionPool
+from poollib.client import send_gate
+from poollib.client.send_gate import SHORT_BYTES, Turnstile, may_wait
+from tests.support.httpd import Httpd, Response
+
+
+def test_one_thread_at_a_time_sends() -> None:
+    gate, inside, most, sent = Turnstile(), 0, 0, 0
+
+    def request() -> None:
+        nonlocal inside, most, sent
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.002)
+        inside -= 1
+        sent += 1
+
+    threads = [threading.Thread(target=gate.send, args=(request,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, sent) == (1, 8)
+
+
+def test_an_error_lets_the_next_one_in() -> None:
+    gate = Turnstile()
+    lock = gate._lock
+    with pytest.raises(ZeroDivisionError):
+        gate.send(divmod, 1, 0)
+    assert not lock.locked()
+    assert gate._lock is lock
+
+
+def test_nobody_waits_long_for_one_who_is_stuck_and_later_ones_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what an interrupt between taking the lock and guarding it leaves, and a fork."""
+    monkeypatch.setattr(send_gate, "LONGEST_TURN_S", 0.01)
+    gate, stuck = Turnstile(), threading.Event()
+    holder = threading.Thread(target=gate.send, args=(stuck.wait, 10.0))
+    holder.start()
+    while not gate._lock.locked():
+        time.sleep(0.001)
+    heard: list[str] = []
+    gate.send(heard.append, "after a while")
+    monkeypatch.setattr(send_gate, "LONGEST_TURN_S", 60.0)
+    gate.send(heard.append, "at once")
+    assert heard == ["after a while", "at once"]
+    assert not stuck.is_set()
+    stuck.set()
+    holder.join()
+    assert not gate._lock.locked()
+
+
+@pytest.mark.parametrize(
+    ("body", "sock", "options", "waits"),
+    [
+        (None, object(), None, True),
+        (b"x" * SHORT_BYTES, object(), None, True),
+        (b"x" * (SHORT_BYTES + 1), object(), None, False),
+        (iter([b"x"]), object(), None, False),
+        (None, None, None, False),
+        (None, object(), object(), False),
+    ],
+)
+def test_only_what_leaves_in_one_call_waits(body: object, sock: object, options: object, waits: bool) -> None:
+    assert may_wait(SimpleNamespace(sock=sock, options=options), body) is waits
+
+
+def test_a_crowded_pool_sends_through_its_turnstile(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Httpd({"/": lambda request: Response(request.body or b"none")}) as server:
+        with HTTPConnectionPool("127.0.0.1", server.port, maxsize=4, block=True) as pool:
+            assert pool.urlopen("GET", "/").data == b"none"
+            assert pool._turnstile is None
+            monkeypatch.setattr(poollib.connectionpool, "CROWD", 1)
+            assert pool.urlopen("GET", "/").data == b"none"
+            assert pool.urlopen("POST", "/", body=b"some").data == b"some"
+            assert pool._turnstile is not None
+            assert not pool._turnstile._lock.locked()
+            assert pool.num_connections == 1
+            assert pickle.loads(pickle.dumps(pool))._turnstile is None

@@ -1,0 +1,91 @@
+"""framing: bodies read from a fake source, in the corners that no server reaches by itself."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from poollib.exceptions import InvalidResponseError
+from poollib.http1 import body_reader
+from poollib.http1.body_reader import BodyState, ChunkedBody, Feed, LengthBody
+from poollib.http1.head import DEFAULT_LIMITS, parse_head
+
+
+def incoming(data: bytes) -> Feed:
+    """A source that gives ``data`` as it is asked, and then its end."""
+    file = io.BytesIO(data)
+    return Feed(file.read, file.readinto)
+
+
+def no_memory(*_: Any) -> Any:
+    raise MemoryError
+
+
+def test_a_body_too_large_for_one_piece_of_memory_is_read_in_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is only what a server says: no allocation of that size may be what ends the read."""
+    data = bytes(range(256)) * 2048
+    body = LengthBody(incoming(data + b"next"), True, None, len(data))
+    monkeypatch.setattr(body_reader.io, "BufferedReader", no_memory)
+    assert body.read(len(data)) == data
+    assert (body.state, body.left) == (BodyState.REUSABLE, 0)
+
+
+def test_memory_that_ends_amid_a_body_is_an_error() -> None:
+    """What was read is gone by then: to begin anew would lose bytes."""
+    data = bytes(600_000)
+    file = io.BytesIO(data)
+    calls = 0
+
+    def receive_into(view: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise MemoryError
+        return file.readinto(view[:100_000])
+
+    body = LengthBody(Feed(file.read, receive_into), True, None, len(data))
+    with pytest.raises(MemoryError):
+        body.read(len(data))
+    assert body.received == 100_000
+
+
+def test_a_chunked_body_that_has_ended_gives_nothing_more() -> None:
+    """Asked in any way."""
+    body = ChunkedBody(incoming(b"3\r\nabc\r\n0\r\n\r\n"), True, None, DEFAULT_LIMITS)
+    assert [body.read_chunk(None), body.read_chunk(None), body.read_chunk(None)] == [b"abc", b"", b""]
+    assert (body.read1(10), body.read_all(), body.read(5)) == (b"", b"", b"")
+    assert body.state is BodyState.REUSABLE
+
+
+def test_a_base_body_is_only_a_shape() -> None:
+    with pytest.raises(NotImplementedError):
+        body_reader.Body(incoming(b""), True, None).read1(1)
+
+
+# Heads, whose limits hold before their end is in
+
+
+def test_too_many_header_lines_are_refused_before_the_head_is_whole() -> None:
+    """A server that never ends its head can't make us keep all of it."""
+    limits = DEFAULT_LIMITS._replace(header_lines=5)
+    data = b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 5
+    assert parse_head(data, limits) is None
+    with pytest.raises(InvalidResponseError, match="more than 5 header lines"):
+        parse_head(data + b"a: b\r\n" * 3, limits)
+
+
+def test_the_fields_of_a_head_are_split_once() -> None:
+    found = parse_head(b"HTTP/1.1 200 OK\r\nA: b \r\nC: d\r\n\r\n")
+    assert found is not None
+    head = found[0]
+    assert head.pairs() == [("A", "b"), ("C", "d")]
+    assert head.pairs() is head.pairs()
+
+
+def test_what_keep_alive_says_besides_is_passed_over() -> None:
+    """Names that nobody knows, in front and behind."""
+    found = parse_head(b"HTTP/1.1 200 OK\r\nKeep-Alive: fast=1, timeout=5, depth=3, max=7, x=9\r\n\r\n")
+    assert found is not None
+    assert (found[0].idle_limit_s, found[0].requests_left) == (5, 7)

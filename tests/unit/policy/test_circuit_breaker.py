@@ -1,0 +1,202 @@
+"""The circuit breaker: opens after N failures to connect, lets one probe at a time, and shows where it stands."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import threading
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+import poollib
+from poollib.exceptions import BlockedHostError, CircuitOpenError, EmptyPoolError, NewConnectionError, ReadTimeoutError
+from poollib.policy.circuit_breaker import Circuit, CircuitBreaker, CircuitState, circuit_from
+from poollib.policy.retry_budget import RetryBudget
+from tests.support.httpd import Httpd
+from tests.support.liars import Index
+from tests.support.script import ScriptServer, expect_request, respond, stall
+
+
+def test_it_opens_after_as_many_failures_in_a_row() -> None:
+    circuit = Circuit(CircuitBreaker(3, 10))
+    for _ in range(2):
+        circuit.failed(0.0)
+    circuit.got_through()
+    for _ in range(2):
+        circuit.failed(0.0)
+    assert circuit.wait_s(0.0) is None
+    circuit.failed(1.0)
+    assert circuit.state is CircuitState.OPEN
+    assert circuit.wait_s(4.0) == 7.0
+    assert (circuit.opened, circuit.refused) == (1, 1)
+
+
+def test_one_probe_at_a_time_and_its_end_decides() -> None:
+    circuit = Circuit(CircuitBreaker(1, 10))
+    circuit.failed(0.0)
+    assert circuit.wait_s(10.0) is None
+    assert circuit.state is CircuitState.PROBING
+    assert circuit.wait_s(10.0) is not None
+    circuit.failed(11.0)
+    assert circuit.wait_s(12.0) == 9.0
+    assert circuit.wait_s(21.0) is None
+    circuit.got_through()
+    assert circuit.state is CircuitState.CLOSED
+    assert circuit.wait_s(21.0) is None
+
+
+@pytest.mark.parametrize("ends_by", [KeyboardInterrupt, BlockedHostError])
+def test_what_ends_an_attempt_on_this_side_is_no_failure_of_the_endpoint(ends_by: type[BaseException]) -> None:
+    """An interrupt or a guard: both come while a connection is being made."""
+
+    def resolver(host: str, port: int) -> list[str]:
+        raise ends_by("here")
+
+    options: dict[str, Any] = {"resolver": resolver, "circuit_breaker": 1, "retries": False}
+    with poollib.HTTPConnectionPool("h.example", 80, **options) as pool:
+        for _ in range(2):
+            with pytest.raises(ends_by):
+                pool.request("GET", "/")
+        assert pool.health()["circuit"]["state"] == "closed"
+
+
+def test_a_probe_that_gives_up_lets_the_next_one_try() -> None:
+    circuit = Circuit(CircuitBreaker(1, 10))
+    circuit.failed(0.0)
+    assert circuit.wait_s(10.0) is None
+    circuit.gave_up()
+    assert circuit.wait_s(10.0) is None
+
+
+def test_of_many_threads_one_probes() -> None:
+    circuit = Circuit(CircuitBreaker(1, 1))
+    circuit.failed(0.0)
+    gate, allowed = threading.Barrier(8), []
+
+    def ask() -> None:
+        gate.wait(5)
+        allowed.append(circuit.wait_s(2.0) is None)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(allowed) == 1
+
+
+@pytest.mark.parametrize("wish", [CircuitBreaker(0), CircuitBreaker(1, -1)])
+def test_odd_settings_are_refused(wish: CircuitBreaker) -> None:
+    with pytest.raises(ValueError, match="circuit breaker"):
+        circuit_from(wish)
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_pool_leaves_an_endpoint_alone_that_refuses() -> None:
+    with poollib.HTTPConnectionPool("127.0.0.1", _closed_port(), retries=False, circuit_breaker=2) as pool:
+        for _ in range(2):
+            with pytest.raises(NewConnectionError):
+                pool.request("GET", "/")
+        with pytest.raises(CircuitOpenError) as caught:
+            pool.request("GET", "/", retries=3)
+        assert caught.value.retry_in_s is not None
+        assert 29 < caught.value.retry_in_s <= 30
+        assert pool.health()["circuit"]["state"] == "open"
+        assert pool.stats()["circuit_refused"] == 1
+        assert pool._lending.leased == 0
+        pool._lending.check()
+
+
+def test_a_server_that_is_back_is_found_by_the_first_probe() -> None:
+    port = _closed_port()
+    breaker = CircuitBreaker(1, 0.0)
+    with poollib.PoolManager(retries=False, circuit_breaker=breaker) as manager:
+        with pytest.raises(NewConnectionError):
+            manager.request("GET", f"http://127.0.0.1:{port}/")
+        pool = manager.connection_from_url(f"http://127.0.0.1:{port}/")
+        assert pool.health()["circuit"]["state"] == "open"
+        with ScriptServer([expect_request(), respond(b"back")]) as server:
+            pool.port = server.port
+            assert pool.request("GET", "/").data == b"back"
+        assert pool.health()["circuit"]["state"] == "closed"
+
+
+def test_a_server_that_answers_badly_is_there() -> None:
+    with ScriptServer([expect_request(), stall()], repeat=True) as server:
+        with poollib.HTTPConnectionPool("127.0.0.1", server.port, retries=False, circuit_breaker=1) as pool:
+            for _ in range(2):
+                with pytest.raises(ReadTimeoutError):
+                    pool.request("GET", "/", timeout=0.02)
+            assert pool.health()["circuit"]["state"] == "closed"
+
+
+def test_a_pool_pickles_with_its_breaker_closed() -> None:
+    with poollib.HTTPConnectionPool("127.0.0.1", _closed_port(), retries=False, circuit_breaker=1) as pool:
+        with pytest.raises(NewConnectionError):
+            pool.request("GET", "/")
+        copy = pickle.loads(pickle.dumps(pool))
+        assert copy.health()["circuit"]["state"] == "closed"
+        copy.close()
+
+
+def test_without_the_keyword_there_is_none() -> None:
+    with poollib.HTTPConnectionPool("127.0.0.1", 1) as pool:
+        assert "circuit" not in pool.health()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_starts_with_closed_circuits_and_free_locks() -> None:
+    """Another thread may hold the locks in the moment of the fork."""
+    budget = RetryBudget()
+    with poollib.HTTPConnectionPool("127.0.0.1", 1, circuit_breaker=1) as pool:
+        circuit = pool._circuit
+        assert circuit is not None
+        circuit.failed(0.0)
+        with circuit._lock, budget._lock:
+            child = os.fork()
+            if not child:
+                budget.pay_in()
+                os._exit(circuit.wait_s(0.0) is not None)
+        assert os.waitpid(child, 0)[1] == 0
+        assert circuit.state is CircuitState.OPEN
+
+
+def test_an_attempt_that_found_no_slot_says_nothing_of_the_endpoint() -> None:
+    """Neither a failure to connect nor a success: the circuit stays as it was, closed or probing."""
+    with (
+        Httpd() as server,
+        poollib.HTTPConnectionPool(
+            server.host, server.port, block=True, circuit_breaker=CircuitBreaker(1, 0.0), retries=False
+        ) as pool,
+    ):
+        circuit = pool._circuit
+        assert circuit is not None
+        kept = pool.urlopen("GET", "/", preload_content=False)
+        with pytest.raises(EmptyPoolError):
+            pool.request("GET", "/", pool_timeout=0.001)
+        assert pool.stats()["circuit_opened"] == 0
+        assert circuit.report()["state"] == "closed"
+        circuit.failed(0.0)
+        with pytest.raises(EmptyPoolError):
+            pool.request("GET", "/", pool_timeout=0.001)
+        assert circuit.report()["state"] == "open"
+        assert kept.data
+        assert pool.request("GET", "/", pool_timeout=1).status == 200
+        assert circuit.report()["state"] == "closed"
+
+
+def test_numbers_of_a_breaker_are_of_every_kind_but_count() -> None:
+    """With NaN it never opened, or never closed."""
+    wish = Circuit(CircuitBreaker(Index(5), Fraction(1, 2))).wish  # type: ignore[arg-type]
+    assert wish == (5, 0.5)
+    assert [type(number) for number in wish] == [int, float]
+    for odd in (CircuitBreaker(pause=float("nan")), CircuitBreaker(failures=float("nan"))):  # type: ignore[arg-type]
+        with pytest.raises((TypeError, ValueError), match=r"pause|failures"):
+            Circuit(odd)
