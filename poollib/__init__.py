@@ -1,7 +1,7 @@
 """poollib: a thread-safe HTTP/1.1 client with connection pools, in pure standard library.
 
 The public names and nothing else. urllib3's names are here under the same names; poollib's own beside them. Importing
-the package imports no room: a name brings its room when it is first asked for, and is an ordinary name from then on.
+the package imports no module: a name brings its module when it is first asked for, and is an ordinary name from then on.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ __all__ = [
     "uninstall_as_urllib3",
 ]
 
-# Each public name's room, as the imports above tell type checkers.
+# Each public name's module, as the imports above tell type checkers.
 _HOMES = {
     "BaseHTTPResponse": "response",
     "CircuitBreaker": "policy.circuit_breaker",
@@ -87,7 +87,7 @@ _HOMES = {
     "uninstall_as_urllib3": "compat",
 }
 
-# Those of urllib3's module paths that are no rooms; `compat` has them.
+# Those of urllib3's module paths that are no modules; `compat` has them.
 _URLLIB3_PATHS = frozenset(
     [
         "_base_connection",
@@ -104,7 +104,7 @@ _URLLIB3_PATHS = frozenset(
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, fetched from its room and kept here; or a room, or one of urllib3's modules."""
+    """A public name, fetched from its module and kept here; or a module, or one of urllib3's modules."""
     from importlib import import_module
 
     if name in _HOMES:
@@ -113,11 +113,11 @@ def __getattr__(name: str) -> Any:
     if name in _URLLIB3_PATHS:
         return import_module(f"{__name__}.compat").own_module(name)
     if not name.startswith("_"):
-        room = f"{__name__}.{name}"
+        module = f"{__name__}.{name}"
         try:
-            return import_module(room)
+            return import_module(module)
         except ModuleNotFoundError as error:
-            if error.name != room:
+            if error.name != module:
                 raise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

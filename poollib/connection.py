@@ -17,24 +17,24 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .base.endpoint import TlsWishes
+from .base.endpoint import TlsSettings
 from .base.exact_values import exact
 from .base.headers import HTTPHeaderDict
 from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
-from .base.trace import tell
+from .base.trace import notify
 from .base.url import without_zone
 from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .exchange import httpclient_hooks
-from .exchange.httpclient_hooks import Base, Watched, base_doors, own_doors, untouched
-from .exchange.tls_transport import SecureChannel
-from .exchange.transport import Channel, ConnectionState, is_ragged_end
+from .exchange.httpclient_hooks import Base, PatchedClass, base_doors, own_doors, untouched
+from .exchange.tls_transport import TlsTransport
+from .exchange.transport import ConnectionState, Transport, is_ragged_end
 from .exchange.transport import Options as Options
 from .exchange.transport import ProxyConfig as ProxyConfig
 from .exchange.transport import port_by_scheme as port_by_scheme
-from .exchange.transport import proxy_wishes as proxy_wishes
+from .exchange.transport import proxy_tls_settings as proxy_tls_settings
 from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
-from .http1.body_reader import BodyState, Incoming, UpgradedBody, body_reader
+from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.head import (
     DEFAULT_LIMITS,
     NO_FIELDS,
@@ -73,7 +73,7 @@ _IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
 ALL_OR_NOTHING_BYTES = 4096
 
 
-class HTTPConnection(Channel):
+class HTTPConnection(Transport):
     """A connection for plain HTTP; arguments are urllib3's.
 
     ``timeout`` (seconds) bounds connecting, and each send and receive where ``read_timeout`` is not set.
@@ -131,10 +131,10 @@ class HTTPConnection(Channel):
         head, payload = self._prepare(method, url, body, fields, chunked)
         if self.sock is None:
             self.connect()
-            if self._adopted is not self.sock:  # a subclass's connect has put it there
-                self._adopt()
-        elif self._adopted is not self.sock:
-            self._adopt()
+            if self._attached_socket is not self.sock:  # a subclass's connect has put it there
+                self._attach_socket()
+        elif self._attached_socket is not self.sock:
+            self._attach_socket()
         elif self.state is not _IDLE:
             raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
         self._request = (method, url, preload_content, decode_content, enforce_content_length)
@@ -174,8 +174,8 @@ class HTTPConnection(Channel):
         request_line(method, url)
         if self.sock is None:
             self.connect()
-        if self._adopted is not self.sock:
-            self._adopt()
+        if self._attached_socket is not self.sock:
+            self._attach_socket()
         elif self.state is not _IDLE:
             raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
         self.state = _SENDING
@@ -273,8 +273,8 @@ class HTTPConnection(Channel):
             finally:
                 self._keep_heard()
         if trace is not None:
-            tell(trace, "head_sent", *self._request[:2])
-            tell(trace, "body_sent", *self._request[:2])
+            notify(trace, "head_sent", *self._request[:2])
+            notify(trace, "body_sent", *self._request[:2])
 
     def _send_payload(self, head: bytes, payload: Payload, expect_s: float | None) -> None:
         if expect_s is not None:
@@ -290,7 +290,7 @@ class HTTPConnection(Channel):
             if self.options is not None and self.options.deadline is not None:
                 left_s = self.options.deadline.cap_s(left_s, "sending") or left_s
             before = self.bytes_received
-            if self._hear(left_s):
+            if self._receive_early(left_s):
                 self._close_asked = True  # the body is still owed: nothing else may follow on this connection
                 return False
             if self.bytes_received == before or (self._interim and self._interim.is_continued):
@@ -299,7 +299,7 @@ class HTTPConnection(Channel):
 
     def _upload(self, head: bytes, payload: Payload) -> None:
         """Send a body; what the server says meanwhile is heard, and its final answer ends the sending."""
-        upload = Upload(self.sock, self._write_timeout_s, lambda: self._hear(0.0))
+        upload = Upload(self.sock, self._write_timeout_s, lambda: self._receive_early(0.0))
         try:
             upload.run(head, payload)
         except AnsweredEarly:
@@ -356,11 +356,11 @@ class HTTPConnection(Channel):
     def _answered_before_failing(self) -> bool:
         """Whether the server answered before it stopped taking bytes, as with a 413 (RFC 9112 section 9.5)."""
         self._close_asked = True
-        self._hear(0.0)
+        self._receive_early(0.0)
         self._keep_heard()
-        return self._incoming is not None and bool(self._incoming.data)
+        return self._receive_buffer is not None and bool(self._receive_buffer.data)
 
-    def _hear(self, wait_s: float) -> bool:
+    def _receive_early(self, wait_s: float) -> bool:
         """Whether, within ``wait_s``, the final answer begins or the connection ends; interim ones are kept."""
         sock = self.sock
         timeout_s = sock.gettimeout()
@@ -395,7 +395,7 @@ class HTTPConnection(Channel):
 
     def _keep_heard(self) -> None:
         """Let getresponse find what was heard while the request was being sent."""
-        heard, incoming = self._heard, self._incoming
+        heard, incoming = self._heard, self._receive_buffer
         if heard is not None:
             del self._heard
             if incoming is not None:
@@ -415,9 +415,9 @@ class HTTPConnection(Channel):
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
             closed.phase = "waiting for the response"
             raise closed
-        if self._adopted is not self.sock:
-            self._adopt()
-        incoming = self._incoming
+        if self._attached_socket is not self.sock:
+            self._attach_socket()
+        incoming = self._receive_buffer
         assert incoming is not None
         if self.answered and self.state is not _AWAITING:
             raise http.client.ResponseNotReady("no request was sent")
@@ -441,7 +441,7 @@ class HTTPConnection(Channel):
             response.decode_content = False
         return response
 
-    def _respond(self, incoming: Incoming, head: Head, data: bytes, end: int) -> HTTPResponse:
+    def _respond(self, incoming: ReceiveBuffer, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head; ``data[end:]`` is what was received behind it."""
         method, url, preload, decode, enforce = self._request
         length = head.body_length(method)
@@ -453,7 +453,7 @@ class HTTPConnection(Channel):
         if options is not None:
             limit = _size_limit(options, bool(decodes))
             if options.trace is not None:
-                tell(options.trace, "head_read", head.status, head.reason)
+                notify(options.trace, "head_read", head.status, head.reason)
         if len(data) - end == length and limit is None and preload and not decodes:
             if keep and options is None and self._session_at is None:
                 self.state = _IDLE
@@ -476,7 +476,7 @@ class HTTPConnection(Channel):
             self.response_ended(body.state is BodyState.REUSABLE)
         return response
 
-    def _respond_to_upgrade(self, incoming: Incoming, head: Head, data: bytes, end: int) -> HTTPResponse:
+    def _respond_to_upgrade(self, incoming: ReceiveBuffer, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response to CONNECT or Upgrade: one that hands the socket over, or an ordinary one.
 
         A connection that saw CONNECT serves nothing else whatever the answer (RFC 9110 section 9.3.6).
@@ -491,7 +491,7 @@ class HTTPConnection(Channel):
         incoming.data, incoming.at = data[end:], 0
         self.state = _READING
         if (trace := self._trace()) is not None:
-            tell(trace, "head_read", head.status, head.reason)
+            notify(trace, "head_read", head.status, head.reason)
         response = HTTPResponse.received(head, UpgradedBody(incoming), None, method, url)
         response._connection = self
         return response
@@ -499,7 +499,7 @@ class HTTPConnection(Channel):
     def _limits(self) -> Limits:
         return DEFAULT_LIMITS if self.options is None else self.options.limits
 
-    def _read_head(self, incoming: Incoming) -> tuple[bytes, Head, int]:
+    def _read_head(self, incoming: ReceiveBuffer) -> tuple[bytes, Head, int]:
         """Received bytes, the head at their start, and where it ends."""
         data = incoming.data
         if data:  # heard while the body was being sent
@@ -511,7 +511,7 @@ class HTTPConnection(Channel):
                 raise closed_early(data)
             self.answered = True
             if self.options is not None and self.options.trace is not None:
-                tell(self.options.trace, "first_byte", *self._request[:2])
+                notify(self.options.trace, "first_byte", *self._request[:2])
         if self.options is None:
             found = parse_head(data)
             if found is not None:
@@ -524,7 +524,7 @@ class HTTPConnection(Channel):
         interim = self._interim = self._interim or Interim(now)
         interim.note(head, self._limits(), now)
         if self.options is not None and self.options.trace is not None:
-            tell(self.options.trace, "interim_read", head.status, head.pairs())
+            notify(self.options.trace, "interim_read", head.status, head.pairs())
 
     def response_ended(self, reusable: bool) -> None:
         """The response was read to the end of its framing; the connection may serve again, or closes. Once."""
@@ -532,7 +532,7 @@ class HTTPConnection(Channel):
             return
         trace = self._trace()
         if trace is not None:
-            tell(trace, "body_ended", reusable)
+            notify(trace, "body_ended", reusable)
         if reusable:
             self.state = _IDLE
         else:
@@ -543,7 +543,7 @@ class HTTPConnection(Channel):
     def set_debuglevel(self, level: int) -> None:
         """Print what is said on this connection, as http.client does; 0: no longer."""
         super().set_debuglevel(level)
-        self._doors = Watched if level > 0 else type(self)
+        self._doors = PatchedClass if level > 0 else type(self)
 
     def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
         """Start a request by hand; method and target are checked."""
@@ -566,14 +566,14 @@ class HTTPConnection(Channel):
             skippable = "', '".join(sorted(name.title() for name in SKIPPABLE_HEADERS))
             raise ValueError(f"urllib3.util.SKIP_HEADER only supports '{skippable}'")
 
-    def _shake_hands(self, sock: Any, wishes: TlsWishes, host: str, port: int, *, in_tls: bool) -> Any:
+    def _shake_hands(self, sock: Any, settings: TlsSettings, host: str, port: int, *, in_tls: bool) -> Any:
         """As the channel does; by ``ssl_wrap_socket`` of this module, where a recorder or mock has put its own."""
         from .net import tls
 
         wrap_socket = globals().get("ssl_wrap_socket", tls.ssl_wrap_socket)
         if wrap_socket is tls.ssl_wrap_socket:
-            return super()._shake_hands(sock, wishes, host, port, in_tls=in_tls)
-        return tls.wrap_by(wrap_socket, sock, wishes, host, tls_in_tls=in_tls)
+            return super()._shake_hands(sock, settings, host, port, in_tls=in_tls)
+        return tls.wrap_by(wrap_socket, sock, settings, host, tls_in_tls=in_tls)
 
 
 _PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouched(own_doors(HTTPConnection))
@@ -623,8 +623,8 @@ def _size_limit(options: Options, decodes: bool) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-class HTTPSConnection(SecureChannel, HTTPConnection):
-    """A connection for HTTP over TLS; arguments are urllib3's. What is wanted of TLS is settled in ``TlsWishes``."""
+class HTTPSConnection(TlsTransport, HTTPConnection):
+    """A connection for HTTP over TLS; arguments are urllib3's. What is wanted of TLS is settled in ``TlsSettings``."""
 
     def response_ended(self, reusable: bool) -> None:
         """As for plain HTTP; after the first response, the TLS session may be worth keeping (TLS 1.3 sends it late)."""

@@ -21,31 +21,31 @@ from .base import after_fork
 from .base.exact_values import exact, seconds, whole
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
-from .base.trace import Trace, tell
+from .base.trace import Trace, notify
 from .base.url import Url, normalize_host, parse_url
-from .client.connection_factory import Supply
+from .client.connection_factory import ConnectionFactory
 from .client.endpoint_builder import (
     GUARD_OPTIONS,
     UNIX_SCHEME,
     SettingsChanged,
-    Wish,
+    TlsSetting,
     blame_proxy,
     endpoint_of,
+    error_of_override,
     forwards,
     guarded,
     is_outdated,
     look_for_changes,
     may_change,
-    of_replaced,
     port_of,
-    take_way,
+    take_dial_options,
     unix_keywords,
     warn_unverified,
 )
 from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
 from .client.health import HealthCheck
-from .client.idle_queue import IdleQueue, QueuedLending
-from .client.request_loop import BY_CALLER, RETRYABLE, is_callers, may_resend, run
+from .client.idle_queue import CustomQueuePool, IdleQueue
+from .client.request_loop import BY_CALLER, RETRYABLE, is_raised_by_body, may_resend, run
 from .client.request_options import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
@@ -57,9 +57,9 @@ from .client.request_options import (
     with_times,
 )
 from .client.request_target import ConnectionPool as ConnectionPool
-from .client.request_target import Targets
-from .client.send_gate import CROWD, Turnstile, may_wait
-from .client.stats import Figures
+from .client.request_target import RequestTargets
+from .client.send_gate import CROWD, SendGate, may_wait
+from .client.stats import PoolStatistics
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown
 from .http1.request_body import RequestMethods, rewind_body, set_file_position
@@ -78,7 +78,7 @@ _SYSTEMS_TIMEOUT = TimeoutError  # where poollib is urllib3, the name becomes ex
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
-class HTTPConnectionPool(Targets, Figures, RequestMethods):
+class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``connection_pool``.
 
     ``maxsize`` connections are kept (below 1: all); with ``block`` there are never more, and callers wait for one
@@ -88,22 +88,22 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
     ``background_collector`` (times in seconds, see ``connection_pool.EndpointPool``), ``health_check_interval`` (seconds) and
     ``health_check_path`` (see ``health``), and as defaults for every request ``trace``, ``max_response_size``,
     ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``;
-    ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see ``dial.Names``;
+    ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see ``dial.CachingResolver``;
     ``allowed_hosts``, ``blocked_networks``: see ``guard``; ``circuit_breaker``: see ``circuit``.
     """
 
     scheme = "http"
     ConnectionCls: ClassVar[type[Any]] = HTTPConnection
 
-    # What few pools have stands here, in Figures or in Targets, until it is set: a manager may keep hundreds of pools.
-    _way: dict[str, Any] = _NOTHING
+    # What few pools have stands here, in Figures or in RequestTargets, until it is set: a manager may keep hundreds of pools.
+    _dial_options: dict[str, Any] = _NOTHING
     _defaults: dict[str, Any] = _NOTHING
     _breaker: Any = None
     _may_change = False  # whether something that decides trust can be changed in place, and what it was when last seen
     _settings: tuple[Any, ...] | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
-    _view: IdleQueue | None = None
-    _turnstile: Turnstile | None = None
+    _queue_view: IdleQueue | None = None
+    _send_gate: SendGate | None = None
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             self.proxy_config = _proxy_config
         lending, interval_s, path = _NOTHING, None, None
         if conn_kw.keys() - _USUAL_KW.keys():
-            self._way = take_way(conn_kw) or _NOTHING
+            self._dial_options = take_dial_options(conn_kw) or _NOTHING
             self._breaker = conn_kw.pop("circuit_breaker", None)
             self._defaults = take(REQUEST_OPTIONS, conn_kw) or _NOTHING
             lending = take(LENDING_OPTIONS, conn_kw)
@@ -173,11 +173,11 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
 
             self._circuit = circuit_from(self._breaker)
             after_fork.remember(self._circuit)
-        self._supply = supply = Supply(self)
+        self._factory = supply = ConnectionFactory(self)
         make: type[EndpointPool[Any, Any]] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:
-            make, lending = QueuedLending, {**lending, "chosen": self._new_pool_queue(lending["maxsize"] or 0)}
-        self._lending = make(endpoint_of(self), supply, trace=self._defaults.get("trace"), **lending)
+            make, lending = CustomQueuePool, {**lending, "chosen": self._new_pool_queue(lending["maxsize"] or 0)}
+        self._endpoint_pool = make(endpoint_of(self), supply, trace=self._defaults.get("trace"), **lending)
         if self._may_change or may_change(self):
             self._watch()
         if interval_s is not None:
@@ -187,7 +187,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
     def __getstate__(self) -> dict[str, Any]:
         """Settings only: an unpickled pool opens connections of its own, and shares no budget."""
         state = {name: value for name, value in self.__dict__.items() if name not in _OWN}
-        lending = self._lending._settings._replace(maxsize=self._lending.maxsize)._asdict()
+        lending = self._endpoint_pool._settings._replace(maxsize=self._endpoint_pool.maxsize)._asdict()
         return {"state": state, "lending": lending, "health": self._health and self._health.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -197,23 +197,23 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
     @property
     def pool(self) -> queue.Queue[Any] | None:
         """The idle connections as urllib3's queue; None once the pool is closed."""
-        if self._lending.state is not State.OPEN:
+        if self._endpoint_pool.state is not State.OPEN:
             return None
-        if isinstance(self._lending, QueuedLending):
-            return self._lending.queue
-        return self._view or self.__dict__.setdefault("_view", IdleQueue(self._lending))
+        if isinstance(self._endpoint_pool, CustomQueuePool):
+            return self._endpoint_pool.queue
+        return self._queue_view or self.__dict__.setdefault("_queue_view", IdleQueue(self._endpoint_pool))
 
     def close(self) -> None:
         """Close all idle connections now and lent ones when they come back; whoever waits gets ClosedPoolError."""
         if self._health is not None:
             self._health.stop()
-        self._lending.close()
+        self._endpoint_pool.close()
 
     def retire(self) -> None:
         """Close idle connections now and lent ones when they come back; probe no more. What is under way goes on."""
         if self._health is not None:
             self._health.stop()
-        self._lending.drain(0.0)
+        self._endpoint_pool.drain(0.0)
 
     # -- a request --
 
@@ -282,7 +282,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             call.deadline, call.trace = options.deadline, options.trace
         if body is not None:
             call.body_pos = set_file_position(body, body_pos)
-        send = self._attempt if self._circuit is None else self._circuit.around(self._attempt, self)
+        send = self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self)
         response: BaseHTTPResponse = run(send, call)
         return response
 
@@ -298,7 +298,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             conn = lease = None
             try:
                 conn = self._lease(call)
-                entry = self._lending._leased.get(id(conn))
+                entry = self._endpoint_pool._leased.get(id(conn))
                 if entry is not None:
                     lease = entry.reuses
                 if call.trace is not None:
@@ -311,7 +311,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
                     raise
             except BaseException:
                 if conn is not None:
-                    self._lending.reclaim(conn, lease)
+                    self._endpoint_pool.reclaim(conn, lease)
                 raise
             if call.body_pos is not None:
                 rewind_body(call.body, call.body_pos)
@@ -329,9 +329,9 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
 
     def _tell_lease(self, trace: Trace, conn: Any) -> None:
         """Tell a request's own listener; the pool's has heard it from the lending."""
-        if trace is not self._lending.trace:
+        if trace is not self._endpoint_pool.trace:
             reused = getattr(conn, "exchanges", 0) > 0
-            tell(trace, "connection_reused" if reused else "connection_opened", self._lending.endpoint, conn)
+            notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
 
     def _exchange(self, conn: Any, call: PoolCall, lease: int | None) -> Any:
         conn.options = call.options
@@ -351,7 +351,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
                 decode_content=call.decode_content,
             )
         except SettingsChanged:
-            self._lending.discard(conn, "settings changed")
+            self._endpoint_pool.discard(conn, "settings changed")
             raise
         except BaseException as error:
             conn.close()
@@ -359,7 +359,7 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             self._note(error, call.url)
             if self.proxy is not None:
                 blame_proxy(conn, error)
-            ours = of_replaced(error)
+            ours = error_of_override(error)
             if ours is not None:
                 raise ours from error
             raise
@@ -415,8 +415,8 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
         timed = self._set_timeouts(conn, timeout)
         self._validate_conn(conn)
         send: Any = conn.request
-        if len(self._lending._leased) >= CROWD and may_wait(conn, body):
-            send = partial(self._crowds_turnstile().send, send)
+        if len(self._endpoint_pool._leased) >= CROWD and may_wait(conn, body):
+            send = partial(self._crowd_gate().send, send)
         send(
             method,
             url,
@@ -439,10 +439,10 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             self._log_response(method, url, response)
         return response
 
-    def _crowds_turnstile(self) -> Turnstile:
-        if self._turnstile is None:
-            vars(self).setdefault("_turnstile", Turnstile())
-        return self._turnstile  # type: ignore[return-value]
+    def _crowd_gate(self) -> SendGate:
+        if self._send_gate is None:
+            vars(self).setdefault("_send_gate", SendGate())
+        return self._send_gate  # type: ignore[return-value]
 
     def _log_response(self, method: str, url: str, response: Any) -> None:
         version = getattr(response, "version_string", "HTTP/?")
@@ -475,12 +475,12 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
 
     def _note(self, error: BaseException, url: str) -> None:
         """Count an error, and let it name this pool."""
-        if is_callers(error):
+        if is_raised_by_body(error):
             return
         if isinstance(error, PoolError):
             self._own(error, url)
         if isinstance(error, Exception):
-            self._supply.count_error()
+            self._factory.count_error()
             if isinstance(error, RETRYABLE):
                 self._health_check().note_error(error)
 
@@ -503,20 +503,20 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
 
     def _new_conn(self) -> Any:
         """A connection object that dials when it is first used."""
-        count = self._supply.count_connection()
+        count = self._factory.count_connection()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("Starting new HTTP connection (%d): %s:%s", count, self.host, self.port or "80")
         host, port = self._address()
         conn = self.ConnectionCls(host=host, port=port, timeout=self.timeout.connect_timeout, **self._conn_kw)
-        return self._led(conn)
+        return self._with_dial_options(conn)
 
     def _address(self) -> tuple[str | None, int | None]:
         """What a new connection dials: the proxy, if there is one."""
         return (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
 
-    def _led(self, conn: Any) -> Any:
+    def _with_dial_options(self, conn: Any) -> Any:
         """The new connection, with all that its constructor does not take."""
-        for name, value in self._way.items():
+        for name, value in self._dial_options.items():
             setattr(conn, name, value)
         return conn
 
@@ -526,18 +526,18 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             look_for_changes(self)
         conn = None
         try:
-            conn = self._lending.acquire(timeout)
-            while getattr(conn, "made_for", None) is not self._lending.endpoint and is_outdated(self, conn):
-                self._lending.discard(conn, "settings changed")
+            conn = self._endpoint_pool.acquire(timeout)
+            while getattr(conn, "made_for", None) is not self._endpoint_pool.endpoint and is_outdated(self, conn):
+                self._endpoint_pool.discard(conn, "settings changed")
                 conn = None
-                conn = self._lending.acquire(timeout)
+                conn = self._endpoint_pool.acquire(timeout)
             return conn
         except PoolError as error:
             self._own(error, "")
             raise
         except BaseException:
             if conn is not None:
-                self._lending.reclaim(conn, None)
+                self._endpoint_pool.reclaim(conn, None)
             raise
 
     def _put_conn(self, conn: Any) -> None:
@@ -546,9 +546,9 @@ class HTTPConnectionPool(Targets, Figures, RequestMethods):
             return
         try:
             if conn.is_reusable_state():
-                self._lending.release(conn, idle_limit=conn.idle_limit_s)
+                self._endpoint_pool.release(conn, idle_limit=conn.idle_limit_s)
             else:
-                self._lending.discard(conn, conn.close_reason())
+                self._endpoint_pool.discard(conn, conn.close_reason())
         except PoolError as error:
             self._own(error, "")
             raise
@@ -586,7 +586,7 @@ def _is_judged_first(response: HTTPResponse, call: PoolCall) -> bool:
 
 _MISSING = object()
 #: what belongs to one process and is not pickled
-_OWN = frozenset({"_settings", "_circuit", "_view", "_lending", "_supply", "_health", "_turnstile"})
+_OWN = frozenset({"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_gate"})
 
 
 class HTTPSConnectionPool(HTTPConnectionPool):
@@ -601,10 +601,10 @@ class HTTPSConnectionPool(HTTPConnectionPool):
 
     scheme = "https"
     ConnectionCls: ClassVar[type[Any]] = HTTPSConnection
-    key_file, cert_file, key_password = Wish(), Wish(), Wish()
-    cert_reqs, ca_certs, ca_cert_dir = Wish(), Wish(), Wish()
-    ssl_version, ssl_minimum_version, ssl_maximum_version = Wish(), Wish(), Wish()
-    assert_hostname, assert_fingerprint = Wish(), Wish()
+    key_file, cert_file, key_password = TlsSetting(), TlsSetting(), TlsSetting()
+    cert_reqs, ca_certs, ca_cert_dir = TlsSetting(), TlsSetting(), TlsSetting()
+    ssl_version, ssl_minimum_version, ssl_maximum_version = TlsSetting(), TlsSetting(), TlsSetting()
+    assert_hostname, assert_fingerprint = TlsSetting(), TlsSetting()
 
     def __init__(
         self,
@@ -644,7 +644,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **conn_kw)
 
     def _new_conn(self) -> Any:
-        count = self._supply.count_connection()
+        count = self._factory.count_connection()
         log.debug("Starting new HTTPS connection (%d): %s:%s", count, self.host, self.port or "443")
         host, port = self._address()
         conn = self.ConnectionCls(
@@ -666,7 +666,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         )
         if self.proxy is not None:
             self._prepare_proxy(conn)
-        return self._led(conn)
+        return self._with_dial_options(conn)
 
     def _prepare_proxy(self, conn: Any) -> None:
         """Tunnel to this pool's host, unless requests are forwarded."""

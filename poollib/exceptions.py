@@ -1,6 +1,6 @@
 """Every error and warning poollib raises, in urllib3's tree and with urllib3's constructors.
 
-Rooms above raise these at the line where a system call, a peer or an argument failed, and hand them to
+Modules above raise these at the line where a system call, a peer or an argument failed, and hand them to
 the caller, who catches :exc:`HTTPError` for whatever a server or the network did.  Deciding what may be
 tried again is left to ``retry``, wording beyond the arguments to whoever raises.  The tree follows
 urllib3 2.8's; all classes pickle with their text and their plain values, while what belongs to one

@@ -2,7 +2,7 @@
 
 A manager finds or makes the ``HTTPConnectionPool`` for a URL's scheme, host and port, sends through ``pool.urlopen``,
 and takes the turns of the loop in ``request_loop`` that lead to other hosts.  It leaves errors, statuses and redirects on
-one host to the pool, and everything about connections to the rooms below.  What two requests must have in common to
+one host to the pool, and everything about connections to the modules below.  What two requests must have in common to
 share a pool is said in ``pool_key``; the interface is urllib3's.
 """
 
@@ -37,7 +37,7 @@ from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .http1.request_body import RequestMethods, set_file_position
 from .policy.retry import Retry
-from .pool.shared_limit import Budget
+from .pool.shared_limit import SharedLimit
 from .response import BaseHTTPResponse, HTTPResponse
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class PoolManager(RequestMethods):
 
     ``num_pools``: how many pools are kept, the least recently used goes first. ``headers`` go with every request that
     brings none. ``total_maxsize``: the most connections to all hosts together; when they are spent, the longest idle
-    one makes room, and if none is idle a request waits. ``proxies``: a proxy per scheme or host pattern, or ``"env"``
+    one makes module, and if none is idle a request waits. ``proxies``: a proxy per scheme or host pattern, or ``"env"``
     for those that the environment names (see ``proxies.rules_from``); beside it ``proxy_headers``,
     ``proxy_ssl_context`` and the like, as ``ProxyManager`` has them, for all proxies that say nothing else. Further
     keywords are the pools' (see ``HTTPConnectionPool``, ``HTTPSConnectionPool``). URLs may be ``http+unix://`` with a
@@ -95,7 +95,7 @@ class PoolManager(RequestMethods):
         super().__init__(headers)
         num_pools = cast(int, number("num_pools", num_pools))  # urllib3 takes a float
         total_maxsize = connection_pool_kw.pop("total_maxsize", None)
-        self._budget = None if total_maxsize is None else Budget(total_maxsize)
+        self._total_limit = None if total_maxsize is None else SharedLimit(total_maxsize)
         may_have_proxies = "proxies" in connection_pool_kw
         proxies = connection_pool_kw.pop("proxies", None)
         has_one_proxy = "_proxy" in connection_pool_kw or "_socks_options" in connection_pool_kw
@@ -118,7 +118,7 @@ class PoolManager(RequestMethods):
 
         after_fork.remember(self)
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a forked child: the thread that held the lock is not there."""
         self.pools.lock = threading.RLock()
 
@@ -131,13 +131,13 @@ class PoolManager(RequestMethods):
     def __getstate__(self) -> dict[str, Any]:
         """Settings only: pools are made anew where this is unpickled."""
         state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={})
-        state["_budget"] = None if self._budget is None else self._budget.limit
+        state["_total_limit"] = None if self._total_limit is None else self._total_limit.limit
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.pools = RecentlyUsedContainer(state["pools"])
-        self._budget = None if state["_budget"] is None else Budget(state["_budget"])
+        self._total_limit = None if state["_total_limit"] is None else SharedLimit(state["_total_limit"])
         after_fork.remember(self)
 
     def clear(self) -> None:
@@ -344,8 +344,8 @@ class PoolManager(RequestMethods):
         for name in ("scheme", "host", "port"):
             context.pop(name, None)
         context.setdefault("timeout", self._usual_timeout)
-        if self._budget is not None:
-            context["budget"] = self._budget
+        if self._total_limit is not None:
+            context["shared_limit"] = self._total_limit
         if scheme == "http":
             for name in SSL_KEYWORDS:
                 context.pop(name, None)

@@ -1,7 +1,7 @@
 """HTTPResponse: reads, decodes, and hands its connection back once.
 
 A response is an ``io`` stream over a body source: a ``body_reader`` reader on a live connection, or any file object
-(recorders and mocks hand one in).  Framing belongs to ``body_reader``, inflating to ``content_encoding``; this room asks them for
+(recorders and mocks hand one in).  Framing belongs to ``body_reader``, inflating to ``content_encoding``; this module asks them for
 bytes, and at the framing's end, or at the first error, gives the connection back to the pool that lent it.  Whoever
 gives the connection back forgets it first, so it is given back once, whatever reads, closes or drops the response.
 It leaves what needs no body to ``base_response``, retries and redirects to ``request_loop``.  The interface is urllib3's.
@@ -345,7 +345,9 @@ class HTTPResponse(BaseHTTPResponse):
             decode_content = self.decode_content
         if decoded is not None:
             if not decode_content:
-                if not decoded.given and self._is_broken():  # it was no such coding; who drains it finds nothing left
+                if (
+                    not decoded.produced and self._is_broken()
+                ):  # it was no such coding; who drains it finds nothing left
                     return None
                 raise RuntimeError(
                     "Calling read(decode_content=False) is not supported after read(decode_content=True) was called."
@@ -399,14 +401,14 @@ class HTTPResponse(BaseHTTPResponse):
         self._connection = connection
         source = self._source
         if source is not None and source.state is not BodyState.OPEN:
-            self._settle(source.state)
+            self._end_exchange(source.state)
 
     def _after_read(self) -> None:
         source = self._source
         assert source is not None
         self.length_remaining = source.left
         if source.state is not BodyState.OPEN and self._connection is not None:
-            self._settle(source.state)
+            self._end_exchange(source.state)
 
     def detach(self) -> Detached:
         """The socket and the bytes received behind the head, after 101 or a successful CONNECT; once.
@@ -421,16 +423,16 @@ class HTTPResponse(BaseHTTPResponse):
         self._connection = None
         sock = connection.detach()
         if self._pool is not None:
-            self._pool._lending.detach(connection)
+            self._pool._endpoint_pool.detach(connection)
         source.state = BodyState.CLOSE
         return Detached(sock, data)
 
-    def _settle(self, state: BodyState) -> None:
+    def _end_exchange(self, state: BodyState) -> None:
         """The framing has ended: tell the connection, then give it back."""
         if state is BodyState.UPGRADED:
             return
         settle = getattr(self._connection, "response_ended", None)
-        if settle is not None and not (self._pool is None and self._is_left()):
+        if settle is not None and not (self._pool is None and self._is_abandoned()):
             settle(state is BodyState.REUSABLE)
         self.release_conn()
 
@@ -447,17 +449,17 @@ class HTTPResponse(BaseHTTPResponse):
         connection = self._connection
         if connection is not None:
             try:
-                if not (self._pool is None and self._is_left()):
+                if not (self._pool is None and self._is_abandoned()):
                     connection.close()
             finally:
                 self.release_conn()
 
-    def _is_left(self) -> bool:
+    def _is_abandoned(self) -> bool:
         """Whether a connection without a pool was closed: once it is opened anew, it belongs to another response."""
         source = self._source
         if source is None or isinstance(source, FileBody):
             return False
-        return getattr(self._connection, "_incoming", source.incoming) is not source.incoming
+        return getattr(self._connection, "_receive_buffer", source.incoming) is not source.incoming
 
     def release_conn(self) -> None:
         """Give the connection back to its pool, which keeps it only if its response was read to the end."""
@@ -467,16 +469,16 @@ class HTTPResponse(BaseHTTPResponse):
                 self._pool._put_conn(connection)
             except BaseException:
                 if self._lease is not None:
-                    self._pool._lending.reclaim(connection, self._lease)
+                    self._pool._endpoint_pool.reclaim(connection, self._lease)
                 raise
 
     def drain_conn(self) -> None:
         """Throw the rest away, undecoded; more than 64 KiB or 1 s of it costs more than a new connection."""
         source = self._source
         if source is not None and source.is_worth_draining(DRAIN_LIMIT_BYTES):
-            hurry = getattr(self._connection, "hurry", None)
+            cap_read_timeout = getattr(self._connection, "cap_read_timeout", None)
             try:
-                with nullcontext() if hurry is None else hurry(DRAIN_LIMIT_S):
+                with nullcontext() if cap_read_timeout is None else cap_read_timeout(DRAIN_LIMIT_S):
                     _drain(source)
             except (HTTPError, OSError, HTTPException):
                 source.state = BodyState.BROKEN
@@ -521,7 +523,7 @@ class HTTPResponse(BaseHTTPResponse):
             if self._pool is None or self._lease is None:
                 sock.shutdown(socket.SHUT_RD)
                 return
-            if self._pool._lending.while_lent(connection, self._lease, lambda: sock.shutdown(socket.SHUT_RD)):
+            if self._pool._endpoint_pool.while_lent(connection, self._lease, lambda: sock.shutdown(socket.SHUT_RD)):
                 return
         if self._head is not None:
             raise RuntimeError("Cannot shutdown as connection has already been released to the pool")
@@ -625,7 +627,7 @@ class HTTPResponse(BaseHTTPResponse):
     def body_ended(self, state: BodyState) -> None:
         """Note that somebody has read the live body to its end past this response."""
         if self._connection is not None:
-            self._settle(state)
+            self._end_exchange(state)
 
     chunk_left: int | None = None  # of the chunk that is being read; only where ``_fp`` was replaced
 

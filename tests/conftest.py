@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from poollib.base import after_fork
-from poollib.client.connection_factory import Supply
+from poollib.client.connection_factory import ConnectionFactory
 from poollib.pool.endpoint_pool import EndpointPool
 from tests.support.leaks import Snapshot, leaked
 
@@ -41,6 +41,6 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     if rows := leaked(before):
         pytest.fail("left behind: " + "; ".join(rows), pytrace=False)
     # Of HTTP's pools: the tests of lending itself hold what they like.
-    new = [pool for pool in _live_pools() - pools_before if isinstance(pool.factory, Supply)]
+    new = [pool for pool in _live_pools() - pools_before if isinstance(pool.factory, ConnectionFactory)]
     if lent := [repr(pool) for pool in new if pool.leased or pool.opening or pool.waiting]:
         pytest.fail("still lent: " + "; ".join(lent), pytrace=False)

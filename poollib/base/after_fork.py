@@ -27,7 +27,7 @@ log = logger(__name__)
 class Forkable(Protocol):
     """What can be remembered here: hashable by identity, weakly referable."""
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """Called in the child, where no other thread runs."""
 
 
@@ -83,7 +83,7 @@ def catch_up() -> None:
     global mark
     with _catching_up:
         if _pid != os.getpid():
-            _start_all_afresh()
+            _reset_all()
         mark = _new_mark()
 
 
@@ -105,11 +105,11 @@ def _new_mark() -> Any:
     return ProcessNumber()
 
 
-def _start_all_afresh() -> None:
+def _reset_all() -> None:
     global _pid
     for pool in remembered():
         try:
-            pool.start_afresh()
+            pool._reset_after_fork()
         except Exception:
             log.exception("%r could not start afresh after a fork", pool)
     _pid = os.getpid()
@@ -118,7 +118,7 @@ def _start_all_afresh() -> None:
 def _at_fork() -> None:
     global _catching_up
     _catching_up = threading.RLock()
-    _start_all_afresh()
+    _reset_all()
 
 
 if hasattr(os, "register_at_fork"):

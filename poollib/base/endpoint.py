@@ -23,7 +23,7 @@ timeouts, limits, decoding, trace                      yes: they are set again f
 ``proxy``: present, ``scheme``, ``host``, ``port``     never
 ``proxy.headers``, ``.username``, ``.password``        never: a tunnel belongs to who opened it
 ``proxy.tunnel``                                       never: forwarded and tunnelled requests do not mix
-``proxy.tls``, any field                               never: the wishes of the two hops are separate
+``proxy.tls``, any field                               never: the settings of the two hops are separate
 ``tls.cert_reqs``                                      never: an unverified socket serves no verified request
 ``tls.ca_certs``, ``.ca_cert_dir``, ``.ca_cert_data``  never
 ``tls.cert_file``, ``.key_file``, ``.key_password``    never: the client's identity
@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import ssl
 
-# ssl.CERT_NONE, CERT_OPTIONAL and CERT_REQUIRED; written out so that this room does not import ssl (17 ms).
+# ssl.CERT_NONE, CERT_OPTIONAL and CERT_REQUIRED; written out so that this module does not import ssl (17 ms).
 _CERT_REQS = {"NONE": 0, "OPTIONAL": 1, "REQUIRED": 2}
 _REQUIRED = _CERT_REQS["REQUIRED"]
 
@@ -74,7 +74,7 @@ class _TlsFields(NamedTuple):
     ssl_context: ssl.SSLContext | None
 
 
-class TlsWishes(_TlsFields):
+class TlsSettings(_TlsFields):
     """What one hop wants of TLS: frozen, hashable, compared by meaning (``ssl_context`` by identity).
 
     ``cert_reqs``: ``None`` means required, or whatever a given ``ssl_context`` says; a name or a number else.
@@ -101,7 +101,7 @@ class TlsWishes(_TlsFields):
         assert_fingerprint: str | Sequence[str] | None = None,
         server_hostname: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
-    ) -> TlsWishes:
+    ) -> TlsSettings:
         return super().__new__(
             cls,
             _cert_reqs(cert_reqs, ssl_context),
@@ -129,7 +129,7 @@ class _HopFields(NamedTuple):
     host: str
     port: int
     headers: tuple[tuple[str, str], ...]
-    tls: TlsWishes | None
+    tls: TlsSettings | None
     tunnel: bool
     username: str | None
     password: str | None
@@ -139,7 +139,7 @@ class ProxyHop(_HopFields):
     """One proxy on the way: frozen, hashable.
 
     ``scheme``: ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``. ``headers`` go to the proxy and
-    nowhere else. ``tls``: the wishes for the hop to the proxy, ``None`` for a plain one. ``tunnel``: ``False`` when the
+    nowhere else. ``tls``: the settings for the hop to the proxy, ``None`` for a plain one. ``tunnel``: ``False`` when the
     proxy forwards the requests. ``username`` and ``password`` are SOCKS's; an HTTP proxy's travel in ``headers``.
     """
 
@@ -151,7 +151,7 @@ class ProxyHop(_HopFields):
         host: str,
         port: int,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-        tls: TlsWishes | None = None,
+        tls: TlsSettings | None = None,
         tunnel: bool = True,
         username: str | None = None,
         password: str | None = None,
@@ -170,7 +170,7 @@ class _EndpointFields(NamedTuple):
     port: int
     uds: str | None
     proxy: ProxyHop | None
-    tls: TlsWishes | None
+    tls: TlsSettings | None
     source_address: tuple[str, int] | None
     socket_options: tuple[tuple[int, int, int | bytes], ...] | None
     resolver: Any
@@ -192,7 +192,7 @@ class Endpoint(_EndpointFields):
         port: int,
         uds: str | None = None,
         proxy: ProxyHop | None = None,
-        tls: TlsWishes | None = None,
+        tls: TlsSettings | None = None,
         source_address: Sequence[Any] | None = None,
         socket_options: Iterable[Sequence[Any]] | None = None,
         resolver: Any = None,

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
-ROOMS: Final = (
+OWN_MODULES: Final = (
     "net.certificates",
     "policy.circuit_breaker",
     "http1.decoders",
@@ -58,6 +58,6 @@ PACKAGES: Final = ("brotli", "brotlicffi", "certifi", "compression.zstd", "idna"
 @cache  # once in a process
 def load() -> None:
     """Import all that is not there yet; what can't be imported is left to who needs it."""
-    for name in (*(f"{__package__.partition('.')[0]}.{room}" for room in ROOMS), *MODULES, *PACKAGES):
+    for name in (*(f"{__package__.partition('.')[0]}.{room}" for room in OWN_MODULES), *MODULES, *PACKAGES):
         with suppress(ImportError):
             import_module(name)

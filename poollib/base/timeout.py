@@ -1,8 +1,8 @@
 """How long each step may take: the wish (:class:`Timeout`) and the running clock (:class:`Deadline`).
 
 A Timeout is what a caller asks for and may be shared by any number of requests and threads; whoever runs one
-attempt takes a ``clone()``, starts its clock and reads the properties, and hands a Deadline on to every room
-that waits.  Setting timeouts on sockets and turning an expired one into an error is left to those rooms.
+attempt takes a ``clone()``, starts its clock and reads the properties, and hands a Deadline on to every module
+that waits.  Setting timeouts on sockets and turning an expired one into an error is left to those modules.
 Values and messages follow urllib3 2.8; ``write``, ``pool`` and ``deadline`` are poollib's own.
 """
 

@@ -1,8 +1,8 @@
 """Trace: what a listener hears of a request's life.
 
 A listener subclasses :class:`Trace` and overrides the events it wants; every event is an empty method here.
-Rooms read the listener into a local and ask ``if trace is not None``, so nobody pays who does not listen.
-Events are told through :func:`tell`, with no lock held; a listener's exception is logged and never breaks a
+Modules read the listener into a local and ask ``if trace is not None``, so nobody pays who does not listen.
+Events are told through :func:`notify`, with no lock held; a listener's exception is logged and never breaks a
 request.  The order in which events come is the tree in the class's docstring; it follows the life of a request
 in ``docs/design.rst``, section 2.
 """
@@ -94,7 +94,7 @@ class Trace:
         """The request goes on at ``location``."""
 
 
-def tell(trace: Trace, event: str, *args: object) -> None:
+def notify(trace: Trace, event: str, *args: object) -> None:
     """Call one event of a listener; what it raises is logged, not passed on."""
     try:
         getattr(trace, event)(*args)

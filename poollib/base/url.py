@@ -1,9 +1,9 @@
 """URLs: parse, normalise, percent-encode and join, strictly and in linear time.
 
-``parse_url`` hands a :class:`Url` to the rooms that ask where a request goes, ``encode_target`` the text of a
+``parse_url`` hands a :class:`Url` to the modules that ask where a request goes, ``encode_target`` the text of a
 request line to ``connection``, and ``join`` the address a redirect means to ``request_loop``.  Choosing a pool,
 resolving names and checking bytes on the wire are left to them.  The grammar is RFC 3986 (with RFC 6874 zone
-identifiers), results follow urllib3 2.8; where that guesses, this room refuses: control characters and outer
+identifiers), results follow urllib3 2.8; where that guesses, this module refuses: control characters and outer
 blanks anywhere, a second "@", a backslash before the path, percent-encoded delimiters in a host, brackets
 around anything but IPv6, names that IDNA (RFC 5891) does not carry unchanged.
 """

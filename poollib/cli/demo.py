@@ -249,7 +249,7 @@ def site(end: float) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="poollib-demo-") as name:
         folder = pathlib.Path(name)
         certificates = make_certificates(folder)
-        # -I: nothing of this folder, whose rooms have names of the standard library's, gets into the server's path.
+        # -I: nothing of this folder, whose modules have names of the standard library's, gets into the server's path.
         command = [sys.executable, "-I", demo_server.__file__, *([str(folder / "server.pem")] if certificates else [])]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin is not None

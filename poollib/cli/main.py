@@ -1,7 +1,7 @@
 """The command line: one request whose body is printed, and commands by name.
 
 It turns words into one call of a `PoolManager` and an outcome into an exit status (STATUS below). What a request is
-belongs to the rooms below, what a command does to the command's own room, which is imported only when called. The
+belongs to the modules below, what a command does to the command's own module, which is imported only when called. The
 options and their letters are curl's.
 """
 

@@ -1,6 +1,6 @@
 """Where a pool's connections come from, and what they have counted.
 
-The lending core asks a factory to make, judge, warm and close connections; :class:`Supply` is the one of an
+The lending core asks a factory to make, judge, warm and close connections; :class:`ConnectionFactory` is the one of an
 ``HTTPConnectionPool``.  It hands out connections that dial when they are first used, and keeps the counts of those that
 close.  When and why is the core's business, how to dial the connection's.
 """
@@ -18,7 +18,7 @@ from ..base.logs import logger
 log = logger("poollib.connectionpool")  # users know the pool's logger
 
 
-class Supplied(Protocol):
+class ConnectionSource(Protocol):
     """What Supply needs of a pool."""
 
     def _new_conn(self) -> Any:
@@ -28,7 +28,7 @@ class Supplied(Protocol):
 COUNTED = ("requests", "bytes_sent", "bytes_received")
 
 
-class Supply:
+class ConnectionFactory:
     """How a pool's connections are made, judged and closed; holds the pool weakly, so that no ring is made.
 
     Only who leases a connection writes to its counts; those of closed ones are summed up here, guarded by the lock.
@@ -40,7 +40,7 @@ class Supply:
     # garbage collector may close a lost response's connection in the very thread that holds it.
     _lock = threading.RLock()
 
-    def __init__(self, pool: Supplied) -> None:
+    def __init__(self, pool: ConnectionSource) -> None:
         self._pool = weakref.ref(pool)
         self._start_counting()
 
@@ -49,9 +49,9 @@ class Supply:
         self.errors = 0
         self.opened = 0
 
-    def start_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child: nothing counted yet, and a lock that nobody holds."""
-        Supply._lock = threading.RLock()
+        ConnectionFactory._lock = threading.RLock()
         self._start_counting()
 
     def count_error(self) -> None:
@@ -115,7 +115,7 @@ class Supply:
     def on_full(self, connection: Any) -> None:
         """Log that a connection is closed because the pool has its number of idle ones."""
         pool: Any = self._pool()
-        lending = pool._lending
+        lending = pool._endpoint_pool
         log.warning(
             "Connection pool is full, discarding connection: %s. Connection pool size: %s",
             pool.host,

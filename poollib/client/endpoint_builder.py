@@ -18,9 +18,9 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from ..base.endpoint import Endpoint, ProxyHop, TlsWishes
+from ..base.endpoint import Endpoint, ProxyHop, TlsSettings
 from ..base.url import Url
-from ..connection import ProxyConfig, port_by_scheme, proxy_wishes
+from ..connection import ProxyConfig, port_by_scheme, proxy_tls_settings
 from ..exceptions import (
     BlockedHostError,
     DeadlineExceededError,
@@ -34,15 +34,15 @@ from ..exceptions import (
 )
 from ..net.dial import _system_lookup as system_lookup
 from ..net.dial import resolver_from
-from .request_loop import is_callers
+from .request_loop import is_raised_by_body
 
 if TYPE_CHECKING:
     from ..policy.proxy_rules import Proxy
     from ..policy.ssrf_guard import Guard
 
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
-#: ``dial.Names``.
-WAY_OPTIONS: Final = ("uds", "resolver", "resolve", "dns_cache")
+#: ``dial.CachingResolver``.
+DIAL_OPTIONS: Final = ("uds", "resolver", "resolve", "dns_cache")
 #: Keywords of a pool that keep its requests from hosts and addresses: see ``guard``.
 GUARD_OPTIONS: Final = ("allowed_hosts", "blocked_networks")
 
@@ -50,9 +50,9 @@ GUARD_OPTIONS: Final = ("allowed_hosts", "blocked_networks")
 UNIX_SCHEME: Final = "http+unix"
 
 
-def take_way(keywords: dict[str, Any]) -> dict[str, Any]:
-    """What a pool sets on its connections, taken out of its keywords: those of ``WAY_OPTIONS`` that say anything."""
-    uds, resolver, resolve, dns_cache = (keywords.pop(name, None) for name in WAY_OPTIONS)
+def take_dial_options(keywords: dict[str, Any]) -> dict[str, Any]:
+    """What a pool sets on its connections, taken out of its keywords: those of ``DIAL_OPTIONS`` that say anything."""
+    uds, resolver, resolve, dns_cache = (keywords.pop(name, None) for name in DIAL_OPTIONS)
     way = {"uds": uds, "resolver": resolver_from(resolver, resolve, dns_cache)}
     return {name: value for name, value in way.items() if value is not None}
 
@@ -79,7 +79,10 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     guard = Guard(hosts, networks)
     _check_own_host(pool, guard)
     if pool.proxy is None:
-        pool._way = {**pool._way, "resolver": guard.over(pool._way.get("resolver") or system_lookup)}
+        pool._dial_options = {
+            **pool._dial_options,
+            "resolver": guard.wrap_resolver(pool._dial_options.get("resolver") or system_lookup),
+        }
     return guard
 
 
@@ -93,8 +96,8 @@ def _check_own_host(pool: Any, guard: Guard) -> None:
 
 def endpoint_of(pool: Any) -> Endpoint:
     """How the pool's connections reach their server. ValueError naming a TLS wish that can't be meant."""
-    scheme, keywords, way = pool.scheme or "http", pool._conn_kw, pool._way
-    tls = wishes_of(pool) if scheme == "https" else None
+    scheme, keywords, way = pool.scheme or "http", pool._conn_kw, pool._dial_options
+    tls = tls_settings_of(pool) if scheme == "https" else None
     return Endpoint(
         scheme,
         pool.host,
@@ -114,11 +117,11 @@ def port_of(pool: Any, scheme: str) -> int:
     return port_by_scheme.get(scheme, 0) if port is None else port
 
 
-def wishes_of(pool: Any) -> TlsWishes:
+def tls_settings_of(pool: Any) -> TlsSettings:
     """What a pool wants of TLS with its server."""
     keywords = pool._conn_kw
-    named = {name: getattr(pool, name, None) for name in TlsWishes._fields}
-    return TlsWishes(**{name: keywords.get(name) if value is None else value for name, value in named.items()})
+    named = {name: getattr(pool, name, None) for name in TlsSettings._fields}
+    return TlsSettings(**{name: keywords.get(name) if value is None else value for name, value in named.items()})
 
 
 def _hop_of(pool: Any) -> ProxyHop | None:
@@ -133,12 +136,12 @@ def _hop_of(pool: Any) -> ProxyHop | None:
     tls = None
     if proxy.scheme == "https":
         authorities = {name: getattr(pool, name, None) for name in ("ca_certs", "ca_cert_dir")}
-        tls = proxy_wishes(config, ca_cert_data=pool._conn_kw.get("ca_cert_data"), **authorities)
+        tls = proxy_tls_settings(config, ca_cert_data=pool._conn_kw.get("ca_cert_data"), **authorities)
     tunnels = not pool._is_forwarding
     return ProxyHop(proxy.scheme, proxy.host, proxy.port, pool.proxy_headers, tls, tunnels)
 
 
-class Wish:
+class TlsSetting:
     """An attribute of a pool that belongs to what it wants of TLS.
 
     Setting it to what means something else retires the connections made before: none of them serves another request.
@@ -157,7 +160,9 @@ class Wish:
         held[self._name] = value
         if isinstance(value, list):
             pool._may_change = True
-        if "_lending" in held and endpoint_of(pool) != pool._lending.endpoint:  # else another spelling of the same
+        if (
+            "_endpoint_pool" in held and endpoint_of(pool) != pool._endpoint_pool.endpoint
+        ):  # else another spelling of the same
             _renew(pool)
 
 
@@ -167,7 +172,7 @@ def _renew(pool: Any) -> None:
     The new endpoint is another object than the one that a connection keeps which is only being made: whoever is lent
     that connection sees it (``is_outdated``).
     """
-    lending = pool._lending
+    lending = pool._endpoint_pool
     lending.endpoint = endpoint_of(pool)
     for connection in lending.connections():
         connection.outdated = True
@@ -183,7 +188,7 @@ def is_outdated(pool: Any, connection: Any) -> bool:
     made_for = getattr(
         connection, "made_for", None
     )  # of a connection that a program put in, or a mock, nothing is known
-    return isinstance(made_for, Endpoint) and made_for is not pool._lending.endpoint
+    return isinstance(made_for, Endpoint) and made_for is not pool._endpoint_pool.endpoint
 
 
 # What can be changed in place: no assignment to the pool tells of it, so it is looked at when a connection is lent.
@@ -196,7 +201,7 @@ def may_change(pool: Any) -> bool:
     return (
         pool._conn_kw.get("ssl_context") is not None
         or (config is not None and config.ssl_context is not None)
-        or any(isinstance(pool._conn_kw.get(name), kinds) for name in TlsWishes._fields)
+        or any(isinstance(pool._conn_kw.get(name), kinds) for name in TlsSettings._fields)
         or (pool._guard is not None and pool._guard.may_change)
     )
 
@@ -303,12 +308,12 @@ def blame_proxy(connection: Any, error: BaseException) -> None:
     raise blamed from error
 
 
-def of_replaced(error: BaseException) -> HTTPError | None:
+def error_of_override(error: BaseException) -> HTTPError | None:
     """poollib's error for a plain one that came out of a method a program has replaced; None for any other.
 
-    The rooms below map their own at the line of the system call, and what the caller's body raised is the caller's.
+    The modules below map their own at the line of the system call, and what the caller's body raised is the caller's.
     """
-    if isinstance(error, HTTPError) or is_callers(error):
+    if isinstance(error, HTTPError) or is_raised_by_body(error):
         return None
     from ..net.certificates import CertificateError  # brings hashlib, which plain requests never need
 

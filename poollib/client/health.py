@@ -82,7 +82,7 @@ class HealthCheck:
         self._interval_s = interval_s
         self._path = path
         self._is_on = self._is_watched = False  # whether probes are wanted; whether the collector knows
-        self.start_afresh()
+        self._reset_after_fork()
         after_fork.remember(self)
 
     def start(self) -> None:
@@ -95,7 +95,7 @@ class HealthCheck:
         if self._is_on and not (self._is_watched and housekeeper.is_running()):
             self._is_watched = housekeeper.watch(self)
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """Nothing is known yet and no probe runs: at the start, and in a forked child."""
         self._lock = threading.RLock()
         self._is_watched = False

@@ -25,31 +25,31 @@ class IdleQueue(queue.LifoQueue[Any]):
 
     def __init__(self, lending: EndpointPool[Any, Any]) -> None:
         super().__init__(lending.maxsize or 0)
-        self._lending = lending
+        self._endpoint_pool = lending
         self._out: dict[int, Any] = {}  # leased through get() and not put back; one operation of the dict at a time
         after_fork.remember(self)
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a forked child: nothing is leased, and the thread that held the lock is not there."""
         self.mutex = threading.Lock()
         self._out = {}
 
     def qsize(self) -> int:
         """How many connections can be had without waiting."""
-        return max(0, (self._lending.maxsize or 0) - self._lending.leased)
+        return max(0, (self._endpoint_pool.maxsize or 0) - self._endpoint_pool.leased)
 
     def empty(self) -> bool:
         return not self.qsize()
 
     def full(self) -> bool:
-        return not self._lending.leased
+        return not self._endpoint_pool.leased
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """A leased connection; ``queue.Empty`` if none comes free in time."""
         if not block and self.empty():
             raise queue.Empty
         try:
-            connection = self._lending.acquire(timeout)
+            connection = self._endpoint_pool.acquire(timeout)
         except EmptyPoolError as error:
             raise queue.Empty from error
         self._out[id(connection)] = connection
@@ -60,14 +60,14 @@ class IdleQueue(queue.LifoQueue[Any]):
         own = self._out.pop(id(item), None)
         spare = None if own is not None else self._any_out()
         if own is not None:
-            self._lending.release(own)
+            self._endpoint_pool.release(own)
             return
         if spare is not None:
-            self._lending.discard(spare, "replaced through the queue")
+            self._endpoint_pool.discard(spare, "replaced through the queue")
         if item is None:
             return
         try:
-            self._lending.adopt(item)
+            self._endpoint_pool.adopt(item)
         except (FullPoolError, ClosedPoolError) as error:
             raise queue.Full from error
 
@@ -87,7 +87,7 @@ class IdleQueue(queue.LifoQueue[Any]):
     @property
     def queue(self) -> list[Any]:
         """What the queue holds: None for each slot without a connection, then the idle connections, newest last."""
-        idle = self._lending.idle_connections()
+        idle = self._endpoint_pool.idle_connections()
         return [None] * max(0, self.qsize() - len(idle)) + idle
 
     @queue.setter
@@ -95,7 +95,7 @@ class IdleQueue(queue.LifoQueue[Any]):
         """``queue.Queue.__init__`` sets its store; there is none here."""
 
 
-class QueuedLending(EndpointPool[Any, Any]):
+class CustomQueuePool(EndpointPool[Any, Any]):
     """Lending in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
 
     Of the EndpointPool below only making, counting and closing of connections is used: to it all that the queue holds
@@ -135,7 +135,7 @@ class QueuedLending(EndpointPool[Any, Any]):
         return len(self._leased) - len(self._resting)
 
     def idle_connections(self) -> list[Any]:
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             return [entry.connection for entry in self._leased.values() if entry.key in self._resting]
 
     def stats(self) -> PoolStats:
@@ -145,7 +145,7 @@ class QueuedLending(EndpointPool[Any, Any]):
 
     def _note_lent(self, connection: Any) -> None:
         """A connection of the queue, or a new one, goes out."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             if (key := id(connection)) in self._resting:
                 self._resting.discard(key)
                 self._reused += 1
@@ -158,12 +158,12 @@ class QueuedLending(EndpointPool[Any, Any]):
 
         FullPoolError for a second return: the queue would lend the connection to two.
         """
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             entry = self._leased.get(id(connection))
             if entry is None:
                 return
             if entry.key in self._resting:
-                raise FullPoolError(self, f"{connection!r} was returned twice", **self._numbers_locked(None))
+                raise FullPoolError(self, f"{connection!r} was returned twice", **self._error_figures_locked(None))
             self._resting.add(entry.key)
             self._returned += 1
             entry.leased_at, entry.is_reported = math.inf, False
@@ -185,7 +185,7 @@ class QueuedLending(EndpointPool[Any, Any]):
             connection = None
         try:
             if self.state is not State.OPEN:
-                self._refuse_unless_open()
+                self._raise_unless_open()
             if connection is not None and not connection.is_reusable():
                 self._drop(connection, "dead when asked for")
                 connection = None
@@ -200,13 +200,13 @@ class QueuedLending(EndpointPool[Any, Any]):
                 self.reclaim(connection, None)
             raise
 
-    def _refuse_unless_open(self) -> None:
-        with self._budget, self._lock:
-            self._refuse_unless_open_locked(0.0)
+    def _raise_unless_open(self) -> None:
+        with self._shared, self._lock:
+            self._raise_unless_open_locked(0.0)
 
     def release(self, connection: Any, *, idle_limit: float | None = None) -> None:
         """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
-        if self._budget.held():  # a finaliser in the middle of a decision
+        if self._shared.held():  # a finaliser in the middle of a decision
             self._put_off(connection, idle_limit, None)
             return
         if self.state is not State.OPEN:
@@ -237,7 +237,7 @@ class QueuedLending(EndpointPool[Any, Any]):
         super().discard(connection, reason)
 
     def discard(self, connection: Any, reason: str = "discarded") -> None:
-        if self._budget.held():
+        if self._shared.held():
             self._put_off(connection, None, reason)
             return
         self._drop(connection, reason)
@@ -288,7 +288,7 @@ class QueuedLending(EndpointPool[Any, Any]):
         self._free_slot()
         return closed
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a forked child: with a queue that holds nothing of the parent's, whose lock nobody has."""
-        super().start_afresh()
+        super()._reset_after_fork()
         self._fill(type(self.queue)(self._slots))

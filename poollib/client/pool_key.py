@@ -18,14 +18,14 @@ from ..base.logs import shown_url
 from ..base.url import Url, origin
 from ..connection import ProxyConfig
 from ..exceptions import LocationValueError
-from .endpoint_builder import GUARD_OPTIONS, WAY_OPTIONS
+from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS
 from .request_options import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 
 POOL_OPTIONS = (
     *LENDING_OPTIONS,
     *HEALTH_OPTIONS,
     *REQUEST_OPTIONS,
-    *WAY_OPTIONS,
+    *DIAL_OPTIONS,
     *GUARD_OPTIONS,
     "circuit_breaker",
 )

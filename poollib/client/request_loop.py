@@ -3,7 +3,7 @@
 A response is judged by its head; its body is read only once it is known that the response goes up to the caller.
 
 :func:`run` is used by a pool (errors, statuses, redirects on one host) and by a manager (redirects to other hosts),
-nested at most twice and never recursive.  :func:`after` says what the request that follows a response is, or that
+nested at most twice and never recursive.  :func:`next_request` says what the request that follows a response is, or that
 none follows; the redirect rule (RFC 9110 section 15.4) exists only there.  What may be tried again and how long to
 wait is ``retry``'s to say; connections are the caller's: ``send`` returns or raises holding no slot, unless the
 response owns it, so that waiting here never keeps a connection from others.
@@ -18,7 +18,7 @@ from typing import Any, cast
 from ..base.headers import HTTPHeaderDict
 from ..base.logs import logger, shown_url
 from ..base.timeout import Deadline
-from ..base.trace import Trace, tell
+from ..base.trace import Trace, notify
 from ..base.url import Url, join, origin, parse_url
 from ..exceptions import (
     READING_THE_BODY,
@@ -142,7 +142,7 @@ def run(send: Callable[[Call], Any], call: Call) -> Any:
 def _judged(call: Call, response: Any) -> Call | None:
     """As ``after``; of a response that stands, the body is read. If that fails, it is this attempt's error."""
     try:
-        following = after(call, response)
+        following = next_request(call, response)
         if following is None:
             call.complete(response)
         return following
@@ -169,7 +169,7 @@ def _after_error(call: Call, error: Exception) -> Call | None:
     No frame that looks at the error stays in its traceback, and one that was tried again keeps none at all: rings of
     errors and frames would hold memory until the garbage collector comes by.
     """
-    if isinstance(error, DeadlineExceededError) or is_callers(error) or not _may_repeat(call, error):
+    if isinstance(error, DeadlineExceededError) or is_raised_by_body(error) or not _may_repeat(call, error):
         return None
     before = error.__traceback__
     try:
@@ -212,7 +212,7 @@ def _may_repeat(call: Call, error: Exception) -> bool:
         return False
     if getattr(error, "nothing_sent", False) or retries._is_connection_error(error):
         return True
-    if _is_spent(call):
+    if _is_body_consumed(call):
         return False
     if verdict:
         return True
@@ -223,25 +223,27 @@ def may_resend(call: Call, error: Exception) -> bool:
     """Whether a request that died with the kept connection it went to may go out once more, on another one."""
     if getattr(error, "nothing_sent", False):
         return True
-    return not is_callers(error) and call.retries._is_method_retryable(call.method) and not _is_spent(call)
+    return (
+        not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)
+    )
 
 
-def is_callers(error: BaseException) -> bool:
+def is_raised_by_body(error: BaseException) -> bool:
     """Whether the body raised it while it was sent: that says nothing of the server, and is the caller's to see."""
     return getattr(error, "from_body", False)
 
 
-def _is_spent(call: Call) -> bool:
+def _is_body_consumed(call: Call) -> bool:
     """Whether the body, once sent, is gone: an iterator. Files that cannot go back are found out by going back."""
     return call.body is not None and call.body_pos is None and not is_replayable(call.body)
 
 
-def _refuse_if_spent(call: Call) -> None:
-    if _is_spent(call):
+def _raise_if_body_consumed(call: Call) -> None:
+    if _is_body_consumed(call):
         raise UnrewindableBodyError(f"the body cannot be sent again: this {type(call.body).__name__} is spent")
 
 
-def after(call: Call, response: Any) -> Call | None:
+def next_request(call: Call, response: Any) -> Call | None:
     """The request that follows ``response``; None if the response stands.
 
     Drains the response, waits as ``retries`` says, and tells the trace. MaxRetryError where Retry asks to raise.
@@ -265,7 +267,7 @@ def after(call: Call, response: Any) -> Call | None:
     if retries is None or (retries.budget is not None and not retries.budget.draw()):
         return None
     response.drain_conn()
-    _refuse_if_spent(call)
+    _raise_if_body_consumed(call)
     _wait(call, retries, response, response.status)
     log.debug("Retry: %s", shown_url(call.url))
     return call.following(retries)
@@ -305,9 +307,9 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     if dropped:
         following.headers = without_fields(following.headers, dropped)
     response.drain_conn()
-    _refuse_if_spent(following)
+    _raise_if_body_consumed(following)
     if call.trace is not None:
-        tell(call.trace, "redirected", call.method, call.url, response.status, following.url)
+        notify(call.trace, "redirected", call.method, call.url, response.status, following.url)
     _wait_for_retry_after(call, retries, response)
     call.owner._log_redirect(call.url, following.url)
     return following
@@ -389,7 +391,7 @@ def joined(url: str, location: str) -> str:
 def _wait(call: Call, retries: Retry, response: Any, reason: object) -> None:
     wait_s = retries.wait_s(response) if call.trace is not None or call.deadline is not None else 0.0
     if call.trace is not None:
-        tell(call.trace, "retried", call.method, call.url, reason, wait_s)
+        notify(call.trace, "retried", call.method, call.url, reason, wait_s)
     _check_wait(call, wait_s)
     retries.sleep(response)
 

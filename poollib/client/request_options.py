@@ -27,7 +27,7 @@ LENDING_OPTIONS = (
     "acquire_timeout",
     "leak_timeout",
     "background_collector",
-    "budget",
+    "shared_limit",
 )
 #: keywords of a pool that ``health.HealthCheck`` explains
 HEALTH_OPTIONS = ("health_check_interval", "health_check_path")

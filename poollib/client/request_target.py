@@ -1,6 +1,6 @@
 """Targets: which URLs are a pool's own, and what to ask its server for.
 
-``ConnectionPool`` is urllib3's base of all pools: a host and a port. :class:`Targets` says of a URL whether it is that
+``ConnectionPool`` is urllib3's base of all pools: a host and a port. :class:`RequestTargets` says of a URL whether it is that
 host's, makes the request target of it, in the form that a forwarding proxy wants where there is one, and resolves what
 a redirect points to. Sending is left to ``connectionpool``, the URL's own rules to ``url``; whether a proxy forwards
 was settled by ``endpoint_builder``. Sources: RFC 9112 section 3.2, RFC 9110 sections 4.3 and 10.2.2.
@@ -67,7 +67,7 @@ def _port_number(port: Any) -> int:
     raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
 
 
-class Targets(ConnectionPool):
+class RequestTargets(ConnectionPool):
     """The URLs of a pool's host, as the pool and the loop of ``request_loop`` ask for them."""
 
     # What few pools have stands here until it is set: a manager may keep hundreds of pools.

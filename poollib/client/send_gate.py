@@ -25,7 +25,7 @@ SHORT_BYTES = 4096
 LONGEST_TURN_S = 0.1
 
 
-class Turnstile:
+class SendGate:
     """Lets one thread at a time send; never keeps one waiting for somebody who is stuck."""
 
     __slots__ = ("_lock",)

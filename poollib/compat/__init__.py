@@ -2,8 +2,8 @@
 
 ``install_as_urllib3`` lets ``import urllib3`` and every path below it give poollib, by a finder that stands before all
 others and survives purges of ``sys.modules``; ``uninstall_as_urllib3`` takes it away again.  How paths become modules
-is left to ``modules``, which path is which room to the tables in ``names``, what the names do to the rooms.  Nothing
-happens by importing this room; the interface is that of urllib3 2.8.0.
+is left to ``modules``, which path is which module to the tables in ``names``, what the names do to the modules.  Nothing
+happens by importing this module; the interface is that of urllib3 2.8.0.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def is_installed() -> bool:
 
 
 def own_module(path: str) -> ModuleType:
-    """One of urllib3's modules that are no rooms, as ``poollib.util``: for ``import poollib as urllib3``."""
+    """One of urllib3's modules that are no modules, as ``poollib.util``: for ``import poollib as urllib3``."""
     if _own_finder not in sys.meta_path:
         sys.meta_path.append(_own_finder)
     return importlib.import_module(f"{HOME}.{path}")
@@ -91,10 +91,10 @@ def _is_below_root(name: str) -> bool:
 
 
 def _name_loggers(root: str) -> None:
-    """Let the rooms log, and requests name their agent, by urllib3's names, or again by their own."""
-    for room, path in LOGGERS.items():
-        names = vars(importlib.import_module(f"{HOME}.{room}"))
-        usual = _usual_logs.setdefault(room, names["log"])
+    """Let the modules log, and requests name their agent, by urllib3's names, or again by their own."""
+    for module, path in LOGGERS.items():
+        names = vars(importlib.import_module(f"{HOME}.{module}"))
+        usual = _usual_logs.setdefault(module, names["log"])
         names["log"] = logging.getLogger(f"{ROOT}.{path}") if root == ROOT else usual
     vars(importlib.import_module(f"{HOME}.extras.shortcuts"))["_logger_name"] = root
     doors = vars(importlib.import_module(f"{HOME}.doors"))

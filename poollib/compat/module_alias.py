@@ -1,8 +1,8 @@
-"""One of urllib3's module paths as a module: a room of poollib, or a thin module that stands before several.
+"""One of urllib3's module paths as a module: a module of poollib, or a thin module that stands before several.
 
 :func:`module` gives a path's module and :class:`Finder` gives it to the import system, by the tables in ``names``.  A
-room is the module object itself, so who patches a global of it patches what runs; a thin module reads its names from
-the rooms behind it at every look, and writes them there.  Whether the paths stand below ``urllib3`` or below
+module is the module object itself, so who patches a global of it patches what runs; a thin module reads its names from
+the modules behind it at every look, and writes them there.  Whether the paths stand below ``urllib3`` or below
 ``poollib`` is the caller's choice.
 """
 
@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from .module_paths import EXTRAS, PACKAGES, ROOMS, THIN, VALUES
+from .module_paths import ALIASES, EXTRAS, PACKAGES, THIN, VALUES
 
 ROOT: Final = "urllib3"
 HOME: Final = __name__.partition(".")[0]
@@ -26,13 +26,13 @@ _thin: dict[str, ModuleType] = {}  # thin modules by full name: one object each,
 
 def exists(path: str) -> bool:
     """Whether there is a module for this path."""
-    return path in ROOMS or path in THIN or path in PACKAGES
+    return path in ALIASES or path in THIN or path in PACKAGES
 
 
 def module(path: str, root: str = ROOT) -> ModuleType:
     """The module for one of urllib3's paths, as ``util.retry``; '' is urllib3 itself. KeyError for an unknown path."""
-    if path in ROOMS:
-        return _room(ROOMS[path])
+    if path in ALIASES:
+        return _room(ALIASES[path])
     if not exists(path):
         raise KeyError(path)
     name = f"{root}.{path}" if path else root
@@ -43,15 +43,15 @@ def module(path: str, root: str = ROOT) -> ModuleType:
 
 
 def _room(name: str) -> ModuleType:
-    """A room, with what urllib3's module of this kind imports for itself and others import from there."""
-    room = importlib.import_module(f"{HOME}.{name}")
-    own = vars(room)
+    """A module, with what urllib3's module of this kind imports for itself and others import from there."""
+    module = importlib.import_module(f"{HOME}.{name}")
+    own = vars(module)
     for source, extras in EXTRAS.get(name, {}).items():
         for extra in extras.split():
             local, theirs = _renamed(extra)
             if local not in own:
                 own[local] = _value(source, theirs)
-    return room
+    return module
 
 
 def _renamed(name: str) -> tuple[str, str]:
@@ -75,7 +75,7 @@ def _source(source: str) -> ModuleType:
 
 
 class ThinModule(ModuleType):
-    """One of urllib3's modules that is no room: its names live elsewhere, and are read and written there."""
+    """One of urllib3's modules that is no module: its names live elsewhere, and are read and written there."""
 
     def __init__(self, name: str, path: str) -> None:
         super().__init__(name, f"The names of urllib3's module {path or ROOT!r}, on poollib.")
@@ -85,7 +85,7 @@ class ThinModule(ModuleType):
             for local, theirs in map(_renamed, names.split()):
                 homes[local] = (source, theirs)
         own.update(VALUES.get(path, {}))
-        own["_path"], own["_homes"] = path, homes
+        own["_path"], own["_owners"] = path, homes
         own["__all__"] = PACKAGES.get(path) or [name for name in (*homes, *own) if not name.startswith("_")]
         own["__file__"] = __file__
         own["__package__"] = name if path in PACKAGES else name.rpartition(".")[0]
@@ -95,7 +95,7 @@ class ThinModule(ModuleType):
         own["__spec__"] = ModuleSpec(name, LOADER, is_package=path in PACKAGES)
 
     def __getattr__(self, name: str) -> Any:
-        home = self._homes.get(name)
+        home = self._owners.get(name)
         if home is not None:
             return _value(*home)
         path = f"{self._path}.{name}" if self._path else name
@@ -104,14 +104,14 @@ class ThinModule(ModuleType):
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        source, theirs = self._homes.get(name, ("", "*"))
+        source, theirs = self._owners.get(name, ("", "*"))
         if theirs == "*":
             super().__setattr__(name, value)
         else:
             setattr(_source(source), theirs, value)
 
     def __delattr__(self, name: str) -> None:
-        source, theirs = self._homes.get(name, ("", "*"))
+        source, theirs = self._owners.get(name, ("", "*"))
         if theirs == "*":
             super().__delattr__(name)
         else:
@@ -119,11 +119,11 @@ class ThinModule(ModuleType):
 
     def __dir__(self) -> Iterable[str]:
         inner = {name for name in self._submodules() if name} if self._path in PACKAGES else set()
-        return sorted({*vars(self), *self._homes, *inner} - {"_homes", "_path"})
+        return sorted({*vars(self), *self._owners, *inner} - {"_owners", "_path"})
 
     def _submodules(self) -> Iterable[str]:
         prefix = f"{self._path}." if self._path else ""
-        for path in {*ROOMS, *THIN, *PACKAGES}:
+        for path in {*ALIASES, *THIN, *PACKAGES}:
             if path.startswith(prefix):
                 yield path[len(prefix) :].partition(".")[0]
 
@@ -138,7 +138,7 @@ class _Loader(Loader):
         return found
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import system has put its own spec on the module; a room's relative imports go by the room's own.
+        # The import system has put its own spec on the module; a module's relative imports go by the module's own.
         if module.__spec__ is not None and module.__spec__.loader_state is not None:
             module.__spec__ = module.__spec__.loader_state
         if module.__name__ == ROOT:
@@ -147,7 +147,7 @@ class _Loader(Loader):
 
 def _register_all() -> None:
     """Import all that ``import urllib3`` imports: programs look for it in ``sys.modules``, agents wait for it."""
-    for path in sorted({*ROOMS, *THIN, *PACKAGES}):
+    for path in sorted({*ALIASES, *THIN, *PACKAGES}):
         if path and not path.startswith("contrib") and f"{ROOT}.{path}" not in sys.modules:
             _import_by_name(f"{ROOT}.{path}", module(path))
 

@@ -1,7 +1,7 @@
-"""Which of urllib3's module paths is which room of poollib, and where the names of the others live.
+"""Which of urllib3's module paths is which module of poollib, and where the names of the others live.
 
-``poollib.compat`` reads these tables; who wants to offer another of urllib3's names writes it into the room that owns
-the idea and its path here.  A source is a room of poollib (``.tls``), poollib itself (``.``), one of urllib3's paths
+``poollib.compat`` reads these tables; who wants to offer another of urllib3's names writes it into the module that owns
+the idea and its path here.  A source is a module of poollib (``.tls``), poollib itself (``.``), one of urllib3's paths
 (``:util``) or any module (``ssl``); ``a=b`` offers b as a, ``a=*`` the source itself.  Follows urllib3 2.8.0.
 """
 
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 API_VERSION: Final = "2.8.0"
 
-# Paths that are a room: the module object itself.
-ROOMS: Final[dict[str, str]] = {
+# Paths that are a module: the module object itself.
+ALIASES: Final[dict[str, str]] = {
     "_collections": "base.headers",
     "_request_methods": "http1.request_body",
     "connection": "connection",
@@ -155,8 +155,8 @@ _ERRORS_OF_POOLS: Final = (
     " MaxRetryError NewConnectionError ProtocolError ProxyError ReadTimeoutError SSLError TimeoutError"
 )
 
-# What urllib3's modules have beside their own names, so that others import it from there: added to the rooms, where
-# the room has no such name itself.
+# What urllib3's modules have beside their own names, so that others import it from there: added to the modules, where
+# the module has no such name itself.
 EXTRAS: Final[dict[str, dict[str, str]]] = {
     "net.certificates": {"ipaddress": "ipaddress=* IPv4Address IPv6Address", "re": "re=*", "typing": "typing=*"},
     "connection": {
@@ -385,7 +385,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     },
 }
 
-# Rooms whose `log` goes by another name as long as poollib is installed as urllib3.
+# Modules whose `log` goes by another name as long as poollib is installed as urllib3.
 LOGGERS: Final[dict[str, str]] = {
     "client.request_loop": "connectionpool",
     "exchange.transport": "connection",

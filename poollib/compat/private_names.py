@@ -1,6 +1,6 @@
-"""urllib3's private helpers and type aliases that no room of poollib needs, for those who import them.
+"""urllib3's private helpers and type aliases that no module of poollib needs, for those who import them.
 
-Each does what its name says by the rooms that own the idea; ``names`` tells which of urllib3's modules shows it.
+Each does what its name says by the modules that own the idea; ``names`` tells which of urllib3's modules shows it.
 Nothing in poollib's way of a request calls them, but for :func:`_ssl_wrap_socket_and_match_hostname`, which serves
 connections whose TLS functions a program has replaced.  Follows urllib3 2.8.0.
 """
@@ -133,9 +133,9 @@ def _ssl_wrap_socket_and_match_hostname(
 ) -> _WrappedAndVerifiedSocket:
     """A TLS socket made by ``urllib3.connection.ssl_wrap_socket`` as it is now, checked by what stands there, too."""
     from .. import connection
-    from ..base.endpoint import TlsWishes
+    from ..base.endpoint import TlsSettings
 
-    wishes = TlsWishes(
+    settings = TlsSettings(
         cert_reqs=cert_reqs, ssl_version=ssl_version, ssl_minimum_version=ssl_minimum_version,
         ssl_maximum_version=ssl_maximum_version, cert_file=cert_file, key_file=key_file, key_password=key_password,
         ca_certs=ca_certs, ca_cert_dir=ca_cert_dir, ca_cert_data=ca_cert_data, assert_hostname=assert_hostname,
@@ -143,7 +143,7 @@ def _ssl_wrap_socket_and_match_hostname(
     )  # fmt: skip
     httpclient_hooks = vars(connection)
     name = server_name(server_hostname or "")
-    context = ssl_context if ssl_context is not None else context_for(wishes)
+    context = ssl_context if ssl_context is not None else context_for(settings)
     if cert_reqs is not None and resolve_cert_reqs(cert_reqs) > context.verify_mode:
         sock.close()
         raise SSLError("cert_reqs asks for more than the ssl_context's verify_mode, which is the caller's to set")

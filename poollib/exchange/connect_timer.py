@@ -1,6 +1,6 @@
 """Making a connection step by step: one limit for all steps, and each step told to the trace.
 
-A connection starts an :class:`Opening` when it has no socket and asks it, before each step (dialling, TLS with a proxy,
+A connection starts an :class:`ConnectTimer` when it has no socket and asks it, before each step (dialling, TLS with a proxy,
 the tunnel, TLS with the target), how much time that step may take.
 The steps themselves are those of ``dial``, ``tunnel`` and ``tls``; their order is the connection's.
 It follows what ``Timeout`` promises: the connect timeout covers lookup, dialling, tunnel and TLS together.
@@ -11,14 +11,14 @@ from __future__ import annotations
 from time import monotonic
 
 from ..base.timeout import Deadline
-from ..base.trace import Trace, tell
+from ..base.trace import Trace, notify
 from ..exceptions import ConnectTimeoutError, TimeoutError, name_phase
 
 #: a step as the trace names it -> as errors name it
 PHASES = {"dial": "connecting", "tunnel": "tunnelling", "tls": "tls handshake"}
 
 
-class Opening:
+class ConnectTimer:
     """The running clock of a connection that is being made.
 
     ``timeout_s``: for all steps together, counted from the first; None for no limit. ``owner``: the connection that
@@ -47,7 +47,7 @@ class Opening:
                 raise ConnectTimeoutError(self.owner, f"Timed out while {phase}. (connect timeout={self.timeout_s})")
         return left_s if self.deadline is None else self.deadline.cap_s(left_s, phase)
 
-    def step(self, name: str, *told: object) -> Opening:
+    def step(self, name: str, *told: object) -> ConnectTimer:
         """``with opening.step("dial", host, port) as timeout_s:`` gives one step its time; one step at a time.
 
         The trace hears ``NAME_started(*told)`` and ``NAME_done(*told, error)``. Errors are told the step as their
@@ -58,7 +58,7 @@ class Opening:
 
     def __enter__(self) -> float | None:
         if self.trace is not None:
-            tell(self.trace, f"{self._name}_started", *self._told)
+            notify(self.trace, f"{self._name}_started", *self._told)
         try:
             return self.left_s(PHASES[self._name])
         except BaseException as error:
@@ -81,4 +81,4 @@ class Opening:
 
     def _done(self, error: BaseException | None) -> None:
         if self.trace is not None:
-            tell(self.trace, f"{self._name}_done", *self._told, error)
+            notify(self.trace, f"{self._name}_done", *self._told, error)

@@ -49,7 +49,7 @@ def _is_genuine(door: object) -> bool:
     )
 
 
-class Watched:
+class PatchedClass:
     """Asked in the place of a connection's class where that one connection's requests shall go through the doors."""
 
     putrequest = putheader = endheaders = send = _send_output = debuglevel = None

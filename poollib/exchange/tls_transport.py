@@ -1,6 +1,6 @@
-"""SecureChannel: a connection's socket under TLS.
+"""TlsTransport: a connection's socket under TLS.
 
-What is wanted of TLS is held here, as urllib3's arguments and as one ``TlsWishes`` value, and put on the socket that
+What is wanted of TLS is held here, as urllib3's arguments and as one ``TlsSettings`` value, and put on the socket that
 ``transport`` has opened; ``connection`` makes a connection of it that speaks HTTP. The handshake and the checks of
 certificates are ``tls``'s, the hop to an https proxy the channel's own. Follows RFC 9110 section 4.2.2.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..base.endpoint import TlsWishes
+from ..base.endpoint import TlsSettings
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
-from .transport import Channel, ProxyConfig, port_by_scheme, proxy_wishes
+from .transport import ProxyConfig, Transport, port_by_scheme, proxy_tls_settings
 
 if TYPE_CHECKING:
     import ssl
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..base.url import Url
 
 
-class SecureChannel(Channel):
+class TlsTransport(Transport):
     """A channel whose far end shows a certificate; arguments are those of ``HTTPSConnection``."""
 
     default_port = port_by_scheme["https"]
@@ -86,9 +86,9 @@ class SecureChannel(Channel):
         self.cert_reqs = cert_reqs
 
     @property
-    def tls_wishes(self) -> TlsWishes:
+    def tls_settings(self) -> TlsSettings:
         """What this connection wants of TLS, as one value: what its attributes say now."""
-        return TlsWishes(**{name: getattr(self, name) for name in TlsWishes._fields})
+        return TlsSettings(**{name: getattr(self, name) for name in TlsSettings._fields})
 
     def set_cert(
         self,
@@ -118,10 +118,10 @@ class SecureChannel(Channel):
         if self.proxy_is_forwarding:
             return
         host, port = (self._tunnel_host, self._tunnel_port or 443) if self._tunnel_host else (self.host, self.port)
-        wrapped = self._shake_hands(self.sock, self.tls_wishes, host, port, in_tls=self._proxy_speaks_tls())
+        wrapped = self._shake_hands(self.sock, self.tls_settings, host, port, in_tls=self._proxy_speaks_tls())
         self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
 
     @property
-    def proxy_wishes(self) -> TlsWishes:
+    def proxy_tls_settings(self) -> TlsSettings:
         """As for plain HTTP; the authorities that are believed are the same for both hops."""
-        return proxy_wishes(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)
+        return proxy_tls_settings(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)

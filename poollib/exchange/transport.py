@@ -1,7 +1,7 @@
 """One connection's socket: opened, looked at while it is idle, read from, closed.
 
-:class:`Channel` reaches a server as its arguments say (``dial``, ``tunnel`` and ``tls`` in turn, within one
-clock), gives received bytes to an ``Incoming`` with every error mapped to poollib's, and knows in ``state`` where in an
+:class:`Transport` reaches a server as its arguments say (``dial``, ``tunnel`` and ``tls`` in turn, within one
+clock), gives received bytes to an ``ReceiveBuffer`` with every error mapped to poollib's, and knows in ``state`` where in an
 exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when is the pool's.
 Both stand on ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...) programs know.
 
@@ -26,20 +26,20 @@ from functools import cached_property
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base.endpoint import TlsWishes
+from ..base.endpoint import TlsSettings
 from ..base.exact_values import exact
 from ..base.logs import logger
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from ..base.trace import Trace
 from ..base.url import idna_encode
 from ..exceptions import READING_THE_BODY, LocationParseError, ProtocolError, ProxyError, ReadTimeoutError, SSLError
-from ..http1.body_reader import Buffer, Incoming, broken
+from ..http1.body_reader import Buffer, ReceiveBuffer, broken
 from ..http1.head import DEFAULT_LIMITS, RECEIVE_BYTES, Fields, Limits
 from ..http1.interim_responses import Interim
 from ..net import dial
 from ..net.socket_state import SSLSocket, is_readable, quiet_check, with_receive
 from ..net.tls_sessions import sessions, way_of
-from .connect_timer import Opening
+from .connect_timer import ConnectTimer
 from .upload import Trailers
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _closed_too_early() -> ProtocolError:
     return ProtocolError("Connection broken: the connection was closed before the response was read")
 
 
-class _FromChannel(Incoming):
+class _TransportBuffer(ReceiveBuffer):
     """What comes in on a channel's socket; ``recv`` is a method of the channel.
 
     One for each connection: with the other two methods kept as well it would take 0.15 KiB more.
@@ -110,17 +110,17 @@ class _FromChannel(Incoming):
     __slots__ = ()
 
     def recv_into(self, view: Buffer) -> int:
-        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
+        channel: Transport | _Gone = self.recv.__self__  # type: ignore[attr-defined]
         return channel._receive_into(view)
 
     def recv_whole(self, limit: int) -> bytes:
-        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
+        channel: Transport | _Gone = self.recv.__self__  # type: ignore[attr-defined]
         if type(channel.sock) is socket.socket:  # waits for all of it, where there is no timeout
             return channel._receive(limit, socket.MSG_WAITALL)
         return channel._receive_record(limit)
 
     def is_ready(self, wait_s: float) -> bool:
-        channel: Channel | _Gone = self.recv.__self__  # type: ignore[attr-defined]
+        channel: Transport | _Gone = self.recv.__self__  # type: ignore[attr-defined]
         return self.at < len(self.data) or is_readable(channel.sock, wait_s)
 
 
@@ -142,7 +142,7 @@ class _Gone:
 _receive_no_more = _Gone()._receive
 
 
-class Channel(_Base):
+class Transport(_Base):
     """A socket to a server, and the way there; arguments are those of ``HTTPConnection``.
 
     ``timeout`` (seconds) bounds connecting, and each send and receive where ``read_timeout`` is not set.
@@ -158,11 +158,11 @@ class Channel(_Base):
     # What most connections set stands in slots, and all else on the class until it is set, so also most of the 14
     # attributes that http.client's constructor sets (_stand_on_class): 0.4 KiB less for each connection.
     __slots__ = (
-        "_adopted",
+        "_attached_socket",
         "_default_fields",
         "_doors",
         "_drained",
-        "_incoming",
+        "_receive_buffer",
         "_interim",
         "_private",
         "_quiet",
@@ -200,7 +200,7 @@ class Channel(_Base):
         _tunnel_port: int | None
 
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
-    _opening: Opening | None = None  # while the connection is being made
+    _opening: ConnectTimer | None = None  # while the connection is being made
     _reached_proxy = False
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
     known_ways: tuple[Any, ...] = ()  # the methods _new_conn that sessions.way_of() describes
@@ -231,11 +231,13 @@ class Channel(_Base):
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
         self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
         self.made_for: Any = None  # the endpoint that its pool had when it was made, None outside of pools
-        self._doors: type[Any] = type(self)  # whose methods say which way a request goes: doors.Watched, or its class
+        self._doors: type[Any] = type(
+            self
+        )  # whose methods say which way a request goes: doors.PatchedClass, or its class
         self._through_doors = False  # the request went through http.client's methods, so shall the response
         self._interim: Interim | None = None  # those heard since the request began
-        self._incoming: Incoming | None = None
-        self._adopted: Any = None
+        self._receive_buffer: ReceiveBuffer | None = None
+        self._attached_socket: Any = None
         self._drained = False  # whether the last receive gave less than it had room for
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
@@ -253,7 +255,7 @@ class Channel(_Base):
             self._validate_host(host)
             if source_address is not None:
                 self.source_address = source_address
-            if blocksize != Channel.blocksize:
+            if blocksize != Transport.blocksize:
                 self.blocksize = blocksize
         given: Any = socket_options
         self.socket_options = self.default_socket_options if given is _DEFAULT_TIMEOUT else socket_options
@@ -301,7 +303,7 @@ class Channel(_Base):
             raise
         finally:
             self._opening = None
-        self._adopt()
+        self._attach_socket()
 
     def _pass_proxy(self) -> None:
         """Turn the socket to a proxy into one to what is behind the proxy."""
@@ -313,10 +315,10 @@ class Channel(_Base):
             self._tunnel()
         self._reached_proxy = self.proxy is not None
 
-    def _started_opening(self) -> Opening:
+    def _started_opening(self) -> ConnectTimer:
         options = self.options
         deadline, trace = (None, None) if options is None else (options.deadline, options.trace)
-        return Opening(self, self.timeout, deadline, trace)
+        return ConnectTimer(self, self.timeout, deadline, trace)
 
     def _new_conn(self) -> socket.socket:
         """A connected socket. Subclasses override this to reach the server another way."""
@@ -346,9 +348,9 @@ class Channel(_Base):
         return self.proxy is not None and self.proxy.scheme == "https"
 
     def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
-        """TLS with an HTTPS proxy, by the proxy's own wishes; ProxyError around what goes wrong."""
+        """TLS with an HTTPS proxy, by the proxy's own settings; ProxyError around what goes wrong."""
         try:
-            wrapped = self._shake_hands(sock, self.proxy_wishes, hostname, self.port, in_tls=False)
+            wrapped = self._shake_hands(sock, self.proxy_tls_settings, hostname, self.port, in_tls=False)
         except (SSLError, ProtocolError) as error:
             hint = _HTTP_PROXY_HINT if "does not speak TLS" in str(error) else ""
             raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
@@ -356,21 +358,21 @@ class Channel(_Base):
         return wrapped.sock
 
     @property
-    def proxy_wishes(self) -> TlsWishes:
+    def proxy_tls_settings(self) -> TlsSettings:
         """What is wanted of TLS with an https proxy, as one value."""
-        return proxy_wishes(self.proxy_config)
+        return proxy_tls_settings(self.proxy_config)
 
-    def _shake_hands(self, sock: Any, wishes: TlsWishes, host: str, port: int, *, in_tls: bool) -> Any:
+    def _shake_hands(self, sock: Any, settings: TlsSettings, host: str, port: int, *, in_tls: bool) -> Any:
         """The ``tls.TlsSocket`` over a socket; its session is kept, and one kept before is resumed."""
         from ..net import tls
 
         opening = self._opening or self._started_opening()
         with opening.step("tls", host) as timeout_s:
-            context = tls.context_for(wishes)
-            way = None if wishes.ssl_context is not None else way_of(self, host, port)
+            context = tls.context_for(settings)
+            way = None if settings.ssl_context is not None else way_of(self, host, port)
             session = None if way is None else sessions.take(context, way)
             wrapped = tls.wrap(
-                sock, wishes, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
+                sock, settings, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
             )
         self._session_at = None if way is None else (context, way)
         return wrapped
@@ -393,12 +395,14 @@ class Channel(_Base):
 
     # -- the socket --
 
-    def _adopt(self) -> None:
+    def _attach_socket(self) -> None:
         """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
         if type(self.sock) is not socket.socket:
             self.sock = with_receive(self.sock)
-        self._adopted = self.sock
-        self._incoming = _FromChannel(self._receive if type(self.sock) is socket.socket else self._receive_record)
+        self._attached_socket = self.sock
+        self._receive_buffer = _TransportBuffer(
+            self._receive if type(self.sock) is socket.socket else self._receive_record
+        )
         self._quiet = None
         self._drained = False
         self.state = _IDLE
@@ -426,7 +430,7 @@ class Channel(_Base):
         if self.state is not _IDLE:
             return self.sock is None and self.state is not ConnectionState.CLOSED
         quiet = self._quiet
-        if quiet is None or self._adopted is not self.sock:
+        if quiet is None or self._attached_socket is not self.sock:
             return self._is_quiet()
         return quiet(self._drained)
 
@@ -442,9 +446,9 @@ class Channel(_Base):
 
     def _is_quiet(self) -> bool:
         sock = self.sock
-        if self._quiet is None or self._adopted is not sock:
-            if self._adopted is not sock:
-                self._adopt()
+        if self._quiet is None or self._attached_socket is not sock:
+            if self._attached_socket is not sock:
+                self._attach_socket()
             self._quiet = quiet_check(sock)
         return self._quiet(self._drained)
 
@@ -453,11 +457,11 @@ class Channel(_Base):
         if self.sock is None and self.state is ConnectionState.CLOSED:
             return
         self.state = ConnectionState.CLOSED
-        sock, incoming = self.sock, self._incoming
+        sock, incoming = self.sock, self._receive_buffer
         if incoming is not None:
             incoming.recv = _receive_no_more
         try:
-            self._adopted = self._incoming = self._quiet = self._interim = self._private = None
+            self._attached_socket = self._receive_buffer = self._quiet = self._interim = self._private = None
             super().close()
         except OSError:  # the descriptor is gone all the same, and what was received stays true
             log.debug("closing %s failed", self, exc_info=True)
@@ -553,7 +557,7 @@ class Channel(_Base):
         return ProtocolError("Connection aborted.", error)
 
     @contextmanager
-    def hurry(self, limit_s: float) -> Iterator[None]:
+    def cap_read_timeout(self, limit_s: float) -> Iterator[None]:
         """A block within which all receives together take no longer than that: DeadlineExceededError.
 
         A peer that sends a byte now and then would outlast a limit on each receive.
@@ -604,12 +608,12 @@ class Channel(_Base):
 def _stand_on_class() -> None:
     """Let what ``http.client``'s constructor sets on each connection be found on the class."""
     for name, value in vars(_Base("localhost")).items():
-        if name not in vars(Channel):
-            setattr(Channel, name, value)
+        if name not in vars(Transport):
+            setattr(Transport, name, value)
 
 
 _stand_on_class()
-Channel.known_ways = (Channel._new_conn,)
+Transport.known_ways = (Transport._new_conn,)
 
 
 def is_ragged_end(error: OSError | ValueError) -> bool:
@@ -617,27 +621,27 @@ def is_ragged_end(error: OSError | ValueError) -> bool:
     return type(error).__name__ in ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 
 
-def proxy_wishes(
+def proxy_tls_settings(
     config: ProxyConfig | None,
     ca_certs: str | None = None,
     ca_cert_dir: str | None = None,
     ca_cert_data: str | bytes | None = None,
-) -> TlsWishes:
+) -> TlsSettings:
     """What is wanted of TLS with an https proxy: always a verified one, unless a context of its own says otherwise.
 
-    Of the target's wishes only the authorities hold, and those only without a context for the proxy
+    Of the target's settings only the authorities hold, and those only without a context for the proxy
     (CVE-2026-97687).
     """
     if config is None or config.ssl_context is None:
         pins, name = (None, None) if config is None else (config.assert_fingerprint, config.assert_hostname)
-        return TlsWishes(
+        return TlsSettings(
             ca_certs=ca_certs,
             ca_cert_dir=ca_cert_dir,
             ca_cert_data=ca_cert_data,
             assert_hostname=name,
             assert_fingerprint=pins,
         )
-    return TlsWishes(
+    return TlsSettings(
         ssl_context=config.ssl_context,
         assert_hostname=config.assert_hostname,
         assert_fingerprint=config.assert_fingerprint,

@@ -4,7 +4,7 @@ The bytes go to a name of their own beside the target (``.part``), which becomes
 counted.  After a cut the rest is asked for with Range and If-Range (RFC 9110 sections 13.1.5 and 14), and is taken
 only from an answer that shows the same strong validator (section 15.3.7.3), so that two versions are never joined; what
 makes the version known is kept beside the part, and a later call can go on, too. Requests, their retries and redirects
-are the manager's, files are made in ``partfiles``; this room only decides where to begin the next request.
+are the manager's, files are made in ``partfiles``; this module only decides where to begin the next request.
 
 One download::
 

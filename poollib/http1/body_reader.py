@@ -1,6 +1,6 @@
 """The bytes of one response's body, from the end of its head to the end of its framing.
 
-A body reader pulls from an :class:`Incoming` (bytes received and not used, and ways to get more) and
+A body reader pulls from an :class:`ReceiveBuffer` (bytes received and not used, and ways to get more) and
 gives body bytes; it hands them to ``response`` and tells ``connection`` in ``state`` what became of the socket.
 It leaves decoding to ``content_encoding`` and timeouts to the callables.  Framing follows RFC 9112 sections 6.3 and 7.1;
 bytes behind the end of a body are never given to anybody.
@@ -46,7 +46,7 @@ class BodyState(enum.Enum):
     UPGRADED = "upgraded"
 
 
-class Incoming:
+class ReceiveBuffer:
     """Bytes that were received and not used (``data[at:]``), and ways to get more.
 
     ``recv(n)`` gives up to ``n`` bytes, ``recv_into(view)`` fills a part of ``view``; both wait, give nothing at
@@ -97,7 +97,7 @@ class Incoming:
         return bool(piece)
 
 
-class Feed(Incoming):
+class Feed(ReceiveBuffer):
     """Incoming bytes from two callables."""
 
     __slots__ = ("_recv_into",)
@@ -110,7 +110,7 @@ class Feed(Incoming):
         return self._recv_into(view)
 
 
-class Filling:
+class ReadIntoMixin:
     """Reading into memory of the caller's, made of ``read1``."""
 
     __slots__ = ()
@@ -133,7 +133,7 @@ class Filling:
         return n
 
 
-class Body(Filling):
+class Body(ReadIntoMixin):
     """What all body readers offer; ``received`` counts the body's bytes so far.
 
     ``left``: bytes that are still to come; None if only the stream can tell.
@@ -142,7 +142,7 @@ class Body(Filling):
 
     __slots__ = ("incoming", "keep", "left", "limit_bytes", "received", "state", "trailers")
 
-    def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None) -> None:
+    def __init__(self, incoming: ReceiveBuffer, keep: bool, limit_bytes: int | None) -> None:
         self.incoming = incoming
         self.keep = keep
         self.limit_bytes = limit_bytes
@@ -209,7 +209,7 @@ class LengthBody(Body):
 
     left: int
 
-    def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None, length: int) -> None:
+    def __init__(self, incoming: ReceiveBuffer, keep: bool, limit_bytes: int | None, length: int) -> None:
         super().__init__(incoming, keep, limit_bytes)
         self.left = length
         if not length:
@@ -351,7 +351,7 @@ class UnenforcedBody(LengthBody):
 
     read = Body.read
     read_all = Body.read_all
-    readinto1 = Filling.readinto1
+    readinto1 = ReadIntoMixin.readinto1
 
 
 class UntilCloseBody(Body):
@@ -382,7 +382,7 @@ class UpgradedBody(Body):
 
     __slots__ = ()
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: ReceiveBuffer) -> None:
         super().__init__(incoming, False, None)
         self.left = 0
         self.state = BodyState.UPGRADED
@@ -403,7 +403,7 @@ class ChunkedBody(Body):
 
     __slots__ = ("_excess", "_judged", "_limits", "chunk_left")
 
-    def __init__(self, incoming: Incoming, keep: bool, limit_bytes: int | None, limits: Limits) -> None:
+    def __init__(self, incoming: ReceiveBuffer, keep: bool, limit_bytes: int | None, limits: Limits) -> None:
         super().__init__(incoming, keep, limit_bytes)
         self.chunk_left: int | None = None  # None: a size line comes next; _END_DUE: the CR LF of a chunk
         self._limits = limits
@@ -576,7 +576,7 @@ class _Received:
 
 
 def body_reader(
-    incoming: Incoming,
+    incoming: ReceiveBuffer,
     length: int,
     keep: bool,
     limit_bytes: int | None = None,

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import Any
 
 from ..exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError, SSLError
-from .body_reader import Body, BodyState, Filling, Incoming, broken
+from .body_reader import Body, BodyState, ReadIntoMixin, ReceiveBuffer, broken
 from .decoders import ContentDecoder, GzipDecoder, gunzipped
 
 DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to serve it without new pages
@@ -23,7 +23,7 @@ WHOLE_OUTPUT_BYTES = 4 << 20
 PAUSE_S = 0.01  # what follows within this time is decoded with what came before, in one step
 _ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 
-_NOTHING = Incoming(lambda limit: b"")  # comes from a server where a file is read
+_NOTHING = ReceiveBuffer(lambda limit: b"")  # comes from a server where a file is read
 
 
 class FileBody(Body):
@@ -92,17 +92,17 @@ def _is_of_tls(error: Exception) -> bool:
     return type(error).__module__ == "ssl" and type(error).__name__ not in _ENDS_OF_TLS
 
 
-class DecodedBody(Filling):
+class DecodedBody(ReadIntoMixin):
     """A body source seen through a decoder: the same ways to read, each bounded by what was asked for."""
 
-    __slots__ = ("_decoder", "_encoding", "_limit_bytes", "_source", "ended", "given")
+    __slots__ = ("_decoder", "_encoding", "_limit_bytes", "_source", "ended", "produced")
 
     def __init__(self, source: Body, decoder: ContentDecoder, encoding: str, limit_bytes: int | None) -> None:
         self._source = source
         self._decoder = decoder
         self._encoding = encoding
         self._limit_bytes = limit_bytes
-        self.given = 0
+        self.produced = 0
         self.ended = False
 
     def read1(self, limit: int) -> bytes:
@@ -137,7 +137,7 @@ class DecodedBody(Filling):
 
     def read_all(self) -> bytes:
         """All the rest, decoded step by step, so that memory follows what comes out; a short gzip body at once."""
-        if not self.given and not self.ended and type(self._decoder) is GzipDecoder:
+        if not self.produced and not self.ended and type(self._decoder) is GzipDecoder:
             whole = self._whole_gzip(self._decoder)
             if whole is not None:
                 return whole
@@ -166,7 +166,7 @@ class DecodedBody(Filling):
     def _next_large(self) -> bytes:
         limit = WHOLE_OUTPUT_BYTES
         if self._limit_bytes is not None:
-            limit = min(limit, self._limit_bytes - self.given + 1)
+            limit = min(limit, self._limit_bytes - self.produced + 1)
         return self._next(limit, self._next_coded, WHOLE_STEP_BYTES)
 
     def _next_coded(self, limit: int) -> bytes:
@@ -202,8 +202,8 @@ class DecodedBody(Filling):
         return DecodeError(text, error)
 
     def _counted(self, piece: bytes) -> bytes:
-        self.given += len(piece)
-        if self._limit_bytes is not None and self.given > self._limit_bytes:
+        self.produced += len(piece)
+        if self._limit_bytes is not None and self.produced > self._limit_bytes:
             raise ResponseTooLargeError(
                 f"the decoded body of the response exceeds {self._limit_bytes} bytes", self._limit_bytes
             )

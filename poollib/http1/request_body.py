@@ -375,7 +375,7 @@ def make_headers(
     basic_auth_encoding: str = "latin-1",
     proxy_basic_auth_encoding: str = "latin-1",
 ) -> dict[str, str]:
-    """Return request headers for common wishes.
+    """Return request headers for common settings.
 
     ``accept_encoding``: True for all codings that can be undone here, a list, or the value itself. ``basic_auth`` and
     ``proxy_basic_auth``: "user:password", encoded as told (UnicodeEncodeError if that cannot be). Raises ValueError

@@ -26,8 +26,8 @@ from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from .dns import LookupTimedOut, within
 from .happy_eyeballs import AddrInfo as AddrInfo
+from .happy_eyeballs import DialOptions, first_connected
 from .happy_eyeballs import SocketOptions as SocketOptions
-from .happy_eyeballs import Way, first_connected
 from .socket_state import ReadByFile
 
 #: Takes host and port, returns addresses in the order to try: ``AddrInfo`` tuples or numeric addresses as text.
@@ -74,7 +74,7 @@ def connect(
     else:
         infos = addresses_within(host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
     try:
-        sock = first_connected(infos, Way(until, source_address, socket_options))
+        sock = first_connected(infos, DialOptions(until, source_address, socket_options))
     except TimeoutError as err:
         _forget(resolver, host)
         where = uds or f"{host}:{port}"
@@ -134,7 +134,7 @@ def addresses_within(
     raise error
 
 
-class Names:
+class CachingResolver:
     """A resolver of fixed answers, of another resolver's or the system's, kept for a while.
 
     ``resolve``: answers by host name, each a list of numeric addresses. ``resolver``: asked for the rest, ``None`` for
@@ -206,7 +206,7 @@ class Names:
                 self._kept.popitem(last=False)
 
 
-_all_names: WeakSet[Names] = WeakSet()
+_all_names: WeakSet[CachingResolver] = WeakSet()
 
 
 def _renew_locks() -> None:
@@ -225,7 +225,7 @@ def resolver_from(
     if not resolve and dns_cache is None:
         return resolver
     lifetime_s = None if dns_cache is None else seconds("dns_cache", dns_cache)
-    return Names(resolver, resolve=resolve, lifetime_s=lifetime_s)
+    return CachingResolver(resolver, resolve=resolve, lifetime_s=lifetime_s)
 
 
 # Names to addresses
@@ -322,7 +322,7 @@ def create_connection(
         infos = _system_lookup(host.strip("[]"), port)
     except UnicodeError as err:
         raise LocationParseError(f"'{host}', label empty or too long") from err
-    sock = first_connected(infos, Way(until, source_address, socket_options))
+    sock = first_connected(infos, DialOptions(until, source_address, socket_options))
     sock.settimeout(timeout_s)
     return sock
 

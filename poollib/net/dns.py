@@ -141,11 +141,11 @@ def _copied(error: BaseException) -> BaseException:
         return error
 
 
-def _start_afresh() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: the threads are not there."""
     global _lookups
     _lookups = _Lookups()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh)
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -27,7 +27,7 @@ AddrInfo: TypeAlias = tuple[int, int, int, str, Any]
 SocketOptions: TypeAlias = Iterable[tuple[int, int, int | bytes]]
 
 
-class Way(NamedTuple):
+class DialOptions(NamedTuple):
     """What every attempt for one connection shares."""
 
     until: float  # on time.monotonic(); math.inf without a timeout
@@ -35,7 +35,7 @@ class Way(NamedTuple):
     socket_options: SocketOptions | None
 
 
-def first_connected(infos: list[AddrInfo], way: Way) -> socket.socket:
+def first_connected(infos: list[AddrInfo], way: DialOptions) -> socket.socket:
     """A connected socket, its timeout unsettled; TimeoutError, or the OSError of the attempt that failed last."""
     if len(infos) == 1:
         return _connect_one(infos[0], way)
@@ -44,14 +44,14 @@ def first_connected(infos: list[AddrInfo], way: Way) -> socket.socket:
     return _Race(infos, way).run()
 
 
-def _connect_in_turn(infos: list[AddrInfo], way: Way) -> socket.socket:
+def _connect_in_turn(infos: list[AddrInfo], way: DialOptions) -> socket.socket:
     for info in infos[:-1]:
         with contextlib.suppress(OSError):
             return _connect_one(info, way)
     return _connect_one(infos[-1], way)
 
 
-def _connect_one(info: AddrInfo, way: Way) -> socket.socket:
+def _connect_one(info: AddrInfo, way: DialOptions) -> socket.socket:
     sock = _prepared(info, way)
     try:
         left_s = _left_s(way.until)
@@ -64,7 +64,7 @@ def _connect_one(info: AddrInfo, way: Way) -> socket.socket:
     return sock
 
 
-def _prepared(info: AddrInfo, way: Way) -> socket.socket:
+def _prepared(info: AddrInfo, way: DialOptions) -> socket.socket:
     """A socket with its options set and bound to the source address, not yet connected."""
     family = info[0]
     sock = socket.socket(family, info[1], info[2])
@@ -99,9 +99,9 @@ class _Race:
     RFC 8305 section 5. The sockets are non-blocking and one selector waits for all of them: no threads.
     """
 
-    def __init__(self, infos: list[AddrInfo], way: Way) -> None:
+    def __init__(self, infos: list[AddrInfo], way: DialOptions) -> None:
         self._todo = deque(interleaved(infos))
-        self._way = way
+        self._dial_options = way
         self._running: dict[socket.socket, AddrInfo] = {}
         self._next_at = 0.0
         self._error: OSError = OSError("getaddrinfo returns an empty list: no address could be tried")
@@ -122,7 +122,7 @@ class _Race:
     def _start_due(self, selector: selectors.BaseSelector) -> socket.socket | None:
         """The socket of an attempt that got through at once; ``None`` when the attempts that were due run."""
         while self._todo and (not self._running or monotonic() >= self._next_at):
-            _left_s(self._way.until)
+            _left_s(self._dial_options.until)
             info = self._todo.popleft()
             try:
                 if self._started(info, selector):
@@ -135,7 +135,7 @@ class _Race:
 
     def _started(self, info: AddrInfo, selector: selectors.BaseSelector) -> bool:
         """Whether the attempt is through already; it runs in any case, or OSError tells why it does not."""
-        sock = _prepared(info, self._way)
+        sock = _prepared(info, self._dial_options)
         try:
             sock.settimeout(0)
             is_through = _is_connected(sock, info[4])
@@ -151,7 +151,7 @@ class _Race:
         """The winner, or ``None`` when another attempt is due; the last error when none is left."""
         if not self._running:
             raise self._error
-        wait_s = left_s = _left_s(self._way.until)
+        wait_s = left_s = _left_s(self._dial_options.until)
         if self._todo:
             due_s = max(0.0, self._next_at - monotonic())
             wait_s = due_s if left_s is None else min(left_s, due_s)

@@ -1,4 +1,4 @@
-"""A TLS socket from a connected one, verified as a hop's :class:`TlsWishes` say.
+"""A TLS socket from a connected one, verified as a hop's :class:`TlsSettings` say.
 
 A socket, a context (``contexts`` has it) and a host become a TLS socket for ``connection``, or for ``tunnel`` when the
 hop is an HTTPS proxy.
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from socket import AF_INET, AF_INET6, inet_aton, inet_pton, socket
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from ..base.endpoint import TlsWishes
+from ..base.endpoint import TlsSettings
 from ..base.url import idna_encode
 from ..exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
 from .caller_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
@@ -59,7 +59,7 @@ class TlsSocket(NamedTuple):
 
 def wrap(
     sock: socket | TlsStream,
-    wishes: TlsWishes,
+    settings: TlsSettings,
     host: str,
     *,
     timeout_s: float | None,
@@ -71,20 +71,20 @@ def wrap(
 
     ``timeout_s``: for the whole handshake, ``None`` for no limit. ``session``: one that ``tls_sessions`` kept for this
     context and endpoint; the server may refuse it, and then the handshake is a full one. ``context``: what
-    ``context_for(wishes)`` gave, to be handed in together with a session. On any error ``sock`` is closed.
+    ``context_for(settings)`` gave, to be handed in together with a session. On any error ``sock`` is closed.
     A read at an end without close_notify raises ``ssl.SSLEOFError``; with it, it returns ``b""``.
     Errors: SSLError (handshake, chain, name or pin), ConnectTimeoutError, ProtocolError for a connection that broke;
     those of ``context_for``.
     """
     stream: Any = sock
     try:
-        chosen = context_for(wishes) if context is None else context
+        chosen = context_for(settings) if context is None else context
     except BaseException:
         sock.close()
         raise
     try:
-        name = server_name(wishes.server_hostname or host)
-        rules = _rules_for(chosen, wishes)
+        name = server_name(settings.server_hostname or host)
+        rules = _rules_for(chosen, settings)
         maker = context_under(rules, chosen)
         sock.settimeout(timeout_s)
         if tls_in_tls:
@@ -94,7 +94,7 @@ def wrap(
             if maker is not chosen:
                 stream.context = chosen
             stream.do_handshake()
-        return TlsSocket(stream, _checked(stream, maker, rules, wishes, name))
+        return TlsSocket(stream, _checked(stream, maker, rules, settings, name))
     except BaseException as err:
         stream.close()
         sock.close()
@@ -122,8 +122,8 @@ def server_name(host: str) -> str:
 _LONGEST_NAME: Final = 253  # RFC 1035; longer names made the IDNA codec slow (CVE-2022-45061)
 
 
-def _rules_for(context: Any, wishes: TlsWishes) -> Rules:
-    return rules_of(context) if wishes.ssl_context is None else rules_beside(context, wishes)
+def _rules_for(context: Any, settings: TlsSettings) -> Rules:
+    return rules_of(context) if settings.ssl_context is None else rules_beside(context, settings)
 
 
 def _attached(sock: Any, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None) -> Any:
@@ -138,24 +138,24 @@ def _attached(sock: Any, context: ssl.SSLContext, name: str, session: ssl.SSLSes
     return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=False, **extra)
 
 
-def _checked(stream: Any, maker: Any, rules: Rules, wishes: TlsWishes, name: str) -> bool:
+def _checked(stream: Any, maker: Any, rules: Rules, settings: TlsSettings, name: str) -> bool:
     """Whether the peer is verified. Errors: SSLError, CertificateError.
 
     ``rules`` were read before the socket was made: if ``maker``, perhaps the caller's own, says something else by now,
     nobody knows which of both the handshake went by.
     """
     now = rules_of(maker)
-    if wishes.ssl_context is not None and now._replace(checks_name=rules.checks_name) != rules:
+    if settings.ssl_context is not None and now._replace(checks_name=rules.checks_name) != rules:
         raise SSLError("the ssl_context was changed during the handshake")
-    asserted = wishes.assert_hostname
-    if wishes.assert_fingerprint:
-        check_pins(stream.getpeercert(binary_form=True), wishes.assert_fingerprint)
+    asserted = settings.assert_hostname
+    if settings.assert_fingerprint:
+        check_pins(stream.getpeercert(binary_form=True), settings.assert_fingerprint)
     by_chain = rules.verify_mode != ssl.CERT_NONE
-    wants_name = isinstance(asserted, str) or (asserted is None and not wishes.assert_fingerprint)
+    wants_name = isinstance(asserted, str) or (asserted is None and not settings.assert_fingerprint)
     if by_chain and wants_name and not (rules.checks_name and now.checks_name):
-        common_name = bool(wishes.ssl_context and getattr(maker, "hostname_checks_common_name", False))
+        common_name = bool(settings.ssl_context and getattr(maker, "hostname_checks_common_name", False))
         match_hostname(_certificate_of(stream, maker), server_name(str(asserted or name)), common_name)
-    return rules.verify_mode == ssl.CERT_REQUIRED or bool(wishes.assert_fingerprint)
+    return rules.verify_mode == ssl.CERT_REQUIRED or bool(settings.assert_fingerprint)
 
 
 def _certificate_of(stream: Any, maker: Any) -> Any:
@@ -231,7 +231,7 @@ def create_urllib3_context(
     context.minimum_version = minimum
     if maximum is not None:
         context.maximum_version = maximum
-    set_verification(context, TlsWishes(cert_reqs=cert_reqs))
+    set_verification(context, TlsSettings(cert_reqs=cert_reqs))
     if options is not None:
         context.options = ssl.Options(options)
     if verify_flags is not None:
@@ -272,29 +272,29 @@ def ssl_wrap_socket(
 
 
 def wrap_by(
-    wrap_socket: Callable[..., Any], sock: Any, wishes: TlsWishes, host: str, *, tls_in_tls: bool = False
+    wrap_socket: Callable[..., Any], sock: Any, settings: TlsSettings, host: str, *, tls_in_tls: bool = False
 ) -> TlsSocket:
     """As ``wrap``, by what a program has put in the place of ``ssl_wrap_socket``. Errors: as ``wrap``."""
     stream = sock
     try:
-        context = context_for(wishes)
-        name = server_name(wishes.server_hostname or host)
-        rules = _rules_for(context, wishes)
+        context = context_for(settings)
+        name = server_name(settings.server_hostname or host)
+        rules = _rules_for(context, settings)
         if rules_of(context)._replace(checks_name=rules.checks_name) != rules:  # to compare a name as well is no harm
             raise SSLError("what is wished beside an ssl_context can't be handed to a replaced ssl_wrap_socket")
         stream = wrap_socket(
             sock=sock,
-            keyfile=wishes.key_file,
-            certfile=wishes.cert_file,
-            key_password=wishes.key_password,
-            ca_certs=wishes.ca_certs,
-            ca_cert_dir=wishes.ca_cert_dir,
-            ca_cert_data=wishes.ca_cert_data,
+            keyfile=settings.key_file,
+            certfile=settings.cert_file,
+            key_password=settings.key_password,
+            ca_certs=settings.ca_certs,
+            ca_cert_dir=settings.ca_cert_dir,
+            ca_cert_data=settings.ca_cert_data,
             server_hostname=name,
             ssl_context=context,
             tls_in_tls=tls_in_tls,
         )
-        return TlsSocket(stream, _checked(stream, context, rules, wishes, name))
+        return TlsSocket(stream, _checked(stream, context, rules, settings, name))
     except BaseException as err:
         stream.close()  # what was wrapped owns the descriptor
         sock.close()

@@ -1,6 +1,6 @@
-"""From what a hop wants of TLS to an ``SSLContext``: one for each set of wishes, kept; or the caller's own.
+"""From what a hop wants of TLS to an ``SSLContext``: one for each set of settings, kept; or the caller's own.
 
-``tls`` asks for the context of a hop's :class:`TlsWishes` before it makes a socket. A context that was made here is
+``tls`` asks for the context of a hop's :class:`TlsSettings` before it makes a socket. A context that was made here is
 never changed afterwards; it is made anew when a file that it was made of changes. What is wished beside a caller's
 context is kept off it by ``given``; sockets and handshakes are left to ``tls``.
 It follows RFC 8446 and RFC 8996 (versions), and CVE-2019-11324 (only the authorities that were named).
@@ -23,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
-from ..base.endpoint import TlsWishes
+from ..base.endpoint import TlsSettings
 from ..exceptions import SSLError
 from .caller_context import ALPN_PROTOCOLS, Loaded, Rules, Wanted, rules_of
 from .tls_sessions import sessions
@@ -56,34 +56,34 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_lock)
 
 
-def context_for(wishes: TlsWishes) -> ssl.SSLContext:
-    """The context for these wishes: the same object for equal wishes as long as their files stay the same.
+def context_for(settings: TlsSettings) -> ssl.SSLContext:
+    """The context for these settings: the same object for equal settings as long as their files stay the same.
 
     A given ``ssl_context`` is returned itself; the CAs and the client certificate that are wished beside it are loaded
     into it, once, and a second set of them is refused. All else that is wished beside it is for ``wrap`` to put on
     each socket. Errors: SSLError naming the file or the argument; ValueError for a version that is none.
     """
-    if wishes.ssl_context is not None:
-        _load_beside(wishes.ssl_context, wishes)
-        return wishes.ssl_context
+    if settings.ssl_context is not None:
+        _load_beside(settings.ssl_context, settings)
+        return settings.ssl_context
     lock = _lock
     if not lock.acquire(timeout=_LONGEST_WAIT_S):
-        return _made(wishes)
+        return _made(settings)
     try:
-        return _kept(wishes)
+        return _kept(settings)
     finally:
         lock.release()
 
 
-def _kept(wishes: TlsWishes) -> ssl.SSLContext:
-    """The context for these wishes from ``_contexts``, the lock held by the caller."""
-    key = (*_without_secrets(wishes), _stamps(wishes))
+def _kept(settings: TlsSettings) -> ssl.SSLContext:
+    """The context for these settings from ``_contexts``, the lock held by the caller."""
+    key = (*_without_secrets(settings), _stamps(settings))
     context = _contexts.get(key)
     if context is not None:
         with contextlib.suppress(KeyError):  # dropped by a finaliser's request meanwhile
             _contexts.move_to_end(key)
         return context
-    context = _contexts[key] = _made(wishes)
+    context = _contexts[key] = _made(settings)
     sessions.admit(context)
     sizes = [_bytes_of(*item) for item in _contexts.items()]
     while len(_contexts) > _MOST_CONTEXTS or (sum(sizes) > _MOST_BYTES and len(_contexts) > 1):
@@ -93,12 +93,12 @@ def _kept(wishes: TlsWishes) -> ssl.SSLContext:
     return context
 
 
-def _without_secrets(wishes: TlsWishes) -> tuple[object, ...]:
-    """The wishes as a key that outlives their pool: keys and passwords are told apart by a digest."""
-    client = (wishes.cert_file, wishes.key_file, wishes.key_password)
-    if wishes.key_password is None and not any(isinstance(part, bytes) for part in client):
-        return (wishes,)
-    return wishes._replace(cert_file=None, key_file=None, key_password=None), _digest(client)
+def _without_secrets(settings: TlsSettings) -> tuple[object, ...]:
+    """The settings as a key that outlives their pool: keys and passwords are told apart by a digest."""
+    client = (settings.cert_file, settings.key_file, settings.key_password)
+    if settings.key_password is None and not any(isinstance(part, bytes) for part in client):
+        return (settings,)
+    return settings._replace(cert_file=None, key_file=None, key_password=None), _digest(client)
 
 
 def _bytes_of(key: tuple[Any, ...], context: Any) -> int:
@@ -109,13 +109,13 @@ def _bytes_of(key: tuple[Any, ...], context: Any) -> int:
     return size + 5_000 * int(context.cert_store_stats()["x509"])
 
 
-def _stamps(wishes: TlsWishes) -> tuple[object, ...]:
+def _stamps(settings: TlsSettings) -> tuple[object, ...]:
     """What tells that a file was replaced, that the environment names another one, or a mock stands in ssl's place."""
-    paths = [wishes.ca_certs, wishes.ca_cert_dir, wishes.cert_file, wishes.key_file]
+    paths = [settings.ca_certs, settings.ca_cert_dir, settings.cert_file, settings.key_file]
     environment = [os.environ.get(name) for name in (*_STORE_VARIABLES, "SSLKEYLOGFILE")]
-    if wishes.ca_certs == CA_SYSTEM:
+    if settings.ca_certs == CA_SYSTEM:
         paths += _system_paths()
-    elif wishes.ssl_context is None and not _names_cas(wishes):
+    elif settings.ssl_context is None and not _names_cas(settings):
         bundle = _usual_bundle()
         paths += _system_paths() if bundle is None else [bundle]
     return (ssl.SSLContext, *environment, *(_stamp(path) for path in paths if isinstance(path, str)))
@@ -152,41 +152,41 @@ def _changes(found: os.stat_result) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def _made(wishes: TlsWishes) -> ssl.SSLContext:
+def _made(settings: TlsSettings) -> ssl.SSLContext:
     """A new context. The secure defaults stand here and nowhere else, together with ``settled``."""
     maker: Callable[[int], ssl.SSLContext] = ssl.SSLContext
-    if wishes.ca_certs == CA_TRUSTSTORE:
+    if settings.ca_certs == CA_TRUSTSTORE:
         maker = _truststore().SSLContext
     context = settled(maker(ssl.PROTOCOL_TLS_CLIENT))
-    minimum, maximum = versions(wishes.ssl_version, wishes.ssl_minimum_version, wishes.ssl_maximum_version)
+    minimum, maximum = versions(settings.ssl_version, settings.ssl_minimum_version, settings.ssl_maximum_version)
     context.minimum_version = minimum
     if maximum is not None:
         context.maximum_version = maximum
-    set_verification(context, wishes)
+    set_verification(context, settings)
     if context.verify_mode != ssl.CERT_NONE:
-        _load_cas(context, wishes)
-    _load_client_certificate(context, wishes)
+        _load_cas(context, settings)
+    _load_client_certificate(context, settings)
     return context
 
 
 _loaded = Loaded()
 
 
-def _load_beside(context: ssl.SSLContext, wishes: TlsWishes) -> None:
+def _load_beside(context: ssl.SSLContext, settings: TlsSettings) -> None:
     """Load the CAs and the client certificate that are wished beside a given context into it; see ``given.Loaded``.
 
     Where nothing is verified no CA is believed, so which ones are wished makes no difference.
     """
-    cas = (wishes.ca_certs, wishes.ca_cert_dir, wishes.ca_cert_data) if _names_cas(wishes) else None
-    client = (wishes.cert_file, wishes.key_file, wishes.key_password)
+    cas = (settings.ca_certs, settings.ca_cert_dir, settings.ca_cert_data) if _names_cas(settings) else None
+    client = (settings.cert_file, settings.key_file, settings.key_password)
     named = None if client == (None, None, None) else _digest(client)
-    stamps, lock = _stamps(wishes), _lock
+    stamps, lock = _stamps(settings), _lock
     if not lock.acquire(timeout=_LONGEST_WAIT_S):
         raise SSLError(f"ssl_context: other threads were loading certificates for {_LONGEST_WAIT_S:.0f} seconds")
     try:
-        wanted = [Wanted("client certificates", named, stamps, lambda: _load_client_certificate(context, wishes))]
-        if rules_beside(context, wishes).verify_mode != ssl.CERT_NONE:
-            wanted.append(Wanted("CA certificates", cas, stamps, lambda: _load_cas(context, wishes)))
+        wanted = [Wanted("client certificates", named, stamps, lambda: _load_client_certificate(context, settings))]
+        if rules_beside(context, settings).verify_mode != ssl.CERT_NONE:
+            wanted.append(Wanted("CA certificates", cas, stamps, lambda: _load_cas(context, settings)))
         _loaded.load(context, wanted)
     finally:
         lock.release()
@@ -199,16 +199,16 @@ def _digest(secrets: tuple[object, ...]) -> bytes:
     return hashlib.sha256(repr(secrets).encode()).digest()
 
 
-def rules_beside(context: Any, wishes: TlsWishes) -> Rules:
+def rules_beside(context: Any, settings: TlsSettings) -> Rules:
     """The rules for sockets of a given context: its own, but for what is wished beside it.
 
     ``check_hostname`` is never turned on: where it is off, ``wrap`` compares the name. A pin or ``assert_hostname``
     turns it off.
     """
     held = rules_of(context)
-    mode = held.verify_mode if wishes.cert_reqs is None else wishes.cert_reqs
-    asks_otherwise = wishes.assert_hostname is not None or wishes.assert_fingerprint or mode == ssl.CERT_NONE
-    oldest, newest = _versions_beside(wishes)
+    mode = held.verify_mode if settings.cert_reqs is None else settings.cert_reqs
+    asks_otherwise = settings.assert_hostname is not None or settings.assert_fingerprint or mode == ssl.CERT_NONE
+    oldest, newest = _versions_beside(settings)
     return Rules(
         mode,
         False if asks_otherwise else held.checks_name,
@@ -217,15 +217,15 @@ def rules_beside(context: Any, wishes: TlsWishes) -> Rules:
     )
 
 
-def _versions_beside(wishes: TlsWishes) -> tuple[int | None, int | None]:
+def _versions_beside(settings: TlsSettings) -> tuple[int | None, int | None]:
     """The oldest and the newest version that are wished beside a given context; ``None``: what it says itself."""
-    oldest, newest = versions(wishes.ssl_version, wishes.ssl_minimum_version, wishes.ssl_maximum_version)
-    names_one = newest is not None and wishes.ssl_maximum_version is None
-    return oldest if names_one or wishes.ssl_minimum_version is not None else None, newest
+    oldest, newest = versions(settings.ssl_version, settings.ssl_minimum_version, settings.ssl_maximum_version)
+    names_one = newest is not None and settings.ssl_maximum_version is None
+    return oldest if names_one or settings.ssl_minimum_version is not None else None, newest
 
 
 def settled(context: ssl.SSLContext) -> ssl.SSLContext:
-    """The context with everything that does not depend on wishes.
+    """The context with everything that does not depend on settings.
 
     Tickets stay on (urllib3 turns them off): sessions are resumed. A connection that ends without close_notify is an
     error and not an end (RFC 9112 section 9.8), so a body cut short is seen.
@@ -252,12 +252,12 @@ def _log_keys(context: ssl.SSLContext) -> None:
         raise SSLError(f"SSLKEYLOGFILE {path!r}: {err}") from err
 
 
-def set_verification(context: ssl.SSLContext, wishes: TlsWishes) -> None:
+def set_verification(context: ssl.SSLContext, settings: TlsSettings) -> None:
     """``check_hostname`` goes off before ``verify_mode``; it is never turned on in a given context."""
-    if wishes.assert_hostname is not None or wishes.assert_fingerprint or wishes.cert_reqs == ssl.CERT_NONE:
+    if settings.assert_hostname is not None or settings.assert_fingerprint or settings.cert_reqs == ssl.CERT_NONE:
         context.check_hostname = False
-    if wishes.cert_reqs is not None and context.verify_mode != wishes.cert_reqs:
-        context.verify_mode = ssl.VerifyMode(wishes.cert_reqs)
+    if settings.cert_reqs is not None and context.verify_mode != settings.cert_reqs:
+        context.verify_mode = ssl.VerifyMode(settings.cert_reqs)
 
 
 # The oldest version that is spoken unless an older one is asked for (RFC 8996 forbids TLS 1.0 and 1.1).
@@ -297,18 +297,18 @@ def _version(name: str, wish: int) -> ssl.TLSVersion:
 # Authorities
 
 
-def _names_cas(wishes: TlsWishes) -> bool:
-    return bool(wishes.ca_certs or wishes.ca_cert_dir or wishes.ca_cert_data)
+def _names_cas(settings: TlsSettings) -> bool:
+    return bool(settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data)
 
 
-def _load_cas(context: ssl.SSLContext, wishes: TlsWishes) -> None:
+def _load_cas(context: ssl.SSLContext, settings: TlsSettings) -> None:
     """Only the authorities that were named (CVE-2019-11324); none named, certifi's or the system's."""
-    if wishes.ca_certs == CA_TRUSTSTORE:
+    if settings.ca_certs == CA_TRUSTSTORE:
         return
-    if wishes.ca_certs == CA_SYSTEM:
+    if settings.ca_certs == CA_SYSTEM:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    elif _names_cas(wishes):
-        load_named_cas(context, wishes.ca_certs, wishes.ca_cert_dir, wishes.ca_cert_data)
+    elif _names_cas(settings):
+        load_named_cas(context, settings.ca_certs, settings.ca_cert_dir, settings.ca_cert_data)
     else:
         load_usual_cas(context)
 
@@ -363,12 +363,12 @@ def _truststore() -> Any:
 # Client certificates
 
 
-def _load_client_certificate(context: ssl.SSLContext, wishes: TlsWishes) -> None:
-    if wishes.cert_file is None:
-        if wishes.key_file is not None:
+def _load_client_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    if settings.cert_file is None:
+        if settings.key_file is not None:
             raise SSLError("key_file is given without cert_file")
         return
-    load_cert_chain(context, wishes.cert_file, wishes.key_file, wishes.key_password)
+    load_cert_chain(context, settings.cert_file, settings.key_file, settings.key_password)
 
 
 def load_cert_chain(

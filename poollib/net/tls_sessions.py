@@ -70,11 +70,11 @@ def _digest(secrets: tuple[object, ...]) -> bytes:
 class _Kept:
     """A session and how much longer it is good for."""
 
-    __slots__ = ("given", "left", "renew_at", "session", "until", "uses")
+    __slots__ = ("handed_out", "left", "renew_at", "session", "until", "uses")
 
     def __init__(self, session: ssl.SSLSession, uses: int, lifetime_s: float, now: float) -> None:
         self.session = session
-        self.given = 0
+        self.handed_out = 0
         self.left = self.uses = uses
         self.renew_at = now + lifetime_s / 2
         self.until = now + lifetime_s
@@ -87,7 +87,7 @@ _LONGEST_WAIT_S: Final = 1.0
 class SessionCache:
     """Sessions to resume: only what verified a session, and on the same way to the server, resumes it.
 
-    Resuming verifies nothing anew. The key is the context, which stands for all wishes and the files they name, and the
+    Resuming verifies nothing anew. The key is the context, which stands for all settings and the files they name, and the
     way to the server. Only contexts that were admitted have sessions: those which ``tls`` makes and never changes; what
     a caller's context holds can be changed at any time and not be read. ``limit``: how many are kept; their contexts
     are not kept alive once ``tls`` forgets them.
@@ -127,7 +127,7 @@ class SessionCache:
             if kept is None or kept.left <= 0 or self._clock() >= kept.until:
                 return None
             kept.left -= 1
-            kept.given += 1
+            kept.handed_out += 1
             return kept.session
         finally:
             lock.release()
@@ -181,8 +181,8 @@ class SessionCache:
         kept = self._kept.get(at)
         if kept is None:
             return self._uses
-        if not resumed and kept.given:  # refused: a server that restarted, or one that takes it less often
-            return kept.given - 1 or kept.uses
+        if not resumed and kept.handed_out:  # refused: a server that restarted, or one that takes it less often
+            return kept.handed_out - 1 or kept.uses
         return kept.uses if kept.left <= 0 or now >= kept.renew_at else 0
 
 

@@ -47,9 +47,9 @@ class Circuit:
         if settled.failures < 1 or settled.pause < 0:
             raise ValueError(f"a circuit breaker opens after 1 failure or more, for 0 s or more; not {wish!r}")
         self.wish = settled
-        self.start_afresh()
+        self._reset_after_fork()
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """Closed, nothing counted: at the start, and in a forked child."""
         self._lock = threading.RLock()
         self.state = CircuitState.CLOSED
@@ -58,7 +58,7 @@ class Circuit:
         self._failures = 0
         self._open_until = 0.0
 
-    def around(
+    def wrap(
         self, attempt: Callable[[Any], Any], owner: Any, clock: Callable[[], float] = monotonic
     ) -> Callable[[Any], Any]:
         """``attempt``, made where the circuit lets it, which hears how it ended. CircuitOpenError."""

@@ -1,6 +1,6 @@
 """Settings from environment variables, as plain keyword arguments.
 
-This room reads a mapping (``os.environ``, or any other) and hands ``PoolManager.from_env`` the keywords it names; it
+This module reads a mapping (``os.environ``, or any other) and hands ``PoolManager.from_env`` the keywords it names; it
 knows which variable means what, and nothing of pools.  A value that can't be meant is an error that names the
 variable; a variable that is absent or empty says nothing.  The names are those that services already use for httpx's
 limits and timeouts.

@@ -48,14 +48,14 @@ class Guard:
         self._given = (allowed_hosts, blocked_networks)
         #: whether the caller has a list or a set in hands that can be changed in place; then it counts as it is now
         self.may_change = any(isinstance(given, (list, set)) for given in self._given)
-        self._settle(allowed_hosts, blocked_networks)
+        self._end_exchange(allowed_hosts, blocked_networks)
         self._seen = self.given()
 
     def given(self) -> tuple[Any, ...]:
         """What the caller's lists say now."""
         return tuple(copy(given) if isinstance(given, (list, set)) else given for given in self._given)
 
-    def _settle(self, allowed_hosts: Collection[str] | None, blocked_networks: Iterable[object] | None) -> None:
+    def _end_exchange(self, allowed_hosts: Collection[str] | None, blocked_networks: Iterable[object] | None) -> None:
         if isinstance(allowed_hosts, str):
             raise TypeError("allowed_hosts is a collection of names, not one name")
         networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
@@ -78,7 +78,7 @@ class Guard:
         if self._is_blocked(readings_of(name), unread=ends_in_number(name)):
             raise BlockedHostError(f"{host!r} lies in a blocked network")
 
-    def over(self, resolver: Callable[[str, int], Sequence[Any]]) -> GuardedResolver:
+    def wrap_resolver(self, resolver: Callable[[str, int], Sequence[Any]]) -> GuardedResolver:
         """A resolver whose answers are those of ``resolver`` that are not blocked."""
         return GuardedResolver(self, resolver)
 
@@ -96,7 +96,7 @@ class Guard:
     def _look_again(self) -> None:
         given = self.given()
         if given != self._seen:
-            self._settle(*given)
+            self._end_exchange(*given)
             self._seen = given
 
     def _is_allowed(self, name: str) -> bool:

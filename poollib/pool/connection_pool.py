@@ -1,6 +1,6 @@
 """ConnectionPool: lends connections to any number of endpoints, under one limit for all.
 
-It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a budget (``total_maxsize``), and
+It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a shared_limit (``total_maxsize``), and
 drops those that have become empty; callers get connections, or a whole ``EndpointPool`` that takes part.
 How one endpoint's connections are lent, aged and closed is left to ``endpoint_pool``, who is served first to ``state``.
 A dict of pools with one limit above is Apache HttpClient's pooling manager; its name and verbs are generic-connection-
@@ -22,7 +22,7 @@ from ..exceptions import ClosedPoolError
 from .endpoint_pool import EndpointPool
 from .lifecycle import Factory
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
-from .shared_limit import Budget
+from .shared_limit import SharedLimit
 from .state import State, shrink_locked
 from .stats import PoolStats, sum_of
 
@@ -39,7 +39,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     """Lends connections made by ``factory`` to hashable endpoints.  Thread-safe.
 
     ``total_maxsize`` is the most connections to all endpoints together (None: no limit): when it is spent, the longest
-    idle connection of any endpoint makes room, and if none lies idle, borrowers wait, whatever ``block`` says, in one
+    idle connection of any endpoint makes module, and if none lies idle, borrowers wait, whatever ``block`` says, in one
     line for all endpoints.  The other settings hold for each endpoint; the table of ``Settings`` explains them.
 
     It pickles as factory and settings.  In a forked child it starts empty.
@@ -76,11 +76,13 @@ class ConnectionPool(Generic[Endpoint, Connection]):
             leak_timeout,
         ).checked()
         self._clock = clock
-        self._budget = Budget(total_maxsize)
+        self._shared = SharedLimit(total_maxsize)
         self._state = State.OPEN
-        self._pools: dict[Endpoint, EndpointPool[Endpoint, Connection]] = {}  # written under the budget's lock
-        self._guests: WeakSet[EndpointPool[Any, Any]] = WeakSet()  # made by endpoint_pool(), owned by the caller
-        self._homes: dict[int, EndpointPool[Endpoint, Connection]] = {}  # id(connection) -> who lent it
+        self._pools: dict[Endpoint, EndpointPool[Endpoint, Connection]] = {}  # written under the shared_limit's lock
+        self._external_pools: WeakSet[EndpointPool[Any, Any]] = (
+            WeakSet()
+        )  # made by endpoint_pool(), owned by the caller
+        self._owners: dict[int, EndpointPool[Endpoint, Connection]] = {}  # id(connection) -> who lent it
         self._past = PoolStats()  # of the pools that were dropped
         self._look_for_empty_at = FEW_ENDPOINTS
         after_fork.remember(self)
@@ -94,7 +96,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         home: EndpointPool[Endpoint, Connection] | None = None
         lease: int | None = None
         try:
-            home = self._homes[id(connection)]
+            home = self._owners[id(connection)]
             lease = home.lease_of(connection)
             try:
                 yield connection
@@ -105,7 +107,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
             if home.lease_of(connection) == lease:  # else the block detached or returned it
                 self.release(connection)
         except BaseException:
-            self._reclaim(home or self._homes.get(id(connection)), connection, lease)
+            self._reclaim(home or self._owners.get(id(connection)), connection, lease)
             raise
 
     def acquire(self, endpoint: Endpoint, timeout: float | None = None) -> Connection:
@@ -119,9 +121,9 @@ class ConnectionPool(Generic[Endpoint, Connection]):
                     continue  # it was dropped as empty just now
                 raise
             try:
-                other = self._homes.get(id(connection))
+                other = self._owners.get(id(connection))
                 if other is None or other is pool or other.lease_of(connection) < 0:
-                    self._homes[id(connection)] = pool
+                    self._owners[id(connection)] = pool
                     return connection
             except BaseException:
                 pool.reclaim(connection, None)
@@ -145,25 +147,25 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     def endpoint_pool(
         self, endpoint: Endpoint, factory: Factory[Any, Any] | None = None, **settings: Any
     ) -> EndpointPool[Any, Any]:
-        """A new pool for one endpoint that takes part in the budget; it lives as long as the caller holds it.
+        """A new pool for one endpoint that takes part in the shared_limit; it lives as long as the caller holds it.
 
         ``settings`` are keywords of EndpointPool; what is not given is as in this pool.  It is closed, swept and
         counted together with the others, and never lent from by ``acquire`` of this pool.
         """
         keywords = {**self._settings._asdict(), "clock": self._clock, "trace": self.trace, **settings}
         maker = self.factory if factory is None else factory
-        pool: EndpointPool[Any, Any] = EndpointPool(endpoint, maker, budget=self._budget, **keywords)
-        with self._budget, self._budget.lock:
-            self._refuse_unless_open()
-            self._guests.add(pool)
-        pool.ask_collector()
+        pool: EndpointPool[Any, Any] = EndpointPool(endpoint, maker, shared_limit=self._shared, **keywords)
+        with self._shared, self._shared.lock:
+            self._raise_unless_open()
+            self._external_pools.add(pool)
+        pool.start_housekeeping()
         return pool
 
     # -- the pool as a whole -----------------------------------------------------------------------------------
 
     def close(self, timeout: float | None = None) -> bool:
         """True once all connections of all endpoints are closed.  See EndpointPool.close."""
-        with self._budget, self._budget.lock:
+        with self._shared, self._shared.lock:
             self._state = State.CLOSING
         pools = self._every_pool()
         for pool in pools:
@@ -187,7 +189,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     def resize(self, maxsize: int | None) -> None:
         """Change the limit of each endpoint, of those there are and of those to come."""
         maxsize = check_limit("maxsize", maxsize)
-        with self._budget, self._budget.lock:
+        with self._shared, self._shared.lock:
             self._settings = self._settings._replace(maxsize=maxsize)
         for pool in list(self._pools.values()):
             pool.resize(maxsize)
@@ -198,11 +200,11 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         Smaller: the longest idle are closed now, lent ones on return, until it holds.
         """
         total_maxsize = check_limit("total_maxsize", total_maxsize)
-        with self._budget, self._budget.lock:
-            self._budget.limit = total_maxsize
-            shrink_locked(self._budget)
+        with self._shared, self._shared.lock:
+            self._shared.limit = total_maxsize
+            shrink_locked(self._shared)
         for pool in self._every_pool():
-            pool.look_again()
+            pool.serve_waiters()
 
     def sweep(self, now: float) -> float | None:
         """Sweep all endpoints' pools and drop the empty ones; seconds until the next call, None: closed."""
@@ -212,7 +214,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         self._drop_empty_pools()
         return min((pause_s for pause_s in pauses if pause_s is not None), default=None)
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a forked child: counts at zero; the endpoints' pools look after themselves."""
         self._past = PoolStats()
 
@@ -225,7 +227,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _make, (type(self), self.factory, {**self._settings._asdict(), "total_maxsize": self._budget.limit})
+        return _make, (type(self), self.factory, {**self._settings._asdict(), "total_maxsize": self._shared.limit})
 
     # -- looking -----------------------------------------------------------------------------------------------
 
@@ -242,16 +244,16 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     @property
     def total_maxsize(self) -> int | None:
         """The limit of all endpoints together; None: no limit."""
-        return self._budget.limit
+        return self._shared.limit
 
     @property
-    def budget(self) -> Budget:
+    def shared_limit(self) -> SharedLimit:
         """What the endpoints' pools share."""
-        return self._budget
+        return self._shared
 
     def stats(self) -> PoolStats:
         """The figures of all endpoints in sum, those of pools made by ``endpoint_pool`` while they live."""
-        return sum_of([self._past, *(pool.stats() for pool in self._every_pool())], self._budget.limit)
+        return sum_of([self._past, *(pool.stats() for pool in self._every_pool())], self._shared.limit)
 
     def stats_by_endpoint(self) -> dict[Endpoint, PoolStats]:
         """The figures of every endpoint that has connections, or had some lately."""
@@ -262,21 +264,21 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         return (
             f"<{type(self).__name__} {self._state.value}: {len(self._pools)} endpoints, {now.idle} idle,"
             f" {now.leased} leased, {now.opening} opening, {now.waiting} waiting,"
-            f" total_maxsize {self._budget.limit}>"
+            f" total_maxsize {self._shared.limit}>"
         )
 
     def check(self) -> None:
         """Assert everything that must hold between any two calls; for tests."""
-        with self._budget, self._budget.lock:
+        with self._shared, self._shared.lock:
             pools = self._every_pool()
             for pool in pools:
                 pool.check()
             total = sum(pool.stats().total for pool in pools)
-            assert total == self._budget.used, f"{total} connections, {self._budget.used} in the budget"
+            assert total == self._shared.used, f"{total} connections, {self._shared.used} in the shared_limit"
             idle = {id(connection) for pool in pools for connection in pool.idle_connections()}
-            assert idle == set(self._budget.order or ()), "the order of the idle is not that of the pools"
+            assert idle == set(self._shared.order or ()), "the order of the idle is not that of the pools"
             waiting = sum(pool.waiting for pool in pools)
-            assert waiting == len(self._budget.line), f"{waiting} wait, {len(self._budget.line)} in line"
+            assert waiting == len(self._shared.line), f"{waiting} wait, {len(self._shared.line)} in line"
 
     # -- helpers -----------------------------------------------------------------------------------------------
 
@@ -285,12 +287,12 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         home: EndpointPool[Endpoint, Connection] | None = None
         lease: int | None = None
         try:
-            home = self._home_of(connection)
+            home = self._owner_of(connection)
             lease = home.lease_of(connection)
-            self._homes.pop(id(connection), None)
+            self._owners.pop(id(connection), None)
             end(home)
         except BaseException:
-            self._reclaim(home or self._homes.get(id(connection)), connection, lease)
+            self._reclaim(home or self._owners.get(id(connection)), connection, lease)
             raise
 
     def _reclaim(
@@ -300,12 +302,12 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         if home is None:
             return
         if lease in (None, home.lease_of(connection)):
-            self._homes.pop(id(connection), None)
+            self._owners.pop(id(connection), None)
         home.reclaim(connection, lease)
 
-    def _home_of(self, connection: Connection) -> EndpointPool[Endpoint, Connection]:
+    def _owner_of(self, connection: Connection) -> EndpointPool[Endpoint, Connection]:
         """Who lent it."""
-        home = self._homes.get(id(connection))
+        home = self._owners.get(id(connection))
         if home is not None:
             return home
         for pool in list(self._pools.values()):
@@ -314,31 +316,31 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         raise ValueError(f"{connection!r} is not lent by {self!r}")
 
     def _every_pool(self) -> list[EndpointPool[Any, Any]]:
-        with self._budget, self._budget.lock:
-            return [*self._pools.values(), *self._guests]
+        with self._shared, self._shared.lock:
+            return [*self._pools.values(), *self._external_pools]
 
     def _add_pool(self, endpoint: Endpoint) -> EndpointPool[Endpoint, Connection]:
         """The pool for a new endpoint; racing threads get the same."""
         if len(self._pools) >= self._look_for_empty_at:
             self._drop_empty_pools()
-        with self._budget, self._budget.lock:
-            self._refuse_unless_open()
+        with self._shared, self._shared.lock:
+            self._raise_unless_open()
             pool = self._pools.get(endpoint)
             if pool is None:
                 pool = self._pools[endpoint] = EndpointPool(
                     endpoint,
                     self.factory,
-                    budget=self._budget,
+                    shared_limit=self._shared,
                     clock=self._clock,
                     trace=self.trace,
                     **self._settings._asdict(),
                 )
-        pool.ask_collector()
+        pool.start_housekeeping()
         return pool
 
     def _drop_empty_pools(self) -> None:
         """Forget the endpoints without connections; amortised, this costs O(1) for each new endpoint."""
-        with self._budget, self._budget.lock:
+        with self._shared, self._shared.lock:
             gone = [pool for pool in self._pools.values() if pool.retire_locked()]
             for pool in gone:
                 del self._pools[pool.endpoint]
@@ -356,7 +358,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         outcomes = [wait(pool, None if give_up_at is None else max(0.0, give_up_at - self._clock())) for pool in pools]
         return all(outcomes)
 
-    def _refuse_unless_open(self) -> None:
+    def _raise_unless_open(self) -> None:
         if self._state is not State.OPEN:
             raise ClosedPoolError(self, f"the pool is {self._state.value}")
 

@@ -2,7 +2,7 @@
 
 A factory makes, checks and closes connections; borrowers get one from ``acquire`` and end with exactly one of
 ``release`` (clean), ``discard`` (not to be used again) and ``detach`` (it is theirs now).
-What a connection speaks is unknown here: the room could lend integers.  What is decided under the lock stands in
+What a connection speaks is unknown here: the module could lend integers.  What is decided under the lock stands in
 ``state``, what is done to connections without it in ``lifecycle``, the long way to one in ``finding``; this room makes
 the verbs of these.
 The models are psycopg_pool (hand-over, what is told), HikariCP (the entry beside the connection) and Go's net/http.
@@ -27,16 +27,16 @@ from typing import Any
 
 from ..base import after_fork
 from ..base.logs import logger
-from ..base.trace import Trace, tell
+from ..base.trace import Trace, notify
 from ..exceptions import FullPoolError
 from . import housekeeper
 from .acquire import Finding
 from .entry import Entry
 from .lifecycle import Factory, Remains
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
-from .shared_limit import Budget
+from .shared_limit import SharedLimit
 from .state import POOL_CLOSED, Connection, Endpoint, State
-from .waiter import Claim
+from .waiter import Waiter
 
 log = logger(__name__)
 
@@ -44,7 +44,7 @@ log = logger(__name__)
 class EndpointPool(Finding[Endpoint, Connection]):
     """Lends connections to ``endpoint`` made by ``factory``.  Thread-safe.
 
-    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``budget`` is shared with other pools:
+    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``shared_limit`` is shared with other pools:
     its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
     differences count.  ``trace`` hears connection_waited, _opened, _reused, _returned and _closed.  ``on_full`` is
     called with a connection that will be closed because ``maxsize`` others lie idle.
@@ -53,7 +53,7 @@ class EndpointPool(Finding[Endpoint, Connection]):
     """
 
     __slots__ = (
-        "_ceremony",
+        "_has_acquire_hooks",
         "_inherited",
         "_on_release",
     )
@@ -72,7 +72,7 @@ class EndpointPool(Finding[Endpoint, Connection]):
         dispose_batch_size: int = DISPOSE_BATCH_SIZE,
         acquire_timeout: float | None = None,
         leak_timeout: float | None = None,
-        budget: Budget | None = None,
+        shared_limit: SharedLimit | None = None,
         clock: Callable[[], float] = time.monotonic,
         trace: Trace | None = None,
         on_full: Callable[[Connection], object] | None = None,
@@ -88,36 +88,36 @@ class EndpointPool(Finding[Endpoint, Connection]):
             acquire_timeout,
             leak_timeout,
         )
-        super().__init__(endpoint, factory, settings, budget, clock)
+        super().__init__(endpoint, factory, settings, shared_limit, clock)
         self.trace = trace
         self._on_acquire: Callable[[Connection], object] | None = getattr(factory, "on_acquire", None)
         self._on_release: Callable[[Connection], object] | None = getattr(factory, "on_release", None)
         self._on_full = on_full
         is_told = trace is not None or leak_timeout is not None
-        self._ceremony = self._on_acquire is not None or is_told or self._settings.min_idle > 0
+        self._has_acquire_hooks = self._on_acquire is not None or is_told or self._settings.min_idle > 0
         self._inherited: dict[int, Entry[Connection]] | None = None  # what a forked child must not use
         self._is_watched = False
         self._me = after_fork.remember(self)
-        if not self._budget.held():  # else who holds the lock asks when it is free
-            self.ask_collector()
+        if not self._shared.held():  # else who holds the lock asks when it is free
+            self.start_housekeeping()
 
     # -- borrowing ---------------------------------------------------------------------------------------------
 
     def acquire(self, timeout: float | None = None) -> Connection:
         """A connection that is open, fresh and quiet; the caller owes one release, discard or detach.
 
-        The newest idle connection, else a new one, else (``block``, or a shared budget that is spent) the first that
+        The newest idle connection, else a new one, else (``block``, or a shared shared_limit that is spent) the first that
         becomes free for this place in the line.  ``timeout`` in seconds covers waiting, and what is left of it is
         passed to the factory's ``connect``; None: ``acquire_timeout``.  Raises EmptyPoolError with the pool's
         numbers, ClosedPoolError, or what ``connect`` or ``on_acquire`` raised.
         """
-        budget = self._budget
+        shared_limit = self._shared
         if not after_fork.mark[0]:
             after_fork.catch_up()
-        if budget.held():
+        if shared_limit.held():
             raise RuntimeError(f"acquire from inside {self}: by a finaliser or signal handler that interrupted it")
         entry: Entry[Connection] | None = None
-        claim: Claim | None = None
+        waiter: Waiter | None = None
         now = self._clock()
         try:
             with self._lock:
@@ -125,22 +125,22 @@ class EndpointPool(Finding[Endpoint, Connection]):
                     entry = self._idle[-1]
                     self._leased[entry.key] = entry
                     del self._idle[-1]
-                    if budget.order is not None:
-                        del budget.order[entry.key]
+                    if shared_limit.order is not None:
+                        del shared_limit.order[entry.key]
                     entry.reuses += 1
                     self._reused += 1
                     if len(self._leased) > self._most_leased:
                         self._most_leased = len(self._leased)
             if entry is None or not self._is_fit(entry, now):
-                claim = Claim(self, now)
-                entry = self._find(claim, entry, timeout)
-            if self._ceremony:
-                self._hand_out(entry)
-            if budget.late or self._doomed or now >= budget.trim_at:
-                self._tidy(now)
+                waiter = Waiter(self, now)
+                entry = self._acquire_slowly(waiter, entry, timeout)
+            if self._has_acquire_hooks:
+                self._run_acquire_hooks(entry)
+            if shared_limit.late or self._to_close or now >= shared_limit.trim_at:
+                self._run_pending(now)
             return entry.connection
         except BaseException:
-            self._rescue(claim, entry)
+            self._undo_acquire(waiter, entry)
             raise
 
     def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
@@ -149,12 +149,12 @@ class EndpointPool(Finding[Endpoint, Connection]):
         ``idle_limit``: seconds after which the peer will close it (``Keep-Alive: timeout=``); None: not announced.
         Safe in finalisers.  Raises FullPoolError for a second return, ValueError for what was not lent here.
         """
-        budget, lease = self._budget, None
+        shared_limit, lease = self._shared, None
         try:
-            if budget.held():
+            if shared_limit.held():
                 self._put_off(connection, idle_limit, None)
                 return
-            if self._on_release is not None and not self._reset(connection):
+            if self._on_release is not None and not self._run_release_hook(connection):
                 return
             now = self._clock()
             kept = False
@@ -166,18 +166,18 @@ class EndpointPool(Finding[Endpoint, Connection]):
                     entry.stale_at = entry.ends_at
                     entry.leased_at = inf
                     if idle_limit is not None or self._ages:
-                        self._note_age_locked(entry, idle_limit)
+                        self._schedule_expiry_locked(entry, idle_limit)
                     kept = self._take_back_locked(entry, now)
                     self._returned += kept
             if kept and self.trace is not None:
-                tell(self.trace, "connection_returned", self.endpoint, connection)
-            if budget.late or self._doomed or now >= budget.trim_at:
-                self._tidy(now)
+                notify(self.trace, "connection_returned", self.endpoint, connection)
+            if shared_limit.late or self._to_close or now >= shared_limit.trim_at:
+                self._run_pending(now)
         except BaseException:
             self.reclaim(connection, lease)
             raise
         if entry is None:
-            self._complain(connection)
+            self._raise_not_leased(connection)
 
     def discard(self, connection: Connection, reason: str = "discarded") -> None:
         """Close a connection that must not be used again; its slot is free once it is closed.
@@ -187,20 +187,20 @@ class EndpointPool(Finding[Endpoint, Connection]):
         """
         lease = None
         try:
-            if self._budget.held():
+            if self._shared.held():
                 self._put_off(connection, None, reason)
                 return
             with self._lock:
                 entry = self._leased.get(id(connection))
                 if entry is not None:
                     lease = entry.reuses
-                    self._doom_leased_locked(entry, reason)
-            self._tidy(-inf)
+                    self._discard_leased_locked(entry, reason)
+            self._run_pending(-inf)
         except BaseException:
             self.reclaim(connection, lease)
             raise
         if entry is None:
-            self._complain(connection)
+            self._raise_not_leased(connection)
 
     def detach(self, connection: Connection) -> Connection:
         """The connection itself, now the caller's own: the pool forgets it without closing it.
@@ -209,20 +209,20 @@ class EndpointPool(Finding[Endpoint, Connection]):
         """
         lease = None
         try:
-            with self._budget, self._lock:
+            with self._shared, self._lock:
                 entry = self._leased.get(id(connection))
                 if entry is not None:
                     lease = entry.reuses
                     self._count_drop_locked("detached")
                     del self._leased[entry.key]
-                    self._budget.used -= 1
+                    self._shared.used -= 1
                     self._slot_freed_locked()
-            self._tidy(-inf)
+            self._run_pending(-inf)
         except BaseException:
             self.reclaim(connection, lease)
             raise
         if entry is None:
-            self._complain(connection)
+            self._raise_not_leased(connection)
         return connection
 
     @contextmanager
@@ -246,7 +246,7 @@ class EndpointPool(Finding[Endpoint, Connection]):
 
     def while_lent(self, connection: Connection, lease: int, action: Callable[[], object]) -> bool:
         """Whether this lease goes on, and ``action`` was done while it could not end; it must not wait for anything."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             if self.lease_of(connection) != lease:
                 return False
             action()
@@ -263,15 +263,15 @@ class EndpointPool(Finding[Endpoint, Connection]):
         FullPoolError if there is no room for it, ClosedPoolError, ValueError if it is here already.
         """
         entry = self._entry_for(connection, self._generation)
-        with self._budget, self._lock:
-            self._refuse_unless_open_locked(0.0)
+        with self._shared, self._lock:
+            self._raise_unless_open_locked(0.0)
             if entry.key in self._leased or any(idle.connection is connection for idle in self._idle):
                 raise ValueError(f"{connection!r} belongs to {self!r} already")
-            if self._budget.is_spent or self._total_locked() >= self._maxsize:
-                raise FullPoolError(self, f"there is no room for {connection!r}", **self._numbers_locked(None))
-            self._budget.used += 1
+            if self._shared.is_spent or self._total_locked() >= self._maxsize:
+                raise FullPoolError(self, f"there is no room for {connection!r}", **self._error_figures_locked(None))
+            self._shared.used += 1
             self._leased[entry.key] = entry
-            self._note_age_locked(entry, None)
+            self._schedule_expiry_locked(entry, None)
             self._take_back_locked(entry, entry.idle_since)
 
     # -- the pool as a whole -----------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ class EndpointPool(Finding[Endpoint, Connection]):
 
         The pool stays open and opens new ones meanwhile.  ``timeout``: seconds to wait; None: as long as it takes.
         """
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             self._generation += 1
         self.drop_idle("drained")
         return self.wait_drained(timeout)
@@ -312,12 +312,12 @@ class EndpointPool(Finding[Endpoint, Connection]):
 
     def drop_idle(self, reason: str = "refreshed") -> int:
         """How many idle connections were closed: all there were."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             count = len(self._idle)
             while self._idle:
-                self._doom_idle_locked(self._idle[0], reason)
-            self._settle_locked()
-        self._tidy(-inf)
+                self._discard_idle_locked(self._idle[0], reason)
+            self._notify_watchers_locked()
+        self._run_pending(-inf)
         return count
 
     def drop_unusable(self, reason: str = "dead") -> int:
@@ -331,23 +331,23 @@ class EndpointPool(Finding[Endpoint, Connection]):
         """Change the limit.  Smaller: the longest idle are closed now, lent ones on return, until it holds."""
         maxsize = check_limit("maxsize", maxsize)
         limit = sys.maxsize if maxsize is None else maxsize
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             self._maxsize = limit
             while self._idle and self._alive_locked() > limit:
-                self._doom_idle_locked(self._idle[0], "resized")
+                self._discard_idle_locked(self._idle[0], "resized")
             self._excess = self.block and self._total_locked() > limit
             self._serve_locked()
-        self._tidy(-inf)
+        self._run_pending(-inf)
 
-    def look_again(self) -> None:
-        """After the budget was changed from outside: serve who can be served, close what is to be closed."""
-        with self._budget, self._lock:
+    def serve_waiters(self) -> None:
+        """After the shared_limit was changed from outside: serve who can be served, close what is to be closed."""
+        with self._shared, self._lock:
             self._serve_locked()
-        self._tidy(-inf)
+        self._run_pending(-inf)
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a forked child: empty, with new locks; inherited connections are dropped without touching the peer."""
-        self._budget.start_afresh()
+        self._shared._reset_after_fork()
         inherited = [*self._remains_locked(), *self._leased.values()]
         self._inherited = {**(self._inherited or {}), **self._leased}  # their borrowers may still return them
         if self._state is not State.OPEN:
@@ -360,9 +360,9 @@ class EndpointPool(Finding[Endpoint, Connection]):
                 forget(entry.connection)
             except Exception:
                 log.warning("forgetting %r failed", entry.connection, exc_info=True)
-        start_afresh = getattr(self.factory, "start_afresh", None)
-        if start_afresh is not None:
-            start_afresh()
+        reset = getattr(self.factory, "reset_after_fork", None)
+        if reset is not None:
+            reset()
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = self._settings._replace(maxsize=self.maxsize)
@@ -372,13 +372,13 @@ class EndpointPool(Finding[Endpoint, Connection]):
         """Close what nobody else can; at the exit, where even ``sys`` may be None here, leave it to the system."""
         if is_finalizing() or not hasattr(self, "_is_watched"):
             return
-        remains = Remains(self._budget, self._remains_locked(), self._total_locked(), self.factory)
-        if self._budget.held():  # the garbage collector runs in the middle of another pool's decision
-            self._budget.put_off(remains.bury)
+        remains = Remains(self._shared, self._remains_locked(), self._total_locked(), self.factory)
+        if self._shared.held():  # the garbage collector runs in the middle of another pool's decision
+            self._shared.defer(remains.release_vanished_pool)
         else:
-            with self._budget, self._lock:
+            with self._shared, self._lock:
                 self._clear()
-            remains.bury()
+            remains.release_vanished_pool()
 
     # -- helpers -----------------------------------------------------------------------------------------------
 
@@ -386,9 +386,9 @@ class EndpointPool(Finding[Endpoint, Connection]):
         """Have a lease ended as soon as the lock is free, which this thread holds; ``reason``: by closing it."""
         entry = self._leased.get(id(connection))
         if entry is None:
-            self._budget.put_off(partial(self._complain, connection))
+            self._shared.defer(partial(self._raise_not_leased, connection))
         else:
-            self._budget.put_off(partial(self._end_late, entry, entry.reuses, idle_limit, reason))
+            self._shared.defer(partial(self._end_late, entry, entry.reuses, idle_limit, reason))
 
     def _end_late(self, entry: Entry[Connection], lease: int, idle_limit: float | None, reason: str | None) -> None:
         """End a lease that was put off; nothing if it was ended since: an interrupt has this called again."""
@@ -401,31 +401,31 @@ class EndpointPool(Finding[Endpoint, Connection]):
 
     def _send_all_away(self) -> None:
         """Nothing is lent from now on; who stands in line is told."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             if self._state is State.OPEN:
                 self._state = State.CLOSING
-            while self._line:
-                self._send_away_locked(next(iter(self._line)))
+            while self._waiters:
+                self._wake_locked(next(iter(self._waiters)))
 
     def _is_kept(self, connection: Connection, reason: str) -> bool:
         """Whether an idle connection is usable, or no longer idle; else it is closed.  It is leased meanwhile."""
-        claim = Claim(self, 0.0)
+        waiter = Waiter(self, 0.0)
         try:
-            self._lend_this(claim, connection)
-            entry = claim.grant
+            self._lease_idle(waiter, connection)
+            entry = waiter.grant
             if not isinstance(entry, Entry):
                 return True
             entry.reason = reason
             is_fit = self._is_fit(entry, self._clock())
             if is_fit:
                 entry.reason = ""
-            self._withdraw(claim)
+            self._cancel_waiter(waiter)
             return is_fit
         except BaseException:
-            self._withdraw(claim)
+            self._cancel_waiter(waiter)
             raise
 
-    def _reset(self, connection: Connection) -> bool:
+    def _run_release_hook(self, connection: Connection) -> bool:
         """Whether on_release found nothing wrong; else the connection is discarded."""
         if id(connection) not in self._leased:
             return True  # release() complains
@@ -440,13 +440,13 @@ class EndpointPool(Finding[Endpoint, Connection]):
             return False
         return True
 
-    def _complain(self, connection: Connection) -> None:
+    def _raise_not_leased(self, connection: Connection) -> None:
         """Raise what fits a connection that came back but was not lent; nothing for one inherited in a fork."""
         if self._inherited is not None and self._inherited.pop(id(connection), None) is not None:
             return
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             lies_idle = any(entry.connection is connection for entry in self._idle)
-            numbers = self._numbers_locked(None)
+            numbers = self._error_figures_locked(None)
         if lies_idle:
             raise FullPoolError(self, f"{connection!r} was returned twice", **numbers)
         raise ValueError(f"{connection!r} is not lent by {self!r}")

@@ -46,7 +46,7 @@ class Sweepable(Protocol):
         """Do what is due; seconds until the next call, None: nothing any more.  ``now`` is time.monotonic()."""
 
 
-class Collector:
+class Housekeeper:
     """A timetable and the thread that follows it.  The module keeps one of them for the process."""
 
     def __init__(self) -> None:
@@ -163,12 +163,12 @@ def _log_fault(text: str, *args: object) -> None:
         log.exception(text, *args)
 
 
-_by_process: dict[int, Collector] = {}  # one in this process, made when it is first asked for
+_by_process: dict[int, Housekeeper] = {}  # one in this process, made when it is first asked for
 
 
-def _the_collector() -> Collector:
+def _the_collector() -> Housekeeper:
     own = os.getpid()
-    return _by_process.get(own) or _by_process.setdefault(own, Collector())
+    return _by_process.get(own) or _by_process.setdefault(own, Housekeeper())
 
 
 def watch(target: Sweepable) -> bool:

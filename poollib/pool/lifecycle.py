@@ -18,12 +18,12 @@ from math import inf
 from typing import Any, Protocol, TypeVar
 
 from ..base.logs import logger
-from ..base.trace import Trace, tell
+from ..base.trace import Trace, notify
 from .entry import Entry
 from .settings import Settings
-from .shared_limit import Budget
-from .state import POOL_FULL, Connection, Endpoint, Ledger
-from .waiter import Claim, Permit
+from .shared_limit import SharedLimit
+from .state import POOL_FULL, Connection, Endpoint, LockedState
+from .waiter import Permit, Waiter
 
 log = logger(__name__)
 
@@ -59,7 +59,7 @@ class Factory(Protocol[_E, _C]):
                                      factories whose ``connect`` puts off the work
     ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
                                      without touching the peer
-    ``start_afresh()``               called in a forked child, after those: for what the factory itself holds
+    ``reset_after_fork()``                   called in a forked child, after those: for what the factory itself holds
     ================================ ==================================================================
     """
 
@@ -73,7 +73,7 @@ class Factory(Protocol[_E, _C]):
         """Close it; errors are logged."""
 
 
-class Handling(Ledger[Endpoint, Connection]):
+class Lifecycle(LockedState[Endpoint, Connection]):
     """The books of one pool, and the hands that carry out what they say."""
 
     __slots__ = ("_on_full", "_warm_after", "_warm_pause_s", "factory", "trace")
@@ -83,10 +83,10 @@ class Handling(Ledger[Endpoint, Connection]):
         endpoint: Endpoint,
         factory: Factory[Endpoint, Connection],
         settings: Settings,
-        budget: Budget | None,
+        shared_limit: SharedLimit | None,
         clock: Callable[[], float],
     ) -> None:
-        super().__init__(endpoint, settings, budget, clock)
+        super().__init__(endpoint, settings, shared_limit, clock)
         self.factory = factory
         self.trace: Trace | None = None
         self._on_full: Callable[[Connection], object] | None = None
@@ -113,7 +113,7 @@ class Handling(Ledger[Endpoint, Connection]):
         try:
             connection = self.factory.connect(self.endpoint, timeout_s)
         except Exception:
-            with self._budget, self._lock:
+            with self._shared, self._lock:
                 self._connect_errors += 1
             raise
         return self._entry_for(connection, generation)
@@ -142,20 +142,20 @@ class Handling(Ledger[Endpoint, Connection]):
             self._close_connection(entry)
             if not isinstance(error, Exception):
                 raise
-            with self._budget, self._lock:
+            with self._shared, self._lock:
                 self._connect_errors += 1
             log.warning("opening ahead of demand failed for %r", self, exc_info=True)
             return None
         if self.trace is not None:
-            tell(self.trace, "connection_opened", self.endpoint, entry.connection)
+            notify(self.trace, "connection_opened", self.endpoint, entry.connection)
         return entry
 
-    def _tell_leaks(self, now: float) -> float:
+    def _report_leaks(self, now: float) -> float:
         """Log every lease that lasts too long, once; when to look again (``inf``: nobody asked)."""
         leak_timeout = self._settings.leak_timeout
         if leak_timeout is None:
             return inf
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             leaked = self._leaked_locked(now, leak_timeout)
             next_at = min((e.leased_at for e in self._leased.values() if not e.is_reported), default=now)
         for entry in leaked:
@@ -166,33 +166,33 @@ class Handling(Ledger[Endpoint, Connection]):
 
     # -- closing and waiting ------------------------------------------------------------------------------------
 
-    def _tidy(self, now: float) -> None:
+    def _run_pending(self, now: float) -> None:
         """Close what is to be closed, trim what became too old by ``now``, carry out late returns."""
-        budget = self._budget
-        if now >= budget.trim_at:
-            with self._budget, self._lock:
-                pools: set[Any] = self._trim_locked(now)
+        shared_limit = self._shared
+        if now >= shared_limit.trim_at:
+            with self._shared, self._lock:
+                pools: set[Any] = self._expire_oldest_locked(now)
             for pool in pools:
-                pool._close_doomed()
-        self._close_doomed()
-        if budget.late:
-            budget.carry_out_late()
+                pool._close_pending()
+        self._close_pending()
+        if shared_limit.late:
+            shared_limit.run_deferred()
 
-    def _close_doomed(self) -> None:
+    def _close_pending(self) -> None:
         """Close what is to be closed, one after the other; what another thread dooms meanwhile, that one closes."""
-        while self._doomed:
-            self._close_one_doomed()
-            if self._budget.late:
-                self._budget.carry_out_late()
+        while self._to_close:
+            self._close_one_pending()
+            if self._shared.late:
+                self._shared.run_deferred()
 
-    def _close_one_doomed(self) -> None:
+    def _close_one_pending(self) -> None:
         """Close a doomed connection, if there is one, and free its slot."""
         entry: Entry[Connection] | None = None
         try:
             with self._lock:
-                if self._doomed:
-                    entry = self._doomed[-1]
-                    del self._doomed[-1]
+                if self._to_close:
+                    entry = self._to_close[-1]
+                    del self._to_close[-1]
             if entry is not None:
                 self._close_connection(entry)
         except BaseException:
@@ -204,7 +204,7 @@ class Handling(Ledger[Endpoint, Connection]):
             if entry is not None:
                 with self._lock:
                     self._closing -= 1
-                    self._budget.used -= 1
+                    self._shared.used -= 1
                     self._slot_freed_locked()
 
     def reclaim(self, connection: Connection, lease: int | None) -> None:
@@ -212,12 +212,12 @@ class Handling(Ledger[Endpoint, Connection]):
 
         ``lease``: the ``reuses`` of its entry when it was lent; None: no attempt was made to give it back.
         """
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             entry = self._leased.get(id(connection))
             if entry is not None and lease in (None, entry.reuses):
-                self._doom_leased_locked(entry, "interrupted")
+                self._discard_leased_locked(entry, "interrupted")
             self._slot_freed_locked()  # what came free when it was interrupted
-        self._tidy(-inf)
+        self._run_pending(-inf)
 
     def _close_unless_here(self, entry: Entry[Connection]) -> None:
         """Close a new connection that was not lent, unless it is one that the pool has already."""
@@ -230,7 +230,7 @@ class Handling(Ledger[Endpoint, Connection]):
         """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
         entry, permit.victim = permit.victim, None
         if entry is not None:
-            home: Handling[Any, Any] | None = entry.home()
+            home: Lifecycle[Any, Any] | None = entry.home()
             (home or self)._close_connection(entry)
 
     def _close_connection(self, entry: Entry[Connection]) -> None:
@@ -248,24 +248,24 @@ class Handling(Ledger[Endpoint, Connection]):
         except Exception:
             log.warning("closing %r failed", entry.connection, exc_info=True)
         if self.trace is not None:
-            tell(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
+            notify(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
 
     def _wait_until(self, is_true_locked: Callable[[], bool], timeout_s: float | None) -> bool:
         """Whether something became true within ``timeout_s`` seconds; None: wait as long as it takes."""
         give_up_at = None if timeout_s is None else self._clock() + timeout_s
         left_s = timeout_s
         while True:
-            claim = Claim(self, 0.0)
-            claim.lie_down()
-            with self._budget, self._lock:
+            waiter = Waiter(self, 0.0)
+            waiter.prepare_to_wait()
+            with self._shared, self._lock:
                 if is_true_locked():
                     return True
                 if left_s is not None and left_s <= 0:
                     return False
                 if self._watchers is None:
                     self._watchers = []
-                self._watchers.append(claim)
-            if not claim.sleep(left_s):
+                self._watchers.append(waiter)
+            if not waiter.wait(left_s):
                 left_s = 0.0
             elif give_up_at is not None:
                 left_s = give_up_at - self._clock()
@@ -274,27 +274,29 @@ class Handling(Ledger[Endpoint, Connection]):
 class Remains:
     """What a vanished pool leaves: ``count`` connections in the shared books, and ``entries`` to be closed."""
 
-    __slots__ = ("_budget", "_count", "_entries", "_factory")
+    __slots__ = ("_shared", "_count", "_entries", "_factory")
 
-    def __init__(self, budget: Budget, entries: list[Entry[Any]], count: int, factory: Factory[Any, Any]) -> None:
-        self._budget = budget
+    def __init__(
+        self, shared_limit: SharedLimit, entries: list[Entry[Any]], count: int, factory: Factory[Any, Any]
+    ) -> None:
+        self._shared = shared_limit
         self._entries = entries
         self._count = count
         self._factory = factory
 
-    def bury(self) -> None:
+    def release_vanished_pool(self) -> None:
         """Strike all off, and close what nobody else can; called again after an interrupt, it goes on."""
-        budget = self._budget
-        with budget.lock:
+        shared_limit = self._shared
+        with shared_limit.lock:
             count, self._count = self._count, 0
-            budget.used -= count
-            if budget.excess and not budget.is_over:
-                budget.excess = False
-            if budget.order is not None:
+            shared_limit.used -= count
+            if shared_limit.excess and not shared_limit.is_over:
+                shared_limit.excess = False
+            if shared_limit.order is not None:
                 for entry in self._entries:
-                    budget.order.pop(entry.key, None)
-            if budget.line:
-                next(iter(budget.line)).pool._serve_locked()
+                    shared_limit.order.pop(entry.key, None)
+            if shared_limit.line:
+                next(iter(shared_limit.line)).pool._serve_locked()
         while self._entries:
             self._close(self._entries[-1])
             del self._entries[-1]
@@ -306,7 +308,7 @@ class Remains:
             log.warning("closing %r failed", entry.connection, exc_info=True)
 
 
-def stack_of_borrower() -> traceback.StackSummary:
+def stack_of_acquirer() -> traceback.StackSummary:
     """The frames of who called ``acquire``, without the source lines: those are looked up when it is told."""
     frames = list(traceback.walk_stack(sys._getframe(3)))[:LEAK_FRAMES]
     return traceback.StackSummary.extract(reversed(frames), lookup_lines=False)

@@ -1,7 +1,7 @@
 """Budget: what the pools of several endpoints share, so that one limit can hold for all of them.
 
 It is one lock, one count of all connections with its limit, one line of everybody who waits, and one order of all
-idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has a budget of its own.
+idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has a shared_limit of its own.
 It hands the pools nothing but these; who is served and what is closed is decided in ``state``.
 One lock for all, rather than one for each endpoint and one above, leaves no order of locks to get wrong, and holds
 are below a microsecond; the order is an ``OrderedDict`` because its first item is found in O(1) after any number
@@ -21,15 +21,15 @@ from ..base import after_fork
 from ..base.logs import logger
 from .entry import Entry
 from .settings import check_limit
-from .waiter import NOBODY, Claim
+from .waiter import NO_WAITERS, Waiter
 
 log = logger(__name__)
 
 
-class Budget:
+class SharedLimit:
     """``limit``: the most connections of all pools together; None: no limit.
 
-    ``shared`` is False for the private budget of a pool that stands alone: its own queue is order enough.
+    ``shared`` is False for the private shared_limit of a pool that stands alone: its own queue is order enough.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Budget:
         if shared:  # another's is looked after by its pool
             after_fork.remember(self)
 
-    def start_afresh(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a forked child: a new lock and empty books; whoever comes first does it, of those that share it."""
         if self.pid != os.getpid():
             self.reset()
@@ -62,7 +62,7 @@ class Budget:
     def reset(self) -> None:
         #: The process that the books are of; a fork by C code is noticed by it.
         self.pid = os.getpid()
-        #: Guards everything here and every field of the pools that share the budget.  Re-entrant, because the
+        #: Guards everything here and every field of the pools that share the shared_limit.  Re-entrant, because the
         #: garbage collector may run a finaliser that returns a connection in the very thread that holds it.
         self.lock = threading.RLock()
         #: Whether this thread holds the lock (the method ``threading.Condition`` relies on, too).
@@ -76,7 +76,7 @@ class Budget:
         self.excess = False
         #: When the next idle connection may have become too old; asked on acquire and release.
         self.trim_at = inf
-        self.line: OrderedDict[Claim, None] = NOBODY
+        self.line: OrderedDict[Waiter, None] = NO_WAITERS
         if self.order is not None:
             self.order.clear()
 
@@ -100,7 +100,7 @@ class Budget:
         """Whether no further connection may be opened before another is gone."""
         return self.limit is not None and self.used >= self.limit
 
-    def __reduce__(self) -> tuple[type[Budget], tuple[int | None]]:
+    def __reduce__(self) -> tuple[type[SharedLimit], tuple[int | None]]:
         return type(self), (self.limit,)
 
     def check_locked(self) -> None:
@@ -109,22 +109,22 @@ class Budget:
         assert self.excess or not self.is_over, f"{self.used} of {self.limit}"
 
     def __enter__(self) -> None:
-        """``with budget, budget.lock:`` is the way to take the lock: late returns are carried out at its end.
+        """``with shared_limit, shared_limit.lock:`` is the way to take the lock: late returns are carried out at its end.
 
         The lock is taken by its own ``with``, for that cannot be interrupted between taking it and guarding it.
         """
 
     def __exit__(self, *exc_info: object) -> None:
         if self.late and not self.held():
-            self.carry_out_late()
+            self.run_deferred()
 
-    def put_off(self, action: Callable[[], object]) -> None:
+    def defer(self, action: Callable[[], object]) -> None:
         """Have something done as soon as the lock is free, which this thread holds."""
         if self.late is None:
             self.late, self._carriers = deque(), set()
         self.late.append(action)
 
-    def carry_out_late(self) -> None:
+    def run_deferred(self) -> None:
         """Do the returns that arrived while the lock was held by the thread that made them, one after the other.
 
         An action that is interrupted is done again, so it must find out whether it was done.  A return made by one of
@@ -153,7 +153,7 @@ class Budget:
             log.exception("a connection could not be returned from a finaliser")
         except BaseException:
             if action is not None:
-                self.put_off(action)
+                self.defer(action)
             raise
 
 

@@ -11,14 +11,14 @@ A connection's way, and what counts against the limits::
 
     (permit) opening ---> leased ---> idle ---> leased ...
                 |           |           |
-             (error)    too old,    too old, makes room,
+             (error)    too old,    too old, makes module,
                 |       discarded   close()
                 v           v           v
               gone       closing --> gone              detached: leased ---> gone
 
 An interrupt may end a method at any call (KeyboardInterrupt), and a finaliser may run there.  So an entry is moved from
 one table to the next, and a count changed with it, in a straight line without calls in between, and what is to be
-closed is put into ``_doomed``, where the next one who comes by finds it.
+closed is put into ``_to_close``, where the next one who comes by finds it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from ..exceptions import ClosedPoolError, EmptyPoolError
 from . import housekeeper
 from .entry import Entry
 from .settings import Settings, shared
-from .shared_limit import Budget
+from .shared_limit import SharedLimit
 from .stats import PoolStats
-from .waiter import NOBODY, Claim, Permit
+from .waiter import NO_WAITERS, Permit, Waiter
 
 Endpoint = TypeVar("Endpoint")
 Connection = TypeVar("Connection")
@@ -66,17 +66,17 @@ class State(Enum):
 FEW_CONNECTIONS = 64
 
 
-class Ledger(Generic[Endpoint, Connection]):
-    """The books of the pool for ``endpoint``; its budget's lock guards every field that changes."""
+class LockedState(Generic[Endpoint, Connection]):
+    """The books of the pool for ``endpoint``; its shared_limit's lock guards every field that changes."""
 
     __slots__ = (
         "__weakref__",
         "_ages",
-        "_budget",
+        "_shared",
         "_clock",
         "_closing",
         "_connect_errors",
-        "_doomed",
+        "_to_close",
         "_dropped",
         "_excess",
         "_generation",
@@ -84,9 +84,9 @@ class Ledger(Generic[Endpoint, Connection]):
         "_idle_timeout",
         "_leaks",
         "_leased",
-        "_line",
+        "_waiters",
         "_lock",
-        "_look_at",
+        "_sweep_at",
         "_maxsize",
         "_me",
         "_most_leased",
@@ -107,14 +107,14 @@ class Ledger(Generic[Endpoint, Connection]):
     _me: ref[Any]  # weak; made when the pool is whole
 
     def __init__(
-        self, endpoint: Endpoint, settings: Settings, budget: Budget | None, clock: Callable[[], float]
+        self, endpoint: Endpoint, settings: Settings, shared_limit: SharedLimit | None, clock: Callable[[], float]
     ) -> None:
         self.endpoint = endpoint
         self._settings = shared(settings.checked())
         self._maxsize = sys.maxsize if settings.maxsize is None else settings.maxsize
         self._idle_timeout = inf if settings.idle_timeout is None else settings.idle_timeout
         self._ages = settings.idle_timeout is not None or settings.max_lifetime is not None
-        self._budget = Budget(shared=False) if budget is None else budget
+        self._shared = SharedLimit(shared=False) if shared_limit is None else shared_limit
         self._clock = clock
         self._state = State.OPEN
         self._dropped: dict[str, int] | None = None  # connections that left the pool, by reason
@@ -126,18 +126,18 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def _clear(self) -> None:
         """Empty books: for a new pool, and for one that a fork copied."""
-        self._lock = self._budget.lock
+        self._lock = self._shared.lock
         few = self._maxsize <= FEW_CONNECTIONS
         self._idle: MutableSequence[Entry[Connection]] = [] if few else deque()  # the newest on the right
         self._leased: dict[int, Entry[Connection]] = {}  # the single truth about what is lent
         self._opening = 0  # permits out
         self._warming = 0  # those of them that nobody waits for
-        self._doomed: list[Entry[Connection]] | None = None  # to be closed as soon as the lock is free
+        self._to_close: list[Entry[Connection]] | None = None  # to be closed as soon as the lock is free
         self._closing = 0  # those, and those whose close() is running
-        self._line: OrderedDict[Claim, None] = NOBODY  # the oldest first
-        self._watchers: list[Claim] | None = None  # threads in drain() and close()
+        self._waiters: OrderedDict[Waiter, None] = NO_WAITERS  # the oldest first
+        self._watchers: list[Waiter] | None = None  # threads in drain() and close()
         self._excess = False  # resize() made the limit smaller than what exists
-        self._look_at = inf  # when the collector comes by next, where it does
+        self._sweep_at = inf  # when the collector comes by next, where it does
 
     # -- looking -----------------------------------------------------------------------------------------------
 
@@ -174,28 +174,28 @@ class Ledger(Generic[Endpoint, Connection]):
     @property
     def waiting(self) -> int:
         """How many threads stand in line."""
-        return len(self._line)
+        return len(self._waiters)
 
     def connections(self) -> list[Connection]:
         """All connections there are, lent or idle; a copy."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             return [entry.connection for entry in (*self._leased.values(), *self._idle)]
 
     def idle_connections(self) -> list[Connection]:
         """The connections that lie idle, the longest idle first; a copy."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             return [entry.connection for entry in self._idle]
 
     def stats(self) -> PoolStats:
         """All figures of one moment; PoolStats explains each."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             dropped = dict(self._dropped or {})
             return PoolStats(
                 idle=len(self._idle),
                 leased=len(self._leased),
                 opening=self._opening,
                 closing=self._closing,
-                waiting=len(self._line),
+                waiting=len(self._waiters),
                 maxsize=self.maxsize,
                 most_leased=self._most_leased,
                 opened=self._opened,
@@ -213,24 +213,24 @@ class Ledger(Generic[Endpoint, Connection]):
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} {self.endpoint!r} {self._state.value}: {len(self._idle)} idle,"
-            f" {len(self._leased)} leased, {self._opening} opening, {len(self._line)} waiting,"
+            f" {len(self._leased)} leased, {self._opening} opening, {len(self._waiters)} waiting,"
             f" maxsize {self.maxsize}>"
         )
 
     def check(self) -> None:
         """Assert everything that must hold between any two calls; for tests."""
-        with self._budget, self._lock:
+        with self._shared, self._lock:
             keys = {entry.key for entry in self._idle}
             assert len(keys) == len(self._idle), "a connection lies idle twice"
             assert keys.isdisjoint(self._leased), "a connection is idle and lent at once"
             assert self._opening >= 0, "more openings ended than began"
-            assert self._closing >= len(self._doomed or ()), "a connection to be closed is not counted"
+            assert self._closing >= len(self._to_close or ()), "a connection to be closed is not counted"
             total = self._total_locked()
             assert self._excess or not self.block or total <= self._maxsize, f"{total} of {self._maxsize}"
             assert len(self._idle) <= self._maxsize, "more idle than maxsize"
-            assert self._state is State.OPEN or not (self._idle or self._line), "closed, but not empty"
-            assert not (self._idle and self._line), "a connection lies idle while a thread waits for it"
-            self._budget.check_locked()
+            assert self._state is State.OPEN or not (self._idle or self._waiters), "closed, but not empty"
+            assert not (self._idle and self._waiters), "a connection lies idle while a thread waits for it"
+            self._shared.check_locked()
 
     # -- granting ----------------------------------------------------------------------------------------------
 
@@ -240,21 +240,21 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def _remains_locked(self) -> list[Entry[Connection]]:
         """What only the pool holds: nobody else will close it."""
-        return [*self._idle, *(self._doomed or ())]
+        return [*self._idle, *(self._to_close or ())]
 
     def _alive_locked(self) -> int:
         return len(self._leased) + len(self._idle) + self._opening
 
-    def _grant_locked(self, claim: Claim) -> bool:
-        """Whether the claim now holds something: the newest idle connection, or leave to open one."""
-        budget = self._budget
+    def _grant_locked(self, waiter: Waiter) -> bool:
+        """Whether the waiter now holds something: the newest idle connection, or leave to open one."""
+        shared_limit = self._shared
         if self._idle:
             entry = self._idle[-1]
             self._leased[entry.key] = entry
-            claim.grant = entry
+            waiter.grant = entry
             del self._idle[-1]
-            if budget.order is not None:
-                del budget.order[entry.key]
+            if shared_limit.order is not None:
+                del shared_limit.order[entry.key]
             entry.reuses += 1
             self._reused += 1
             self._most_leased = max(self._most_leased, len(self._leased))
@@ -262,20 +262,20 @@ class Ledger(Generic[Endpoint, Connection]):
         if self._settings.block and (len(self._leased) >= self._maxsize or self._total_locked() >= self._maxsize):
             return False
         permit = Permit()
-        if budget.limit is None or not budget.is_spent:
-            budget.used += 1
+        if shared_limit.limit is None or not shared_limit.is_spent:
+            shared_limit.used += 1
         elif not self._evict_locked(permit):
             return False
         self._opening += 1
-        claim.grant = permit
+        waiter.grant = permit
         return True
 
     def _evict_locked(self, permit: Permit) -> bool:
         """Whether the longest idle connection of any endpoint makes room for the permit."""
-        order = self._budget.order
+        order = self._shared.order
         while order:
             entry: Entry[Any] = next(iter(order.values()))
-            home: Ledger[Any, Any] | None = entry.home()
+            home: LockedState[Any, Any] | None = entry.home()
             if home is not None and home._idle and home._idle[0] is entry:
                 home._count_drop_locked("made room")
                 entry.reason = "made room"
@@ -292,47 +292,47 @@ class Ledger(Generic[Endpoint, Connection]):
         Called whenever something became free, so that between any two calls nothing is free that anybody in line
         could use; therefore a newcomer may take what it finds without looking at the line.
         """
-        if self._budget.is_limited:
-            while self._serve_one_of_all_locked():
+        if self._shared.is_limited:
+            while self._serve_one_shared_locked():
                 pass
         else:
-            while self._line and self._serve_claim_locked(next(iter(self._line))):
+            while self._waiters and self._serve_waiter_locked(next(iter(self._waiters))):
                 pass
 
-    def _serve_one_of_all_locked(self) -> bool:
-        """Whether somebody in the line of the shared budget was served."""
-        budget = self._budget
-        if not budget.line or (budget.is_spent and not budget.order):
+    def _serve_one_shared_locked(self) -> bool:
+        """Whether somebody in the line of the shared shared_limit was served."""
+        shared_limit = self._shared
+        if not shared_limit.line or (shared_limit.is_spent and not shared_limit.order):
             return False
-        unservable: set[Ledger[Any, Any]] = set()
-        for claim in budget.line:
-            pool: Ledger[Any, Any] = claim.pool
+        unservable: set[LockedState[Any, Any]] = set()
+        for waiter in shared_limit.line:
+            pool: LockedState[Any, Any] = waiter.pool
             if pool not in unservable:
-                if pool._serve_claim_locked(claim):
+                if pool._serve_waiter_locked(waiter):
                     return True
                 unservable.add(pool)
         return False
 
-    def _serve_claim_locked(self, claim: Claim) -> bool:
-        """Whether this claim in line was granted something; its thread is awake then."""
-        if claim.grant is None and not self._grant_locked(claim):  # it holds something if waking it was interrupted
+    def _serve_waiter_locked(self, waiter: Waiter) -> bool:
+        """Whether this waiter in line was granted something; its thread is awake then."""
+        if waiter.grant is None and not self._grant_locked(waiter):  # it holds something if waking it was interrupted
             return False
-        self._send_away_locked(claim)
+        self._wake_locked(waiter)
         return True
 
-    def _send_away_locked(self, claim: Claim) -> None:
-        """Take a sleeping claim out of the line and wake it, with what it holds."""
-        if claim.grant is not None:
-            self._wait_s += self._clock() - claim.since
+    def _wake_locked(self, waiter: Waiter) -> None:
+        """Take a sleeping waiter out of the line and wake it, with what it holds."""
+        if waiter.grant is not None:
+            self._wait_s += self._clock() - waiter.since
             self._waited += 1
-        del self._line[claim]
-        if self._budget.order is not None:
-            del self._budget.line[claim]
-        claim.bed.release()
+        del self._waiters[waiter]
+        if self._shared.order is not None:
+            del self._shared.line[waiter]
+        waiter.wakeup.release()
 
-    def _leave_line_locked(self, claim: Claim) -> None:
-        self._line.pop(claim, None)
-        self._budget.line.pop(claim, None)
+    def _remove_waiter_locked(self, waiter: Waiter) -> None:
+        self._waiters.pop(waiter, None)
+        self._shared.line.pop(waiter, None)
 
     # -- taking back -------------------------------------------------------------------------------------------
 
@@ -344,77 +344,77 @@ class Ledger(Generic[Endpoint, Connection]):
             reason = MAX_LIFETIME
         elif entry.generation != self._generation:
             reason = "drained"
-        elif self._excess or self._budget.excess:
+        elif self._excess or self._shared.excess:
             reason = "resized"
         elif len(self._idle) >= self._maxsize:
             reason = POOL_FULL
-        elif self._line and not self._idle and self._budget.limit is None:
+        elif self._waiters and not self._idle and self._shared.limit is None:
             self._hand_over_locked(entry)
             return True
         else:
             del self._leased[entry.key]
             self._idle += (entry,)
-            if self._budget.order is not None:
-                self._budget.order[entry.key] = entry
-            if self._line or self._budget.line:
+            if self._shared.order is not None:
+                self._shared.order[entry.key] = entry
+            if self._waiters or self._shared.line:
                 self._serve_locked()
             return True
-        self._doom_leased_locked(entry, reason)
+        self._discard_leased_locked(entry, reason)
         return False
 
     def _hand_over_locked(self, entry: Entry[Connection]) -> None:
         """Lend a returned connection to the first in line, without laying it down before."""
-        claim = next(iter(self._line))
-        claim.grant = entry
+        waiter = next(iter(self._waiters))
+        waiter.grant = entry
         entry.reuses += 1
         self._reused += 1
-        self._send_away_locked(claim)
+        self._wake_locked(waiter)
 
-    def _doom_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
+    def _discard_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
         """Have a lent connection closed; until that is done it counts as closing."""
         self._count_drop_locked(reason)
         entry.reason = reason
-        if self._doomed is None:
-            self._doomed = []
+        if self._to_close is None:
+            self._to_close = []
         del self._leased[entry.key]
         self._closing += 1
-        self._doomed.append(entry)
+        self._to_close.append(entry)
 
-    def _doom_idle_locked(self, entry: Entry[Connection], reason: str) -> None:
+    def _discard_idle_locked(self, entry: Entry[Connection], reason: str) -> None:
         """Have an idle connection closed; until that is done it counts as closing."""
         self._count_drop_locked(reason)
         entry.reason = reason
         place = self._place_locked(entry)
-        order = self._budget.order
-        if self._doomed is None:
-            self._doomed = []
+        order = self._shared.order
+        if self._to_close is None:
+            self._to_close = []
         if order is not None:
             del order[entry.key]
         del self._idle[place]
         self._closing += 1
-        self._doomed.append(entry)
+        self._to_close.append(entry)
 
     def _place_locked(self, entry: Entry[Connection]) -> int:
         """Where an entry stands in the idle queue; found at once if it is the longest idle."""
         return 0 if self._idle[0] is entry else self._idle.index(entry)
 
-    def _give_up_locked(self, permit: Permit) -> None:
+    def _cancel_permit_locked(self, permit: Permit) -> None:
         """A permit that is not used: its slot is free for the next."""
         if permit.pending:
             permit.pending = False
             self._opening -= 1
             self._warming -= permit.is_ahead
-            self._budget.used -= 1
+            self._shared.used -= 1
             self._slot_freed_locked()
 
     def _is_here_locked(self, entry: Entry[Connection]) -> bool:
         """Whether the connection is in the tables, or idle in a pool beside this one, by another entry."""
-        if entry.key in self._leased or entry.key in (self._budget.order or ()):
+        if entry.key in self._leased or entry.key in (self._shared.order or ()):
             return True
-        return entry.key in [other.key for other in (*self._idle, *(self._doomed or ()))]
+        return entry.key in [other.key for other in (*self._idle, *(self._to_close or ()))]
 
-    def _lease_new_locked(self, claim: Claim, permit: Permit, entry: Entry[Connection]) -> None:
-        """A new connection is lent, in place of the claim's permit.
+    def _lease_new_locked(self, waiter: Waiter, permit: Permit, entry: Entry[Connection]) -> None:
+        """A new connection is lent, in place of the waiter's permit.
 
         RuntimeError if the factory gave it before, and the pool still has it.
         """
@@ -423,32 +423,32 @@ class Ledger(Generic[Endpoint, Connection]):
                 f"connect() made {entry.connection!r}, which {self!r} has already; it must make a new one"
             )
         self._leased[entry.key] = entry
-        claim.grant = entry
+        waiter.grant = entry
         permit.pending = False
         self._opening -= 1
         self._warming -= permit.is_ahead
         self._opened += 1
 
     def _slot_freed_locked(self) -> None:
-        """What follows from one connection less, of this pool and of the budget; both counts are down already."""
-        budget = self._budget
-        if budget.excess and not budget.is_over:
-            budget.excess = False
+        """What follows from one connection less, of this pool and of the shared_limit; both counts are down already."""
+        shared_limit = self._shared
+        if shared_limit.excess and not shared_limit.is_over:
+            shared_limit.excess = False
         if self._excess or self._watchers or self._state is State.CLOSING:
-            self._settle_locked()
-        if self._line or budget.line:
+            self._notify_watchers_locked()
+        if self._waiters or shared_limit.line:
             self._serve_locked()
 
-    def _settle_locked(self) -> None:
+    def _notify_watchers_locked(self) -> None:
         """Notice what became true with a connection's end, and wake who waits for that."""
         if self._excess and self._total_locked() <= self._maxsize:
             self._excess = False
         if self._state is State.CLOSING and self._total_locked() == 0:
             self._state = State.CLOSED
         while self._watchers:
-            claim = self._watchers[-1]
+            waiter = self._watchers[-1]
             del self._watchers[-1]
-            claim.bed.release()
+            waiter.wakeup.release()
 
     def _count_drop_locked(self, reason: str) -> None:
         if self._dropped is None:
@@ -468,14 +468,14 @@ class Ledger(Generic[Endpoint, Connection]):
 
     def retire_locked(self) -> bool:
         """Whether the pool is empty and not needed; it is closed then."""
-        if self._total_locked() or self._line or self._settings.min_idle:
+        if self._total_locked() or self._waiters or self._settings.min_idle:
             return False
         self._state = State.CLOSED
         return True
 
     # -- age ---------------------------------------------------------------------------------------------------
 
-    def _age_of(self, entry: Entry[Connection], now: float) -> str | None:
+    def _expiry_reason(self, entry: Entry[Connection], now: float) -> str | None:
         """Why an idle entry is too old, or None."""
         if now >= entry.ends_at:
             return MAX_LIFETIME
@@ -483,48 +483,48 @@ class Ledger(Generic[Endpoint, Connection]):
             return PEER_LIMIT
         return IDLE_TIMEOUT if now - entry.idle_since >= self._idle_timeout else None
 
-    def _lendable_until(self, entry: Entry[Connection]) -> float:
+    def _usable_until(self, entry: Entry[Connection]) -> float:
         return min(entry.stale_at, entry.idle_since + self._idle_timeout)
 
-    def _note_age_locked(self, entry: Entry[Connection], idle_limit: float | None) -> None:
+    def _schedule_expiry_locked(self, entry: Entry[Connection], idle_limit: float | None) -> None:
         """Write down until when a connection that goes idle now may be lent, and see to it that somebody looks."""
         if idle_limit is not None:
             entry.stale_at = min(entry.ends_at, entry.idle_since + idle_limit)
-        until = self._lendable_until(entry)
+        until = self._usable_until(entry)
         if self._settings.wants_collector:
-            if until < self._look_at:
-                self._call_collector(until - entry.idle_since)
-        elif until < self._budget.trim_at:
-            self._budget.trim_at = until
+            if until < self._sweep_at:
+                self._wake_housekeeper(until - entry.idle_since)
+        elif until < self._shared.trim_at:
+            self._shared.trim_at = until
 
-    def _call_collector(self, delay_s: float) -> None:
+    def _wake_housekeeper(self, delay_s: float) -> None:
         """Have the collector come by in ``delay_s`` seconds, not later."""
-        self._look_at = self._clock() + delay_s
+        self._sweep_at = self._clock() + delay_s
         housekeeper.hasten(self._me, delay_s)
 
-    def _trim_locked(self, now: float) -> set[Ledger[Any, Any]]:
+    def _expire_oldest_locked(self, now: float) -> set[LockedState[Any, Any]]:
         """Doom the longest idle that are too old, a batch at most; the pools that have to close some."""
-        budget = self._budget
-        idle: Any = self._idle if budget.order is None else budget.order.values()
-        due: list[tuple[Ledger[Any, Any], Entry[Any], str]] = []
+        shared_limit = self._shared
+        idle: Any = self._idle if shared_limit.order is None else shared_limit.order.values()
+        due: list[tuple[LockedState[Any, Any], Entry[Any], str]] = []
         next_at = inf
         for entry in idle:  # all: pools differ in their limits, and so do peers
-            home: Ledger[Any, Any] | None = entry.home()
+            home: LockedState[Any, Any] | None = entry.home()
             if home is None or home._settings.wants_collector:
                 continue
-            age = home._age_of(entry, now)
+            age = home._expiry_reason(entry, now)
             if age is None or len(due) == self._settings.dispose_batch_size:
-                next_at = min(next_at, home._lendable_until(entry))
+                next_at = min(next_at, home._usable_until(entry))
                 if age is not None:
                     break  # the next one who comes by finds the rest
             else:
                 due.append((home, entry, age))
-        budget.trim_at = next_at
+        shared_limit.trim_at = next_at
         for home, entry, age in due:
-            home._doom_idle_locked(entry, age)
+            home._discard_idle_locked(entry, age)
         return {home for home, _, _ in due}
 
-    def _cull_locked(self, now: float) -> float:
+    def _expire_idle_locked(self, now: float) -> float:
         """Doom all idle connections that are too old; when the next one will be (``inf``: not foreseen).
 
         ``idle_timeout`` spares the newest ``min_idle``; lifetime and the peer's limit spare nobody.
@@ -532,11 +532,11 @@ class Ledger(Generic[Endpoint, Connection]):
         next_at = inf
         spare = len(self._idle) - self._settings.min_idle
         for entry in list(self._idle):
-            age = self._age_of(entry, now)
+            age = self._expiry_reason(entry, now)
             if age is None or (age is IDLE_TIMEOUT and spare <= 0):
-                next_at = min(next_at, entry.stale_at if age else self._lendable_until(entry))
+                next_at = min(next_at, entry.stale_at if age else self._usable_until(entry))
             else:
-                self._doom_idle_locked(entry, age)
+                self._discard_idle_locked(entry, age)
                 spare -= 1
         return next_at
 
@@ -546,8 +546,8 @@ class Ledger(Generic[Endpoint, Connection]):
             len(self._idle) + self._warming < self._settings.min_idle
             and self._total_locked() < self._maxsize
             and self._state is State.OPEN
-            and not self._line
-            and not self._budget.is_spent
+            and not self._waiters
+            and not self._shared.is_spent
         )
 
     def _leaked_locked(self, now: float, leak_timeout: float) -> list[Entry[Connection]]:
@@ -562,37 +562,37 @@ class Ledger(Generic[Endpoint, Connection]):
 
     # -- what errors tell --------------------------------------------------------------------------------------
 
-    def _refuse_unless_open_locked(self, waited_s: float) -> None:
+    def _raise_unless_open_locked(self, waited_s: float) -> None:
         if self._state is not State.OPEN:
-            raise ClosedPoolError(self, f"the pool is {self._state.value}", **self._numbers_locked(waited_s))
+            raise ClosedPoolError(self, f"the pool is {self._state.value}", **self._error_figures_locked(waited_s))
 
-    def _empty_locked(self, waited_s: float) -> EmptyPoolError:
-        numbers = self._numbers_locked(waited_s)
+    def _empty_error_locked(self, waited_s: float) -> EmptyPoolError:
+        numbers = self._error_figures_locked(waited_s)
         text = "no connection became free in {waited_s:.3g} s: {leased} of {limit} leased, {idle} idle, "
         text += "{opening} opening, {waiting} waiting"
-        budget = self._budget
-        if budget.is_limited:
-            text += f", {budget.used} of {budget.limit} in all pools together"
+        shared_limit = self._shared
+        if shared_limit.is_limited:
+            text += f", {shared_limit.used} of {shared_limit.limit} in all pools together"
         return EmptyPoolError(self, text.format_map(numbers), **numbers)
 
-    def _numbers_locked(self, waited_s: float | None) -> dict[str, Any]:
+    def _error_figures_locked(self, waited_s: float | None) -> dict[str, Any]:
         """What errors tell of the pool."""
         return {
             "waited_s": waited_s,
             "leased": len(self._leased),
             "idle": len(self._idle),
             "opening": self._opening,
-            "waiting": len(self._line),
+            "waiting": len(self._waiters),
             "limit": self.maxsize,
         }
 
 
-def shrink_locked(budget: Budget) -> None:
-    """Doom the longest idle connections of any endpoint until the budget's limit holds; lent ones go on return."""
-    budget.excess = budget.is_over
-    excess = budget.used - budget.limit if budget.limit is not None else 0
-    oldest = budget.order.values() if budget.order is not None else ()
+def shrink_locked(shared_limit: SharedLimit) -> None:
+    """Doom the longest idle connections of any endpoint until the shared_limit's limit holds; lent ones go on return."""
+    shared_limit.excess = shared_limit.is_over
+    excess = shared_limit.used - shared_limit.limit if shared_limit.limit is not None else 0
+    oldest = shared_limit.order.values() if shared_limit.order is not None else ()
     for entry in list(islice(oldest, max(0, excess))):
-        home: Ledger[Any, Any] | None = entry.home()
+        home: LockedState[Any, Any] | None = entry.home()
         if home is not None:
-            home._doom_idle_locked(entry, "resized")
+            home._discard_idle_locked(entry, "resized")

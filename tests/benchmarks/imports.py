@@ -1,7 +1,7 @@
 """What imports cost: CPU of a fresh process with one statement, less that of an empty one; the least of all rounds.
 
 Run ``python -m tests.benchmarks.imports [ROUNDS]`` in the project's root; the statements take turns, urllib3's where it
-is installed.  The package alone imports no room, so the line that counts is that of a manager made.
+is installed.  The package alone imports no module, so the line that counts is that of a manager made.
 """
 
 from __future__ import annotations

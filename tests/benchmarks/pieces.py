@@ -66,7 +66,7 @@ def pieces() -> dict[str, Callable[[], object]]:
     retry, timeout = Retry(3), Timeout(connect=2, read=5)
 
     def acquire_release() -> None:
-        pool._lending.release(pool._lending.acquire())
+        pool._endpoint_pool.release(pool._endpoint_pool.acquire())
 
     return {
         "head parse, 12 fields": lambda: parse_head(HEAD),

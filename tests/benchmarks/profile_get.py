@@ -1,4 +1,4 @@
-"""Where the microseconds of a small GET go: by room, and by function.
+"""Where the microseconds of a small GET go: by module, and by function.
 
     python -m tests.benchmarks.profile_get [--seconds 60]
 
@@ -25,11 +25,11 @@ EVERY_S = 0.001  # the system gives its own ticks at most
 
 
 def room_of(frame: FrameType) -> tuple[str, str]:
-    """The room, or module, and the function."""
+    """The module, or module, and the function."""
     code = frame.f_code
     path = code.co_filename
-    room = path[len(FOLDER) : -len(".py")] if path.startswith(FOLDER) else frame.f_globals["__name__"]
-    return room, getattr(code, "co_qualname", code.co_name)
+    module = path[len(FOLDER) : -len(".py")] if path.startswith(FOLDER) else frame.f_globals["__name__"]
+    return module, getattr(code, "co_qualname", code.co_name)
 
 
 def microseconds(manager: poollib.PoolManager, url: str, seconds: float) -> tuple[float, int]:
@@ -43,7 +43,7 @@ def microseconds(manager: poollib.PoolManager, url: str, seconds: float) -> tupl
 
 
 def profiled(url: str, seconds: float) -> tuple[float, Counter[tuple[str, str]]]:
-    """CPU microseconds of one request, and samples by room and function."""
+    """CPU microseconds of one request, and samples by module and function."""
     samples: Counter[tuple[str, str]] = Counter()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -72,13 +72,13 @@ def main() -> None:
     with serving() as url:
         whole_us, samples = profiled(url, seconds)
     share_us = whole_us / sum(samples.values())
-    rooms: Counter[str] = Counter()
-    for (room, _), n in samples.items():
-        rooms[room] += n
+    modules: Counter[str] = Counter()
+    for (module, _), n in samples.items():
+        modules[module] += n
     print(f"a small GET by a manager: {whole_us:.1f} us, {sum(samples.values())} samples")
-    for room, n in rooms.most_common(24):
-        functions = Counter({name: m for (where, name), m in samples.items() if where == room}).most_common(4)
-        print(f"{n * share_us:6.2f}  {room:20} ", ", ".join(f"{name} {m * share_us:.2f}" for name, m in functions))
+    for module, n in modules.most_common(24):
+        functions = Counter({name: m for (where, name), m in samples.items() if where == module}).most_common(4)
+        print(f"{n * share_us:6.2f}  {module:20} ", ", ".join(f"{name} {m * share_us:.2f}" for name, m in functions))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ FUNCTIONS = {
     "response.read": _READ,
     "response.readinto": _READ,
     "response.read_chunked": _READ,
-    "connection._hear": "listening",
+    "connection._receive_early": "listening",
     "exchange.transport.is_reusable": "looking",
     "exchange.transport.close": "closing",
     "response.drain_conn": "throwing away",
@@ -190,7 +190,7 @@ def _check(manager: PoolManager, faults: Faults) -> None:
     idle = 0
     for pool in manager.pools._container.values():
         assert isinstance(pool, HTTPConnectionPool)
-        lending = pool._lending
+        lending = pool._endpoint_pool
         lending.check()
         stats = lending.stats()
         assert (stats.leased, stats.opening, stats.closing, stats.waiting) == (0, 0, 0, 0), stats

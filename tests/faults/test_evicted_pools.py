@@ -31,7 +31,7 @@ def test_a_pool_that_made_room_keeps_no_connection() -> None:
 
 
 def _idle(pool: poollib.HTTPConnectionPool) -> list[Any]:
-    return pool._lending.idle_connections()
+    return pool._endpoint_pool.idle_connections()
 
 
 def _is_client_end(number: int, name: str, port: int) -> bool:

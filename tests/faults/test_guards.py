@@ -135,7 +135,7 @@ def test_an_answer_of_the_dns_does_not_get_around_it() -> None:
     with PoolManager(resolver=resolver, blocked_networks=["10.0.0.0/8"]) as manager:
         with pytest.raises(BlockedHostError, match="blocked addresses only"):
             manager.request("GET", "http://inner.example/", timeout=2)
-        assert all(pool._lending.leased == 0 for pool in manager.pools._container.values())
+        assert all(pool._endpoint_pool.leased == 0 for pool in manager.pools._container.values())
 
 
 def test_of_several_addresses_the_open_ones_are_used() -> None:
@@ -153,7 +153,7 @@ def test_it_holds_on_every_redirect(location: str) -> None:
         with PoolManager(allowed_hosts=["127.0.0.1"]) as manager:
             with pytest.raises(BlockedHostError):
                 manager.request("GET", server.url)
-            assert all(pool._lending.leased == 0 for pool in manager.pools._container.values())
+            assert all(pool._endpoint_pool.leased == 0 for pool in manager.pools._container.values())
 
 
 ASKED = {
@@ -253,7 +253,7 @@ def test_a_policy_holds_for_a_pool_of_one_host_and_its_error_frees_the_slot() ->
         with poollib.HTTPConnectionPool("127.0.0.1", server.port, retries=Retry(5, redirect_policy=policy)) as pool:
             with pytest.raises(LookupError, match=f"{server.url}/b"):
                 pool.request("GET", "/a")
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_an_error_of_retry_on_frees_the_connection() -> None:
@@ -266,11 +266,11 @@ def test_an_error_of_retry_on_frees_the_connection() -> None:
                 manager.request("GET", server.url, preload_content=False)
             pool = manager.connection_from_url(server.url)
             assert caught.value.__traceback__ is not None  # its frames hold the response still
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_headers_that_are_none_cost_a_forwarding_pool_no_slot() -> None:
     with poollib.ProxyManager("http://127.0.0.1:9", maxsize=1, block=True) as manager:
         with pytest.raises((TypeError, ValueError)):
             manager.request("GET", "http://any.example/", headers=7)
-        assert [pool._lending.leased for pool in manager.pools._container.values()] == [0]
+        assert [pool._endpoint_pool.leased for pool in manager.pools._container.values()] == [0]

@@ -89,7 +89,7 @@ def _run(scene: Scene, way: str, exchange: str, is_warm: bool, interrupter: Inte
 
 def _lost(manager: PoolManager) -> str | None:
     for pool in manager.pools._container.values():
-        lending = pool._lending
+        lending = pool._endpoint_pool
         lending.check()
         stats = lending.stats()
         if (stats.leased, stats.opening, stats.closing, stats.waiting) != (0, 0, 0, 0):

@@ -56,7 +56,7 @@ def server(port: int = 0, every: int = 20, certificate: str = "") -> Iterator[in
 
 
 @dataclass
-class Figures:
+class PoolStatistics:
     """What a run showed; `problems` says what must not be."""
 
     requests: int = 0
@@ -98,7 +98,7 @@ def resident_bytes() -> int:
 class Crowd:
     """Threads that draw request numbers until they are gone."""
 
-    def __init__(self, pool: poollib.HTTPConnectionPool, figures: Figures, requests: int) -> None:
+    def __init__(self, pool: poollib.HTTPConnectionPool, figures: PoolStatistics, requests: int) -> None:
         self.pool, self.figures = pool, figures
         self._lock = threading.Lock()  # guards the two counts and the figures
         self._next, self._last = 0, requests
@@ -158,7 +158,7 @@ class Crowd:
         return 0
 
 
-def run(requests: int) -> Figures:
+def run(requests: int) -> PoolStatistics:
     """The figures of so many requests; warnings of retries are not logged meanwhile."""
     log = logging.getLogger("poollib")
     level = log.level
@@ -169,8 +169,8 @@ def run(requests: int) -> Figures:
         log.setLevel(level)
 
 
-def _run(requests: int) -> Figures:
-    figures = Figures(requests=requests)
+def _run(requests: int) -> PoolStatistics:
+    figures = PoolStatistics(requests=requests)
     threads, descriptors = threading.active_count(), len(open_descriptors())
     with server() as port:
         timeout = poollib.Timeout(connect=10, read=READ_TIMEOUT_S)
@@ -188,8 +188,8 @@ def _run(requests: int) -> Figures:
             crowd.run()
             figures.growth_bytes = resident_bytes() - warm
             figures.seconds = round(time.monotonic() - start, 1)
-            pool._lending.check()
-            figures.leased = pool._lending.leased
+            pool._endpoint_pool.check()
+            figures.leased = pool._endpoint_pool.leased
         time.sleep(0.5)  # what the server still believes in is looked at a quarter of a second later
         with poollib.HTTPConnectionPool("127.0.0.1", port) as asking:
             told = asking.request("GET", "/stats").json()

@@ -69,8 +69,8 @@ def test_waiting_for_a_slot_ends_in_time_at_tenfold_overload() -> None:
             _crowd(40, wait)
             for response in held:
                 response.close()
-            pool._lending.check()
-            assert pool._lending.waiting == 0
+            pool._endpoint_pool.check()
+            assert pool._endpoint_pool.waiting == 0
     assert len(late) == 40
     assert sorted(late)[36] < 0.05, "nine of ten within 50 ms; two busy cores may hold up the rest"
     assert min(late) >= -0.001
@@ -109,8 +109,8 @@ def test_a_cut_network_is_an_error_and_a_mended_one_works_at_once() -> None:
                     pool.request("GET", "/", retries=False)
                 relay.refuse(False)
                 assert pool.request("GET", "/", retries=False).data == b"hello"
-            pool._lending.check()
-            assert pool._lending.leased == 0
+            pool._endpoint_pool.check()
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_a_pulled_cable_ends_at_the_read_timeout_and_the_slot_is_free() -> None:
@@ -181,8 +181,8 @@ def _refused_handshakes(count: int) -> None:
 
             grown_bytes, descriptors, threads = _growth(ask, max(30, count // 5), count)
             assert (grown_bytes < 5 << 20, descriptors, threads) == (True, 0, 0)
-            pool._lending.check()
-            assert pool._lending.leased == 0
+            pool._endpoint_pool.check()
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_refused_handshakes_leave_nothing() -> None:

@@ -38,8 +38,8 @@ MUTANTS: Final = [
         ("base/endpoint.py", "return _REQUIRED if context is None else None", "return 0 if context is None else None"),
         (
             "net/tls_contexts.py",
-            "if wishes.assert_hostname is not None or wishes.assert_fingerprint or wishes.cert_reqs",
-            "if True or wishes.cert_reqs",
+            "if settings.assert_hostname is not None or settings.assert_fingerprint or settings.cert_reqs",
+            "if True or settings.cert_reqs",
         ),
         (
             "net/tls.py",
@@ -48,8 +48,8 @@ MUTANTS: Final = [
         ),
         (
             "net/tls.py",
-            "set_verification(context, TlsWishes(cert_reqs=cert_reqs))",
-            "set_verification(context, TlsWishes(cert_reqs=cert_reqs or 0))",
+            "set_verification(context, TlsSettings(cert_reqs=cert_reqs))",
+            "set_verification(context, TlsSettings(cert_reqs=cert_reqs or 0))",
         ),
     ),
     *_mutants(
@@ -161,13 +161,13 @@ MUTANTS: Final = [
         "``ssl_context``: only those authorities",
         (
             "net/tls_contexts.py",
-            "        load_named_cas(context, wishes.ca_certs, wishes.ca_cert_dir, wishes.ca_cert_data)\n    else:",
-            "        load_named_cas(context, wishes.ca_certs, wishes.ca_cert_dir, wishes.ca_cert_data)\n        load_usual_cas(context)\n    else:",
+            "        load_named_cas(context, settings.ca_certs, settings.ca_cert_dir, settings.ca_cert_data)\n    else:",
+            "        load_named_cas(context, settings.ca_certs, settings.ca_cert_dir, settings.ca_cert_data)\n        load_usual_cas(context)\n    else:",
         ),
         (
             "net/tls_contexts.py",
-            "        _load_beside(wishes.ssl_context, wishes)\n",
-            "        _load_beside(wishes.ssl_context, wishes)\n        load_usual_cas(wishes.ssl_context)\n",
+            "        _load_beside(settings.ssl_context, settings)\n",
+            "        _load_beside(settings.ssl_context, settings)\n        load_usual_cas(settings.ssl_context)\n",
         ),
     ),
     *_mutants(
@@ -192,23 +192,23 @@ MUTANTS: Final = [
         "an https proxy is verified, by settings of its own",
         (
             "exchange/transport.py",
-            "        return TlsWishes(\n            ca_certs=ca_certs,",
-            "        return TlsWishes(\n            cert_reqs=0,\n            ca_certs=ca_certs,",
+            "        return TlsSettings(\n            ca_certs=ca_certs,",
+            "        return TlsSettings(\n            cert_reqs=0,\n            ca_certs=ca_certs,",
         ),
         ("exchange/transport.py", "            assert_hostname=name,\n", "            assert_hostname=False,\n"),
         ("exchange/transport.py", "            assert_fingerprint=pins,\n", ""),
         (
             "exchange/tls_transport.py",
-            "        return proxy_wishes(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)",
-            "        return self.tls_wishes",
+            "        return proxy_tls_settings(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)",
+            "        return self.tls_settings",
         ),
     ),
     *_mutants(
         "the target's TLS settings hold behind every kind of proxy",
         (
             "exchange/tls_transport.py",
-            "self._shake_hands(self.sock, self.tls_wishes, host,",
-            "self._shake_hands(self.sock, self.tls_wishes if self.proxy is None and type(self).__name__[0] != 'S' else TlsWishes(cert_reqs=0), host,",
+            "self._shake_hands(self.sock, self.tls_settings, host,",
+            "self._shake_hands(self.sock, self.tls_settings if self.proxy is None and type(self).__name__[0] != 'S' else TlsSettings(cert_reqs=0), host,",
         ),
         (
             "exchange/tls_transport.py",
@@ -239,7 +239,7 @@ MUTANTS: Final = [
     *_mutants(
         "each call of a decoder is bounded",
         ("http1/decoders.py", "        if 0 < room < len(piece):\n", "        if False:\n"),
-        ("http1/decoders.py", "stream.decompress(view, max(room, 0))", "stream.decompress(view, 0)"),
+        ("http1/decoders.py", "stream.decompress(view, max(module, 0))", "stream.decompress(view, 0)"),
         (
             "http1/decoders.py",
             '            raise DecodeError(f"the {self.coding} data is cut short: it ends before the stream does")\n        return b""',
@@ -284,7 +284,7 @@ MUTANTS: Final = [
         ("client/endpoint_builder.py", '    lending.drop_idle("settings changed")\n', ""),
         (
             "client/endpoint_builder.py",
-            '    tls = wishes_of(pool) if scheme == "https" else None\n',
+            '    tls = tls_settings_of(pool) if scheme == "https" else None\n',
             "    tls = None\n",
         ),
         (
@@ -319,10 +319,10 @@ MUTANTS: Final = [
         ("base/url.py", '    if "\\\\" in authority or " " in userinfo:', '    if " " in userinfo:'),
         (
             "client/request_loop.py",
-            "    response.drain_conn()\n    _refuse_if_spent(following)\n",
+            "    response.drain_conn()\n    _raise_if_body_consumed(following)\n",
             '    response.drain_conn()\n    if "@" in location:\n'
             '        following.headers = HTTPHeaderDict(following.headers, authorization="Basic " + location.split("@")[0])\n'
-            "    _refuse_if_spent(following)\n",
+            "    _raise_if_body_consumed(following)\n",
         ),
     ),
     *_mutants(
@@ -513,7 +513,7 @@ MUTANTS: Final = [
         ("http1/multipart.py", 're.compile(r"[\\r\\n\\0]")', 're.compile(r"[\\r\\n]")'),
     ),
     *_mutants(
-        "a TLS session is resumed with the same wishes and on the same way",
+        "a TLS session is resumed with the same settings and on the same way",
         (
             "net/tls_sessions.py",
             "            kept = self._kept.get((context, key))\n            if kept is None or",
@@ -541,8 +541,8 @@ MUTANTS: Final = [
         "no callbacks into connections; names and pins are checked on resumed ones, too",
         (
             "net/tls.py",
-            "    if wishes.assert_fingerprint:\n        check_pins",
-            "    if wishes.assert_fingerprint and not stream.session_reused:\n        check_pins",
+            "    if settings.assert_fingerprint:\n        check_pins",
+            "    if settings.assert_fingerprint and not stream.session_reused:\n        check_pins",
         ),
         (
             "net/tls.py",
@@ -631,10 +631,14 @@ MUTANTS: Final = [
         ),
         (
             "client/request_loop.py",
-            "    if _is_spent(call):\n        raise Unrewindable",
+            "    if _is_body_consumed(call):\n        raise Unrewindable",
             "    if False:\n        raise Unrewindable",
         ),
-        ("client/request_loop.py", "    if _is_spent(call):\n        return False\n    if verdict:", "    if verdict:"),
+        (
+            "client/request_loop.py",
+            "    if _is_body_consumed(call):\n        return False\n    if verdict:",
+            "    if verdict:",
+        ),
         (
             "connectionpool.py",
             "            if call.body_pos is not None:\n                rewind_body(call.body, call.body_pos)\n",
@@ -945,7 +949,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "an early answer",
-        ("connection.py", "lambda: self._hear(0.0))", "lambda: False)"),
+        ("connection.py", "lambda: self._receive_early(0.0))", "lambda: False)"),
         (
             "connection.py",
             "        except AnsweredEarly:\n            self._close_asked = True\n",
@@ -1039,16 +1043,20 @@ MUTANTS: Final = [
         ("extras/download.py", "status == 200 and _is_whole_file(response.headers)", "status == 200"),
     ),
     *_mutants(
-        "idempotent, whole and within the budget",
+        "idempotent, whole and within the shared_limit",
         (
             "client/request_loop.py",
-            "return not is_callers(error) and call.retries._is_method_retryable(call.method) and not _is_spent(call)",
-            "return not is_callers(error) and not _is_spent(call)",
+            "return not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
+            "return not is_raised_by_body(error) and not _is_body_consumed(call)",
         ),
-        ("client/request_loop.py", "    if _is_spent(call):\n        return False\n    if verdict:", "    if verdict:"),
         (
             "client/request_loop.py",
-            "    if retries.budget is not None and not retries.budget.draw():\n        return None\n",
+            "    if _is_body_consumed(call):\n        return False\n    if verdict:",
+            "    if verdict:",
+        ),
+        (
+            "client/request_loop.py",
+            "    if retries.shared_limit is not None and not retries.shared_limit.draw():\n        return None\n",
             "",
         ),
         ("policy/retry_budget.py", "                self._tokens -= 1.0\n", "                pass\n"),
@@ -1078,29 +1086,29 @@ MUTANTS: Final = [
         ),
         (
             "pool/acquire.py",
-            "                self._lease_new_locked(claim, permit, entry)\n                if len",
-            "                self._lease_new_locked(claim, permit, entry)\n                self._opening += 1\n                if len",
+            "                self._lease_new_locked(waiter, permit, entry)\n                if len",
+            "                self._lease_new_locked(waiter, permit, entry)\n                self._opening += 1\n                if len",
         ),
     ),
     *_mutants(
         "HikariCP: one connection given back by many threads",
         (
             "pool/endpoint_pool.py",
-            "            self.reclaim(connection, lease)\n            raise\n        if entry is None:\n            self._complain(connection)\n\n    def discard",
+            "            self.reclaim(connection, lease)\n            raise\n        if entry is None:\n            self._raise_not_leased(connection)\n\n    def discard",
             "            self.reclaim(connection, lease)\n            raise\n\n    def discard",
         ),
     ),
     *_mutants(
         "HikariCP: a factory that fails and recovers",
-        ("pool/acquire.py", "                self._give_up_locked(grant)\n", "                pass\n"),
+        ("pool/acquire.py", "                self._cancel_permit_locked(grant)\n", "                pass\n"),
         ("pool/acquire.py", "            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)\n", ""),
     ),
     *_mutants(
         "psycopg_pool: a waiter that is gone",
-        ("pool/acquire.py", "            self._leave_line_locked(claim)\n            grant", "            grant"),
+        ("pool/acquire.py", "            self._remove_waiter_locked(waiter)\n            grant", "            grant"),
         (
             "pool/endpoint_pool.py",
-            '        if budget.held():\n            raise RuntimeError(f"acquire from',
+            '        if shared_limit.held():\n            raise RuntimeError(f"acquire from',
             '        if False:\n            raise RuntimeError(f"acquire from',
         ),
     ),
@@ -1125,8 +1133,8 @@ MUTANTS: Final = [
         ),
         (
             "client/request_loop.py",
-            "return not is_callers(error) and call.retries._is_method_retryable(call.method) and not _is_spent(call)",
-            "return not is_callers(error) and not _is_spent(call)",
+            "return not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
+            "return not is_raised_by_body(error) and not _is_body_consumed(call)",
         ),
     ),
     *_mutants(
@@ -1203,7 +1211,7 @@ MUTANTS: Final = [
         ("base/endpoint.py", "            _pem_or_path(cert_file),\n", "            None,\n"),
         (
             "net/tls_contexts.py",
-            "    _load_client_certificate(context, wishes)\n    return context",
+            "    _load_client_certificate(context, settings)\n    return context",
             "    return context",
         ),
     ),
@@ -1217,7 +1225,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "urllib3: recovery after closed sockets",
-        ("response.py", "hurry(DRAIN_LIMIT_S):", "hurry(9.0):"),
+        ("response.py", "cap_read_timeout(DRAIN_LIMIT_S):", "cap_read_timeout(9.0):"),
     ),
     *_mutants(
         "urllib3: memory of large bodies",
@@ -1242,19 +1250,19 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "overload: nobody waits longer than told",
-        ("pool/acquire.py", "        claim.sleep(timeout_s)\n", "        claim.sleep(timeout_s and 4 * timeout_s)\n"),
+        ("pool/acquire.py", "        waiter.wait(timeout_s)\n", "        waiter.wait(timeout_s and 4 * timeout_s)\n"),
     ),
     *_mutants(
         "interrupts at every point of the lending core",
         (
             "pool/endpoint_pool.py",
-            "        except BaseException:\n            self._rescue(claim, entry)\n",
-            "        except Exception:\n            self._rescue(claim, entry)\n",
+            "        except BaseException:\n            self._undo_acquire(waiter, entry)\n",
+            "        except Exception:\n            self._undo_acquire(waiter, entry)\n",
         ),
         (
             "pool/endpoint_pool.py",
-            "            if budget.late or self._doomed or now >= budget.trim_at:\n                self._tidy(now)\n        except BaseException:\n",
-            "            if budget.late or self._doomed or now >= budget.trim_at:\n                self._tidy(now)\n        except Exception:\n",
+            "            if shared_limit.late or self._to_close or now >= shared_limit.trim_at:\n                self._run_pending(now)\n        except BaseException:\n",
+            "            if shared_limit.late or self._to_close or now >= shared_limit.trim_at:\n                self._run_pending(now)\n        except Exception:\n",
         ),
         (
             "pool/endpoint_pool.py",
@@ -1263,12 +1271,12 @@ MUTANTS: Final = [
         ),
         (
             "pool/endpoint_pool.py",
-            "                    self._doom_leased_locked(entry, reason)\n            self._tidy(-inf)\n        except BaseException:\n",
-            "                    self._doom_leased_locked(entry, reason)\n            self._tidy(-inf)\n        except Exception:\n",
+            "                    self._discard_leased_locked(entry, reason)\n            self._run_pending(-inf)\n        except BaseException:\n",
+            "                    self._discard_leased_locked(entry, reason)\n            self._run_pending(-inf)\n        except Exception:\n",
         ),
         (
             "pool/acquire.py",
-            "            if claim.grant is permit:\n                self._close_unless_here(entry)\n            raise\n        if self.trace",
+            "            if waiter.grant is permit:\n                self._close_unless_here(entry)\n            raise\n        if self.trace",
             "            raise\n        if self.trace",
         ),
     ),

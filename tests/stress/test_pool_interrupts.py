@@ -15,7 +15,7 @@ from contextlib import suppress
 import pytest
 
 import poollib.pool
-from poollib.pool import Budget, ConnectionPool, EndpointPool
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit
 from tests.support.interrupts import Interrupter, RealInterrupter
 from tests.support.pool import CountingFactory, HandClock, Thing
 
@@ -23,13 +23,13 @@ FOLDER = os.path.dirname(poollib.pool.__file__)
 
 
 class Scene:
-    """A pool of two, shared budget and ages switched on, and what the borrower holds."""
+    """A pool of two, shared shared_limit and ages switched on, and what the borrower holds."""
 
     def __init__(self) -> None:
         self.factory = CountingFactory()
         self.clock = HandClock()
         self.pool: EndpointPool[str, Thing] = EndpointPool(
-            "home", self.factory, maxsize=2, block=True, idle_timeout=10, budget=Budget(2), clock=self.clock
+            "home", self.factory, maxsize=2, block=True, idle_timeout=10, shared_limit=SharedLimit(2), clock=self.clock
         )
         self.held: list[Thing] = []
 
@@ -84,11 +84,11 @@ class Scene:
         for thing in self.held:
             if id(thing) in self.pool._leased:
                 self.pool.discard(thing, "given up")
-        self.pool.look_again()
+        self.pool.serve_waiters()
         self.pool.check()
         stats = self.pool.stats()
         assert (stats.leased, stats.opening, stats.closing) == (0, 0, 0), stats
-        assert self.pool._budget.used == stats.idle
+        assert self.pool._shared.used == stats.idle
         forgotten = [thing for thing in self.factory.open if thing not in self.pool.idle_connections()]
         dialled = len(self.factory.made) - stats.opened  # interrupted before connect's result could be stored
         assert len(forgotten) <= dialled, f"open, but in no table: {forgotten}"
@@ -114,7 +114,7 @@ def torture(name: str, step: int) -> int:
 SCENES = ["reuse", "discard", "replace_dead", "expire", "close"]
 
 
-class Way:
+class DialOptions:
     """One way to lend and take back, after which nothing may be lent, whatever came in between."""
 
     def __init__(self) -> None:
@@ -171,35 +171,37 @@ class Way:
     def return_late(self) -> None:
         """A finaliser runs in the thread that holds the lock."""
         with self.pool.connection(0) as one, self.pool.connection(0) as two:
-            with self.pool._budget, self.pool._lock:
+            with self.pool._shared, self.pool._lock:
                 self.pool.release(one)
                 self.pool.discard(two)
 
     def settle(self) -> None:
         if self.pool.leased:
             gc.collect()  # a generator that was not entered or left ends with its frame
-        self.pool.look_again()
+        self.pool.serve_waiters()
         self.many.check()
         stats = self.pool.stats()
         assert (stats.leased, stats.opening, stats.closing) == (0, 0, 0), stats
         assert self.pool._warming == 0
-        assert self.many.budget.used == stats.idle
-        assert self.many._homes.keys() == set()
+        assert self.many.shared_limit.used == stats.idle
+        assert self.many._owners.keys() == set()
 
 
-WAYS = sorted(name for name, value in vars(Way).items() if callable(value) and name[0] != "_" and name != "settle")
+WAYS = sorted(
+    name for name, value in vars(DialOptions).items() if callable(value) and name[0] != "_" and name != "settle"
+)
 
 
 def torture_way(name: str, step: int) -> int:
     """Interrupt one way at every ``step``-th point, the standard library's included; how many interrupts came."""
     folders = (FOLDER, contextlib.__file__)
     counter = RealInterrupter(0, folders)
-    counter.run(getattr(Way(), name))
+    counter.run(getattr(DialOptions(), name))
     if not counter.count:
         pytest.skip("this interpreter does not trace bytecodes from a call on")
     came, lost = 0, {}
     for at in range(1, counter.count + 1, step):
-        way, interrupter = Way(), RealInterrupter(at, folders)
+        way, interrupter = DialOptions(), RealInterrupter(at, folders)
         came += interrupter.run(getattr(way, name))
         try:
             way.settle()

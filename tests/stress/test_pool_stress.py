@@ -140,7 +140,7 @@ def storm(seconds: float, threads: int, endpoints: int) -> None:
     until(lambda: len(factory.open) == pool.stats().idle)  # the collector is still at work
     assert pool.close(5.0) is True
     assert factory.open == []
-    assert pool.budget.used == 0
+    assert pool.shared_limit.used == 0
 
 
 @pytest.fixture(autouse=True)

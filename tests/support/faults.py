@@ -47,11 +47,11 @@ MOST = 200
 
 
 class CertainMemoryError(MemoryError):
-    """Out of memory, by this room's doing."""
+    """Out of memory, by this module's doing."""
 
 
 class CertainInterrupt(KeyboardInterrupt):
-    """Ctrl-C, by this room's doing."""
+    """Ctrl-C, by this module's doing."""
 
 
 def _raising(make: Callable[[], BaseException]) -> Callable[..., Any]:

@@ -104,5 +104,5 @@ class RealInterrupter(Interrupter):
 
 
 def name_of(frame: FrameType) -> str:
-    """``room.function``."""
+    """``module.function``."""
     return f"{frame.f_globals['__name__'].rpartition('.')[2]}.{frame.f_code.co_name}"

@@ -72,7 +72,7 @@ def test_the_body_of_a_redirect_that_is_not_followed_is_decoded_when_asked_for()
         HTTPConnectionPool(server.host, server.port, maxsize=1, block=True) as pool,
     ):
         response = pool.request("GET", "/", redirect=False)
-        assert pool._lending.idle == 1
+        assert pool._endpoint_pool.idle == 1
         assert (response.data, response.read(), response.data) == (b"x" * 1000, b"", b"x" * 1000)
         assert list(pool.request("GET", "/", redirect=False).stream(400)) == [b"x" * 400, b"x" * 400, b"x" * 200]
         damaged = Response(b"no gzip", status=302, headers=CODED)
@@ -81,7 +81,7 @@ def test_the_body_of_a_redirect_that_is_not_followed_is_decoded_when_asked_for()
             assert pool.request("GET", "/", redirect=False).data
         pool.request("GET", "/", redirect=False).close()
         pool.request("GET", "/", redirect=False).drain_conn()
-        assert (pool._lending.leased, server.opened) == (0, 1)
+        assert (pool._endpoint_pool.leased, server.opened) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_can_not_be_sent_opens_no_socket(method: str, target: str, headers:
         connection = HTTPConnection(server.host, server.port)
         with pytest.raises(ValueError, match=r"method|URL|URI|[Hh]eader"):
             connection.request(method, target, headers=headers)
-        assert (server.opened, connection.sock, pool._lending.leased) == (0, None, 0)
+        assert (server.opened, connection.sock, pool._endpoint_pool.leased) == (0, None, 0)
 
 
 def test_a_path_that_begins_with_two_slashes_names_no_other_host() -> None:

@@ -70,7 +70,7 @@ def test_a_response_that_is_closed_between_two_chunks_ends_their_loop() -> None:
                 seen.append(chunk)
                 response.close()
             assert seen == [b"a"]
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_the_number_of_bytes_and_the_descriptor_are_those_of_the_live_body() -> None:

@@ -164,7 +164,7 @@ def test_a_downgrade_is_followed_unless_it_is_refused(hops: Hops) -> None:
                 client.request("GET", way, retries=Retry(allow_downgrade=False), preload_content=preload)
             assert isinstance(refused.value, HTTPError)
             assert "pw" not in refused.value.location
-        assert client.connection_from_url(hops.secure.url)._lending.leased == 0
+        assert client.connection_from_url(hops.secure.url)._endpoint_pool.leased == 0
         up = f"{hops.plain.url}/go?{hops.secure.url}/go"
         assert client.request("GET", up, retries=Retry(allow_downgrade=False)).data == b"end"
     assert len(hops.plain.requests) == 2
@@ -189,7 +189,7 @@ def test_redirects_to_other_schemes_are_refused_and_cost_no_slot(location: str, 
         with pytest.raises((URLSchemeUnknown, LocationValueError)) as refused:
             client.request("GET", f"{hops.plain.url}/go?{location}", preload_content=preload)
         assert isinstance(refused.value, URLSchemeUnknown)
-        assert client.connection_from_url(hops.plain.url)._lending.leased == 0
+        assert client.connection_from_url(hops.plain.url)._endpoint_pool.leased == 0
         untouched = client.request("GET", f"{hops.plain.url}/go?{location}", redirect=False)
         assert untouched.headers["Location"] == location
 
@@ -201,7 +201,7 @@ def test_a_pool_refuses_to_leave_its_host_and_keeps_credentials_on_it(hops: Hops
             for preload in (True, False):
                 with pytest.raises((HostChangedError, URLSchemeUnknown)):
                     pool.request("GET", f"/go?{location}", headers=SECRETS, preload_content=preload)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
     assert hops.held(hops.plain)[:2] == [set(NAMES), set(NAMES)]
     assert not hops.other.requests
 

@@ -75,7 +75,7 @@ def test_a_slow_answer_ends_at_the_deadline(steps: list[Step], phase: str) -> No
     with ScriptServer(steps) as server, pool_for(server) as pool:
         with ends_in_time(phase):
             pool.urlopen("GET", "/", retries=False)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 def test_a_streamed_body_ends_at_the_deadline() -> None:
@@ -86,7 +86,7 @@ def test_a_streamed_body_ends_at_the_deadline() -> None:
             response = pool.urlopen("GET", "/", preload_content=False)
             while response.read1(10):
                 pass
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 def test_sending_to_a_server_that_does_not_read_ends_at_the_deadline() -> None:
@@ -98,14 +98,14 @@ def test_sending_to_a_server_that_does_not_read_ends_at_the_deadline() -> None:
         done.set()
 
 
-class Watched(HTTPConnection):
+class PatchedClass(HTTPConnection):
     """One of whose methods an agent has replaced, so that requests go through http.client's."""
 
     def send(self, data: Any) -> None:
         super().send(data)
 
 
-@pytest.mark.parametrize("connection_class", [HTTPConnection, Watched])
+@pytest.mark.parametrize("connection_class", [HTTPConnection, PatchedClass])
 @pytest.mark.parametrize("piece", [b"x", b"x" * 100_000])
 def test_a_body_that_drips_out_ends_at_the_deadline(
     piece: bytes, connection_class: type[HTTPConnection], monkeypatch: pytest.MonkeyPatch
@@ -128,7 +128,7 @@ def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
         kept = pool.urlopen("GET", "/", preload_content=False)
         with ends_in_time("waiting for a connection"):
             pool.urlopen("GET", "/")
-        assert pool._lending.leased == 1
+        assert pool._endpoint_pool.leased == 1
         assert kept.data == b"a" * 10
 
 
@@ -147,7 +147,7 @@ def test_connecting_ends_at_the_deadline() -> None:
     with full_listener() as port, HTTPConnectionPool("127.0.0.1", port, timeout=Timeout(deadline=DEADLINE_S)) as pool:
         with ends_in_time("connecting"):
             pool.urlopen("GET", "/", retries=False)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def test_a_wait_before_a_retry_never_outlasts_the_deadline(retry: Retry, steps: 
     with ScriptServer(steps) as server, pool_for(server) as pool:
         with ends_in_time("waiting before a retry"):
             pool.urlopen("GET", "/", retries=retry)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 def test_redirects_share_one_deadline() -> None:

@@ -165,7 +165,7 @@ def test_a_response_class_that_waits_too_long_is_a_read_timeout(server: Httpd) -
         pool.ConnectionCls.response_class = type("Own", (http.client.HTTPResponse,), {})  # type: ignore[misc]
         with pytest.raises(poollib.exceptions.ReadTimeoutError):
             pool.request("GET", "/", timeout=0.01)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 def test_a_response_that_another_class_cannot_read_is_a_protocol_error(server: Httpd) -> None:

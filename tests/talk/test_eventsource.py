@@ -71,7 +71,7 @@ def test_what_is_no_event_stream_ends_it(answer: bytes) -> None:
             list(events)
         assert events.state is EventSourceState.CLOSED
         pool = manager.connection_from_url(server.url)
-        assert pool._lending.stats().leased == 0
+        assert pool._endpoint_pool.stats().leased == 0
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 304 No\r\n\r\n"])
@@ -193,9 +193,9 @@ def test_leaving_the_loop_gives_the_connection_back() -> None:
         events = iter(source(server, manager=manager))
         assert next(events).data == "a"
         pool = manager.connection_from_url(server.url)
-        assert pool._lending.stats().leased == 1
+        assert pool._endpoint_pool.stats().leased == 1
         events.close()  # type: ignore[attr-defined]
-        assert pool._lending.stats().leased == 0
+        assert pool._endpoint_pool.stats().leased == 0
 
 
 def test_its_state_shows() -> None:

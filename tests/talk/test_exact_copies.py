@@ -61,7 +61,7 @@ def by_connection(server: Httpd, method: str, url: str, body: Any = None, header
     connection.close()
 
 
-class Watched(HTTPConnection):
+class PatchedClass(HTTPConnection):
     """One that an agent has replaced a method of: its requests go through http.client's methods."""
 
     def send(self, data: Any) -> None:
@@ -69,7 +69,7 @@ class Watched(HTTPConnection):
 
 
 def by_http_client(server: Httpd, method: str, url: str, body: Any = None, headers: Any = None, **kw: Any) -> None:
-    connection = Watched(server.host, server.port)
+    connection = PatchedClass(server.host, server.port)
     connection.request(method, url, body, headers)
     connection.getresponse()
     connection.close()
@@ -247,7 +247,7 @@ class TwoFaced(dict[str, str]):
         return iter([EVIL])
 
 
-@pytest.mark.parametrize("kind", [HTTPConnection, Watched])
+@pytest.mark.parametrize("kind", [HTTPConnection, PatchedClass])
 def test_names_of_trailers_are_checked_as_they_are_announced(kind: type[HTTPConnection]) -> None:
     connection = kind("127.0.0.1", 9)
     connection.options = Options(trailers=TwoFaced({"X-Held": "held"}))

@@ -53,7 +53,7 @@ def test_a_connection_is_not_used_beyond_the_time_the_server_announced() -> None
         HTTPConnectionPool("127.0.0.1", server.port) as pool,
     ):
         pool.urlopen("GET", "/")
-        pool._lending._clock = lambda: time.monotonic() + 1.0
+        pool._endpoint_pool._clock = lambda: time.monotonic() + 1.0
         pool.urlopen("GET", "/")
         assert pool.num_connections == 2
         assert sum(pool.stats()["dropped"].values()) == 1
@@ -80,7 +80,7 @@ def test_an_idle_connection_is_closed_when_its_time_is_over() -> None:
         pool.urlopen("GET", "/")
         pool.urlopen("GET", "/")
         assert pool.num_connections == 1
-        pool._lending._clock = lambda: time.monotonic() + 5.0
+        pool._endpoint_pool._clock = lambda: time.monotonic() + 5.0
         pool.urlopen("GET", "/")
         assert pool.num_connections == 2
         assert pool.stats()["expired"] == 1
@@ -149,7 +149,7 @@ def test_the_error_of_a_full_pool_carries_its_numbers() -> None:
         assert (error.leased, error.idle, error.waiting, error.limit) == (1, 0, 1, 1)
         assert "1 of 1" in str(error) or "1 leased" in str(error)
         held.close()
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 def test_a_leaked_response_is_reported_with_who_took_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -341,7 +341,7 @@ def test_a_listener_hears_the_life_of_a_request(where: str) -> None:
         pool.urlopen("GET", "/", **more)
         assert listener.heard[0] == "connection_reused"
         manager.clear()
-    assert pool._lending.connections() == []
+    assert pool._endpoint_pool.connections() == []
 
 
 def wait_until(is_so: object, limit_s: float = 5.0) -> None:
@@ -357,7 +357,9 @@ def test_shutdown_does_not_hit_the_connections_next_borrower() -> None:
     with Httpd({"/": hello}) as server, HTTPConnectionPool("127.0.0.1", server.port, maxsize=1, block=True) as pool:
         response = pool.urlopen("GET", "/", preload_content=False)
         conn = response.connection
-        pool._lending._leased[id(conn)].reuses += 1  # it was returned and lent again; the watchdog knows nothing of it
+        pool._endpoint_pool._leased[
+            id(conn)
+        ].reuses += 1  # it was returned and lent again; the watchdog knows nothing of it
         with pytest.raises(RuntimeError, match="Cannot shutdown as connection has already been released"):
             response.shutdown()
         conn.sock.settimeout(5)
@@ -372,4 +374,4 @@ def test_shutdown_ends_a_read_of_its_own_response() -> None:
         while sock.recv(100):
             pass
         response.close()
-        assert pool._lending.stats().total == 0
+        assert pool._endpoint_pool.stats().total == 0

@@ -25,7 +25,7 @@ def asking(server: ScriptServer, owner: str) -> Iterator[Callable[..., HTTPRespo
         pool = manager.connection_from_url(server.url)
         client, base = (pool, "") if owner == "pool" else (manager, server.url)
         yield lambda path, **named: client.request("GET", base + path, **named)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 def found(*locations: bytes) -> Any:

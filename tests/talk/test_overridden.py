@@ -67,7 +67,7 @@ def test_a_stub_in_the_responses_place_is_handed_out_as_it_is(server: Httpd, pre
         assert type(response) is Stub
         assert response._pool is pool
         assert response.retries.total == 3
-        assert pool._lending.leased == (0 if preload else 1)
+        assert pool._endpoint_pool.leased == (0 if preload else 1)
         if not preload:
             pool._put_conn(response._connection)
         assert type(pool.urlopen("GET", "/", pool_timeout=1)) is Stub
@@ -108,7 +108,7 @@ def test_total_counts_from_connecting(server: Httpd) -> None:
     with Pool(server.host, server.port, maxsize=1, block=True, retries=False) as pool:
         with pytest.raises(ReadTimeoutError, match=r"read timeout=0"):
             pool.urlopen("GET", "/", timeout=Timeout(total=0.02))
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
         response = pool.urlopen("GET", "/", timeout=Timeout(total=5), preload_content=False)
         assert 4 < response.connection.sock.gettimeout() < 4.99
         assert response.data
@@ -200,8 +200,8 @@ def test_a_queue_of_its_own_opens_beyond_its_size_where_nobody_waits(
                 assert response.data
         assert "Connection pool is full, discarding connection" in caplog.text
         assert "Connection pool size: 2" in caplog.text
-        assert (len(pool._lending.connections()), pool.pool and pool.pool.qsize()) == (2, 2)
-        pool._lending.check()
+        assert (len(pool._endpoint_pool.connections()), pool.pool and pool.pool.qsize()) == (2, 2)
+        pool._endpoint_pool.check()
 
 
 def test_a_queue_of_its_own_gives_no_dead_connection_out(server: Httpd) -> None:
@@ -210,13 +210,15 @@ def test_a_queue_of_its_own_gives_no_dead_connection_out(server: Httpd) -> None:
         assert pool.request("GET", "/").status == 200
         server.disconnect()
         end = time.monotonic() + 5
-        while pool._lending.idle_connections()[0].is_reusable() if pool._lending.idle_connections() else False:
+        while (
+            pool._endpoint_pool.idle_connections()[0].is_reusable() if pool._endpoint_pool.idle_connections() else False
+        ):
             assert time.monotonic() < end
         time.sleep(0.005)
         assert pool.request("GET", "/", retries=False, pool_timeout=1).status == 200
         assert (server.opened, pool.pool and pool.pool.qsize()) == (2, 1)
         assert sum(pool.stats()["dropped"].values()) == 1
-        pool._lending.check()
+        pool._endpoint_pool.check()
 
 
 def test_a_queue_of_its_own_takes_nothing_twice(server: Httpd) -> None:
@@ -231,10 +233,10 @@ def test_a_queue_of_its_own_takes_nothing_twice(server: Httpd) -> None:
         conn.connect()
         with pytest.raises(EmptyPoolError):
             pool._get_conn(timeout=0.001)
-        pool._lending.detach(conn)
+        pool._endpoint_pool.detach(conn)
         conn.detach().close()
         assert pool.request("GET", "/", pool_timeout=1).status == 200
-        pool._lending.check()
+        pool._endpoint_pool.check()
 
 
 def test_a_queue_of_its_own_closes_what_comes_back_late(server: Httpd) -> None:
@@ -244,7 +246,7 @@ def test_a_queue_of_its_own_closes_what_comes_back_late(server: Httpd) -> None:
     assert kept.data
     pool.close()
     assert lent.data
-    assert pool._lending.connections() == []
+    assert pool._endpoint_pool.connections() == []
     with pytest.raises(ClosedPoolError):
         pool.request("GET", "/")
     assert pool.pool is None
@@ -269,16 +271,16 @@ def test_a_queue_of_its_own_tells_idle_connections_from_lent_ones(server: Httpd)
             3,
         ]
         assert (pool.health()["idle"], pool.health()["leased"]) == (2, 0)
-        assert len(pool._lending.idle_connections()) == 2
-        pool._lending.sweep(time.monotonic() + 1)
+        assert len(pool._endpoint_pool.idle_connections()) == 2
+        pool._endpoint_pool.sweep(time.monotonic() + 1)
         assert pool.stats()["leaks"] == 0
         server.disconnect()
         assert pool.request("GET", "/").status == 200
         conn = pool._get_conn()
-        pool._lending.sweep(time.monotonic() + 1)
+        pool._endpoint_pool.sweep(time.monotonic() + 1)
         assert pool.stats()["leaks"] == 1
-        pool._lending.discard(conn)
-        pool._lending.check()
+        pool._endpoint_pool.discard(conn)
+        pool._endpoint_pool.check()
     assert (pool.stats()["idle"], pool.stats()["leased"]) == (0, 0)
 
 
@@ -286,13 +288,13 @@ def test_a_queue_of_its_own_takes_back_only_the_lease_that_was_interrupted(serve
     """A connection that was given back may be lent to another by now; else its place in the queue is free again."""
     with queued(server, maxsize=1, block=True) as pool:
         conn = pool._get_conn(timeout=1)
-        lease = pool._lending._leased[id(conn)].reuses
+        lease = pool._endpoint_pool._leased[id(conn)].reuses
         pool._put_conn(conn)
-        pool._lending.reclaim(conn, lease)
+        pool._endpoint_pool.reclaim(conn, lease)
         assert pool._get_conn(timeout=1) is conn
-        pool._lending.reclaim(conn, lease)
+        pool._endpoint_pool.reclaim(conn, lease)
         assert pool.stats()["leased"] == 1
-        pool._lending.reclaim(conn, pool._lending._leased[id(conn)].reuses)
+        pool._endpoint_pool.reclaim(conn, pool._endpoint_pool._leased[id(conn)].reuses)
         assert pool.stats()["leased"] == 0
         assert pool.request("GET", "/", pool_timeout=1).status == 200
 
@@ -323,7 +325,7 @@ def test_a_stranger_is_not_taken_and_none_is_nobodys() -> None:
         pool._put_conn(None)
         with pytest.raises(ValueError, match="is not lent by"):
             pool._put_conn(pool._new_conn())
-        pool._lending.check()
+        pool._endpoint_pool.check()
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def pool_for(server: ScriptServer, **options: Any) -> HTTPConnectionPool:
 
 def has_all_slots(pool: HTTPConnectionPool, idle: int) -> bool:
     """Whether nothing is lent; ``idle`` connections were kept."""
-    pool._lending.check()
-    stats = pool._lending.stats()
+    pool._endpoint_pool.check()
+    stats = pool._endpoint_pool.stats()
     return (stats.leased, stats.idle, stats.opening) == (0, idle, 0)
 
 
@@ -140,7 +140,7 @@ def test_bytes_that_come_on_an_idle_connection_end_it() -> None:
         assert pool.request("GET", "/").data == b"1"
         unasked.set()
         for _ in range(1000):
-            if not pool._lending.idle_connections()[0].is_reusable():
+            if not pool._endpoint_pool.idle_connections()[0].is_reusable():
                 break
             time.sleep(0.001)
         assert pool.request("GET", "/").data == b"2"
@@ -315,7 +315,7 @@ def test_a_gzip_body_that_is_cut_short_is_an_error(how: str) -> None:
             else:
                 while response.read1(100):
                     pass
-        assert pool._lending.stats().leased == 0
+        assert pool._endpoint_pool.stats().leased == 0
 
 
 def test_more_codings_than_five_free_the_slot() -> None:
@@ -338,7 +338,7 @@ def test_101_hands_the_socket_over_with_what_came_already(preload: bool) -> None
     with ScriptServer(script, [expect_request(), respond(b"ok")]) as server, pool_for(server) as pool:
         response = pool.request("GET", "/", headers={"Upgrade": "x", "Connection": "upgrade"}, preload_content=preload)
         assert (response.status, response.data) == (101, b"")
-        assert pool._lending.stats().leased == 1
+        assert pool._endpoint_pool.stats().leased == 1
         sock, data = response.detach()
         with sock:
             assert data + sock.recv(5 - len(data)) == b"first"
@@ -582,7 +582,7 @@ def test_the_limits_of_heads_are_options() -> None:
 def test_a_response_that_is_dropped_unread_gives_its_slot_back() -> None:
     with ScriptServer(answer(OK + b"Content-Length: 9\r\n\r\nhell", expect_end())) as server, pool_for(server) as pool:
         response: Any = pool.request("GET", "/", preload_content=False)
-        assert pool._lending.stats().leased == 1
+        assert pool._endpoint_pool.stats().leased == 1
         del response
         gc.collect()
         assert has_all_slots(pool, 0)
@@ -640,7 +640,7 @@ def test_an_interrupt_while_reading_frees_the_slot(monkeypatch: pytest.MonkeyPat
         with pool_for(server) as pool:
             response = pool.request("GET", "/", preload_content=False)
             response.read(4)
-            monkeypatch.setattr(response.connection._incoming, "recv", lambda limit: interrupt(None, limit))  # type: ignore[arg-type]
+            monkeypatch.setattr(response.connection._receive_buffer, "recv", lambda limit: interrupt(None, limit))  # type: ignore[arg-type]
             with pytest.raises(KeyboardInterrupt):
                 response.read1()
             assert has_all_slots(pool, 0)

@@ -174,7 +174,7 @@ def test_values_that_hold_a_url(caplog: pytest.LogCaptureFixture) -> None:
     for manager in (ProxyManager(url), SOCKSProxyManager(url.replace("http", "socks5h"))):
         with manager:
             shown.append(manager.connection_from_url("http://h.example/"))
-            shown += [*manager.pools.keys(), manager, shown[-1]._lending.endpoint]
+            shown += [*manager.pools.keys(), manager, shown[-1]._endpoint_pool.endpoint]
     with PoolManager(headers={"Authorization": SECRET}, key_password=SECRET) as manager:
         manager.connection_from_url("https://h.example/")
         shown += manager.pools.keys()

@@ -177,7 +177,7 @@ def test_a_hurried_receive_ends_at_the_shorter_limit(
         connection.request("GET", "/")
         response = connection.getresponse()
         connection.read_timeout = read_timeout
-        with pytest.raises(error), connection.hurry(limit_s):
+        with pytest.raises(error), connection.cap_read_timeout(limit_s):
             response.read()
         assert connection.options is None
         connection.close()
@@ -201,7 +201,7 @@ def test_a_server_that_takes_no_bytes_is_left_in_time(limit: str) -> None:
         with HTTPConnectionPool(server.host, server.port, timeout=Timeout(**wish), retries=False) as pool:
             with pytest.raises(WriteTimeoutError if limit == "write" else DeadlineExceededError):
                 pool.request("POST", "/", body=huge())
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
         done.set()
 
 
@@ -228,8 +228,8 @@ def test_an_answer_before_the_server_stopped_reading_is_returned(answers: bool) 
             else:
                 with pytest.raises(ProtocolError):
                     pool.request("POST", "/", body=pieces())
-            assert pool._lending.leased == 0
-            assert pool._lending.idle == 0
+            assert pool._endpoint_pool.leased == 0
+            assert pool._endpoint_pool.idle == 0
 
 
 def test_nonsense_while_the_body_is_being_sent_ends_the_sending() -> None:
@@ -239,7 +239,7 @@ def test_nonsense_while_the_body_is_being_sent_ends_the_sending() -> None:
         with HTTPConnectionPool(server.host, server.port, timeout=5, retries=False) as pool:
             with pytest.raises(InvalidResponseError):
                 pool.request("POST", "/", body=huge())
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_waiting_for_100_continue_ends_at_the_deadline() -> None:
@@ -332,7 +332,7 @@ def test_101_over_tls_hands_the_tls_socket_over() -> None:
                 assert data == b"first"
                 sock.sendall(b"ping")
                 assert sock.recv(4) == b"pong"
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
     assert listener.heard == [101]
 
 
@@ -351,7 +351,7 @@ def test_a_large_body_is_read_into_a_buffer_within_the_deadline(how: str, delive
                 while at < len(view):
                     at += getattr(response, how)(view[at:])
             assert (at, caught.value.phase) == (delivered, "reading the body")
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
 
 
 @pytest.mark.parametrize("size", [3, 100_000])

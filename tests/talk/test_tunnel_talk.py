@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from poollib import ProxyManager
-from poollib.base.endpoint import ProxyHop, TlsWishes
+from poollib.base.endpoint import ProxyHop, TlsSettings
 from poollib.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 from poollib.net import dial, proxy_tunnel, tls
 from tests.support.certs import certs
@@ -45,14 +45,14 @@ def by_connect(sock: Any) -> None:
     proxy_tunnel.http_connect(sock, TARGET, 443, {"Proxy-Authorization": "Basic YTpi"}, timeout_s=4)
 
 
-def by_socks(scheme: str) -> Way:
+def by_socks(scheme: str) -> DialOptions:
     hop = ProxyHop(scheme, "127.0.0.1", 1080, username="ann", password="secret")
     resolve = functools.partial(dial.addresses, resolver=lambda host, port: ["127.0.0.9"])
     return lambda sock: proxy_tunnel.socks_connect(sock, hop, TARGET, 443, timeout_s=4, resolve=resolve)
 
 
-def trusting() -> TlsWishes:
-    return TlsWishes(ca_certs=certs().ca_file)
+def trusting() -> TlsSettings:
+    return TlsSettings(ca_certs=certs().ca_file)
 
 
 def target_steps() -> list[Step]:
@@ -60,7 +60,7 @@ def target_steps() -> list[Step]:
     return [start_tls(certs().server(TARGET)), expect(b"ping"), send(b"pong"), close()]
 
 
-WAYS: dict[str, tuple[Way, list[Step]]] = {
+WAYS: dict[str, tuple[DialOptions, list[Step]]] = {
     "CONNECT": (by_connect, [expect_head(), send(ESTABLISHED)]),
     "CONNECT after an interim response": (
         by_connect,
@@ -186,7 +186,7 @@ def test_a_proxy_that_trickles_is_given_up_in_time() -> None:
 
 
 def test_an_https_proxy_is_spoken_to_in_tls_first() -> None:
-    """Both hops have wishes of their own; what the proxy reads is the CONNECT."""
+    """Both hops have settings of their own; what the proxy reads is the CONNECT."""
     with ScriptServer([expect_head(), send(ESTABLISHED), close()], tls=certs().server("proxy.example")) as proxy:
         with dialled(proxy) as sock:
             hop = tls.wrap(sock, trusting(), "proxy.example", timeout_s=4)

@@ -129,7 +129,7 @@ def test_a_wait_before_a_redirect_never_outlasts_the_deadline() -> None:
             with pytest.raises(DeadlineExceededError) as caught:
                 pool.request("GET", "/a")
             assert caught.value.phase == "waiting before a retry"
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
     assert time.monotonic() - start < 4
 
 
@@ -165,7 +165,7 @@ def test_another_error_than_the_one_that_was_met_comes_through() -> None:
         with pytest.raises(ConnectionResetError, match="mine") as caught:
             pool.request("GET", "/", retries=Own(3))
         assert isinstance(caught.value.__context__, ProtocolError)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 # What a pool takes

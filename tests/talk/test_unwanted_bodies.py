@@ -46,7 +46,7 @@ def asking(server: ScriptServer, owner: str, **options: Any) -> Iterator[Ask]:
         base = "" if owner == "pool" else server.url
         client = pool if owner == "pool" else manager
         yield lambda path, **named: client.request("GET", base + path, **named)
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
 
 
 @pytest.fixture(params=[FOUND, BUSY], ids=["redirect", "retry"])

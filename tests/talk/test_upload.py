@@ -46,8 +46,8 @@ def pool_for(server: ScriptServer, **options: Any) -> HTTPConnectionPool:
 
 def has_all_slots(pool: HTTPConnectionPool, idle: int) -> bool:
     """Whether nothing is lent; ``idle`` connections were kept."""
-    pool._lending.check()
-    stats = pool._lending.stats()
+    pool._endpoint_pool.check()
+    stats = pool._endpoint_pool.stats()
     return (stats.leased, stats.idle, stats.opening) == (0, idle, 0)
 
 
@@ -246,7 +246,7 @@ def test_an_iterable_of_another_length_than_announced_is_an_error(given: str) ->
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "settings",
     [
         {"headers": {"Content-Length": "5", "Transfer-Encoding": "chunked"}},
         {"headers": {"Content-Length": "5"}, "chunked": True},
@@ -261,10 +261,10 @@ def test_an_iterable_of_another_length_than_announced_is_an_error(given: str) ->
     ],
     ids=str,
 )
-def test_what_contradicts_itself_is_refused_before_a_byte_leaves(wishes: dict[str, Any]) -> None:
+def test_what_contradicts_itself_is_refused_before_a_byte_leaves(settings: dict[str, Any]) -> None:
     with ScriptServer([expect_end()]) as server, pool_for(server) as pool:
         with pytest.raises(ValueError, match=r"[Cc]ontent-Length|Transfer-Encoding|trailer|header"):
-            pool.request("POST", "/", body=b"hello", **wishes)
+            pool.request("POST", "/", body=b"hello", **settings)
         assert has_all_slots(pool, 0)
     assert server.opened == 0
 
@@ -595,7 +595,7 @@ def test_a_post_goes_out_again_only_if_nothing_of_it_can_have_left(
         pool_for(server) as pool,
     ):
         assert pool.request("GET", "/").data == b"one"
-        (kept,) = pool._lending.idle_connections()
+        (kept,) = pool._endpoint_pool.idle_connections()
         while kept.is_reusable():  # until the reset has come
             time.sleep(0.001)
         with monkeypatch.context() as patch:

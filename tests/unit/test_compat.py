@@ -35,11 +35,11 @@ def installed() -> Iterator[types.ModuleType]:
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("path", sorted({*module_paths.ROOMS, *module_paths.THIN, *module_paths.PACKAGES} - {""}))
+@pytest.mark.parametrize("path", sorted({*module_paths.ALIASES, *module_paths.THIN, *module_paths.PACKAGES} - {""}))
 def test_every_path_of_urllib3_can_be_imported(path: str) -> None:
     module = importlib.import_module(f"urllib3.{path}")
-    if path in module_paths.ROOMS:
-        assert module is importlib.import_module(f"poollib.{module_paths.ROOMS[path]}")
+    if path in module_paths.ALIASES:
+        assert module is importlib.import_module(f"poollib.{module_paths.ALIASES[path]}")
     for name in getattr(module, "__all__", ()):
         assert hasattr(module, name)
 
@@ -54,7 +54,7 @@ def test_every_name_of_the_tables_is_there(path: str) -> None:
     if path in module_paths.THIN:
         module = importlib.import_module(f"urllib3.{path}".rstrip("."))
     else:
-        paths = [own for own, room in module_paths.ROOMS.items() if room == path]
+        paths = [own for own, module in module_paths.ALIASES.items() if module == path]
         module = importlib.import_module(f"urllib3.{paths[0]}")
     for words in tables.values():
         for word in words.split():
@@ -62,24 +62,24 @@ def test_every_name_of_the_tables_is_there(path: str) -> None:
 
 
 def test_no_name_that_is_added_hides_a_builtin_that_the_room_uses() -> None:
-    """A room's code looks names up in the room first: an added ``TimeoutError`` must not change what it catches.
+    """A module's code looks names up in the module first: an added ``TimeoutError`` must not change what it catches.
 
-    Names at the top of a room are looked up before any can be added.
+    Names at the top of a module are looked up before any can be added.
     """
     import builtins
 
-    for room, sources in module_paths.EXTRAS.items():
-        module = importlib.import_module(f"poollib.{room}")
+    for name, sources in module_paths.EXTRAS.items():
+        module = importlib.import_module(f"poollib.{name}")
         with open(str(module.__file__), encoding="utf-8") as file:
-            top = compile(file.read(), room, "exec")
+            top = compile(file.read(), name, "exec")
         own = {line.argval for line in dis.get_instructions(top) if line.opname == "STORE_NAME"}
         inner = (code for code in top.co_consts if isinstance(code, types.CodeType))
         words = {word for code in inner for word in compiled_names(code)}
         for source, extras in sources.items():
             for extra in extras.split():
-                name = extra.partition("=")[0]
-                if hasattr(builtins, name) and name in words and name not in own:
-                    raise AssertionError(f"{room}: {name} from {source}")
+                extra = extra.partition("=")[0]
+                if hasattr(builtins, extra) and extra in words and extra not in own:
+                    raise AssertionError(f"{name}: {extra} from {source}")
 
 
 def compiled_names(code: types.CodeType) -> Iterator[str]:
@@ -424,7 +424,7 @@ TLS_DEFAULTS: dict[str, object] = dict.fromkeys(TLS_WISHES.split())
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
-    ("wishes", "is_verified"),
+    ("settings", "is_verified"),
     [
         ({}, True),
         ({"cert_reqs": "CERT_REQUIRED"}, True),
@@ -440,7 +440,7 @@ TLS_DEFAULTS: dict[str, object] = dict.fromkeys(TLS_WISHES.split())
     ids=str,
 )
 def test_a_socket_is_wrapped_and_matched_by_urllib3s_private_name(
-    wishes: dict[str, object], is_verified: bool | None
+    settings: dict[str, object], is_verified: bool | None
 ) -> None:
     """As those call it who write connections of their own; None: refused, and the socket is closed."""
     import hashlib
@@ -451,10 +451,10 @@ def test_a_socket_is_wrapped_and_matched_by_urllib3s_private_name(
     from tests.support.certs import certs
     from tests.support.script import ScriptServer, expect_end
 
-    if wishes.get("assert_fingerprint") == "right":
-        wishes = {**wishes, "assert_fingerprint": hashlib.sha256(certs().pair().der).hexdigest()}
+    if settings.get("assert_fingerprint") == "right":
+        settings = {**settings, "assert_fingerprint": hashlib.sha256(certs().pair().der).hexdigest()}
     with ScriptServer([expect_end()], tls=certs().server()) as server:
-        given = {**TLS_DEFAULTS, "ca_certs": certs().ca_file, "server_hostname": "localhost", **wishes}
+        given = {**TLS_DEFAULTS, "ca_certs": certs().ca_file, "server_hostname": "localhost", **settings}
         with socket.create_connection((server.host, server.port)) as sock:
             if is_verified is None:
                 with pytest.raises((ssl.SSLError, poollib.exceptions.SSLError, CertificateError)):
@@ -532,7 +532,7 @@ def test_dir_tells_names_and_inner_modules(path: str, wanted: set[str]) -> None:
     module = importlib.import_module(path)
     module_paths = dir(module)
     assert wanted <= set(module_paths)
-    assert not {"_homes", "_path"} & set(module_paths)
+    assert not {"_owners", "_path"} & set(module_paths)
     assert all(hasattr(module, name) for name in wanted)
 
 

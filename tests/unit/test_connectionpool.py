@@ -53,7 +53,7 @@ def test_times_are_numbers_of_every_kind(name: str, value: Any) -> None:
         if pool._health is not None:
             assert pool._health.settings == (2.5, None)
         elif name not in ("dns_cache", "timeout"):
-            settled = getattr(pool._lending._settings, name)
+            settled = getattr(pool._endpoint_pool._settings, name)
             assert (type(settled), settled) == (float, 2.5)
 
 
@@ -64,7 +64,7 @@ def test_a_pool_timeout_is_a_number_of_every_kind(value: Any) -> None:
         with pytest.raises(EmptyPoolError, match="1 of 1 leased"):
             pool.request("GET", "/", pool_timeout=value, retries=False)
         with pytest.raises(EmptyPoolError):
-            pool._lending.acquire(value)
+            pool._endpoint_pool.acquire(value)
         pool._put_conn(taken)
 
 
@@ -78,7 +78,7 @@ def test_a_pool_timeout_that_nobody_can_wait_for_is_refused(value: Any) -> None:
 def test_a_maxsize_below_one_is_no_limit_as_to_a_queue(maxsize: int) -> None:
     """urllib3's pool is a queue, which takes -1 as it takes 0."""
     with HTTPConnectionPool("localhost", 1, maxsize=maxsize) as pool:
-        assert pool._lending.maxsize is None
+        assert pool._endpoint_pool.maxsize is None
 
 
 @pytest.mark.parametrize("limit", [float("nan"), 2.5, "2"])
@@ -140,7 +140,7 @@ def test_nothing_can_be_smuggled_into_a_request(
     with HTTPConnectionPool("localhost", 1, block=True) as pool:
         with pytest.raises(ValueError, match=text):
             pool.urlopen(method, url, headers=headers, retries=False)
-        assert (pool._lending.leased, pool.stats()["bytes_sent"]) == (0, 0)
+        assert (pool._endpoint_pool.leased, pool.stats()["bytes_sent"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from poollib import CircuitBreaker, PoolManager, RetryBudget
-from poollib.client.connection_factory import Supply
+from poollib.client.connection_factory import ConnectionFactory
 from poollib.net import dial, dns
 from poollib.policy.circuit_breaker import Circuit
 
 
 def _names() -> Any:
-    return dial.Names(lambda host, port: ["127.0.0.1"], lifetime_s=60)
+    return dial.CachingResolver(lambda host, port: ["127.0.0.1"], lifetime_s=60)
 
 
 def _look_up() -> Any:
@@ -24,7 +24,7 @@ def _look_up() -> Any:
 
 BUDGET, CIRCUIT, NAMES = RetryBudget(), Circuit(CircuitBreaker(1)), _names()
 MANAGER = PoolManager()
-SUPPLY: Any = Supply(MANAGER)  # type: ignore[arg-type]
+SUPPLY: Any = ConnectionFactory(MANAGER)  # type: ignore[arg-type]
 
 LOCKS: dict[str, tuple[Any, Any]] = {
     "a retry budget": (BUDGET._lock, BUDGET.draw),
@@ -32,7 +32,7 @@ LOCKS: dict[str, tuple[Any, Any]] = {
     "kept names": (NAMES._lock, lambda: NAMES("host", 80)),
     "lookups": (dns._lookups.lock, _look_up),
     "a manager's pools": (MANAGER.pools.lock, lambda: MANAGER.connection_from_host("host")),
-    "counts": (Supply._lock, SUPPLY.count_error),
+    "counts": (ConnectionFactory._lock, SUPPLY.count_error),
 }
 
 

@@ -25,7 +25,7 @@ def run(program: str) -> str:
     return done.stdout + done.stderr
 
 
-def rooms() -> list[str]:
+def modules() -> list[str]:
     """Every module of the package by its full name."""
     found = pkgutil.walk_packages(poollib.__path__, "poollib.")
     return [module.name for module in found if module.name != "poollib.__main__"]
@@ -39,7 +39,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 def test_a_manager_brings_nothing_that_only_some_requests_need() -> None:
-    """Each of these takes longer to import than several rooms; hashlib came once with the class of an error."""
+    """Each of these takes longer to import than several modules; hashlib came once with the class of an error."""
     heavy = {
         "hashlib",
         "json",
@@ -64,7 +64,7 @@ def test_every_public_name_is_there_and_stays(name: str) -> None:
 
 
 def test_type_checkers_are_told_the_same_as_python() -> None:
-    """Three lists of the names: ``__all__``, the rooms to take them from, the imports that only type checkers run."""
+    """Three lists of the names: ``__all__``, the modules to take them from, the imports that only type checkers run."""
     tree = ast.parse(Path(poollib.__file__).read_text())
     told = {
         alias.name: node.module
@@ -79,9 +79,9 @@ def test_type_checkers_are_told_the_same_as_python() -> None:
 
 
 def test_no_public_name_is_that_of_a_room() -> None:
-    """Importing a room sets its name in the package, and would put the room in the place of a function or class."""
-    assert {name.removeprefix("poollib.") for name in rooms()} & set(poollib.__all__) == {"exceptions"}
-    for name in rooms():
+    """Importing a module sets its name in the package, and would put the module in the place of a function or class."""
+    assert {name.removeprefix("poollib.") for name in modules()} & set(poollib.__all__) == {"exceptions"}
+    for name in modules():
         importlib.import_module(name)
     assert inspect.isfunction(poollib.request)
 

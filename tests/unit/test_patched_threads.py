@@ -16,21 +16,21 @@ import pytest
 
 import poollib
 from poollib.client.health import HealthCheck
-from poollib.client.send_gate import Turnstile
+from poollib.client.send_gate import SendGate
 from poollib.policy.circuit_breaker import Circuit, CircuitBreaker
 from poollib.policy.retry_budget import RetryBudget
-from poollib.pool import Budget
-from poollib.pool.housekeeper import Collector
-from poollib.pool.waiter import Claim
+from poollib.pool import SharedLimit
+from poollib.pool.housekeeper import Housekeeper
+from poollib.pool.waiter import Waiter
 
 MAKERS: dict[str, tuple[str, Callable[[], object]]] = {
-    "a bed": ("Lock", lambda: Claim(None, 0.0).lie_down()),
-    "a turnstile": ("Lock", Turnstile),
-    "a budget": ("RLock", Budget),
+    "a bed": ("Lock", lambda: Waiter(None, 0.0).prepare_to_wait()),
+    "a turnstile": ("Lock", SendGate),
+    "a budget": ("RLock", SharedLimit),
     "a circuit": ("RLock", lambda: Circuit(CircuitBreaker())),
     "a retry budget": ("RLock", RetryBudget),
     "a manager": ("RLock", poollib.PoolManager),
-    "a collector": ("RLock", Collector),
+    "a collector": ("RLock", Housekeeper),
 }
 #: What may be bound at import: no monkey-patching library replaces it.
 HARMLESS = {"Empty", "Full", "monotonic", "TIMEOUT_MAX"}
@@ -70,7 +70,7 @@ def test_the_collectors_thread_and_queue_are_made_when_it_is_first_asked(monkeyp
 
     monkeypatch.setattr(queue, "SimpleQueue", News)
     monkeypatch.setattr(threading, "Thread", Worker)
-    collector = Collector()
+    collector = Housekeeper()
     collector.watch(Sleeper())
     thread = collector._thread
     if thread is not None:

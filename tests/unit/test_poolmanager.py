@@ -76,7 +76,7 @@ def test_a_timeout_of_a_request_wins_over_a_managers_with_a_deadline(
     """None is a wish, too: no limit."""
     with PoolManager(timeout=Timeout(read=5.0, deadline=9.0)) as manager:
         manager.request("GET", server.url, **asked)
-        (conn,) = manager.connection_from_url(server.url)._lending.connections()
+        (conn,) = manager.connection_from_url(server.url)._endpoint_pool.connections()
         assert conn.read_timeout == kept
 
 
@@ -310,7 +310,7 @@ def test_clear_lets_who_waits_for_a_connection_have_one(server: Httpd) -> None:
         held = manager.request("GET", server.url, preload_content=False)
         pool = manager.connection_from_url(server.url)
         waiting = threads.submit(manager.request, "GET", server.url)
-        while not pool._lending.waiting:
+        while not pool._endpoint_pool.waiting:
             time.sleep(0.001)
         manager.clear()
         assert (held.data, waiting.result(5).data) == (b"hello", b"hello")
@@ -323,7 +323,7 @@ def test_after_clear_nothing_idle_is_left_open(server: Httpd) -> None:
     with poollib.PoolManager() as manager:
         manager.request("GET", server.url)
         pool = manager.connection_from_url(server.url)
-        (conn,) = pool._lending.idle_connections()
+        (conn,) = pool._endpoint_pool.idle_connections()
         manager.clear()
         assert conn.sock is None
         assert not manager.pools
@@ -335,7 +335,7 @@ def test_close_all_ends_what_waits(server: Httpd) -> None:
         held = manager.request("GET", server.url, preload_content=False)
         pool = manager.connection_from_url(server.url)
         waiting = threads.submit(manager.request, "GET", server.url)
-        while not pool._lending.waiting:
+        while not pool._endpoint_pool.waiting:
             time.sleep(0.001)
         assert manager.close_all() == {}
         with pytest.raises(ClosedPoolError):
@@ -353,16 +353,16 @@ def test_what_is_wished_of_all_proxies_stands_beside_proxies(monkeypatch: pytest
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "https://p:1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    wishes: dict[str, Any] = {"proxy_ssl_context": context, "proxy_assert_hostname": "q", "proxy_headers": {"X": "1"}}
-    for manager in (PoolManager(proxies="env", **wishes), PoolManager.from_env(**wishes)):
+    settings: dict[str, Any] = {"proxy_ssl_context": context, "proxy_assert_hostname": "q", "proxy_headers": {"X": "1"}}
+    for manager in (PoolManager(proxies="env", **settings), PoolManager.from_env(**settings)):
         pool = manager.connection_from_url("https://a.example/")
         assert (pool.proxy_config.ssl_context, pool.proxy_config.assert_hostname) == (context, "q")
         assert pool.proxy_headers == {"X": "1"}
         assert manager.connection_from_url("http://a.example/").proxy is None
-    own = PoolManager(proxies={"https": Proxy("https://p:1", assert_hostname=False)}, **wishes)
+    own = PoolManager(proxies={"https": Proxy("https://p:1", assert_hostname=False)}, **settings)
     config = own.connection_from_url("https://a.example/").proxy_config
     assert (config.ssl_context, config.assert_hostname) == (context, False), "what a Proxy says itself wins"
-    PoolManager.from_env({}, **wishes).connection_from_url("https://a.example/")
+    PoolManager.from_env({}, **settings).connection_from_url("https://a.example/")
     with pytest.raises(TypeError, match="proxy_ssl_context: for a ProxyManager, or beside proxies="):
         PoolManager(proxy_ssl_context=context)
 

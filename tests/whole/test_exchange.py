@@ -38,8 +38,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 def pool(request: pytest.FixtureRequest, nginx: Nginx) -> Iterator[poollib.HTTPConnectionPool]:
     """A pool of one connection, plain and over TLS; the test may open no second one."""
     port = nginx.tls if request.param == "tls" else nginx.plain
-    wishes = {"ca_certs": certs().ca_file} if request.param == "tls" else {}
-    with poollib.connection_from_url(nginx.url(port), maxsize=1, block=True, timeout=5.0, **wishes) as one:
+    settings = {"ca_certs": certs().ca_file} if request.param == "tls" else {}
+    with poollib.connection_from_url(nginx.url(port), maxsize=1, block=True, timeout=5.0, **settings) as one:
         yield one
         assert one.request("GET", "/echo?n=last", headers={"X-Token": "t"}, pool_timeout=0).data == b"GET last t"
         assert one.num_connections == 1

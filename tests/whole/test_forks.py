@@ -89,9 +89,9 @@ def test_a_pool_pickles_as_its_settings(made: HTTPConnectionPool) -> None:
     assert type(copy) is type(made)
     assert (str(copy), copy.headers, copy.timeout) == (str(made), made.headers, made.timeout)
     assert repr(copy.retries) == repr(made.retries)
-    assert copy._lending._settings == made._lending._settings
-    assert copy._lending is not made._lending
-    assert copy._lending.maxsize == made._lending.maxsize
+    assert copy._endpoint_pool._settings == made._endpoint_pool._settings
+    assert copy._endpoint_pool is not made._endpoint_pool
+    assert copy._endpoint_pool.maxsize == made._endpoint_pool.maxsize
     assert getattr(copy, "ca_certs", None) == getattr(made, "ca_certs", None)
 
 
@@ -111,5 +111,5 @@ def test_a_manager_pickles_as_its_settings(made: PoolManager) -> None:
     assert len(copy.pools) == 0
     assert (copy.headers, copy.proxy, copy.pools._maxsize) == (made.headers, made.proxy, made.pools._maxsize)
     assert str(copy.connection_pool_kw) == str(made.connection_pool_kw)
-    assert (copy._budget and copy._budget.limit) == (made._budget and made._budget.limit)
+    assert (copy._total_limit and copy._total_limit.limit) == (made._total_limit and made._total_limit.limit)
     made.clear()

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPSConnectionPool, PoolManager
-from poollib.base.endpoint import TlsWishes
+from poollib.base.endpoint import TlsSettings
 from poollib.connection import HTTPSConnection, ProxyConfig
 from poollib.exceptions import HTTPError, SSLError
 from poollib.net import caller_context, tls, tls_contexts
@@ -67,8 +67,8 @@ def shared() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certs().ca_file)
 
 
-def ask(port: int, **wishes: Any) -> Any:
-    with HTTPSConnectionPool("127.0.0.1", port, timeout=5, retries=False, **wishes) as pool:
+def ask(port: int, **settings: Any) -> Any:
+    with HTTPSConnectionPool("127.0.0.1", port, timeout=5, retries=False, **settings) as pool:
         return json.loads(pool.request("GET", "/").data)
 
 
@@ -79,11 +79,11 @@ def client(name: str) -> dict[str, str]:
 READABLE = ("verify_mode", "check_hostname", "minimum_version", "maximum_version", "options", "verify_flags")
 
 
-# -- wishes beside a shared context
+# -- settings beside a shared context
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "settings",
     [
         {"cert_reqs": "CERT_NONE"},
         {"cert_reqs": "CERT_OPTIONAL"},
@@ -96,14 +96,14 @@ READABLE = ("verify_mode", "check_hostname", "minimum_version", "maximum_version
     ids=str,
 )
 def test_a_wish_beside_a_shared_context_holds_and_leaves_no_trace_on_it(
-    wishes: dict[str, Any], good: Observing
+    settings: dict[str, Any], good: Observing
 ) -> None:
     """Once the context kept the wish of whoever connected first, for everybody."""
     context = shared()
     before = [getattr(context, name) for name in READABLE]
-    told = ask(good.port, ssl_context=context, **wishes)
+    told = ask(good.port, ssl_context=context, **settings)
     assert [getattr(context, name) for name in READABLE] == before
-    wants_old = {"ssl_maximum_version", "ssl_version"} & wishes.keys()
+    wants_old = {"ssl_maximum_version", "ssl_version"} & settings.keys()
     assert told["version"] == ("TLSv1.2" if wants_old else "TLSv1.3")
     assert ask(good.port, ssl_context=context)["version"] == "TLSv1.3"
 
@@ -112,8 +112,8 @@ def test_a_pool_that_verifies_refuses_though_another_on_the_same_context_did_not
     """After any pool on a shared context had asked for CERT_NONE, the evil server's 200 was believed by all."""
     context = shared()
     with PoolManager(ssl_context=context, retries=False, timeout=5) as manager:
-        for wishes in ({"cert_reqs": "CERT_REQUIRED"}, {}, {"cert_reqs": "CERT_REQUIRED", "assert_hostname": False}):
-            pool = manager.connection_from_url(evil.url, pool_kwargs=wishes)
+        for settings in ({"cert_reqs": "CERT_REQUIRED"}, {}, {"cert_reqs": "CERT_REQUIRED", "assert_hostname": False}):
+            pool = manager.connection_from_url(evil.url, pool_kwargs=settings)
             for _ in range(2):
                 with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
                     pool.request("GET", "/")
@@ -160,9 +160,9 @@ def test_nobody_comes_under_another_name_by_a_shared_context(good: Observing) ->
     """Alice, bob, alice: once the third arrived as bob. Now bob is refused, and so is who shows nothing."""
     context = shared()
     assert ask(good.port, ssl_context=context, **client("alice"))["who"] == ["alice@poollib.example"]
-    for wishes in (client("bob"), {}, {"cert_reqs": "CERT_NONE"}):
+    for settings in (client("bob"), {}, {"cert_reqs": "CERT_NONE"}):
         with pytest.raises(SSLError, match="client certificates differ"):
-            ask(good.port, ssl_context=context, **wishes)
+            ask(good.port, ssl_context=context, **settings)
         assert ask(good.port, ssl_context=context, **client("alice"))["who"] == ["alice@poollib.example"]
     assert ask(good.port, ssl_context=shared(), **client("bob"))["who"] == ["bob@poollib.example"]
 
@@ -365,13 +365,13 @@ def test_what_is_kept_of_contexts_is_bounded_and_dies_with_them(
     """64 kept contexts and the sessions of 256: 182 MiB. A forgotten context's sessions go with it."""
     monkeypatch.setattr(tls_contexts, "_contexts", type(tls_contexts._contexts)())
     monkeypatch.setattr(tls_contexts, "_MOST_BYTES", 60_000)
-    wishes = {"ca_certs": certs().ca_file}
+    settings = {"ca_certs": certs().ca_file}
     for _ in range(2):
-        ask(good.port, **wishes)
-    first = weakref.ref(tls.context_for(TlsWishes(**wishes)))
+        ask(good.port, **settings)
+    first = weakref.ref(tls.context_for(TlsSettings(**settings)))
     assert any(context is first() for context, _ in sessions._kept)
     for name in "abc":
-        tls.context_for(TlsWishes(**wishes, server_hostname=name))
+        tls.context_for(TlsSettings(**settings, server_hostname=name))
     assert len(tls_contexts._contexts) == 2
     gc.collect()
     assert first() is None
@@ -380,9 +380,9 @@ def test_what_is_kept_of_contexts_is_bounded_and_dies_with_them(
 def test_no_key_and_no_password_is_kept_beside_a_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls_contexts, "_contexts", type(tls_contexts._contexts)())
     pem = pathlib.Path(certs().client().both_file).read_bytes()
-    first = tls.context_for(TlsWishes(cert_file=pem, key_password="s3cret"))
-    assert tls.context_for(TlsWishes(cert_file=pem, key_password="s3cret")) is first
-    assert tls.context_for(TlsWishes(cert_file=pem, key_password="other")) is not first
+    first = tls.context_for(TlsSettings(cert_file=pem, key_password="s3cret"))
+    assert tls.context_for(TlsSettings(cert_file=pem, key_password="s3cret")) is first
+    assert tls.context_for(TlsSettings(cert_file=pem, key_password="other")) is not first
     shown = repr([tuple(part) if isinstance(part, tuple) else part for key in tls_contexts._contexts for part in key])
     assert "PRIVATE KEY" not in shown
     assert "s3cret" not in shown

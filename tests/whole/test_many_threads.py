@@ -48,9 +48,9 @@ def in_threads(work: Callable[[int], None]) -> None:
 def test_sixteen_threads_share_eight_connections(make: str, tls: bool, tmp_path: pathlib.Path) -> None:
     if is_missing(make):
         pytest.skip(f"{make} is not installed")
-    wishes = {"ca_certs": certs().ca_file} if tls else {}
+    settings = {"ca_certs": certs().ca_file} if tls else {}
     with serve(make, tmp_path, certs().pair() if tls else None) as peer:
-        with poollib.connection_from_url(peer.url, maxsize=MAXSIZE, block=True, **wishes) as pool:
+        with poollib.connection_from_url(peer.url, maxsize=MAXSIZE, block=True, **settings) as pool:
 
             def work(thread: int) -> None:
                 for turn in range(EACH[make]):

@@ -1,7 +1,7 @@
 """Requests through proxies: tinyproxy, stunnel before it, and listeners that tell what a proxy gets to see.
 
 RFC 9110 section 9.3.6 (CONNECT), RFC 9112 section 3.2.2 (forwarding), RFC 7617 (Basic). Promise 7: the proxy's
-credentials stay with the proxy, the target's with the target; each hop has TLS wishes of its own.
+credentials stay with the proxy, the target's with the target; each hop has TLS settings of its own.
 """
 
 from __future__ import annotations
@@ -381,9 +381,9 @@ def test_a_connection_of_ones_own_tunnels_as_in_http_client(outer: str, plain: H
     """``set_tunnel``'s scheme is the proxy's, as in urllib3; closing and asking again opens another tunnel."""
     with Listener(tls=certs().server() if outer == "https" else None) as proxy:
         for server in (plain, secure):
-            kind, wishes = (HTTPSConnection, {"ca_certs": certs().ca_file}) if server.tls else (HTTPConnection, {})
+            kind, settings = (HTTPSConnection, {"ca_certs": certs().ca_file}) if server.tls else (HTTPConnection, {})
             config = ProxyConfig(ssl.create_default_context(cafile=certs().ca_file), False, None, None)
-            conn = kind("127.0.0.1", proxy.port, timeout=5.0, proxy_config=config, **wishes)
+            conn = kind("127.0.0.1", proxy.port, timeout=5.0, proxy_config=config, **settings)
             conn.set_tunnel("127.0.0.1", server.port, {"X-For-Proxy": "1"}, scheme=outer)
             for _ in range(2):
                 conn.request("GET", "/x")

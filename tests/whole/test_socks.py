@@ -155,7 +155,7 @@ def test_a_refusal_behind_the_proxy_is_told_and_costs_no_slot(tmp_path: pathlib.
                     manager.request("POST", gone.url)
             pool = manager.connection_from_url(gone.url)
             assert isinstance(pool, HTTPConnectionPool)
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_a_proxy_that_never_answers_ends_at_the_connect_timeout() -> None:

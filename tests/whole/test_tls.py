@@ -29,10 +29,10 @@ def skip_what_is_missing(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"{make} is not installed")
 
 
-def pool_of(peer: Peer | Httpd, **wishes: Any) -> poollib.HTTPSConnectionPool:
+def pool_of(peer: Peer | Httpd, **settings: Any) -> poollib.HTTPSConnectionPool:
     """A pool of one connection for the peer: a slot lost once would be missed at the next request."""
-    wishes = {"maxsize": 1, "block": True, "timeout": 5.0, "ca_certs": certs().ca_file, **wishes}
-    pool = poollib.connection_from_url(peer.url, **wishes)
+    settings = {"maxsize": 1, "block": True, "timeout": 5.0, "ca_certs": certs().ca_file, **settings}
+    pool = poollib.connection_from_url(peer.url, **settings)
     assert isinstance(pool, poollib.HTTPSConnectionPool)
     return pool
 
@@ -101,7 +101,7 @@ def test_a_server_that_demands_a_certificate_refuses_none_and_a_strangers(
                     pool.request("GET", target(1), retries=False, pool_timeout=0)
 
 
-# What the wishes change, against one make
+# What the settings change, against one make
 
 
 @pytest.fixture

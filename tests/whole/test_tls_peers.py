@@ -30,9 +30,9 @@ def nginx(tmp_path: pathlib.Path) -> Iterator[Nginx]:
         yield server
 
 
-def pool_for(port: int, **wishes: Any) -> HTTPSConnectionPool:
-    wishes = {"ca_certs": certs().ca_file, "timeout": 5.0, **wishes}
-    return HTTPSConnectionPool("127.0.0.1", port, **wishes)
+def pool_for(port: int, **settings: Any) -> HTTPSConnectionPool:
+    settings = {"ca_certs": certs().ca_file, "timeout": 5.0, **settings}
+    return HTTPSConnectionPool("127.0.0.1", port, **settings)
 
 
 def get_anew(pool: HTTPSConnectionPool, count: int) -> None:
@@ -75,15 +75,15 @@ def test_sessions_are_resumed_across_pools_with_the_same_wishes(nginx: Nginx) ->
 )
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_other_wishes_start_a_session_of_their_own(other: dict[str, Any], nginx: Nginx) -> None:
-    """What was proved to one set of wishes is not taken for another."""
-    wishes = dict(other)
-    if wishes.get("ca_cert_data"):
-        wishes["ca_cert_data"] = pathlib.Path(certs().ca_file).read_text()
-    if wishes.pop("client", False):
-        wishes.update(cert_file=certs().client().cert_file, key_file=certs().client().key_file)
+    """What was proved to one set of settings is not taken for another."""
+    settings = dict(other)
+    if settings.get("ca_cert_data"):
+        settings["ca_cert_data"] = pathlib.Path(certs().ca_file).read_text()
+    if settings.pop("client", False):
+        settings.update(cert_file=certs().client().cert_file, key_file=certs().client().key_file)
     with pool_for(nginx.tls) as pool:
         get_anew(pool, 2)
-    with pool_for(nginx.tls, **wishes) as pool:
+    with pool_for(nginx.tls, **settings) as pool:
         get_anew(pool, 2)
     assert [row.resumed for row in nginx.served(nginx.tls, 4)] == [False, True, False, True]
 

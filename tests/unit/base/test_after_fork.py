@@ -17,7 +17,7 @@ import pytest
 
 from poollib import HTTPConnectionPool
 from poollib.base import after_fork
-from poollib.pool import Budget, ConnectionPool, EndpointPool, housekeeper
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, housekeeper
 from poollib.pool.factories import TcpFactory
 from tests.support.forks import in_child
 from tests.support.pool import CountingFactory, Thing, until
@@ -95,33 +95,33 @@ def test_a_late_return_in_the_child_is_let_go() -> None:
 def test_locks_held_at_the_fork_are_new_in_the_child() -> None:
     pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), total_maxsize=1)
     pool.release(pool.acquire("a"))
-    with held_elsewhere(pool.budget.lock):
+    with held_elsewhere(pool.shared_limit.lock):
         assert in_child(lambda: pool.acquire("b", 1).number) == "2"
     pool.check()
 
 
 def test_a_budgets_lock_held_at_the_fork_is_new_in_the_child_before_there_is_a_pool() -> None:
-    """Nobody but the budget itself could look after it: the child's first request hung."""
+    """Nobody but the shared_limit itself could look after it: the child's first request hung."""
     pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), total_maxsize=1)
-    with held_elsewhere(pool.budget.lock):
+    with held_elsewhere(pool.shared_limit.lock):
         assert in_child(lambda: pool.acquire("b", 1).number) == "1"
     pool.check()
 
 
 def test_pools_of_one_budget_have_one_lock_in_the_child() -> None:
-    budget = Budget(2)
-    pools = [EndpointPool(name, CountingFactory(), maxsize=2, budget=budget) for name in "ab"]
+    shared_limit = SharedLimit(2)
+    pools = [EndpointPool(name, CountingFactory(), maxsize=2, shared_limit=shared_limit) for name in "ab"]
     for pool in pools:
         pool.release(pool.acquire())
 
     def look() -> Any:
-        locks = {id(pool._lock) for pool in pools} | {id(budget.lock)}
+        locks = {id(pool._lock) for pool in pools} | {id(shared_limit.lock)}
         for pool in pools:
             pool.release(pool.acquire(0))
             pool.check()
-        return len(locks), budget.used
+        return len(locks), shared_limit.used
 
-    with held_elsewhere(budget.lock):
+    with held_elsewhere(shared_limit.lock):
         assert in_child(look) == "(1, 2)"
 
 

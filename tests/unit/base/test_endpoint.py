@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poollib.base import endpoint
-from poollib.base.endpoint import Endpoint, ProxyHop, TlsWishes
+from poollib.base.endpoint import Endpoint, ProxyHop, TlsSettings
 
 KEEPALIVE = (1, 9, 1)
 
@@ -21,8 +21,8 @@ def make(tls: dict[str, Any] | None = None, proxy: dict[str, Any] | None = None,
     hop_tls = {"ca_certs": "/proxy-ca.pem"} | (proxy or {}).pop("tls", {})
     hop = {"scheme": "https", "host": "proxy.example", "port": 3128, "headers": {"X-Team": "a"}, "tunnel": True}
     fields: dict[str, Any] = {"scheme": "https", "host": "a.example", "port": 443}
-    fields["proxy"] = ProxyHop(**(hop | {"tls": TlsWishes(**hop_tls)} | (proxy or {})))
-    fields["tls"] = TlsWishes(**({"ca_certs": "/ca.pem"} | (tls or {})))
+    fields["proxy"] = ProxyHop(**(hop | {"tls": TlsSettings(**hop_tls)} | (proxy or {})))
+    fields["tls"] = TlsSettings(**({"ca_certs": "/ca.pem"} | (tls or {})))
     return Endpoint(**(fields | other))
 
 
@@ -35,7 +35,7 @@ APART: dict[str, list[Endpoint]] = {
     "socket_options": [make(socket_options=[KEEPALIVE]), make(socket_options=[])],
     "resolver": [make(resolver=len)],
     "proxy": [make(proxy={"scheme": "http"}), make(proxy={"host": "p2.example"}), make(proxy={"port": 1})],
-    "no proxy": [Endpoint("https", "a.example", 443, tls=TlsWishes(ca_certs="/ca.pem"))],
+    "no proxy": [Endpoint("https", "a.example", 443, tls=TlsSettings(ca_certs="/ca.pem"))],
     "proxy.headers": [make(proxy={"headers": {"Proxy-Authorization": "Basic YTpi"}})],
     "proxy.username": [make(proxy={"username": "ann"})],
     "proxy.password": [make(proxy={"password": "secret"})],
@@ -97,7 +97,7 @@ def test_every_field_of_the_values_has_its_row() -> None:
     table = endpoint.__doc__ or ""
     rows = set(APART)
     fields = {*Endpoint._fields, *(f"proxy.{name}" for name in ProxyHop._fields)}
-    fields |= {f"tls.{name}" for name in TlsWishes._fields}
+    fields |= {f"tls.{name}" for name in TlsSettings._fields}
     fields -= {"tls", "proxy.scheme", "proxy.host", "proxy.port"}
     assert fields - rows == set()
     for name in fields:
@@ -107,26 +107,26 @@ def test_every_field_of_the_values_has_its_row() -> None:
 def test_a_given_context_decides_about_verification_unless_asked() -> None:
     """urllib3: cert_reqs overwrites the context's verify_mode only where it is given."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    assert TlsWishes(ssl_context=context).cert_reqs is None
-    assert TlsWishes(ssl_context=context, cert_reqs="CERT_NONE").cert_reqs == ssl.CERT_NONE
+    assert TlsSettings(ssl_context=context).cert_reqs is None
+    assert TlsSettings(ssl_context=context, cert_reqs="CERT_NONE").cert_reqs == ssl.CERT_NONE
 
 
 @pytest.mark.parametrize("wish", ["SOMETIMES", "None", "none", "cert_none", "", 7, -1])
 def test_a_wrong_cert_reqs_is_named(wish: Any) -> None:
     with pytest.raises(ValueError, match=r"cert_reqs: .* is none of"):
-        TlsWishes(cert_reqs=wish)
+        TlsSettings(cert_reqs=wish)
 
 
 def test_true_means_verified() -> None:
     """And not ssl.CERT_OPTIONAL, which equals it."""
-    assert TlsWishes(cert_reqs=True).cert_reqs == ssl.CERT_REQUIRED
+    assert TlsSettings(cert_reqs=True).cert_reqs == ssl.CERT_REQUIRED
 
 
 def test_no_secret_is_shown() -> None:
     """repr ends in logs and in error messages."""
     hop = ProxyHop("http", "p", 1, {"Proxy-Authorization": "Basic c2VjcmV0"}, username="u", password="secret")
-    wishes = TlsWishes(key_password="secret", key_file=b"secret key", cert_file=b"secret certificate")
-    shown = repr(Endpoint("https", "a", 443, proxy=hop, tls=wishes))
+    settings = TlsSettings(key_password="secret", key_file=b"secret key", cert_file=b"secret certificate")
+    shown = repr(Endpoint("https", "a", 443, proxy=hop, tls=settings))
     assert "secret" not in shown
     assert "c2VjcmV0" not in shown
     assert shown.startswith("Endpoint(scheme='https', host='a', port=443, proxy=ProxyHop(scheme='http', host='p'")

@@ -14,18 +14,18 @@ import pytest
 from poollib.base import fork_preload
 
 HERE = pathlib.Path(__file__).resolve().parents[3]
-#: Rooms that run as programs, or are there for tests of urllib3: no request comes by.
+#: Modules that run as programs, or are there for tests of urllib3: no request comes by.
 PROGRAMS = {"cli/main", "cli/demo", "cli/demo_server", "compat/private_names", "compat/as_urllib3", "base/fork_preload"}
 
 
 def imported_inside_functions() -> set[str]:
-    """What rooms import when a function is called, by its absolute name."""
+    """What modules import when a function is called, by its absolute name."""
     found: set[str] = set()
     for file in (HERE / "poollib").rglob("*.py"):
-        room = str(file.relative_to(HERE / "poollib"))[:-3]
-        if room in PROGRAMS:
+        module = str(file.relative_to(HERE / "poollib"))[:-3]
+        if module in PROGRAMS:
             continue
-        package = ["poollib", *room.split("/")[:-1]]
+        package = ["poollib", *module.split("/")[:-1]]
         for function in ast.walk(ast.parse(file.read_text())):
             if isinstance(function, ast.FunctionDef):
                 for node in ast.walk(function):
@@ -48,7 +48,7 @@ def names_of(node: ast.AST, package: list[str]) -> set[str]:
 def test_all_that_is_imported_late_is_in_the_lists() -> None:
     late = imported_inside_functions() - {"poollib.base.fork_preload"}
     assert len(late) > 20
-    listed = {*(f"poollib.{room}" for room in fork_preload.ROOMS), *fork_preload.MODULES, *fork_preload.PACKAGES}
+    listed = {*(f"poollib.{room}" for room in fork_preload.OWN_MODULES), *fork_preload.MODULES, *fork_preload.PACKAGES}
     assert late <= listed
 
 

@@ -1,4 +1,4 @@
-"""Records of the rooms: below one logger, which is silent until somebody listens."""
+"""Records of the modules: below one logger, which is silent until somebody listens."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 from poollib.base import logs
 
 FOLDER = Path(logs.__file__).parent
-ROOMS = {str(file.relative_to(FOLDER).with_suffix("")).replace("/", "."): file for file in FOLDER.rglob("*.py")}
+OWN_MODULES = {str(file.relative_to(FOLDER).with_suffix("")).replace("/", "."): file for file in FOLDER.rglob("*.py")}
 
 
 def test_a_room_that_nobody_listens_to_prints_nothing() -> None:
-    """`logging` prints warnings on standard error where no handler is found, and a room may be imported alone."""
+    """`logging` prints warnings on standard error where no handler is found, and a module may be imported alone."""
     program = "import poollib.policy.retry; poollib.policy.retry.log.warning('heard by nobody')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == (b"", b"")
@@ -30,10 +30,10 @@ def test_listening_to_the_package_is_listening_to_all_rooms(caplog: pytest.LogCa
     assert caplog.messages == ["heard"]
 
 
-@pytest.mark.parametrize("room", sorted(set(ROOMS) - {"logs", "shortcuts", "compat.__init__"}))
-def test_rooms_take_their_loggers_from_one_place(room: str) -> None:
+@pytest.mark.parametrize("module", sorted(set(OWN_MODULES) - {"logs", "shortcuts", "compat.__init__"}))
+def test_rooms_take_their_loggers_from_one_place(module: str) -> None:
     """The exceptions: what adds a handler for the user, and what stands in urllib3's place."""
-    assert not re.search(r"\bgetLogger\(", ROOMS[room].read_text())
+    assert not re.search(r"\bgetLogger\(", OWN_MODULES[module].read_text())
 
 
 # URLs fit to be shown
@@ -99,10 +99,10 @@ NO_USERINFO = {
 }
 
 
-@pytest.mark.parametrize("room", sorted(ROOMS))
-def test_no_text_is_made_of_a_url_but_through_one_function(room: str) -> None:
+@pytest.mark.parametrize("module", sorted(OWN_MODULES))
+def test_no_text_is_made_of_a_url_but_through_one_function(module: str) -> None:
     """Neither in log calls nor in f-strings, of which errors and reprs are made."""
-    for node in ast.walk(ast.parse(ROOMS[room].read_text())):
+    for node in ast.walk(ast.parse(OWN_MODULES[module].read_text())):
         shown: list[ast.expr] = []
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
             shown = node.args
@@ -110,4 +110,4 @@ def test_no_text_is_made_of_a_url_but_through_one_function(room: str) -> None:
             shown = [node.value]
         for value in shown:
             name = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""
-            assert name not in URLS or (room, name) in NO_USERINFO, f"{room}:{value.lineno} shows {name}"
+            assert name not in URLS or (module, name) in NO_USERINFO, f"{module}:{value.lineno} shows {name}"

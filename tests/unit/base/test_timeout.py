@@ -190,7 +190,7 @@ def test_a_number_means_connect_and_read() -> None:
 
 
 def test_timeouts_are_values() -> None:
-    """Equal wishes are equal, hash alike, and differ where any part differs."""
+    """Equal settings are equal, hash alike, and differ where any part differs."""
     assert Timeout(1, read=2) == Timeout(1, read=2)
     assert len({Timeout(1), Timeout(1), Timeout(2)}) == 2
     assert Timeout(1) != Timeout(1, write=1)

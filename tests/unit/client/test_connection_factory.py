@@ -18,7 +18,7 @@ from tests.unit.base.test_after_fork import in_child
 def test_who_keeps_the_lending_but_not_the_pool_gets_no_connection() -> None:
     """The pool is what makes them."""
     pool: Any = HTTPConnectionPool("localhost", 1)
-    lending = pool._lending
+    lending = pool._endpoint_pool
     del pool
     gc.collect()
     with pytest.raises(ReferenceError, match="the pool is gone"):
@@ -31,7 +31,7 @@ def test_a_connection_is_dialled_ahead_within_its_own_timeout_if_none_is_named()
     with Httpd() as server, HTTPConnectionPool(server.host, server.port, timeout=7) as pool:
         for wish, wanted in ((None, 7), (3, 3)):
             conn = pool._get_conn()
-            pool._supply.warm(conn, wish)
+            pool._factory.warm(conn, wish)
             assert conn.sock.gettimeout() == wanted
             assert conn.is_connected
             conn.close()
@@ -49,10 +49,10 @@ def test_a_child_forgets_connections_that_were_never_dialled() -> None:
             pool._put_conn(conn)
 
         def look() -> Any:
-            return pool._lending.idle, pool.request("GET", "/").status, pool.num_connections
+            return pool._endpoint_pool.idle, pool.request("GET", "/").status, pool.num_connections
 
         assert in_child(look) == "(0, 200, 1)"
-        assert (pool._lending.idle, pool.num_connections) == (2, 2)
+        assert (pool._endpoint_pool.idle, pool.num_connections) == (2, 2)
         for _ in conns:
             assert pool.request("GET", "/").status == 200
 
@@ -105,14 +105,14 @@ def test_a_response_that_is_collected_while_counts_are_added_up_frees_its_slot()
 
     with Httpd() as server, HTTPConnectionPool(server.host, server.port, maxsize=4, block=True) as pool:
         slow = Slow(server.host, server.port)
-        for look in (pool._supply.close, lambda conn: pool._supply.totals([conn])):
+        for look in (pool._factory.close, lambda conn: pool._factory.totals([conn])):
             lost: list[Any] = [pool.request("GET", "/", preload_content=False)]
             lost.append(lost)  # a ring: only the collector finds it
             del lost
-            assert pool._lending.leased == 1
+            assert pool._endpoint_pool.leased == 1
             closing = threading.Thread(target=look, args=(slow,), daemon=True)
             closing.start()
             closing.join(10)
             assert not closing.is_alive()
-            assert pool._lending.leased == 0
-        assert pool._supply.totals([])["requests"] == 3  # two that were lost, one that was closed
+            assert pool._endpoint_pool.leased == 0
+        assert pool._factory.totals([])["requests"] == 3  # two that were lost, one that was closed

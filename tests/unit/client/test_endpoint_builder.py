@@ -23,7 +23,7 @@ from poollib.policy.proxy_rules import Proxy
 
 
 def endpoint(manager: PoolManager, url: str = "https://host.example/") -> Endpoint:
-    found: Endpoint = manager.connection_from_url(url)._lending.endpoint
+    found: Endpoint = manager.connection_from_url(url)._endpoint_pool.endpoint
     return found
 
 
@@ -171,7 +171,7 @@ def test_a_wish_that_cannot_be_meant_is_told_when_the_pool_is_made() -> None:
         HTTPSConnectionPool("h", cert_reqs="PERHAPS")
     with pytest.raises(ValueError, match="cert_reqs"):
         PoolManager(cert_reqs="PERHAPS").connection_from_url("https://h/")
-    assert HTTPConnectionPool("h")._lending.endpoint.tls is None
+    assert HTTPConnectionPool("h")._endpoint_pool.endpoint.tls is None
 
 
 def test_the_example_of_the_docs_makes_managers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,13 +29,13 @@ def test_getting_leases_and_putting_gives_back() -> None:
         assert pool.pool is not None
         connection = pool.pool.get()
         assert isinstance(connection, HTTPConnection)
-        assert (pool.pool.qsize(), pool._lending.leased) == (1, 1)
+        assert (pool.pool.qsize(), pool._endpoint_pool.leased) == (1, 1)
         pool.pool.put(connection)
-        assert (pool.pool.qsize(), pool._lending.leased, pool._lending.idle) == (2, 0, 1)
+        assert (pool.pool.qsize(), pool._endpoint_pool.leased, pool._endpoint_pool.idle) == (2, 0, 1)
         assert pool.pool.queue == [None, connection]
         assert pool._get_conn() is connection
         pool._put_conn(connection)
-        pool._lending.check()
+        pool._endpoint_pool.check()
 
 
 def test_draining_it_and_putting_all_back_changes_nothing() -> None:
@@ -51,8 +51,8 @@ def test_draining_it_and_putting_all_back_changes_nothing() -> None:
             pool.pool.get(timeout=0.01)
         for connection in taken:
             pool._put_conn(connection)
-        assert (len(taken), pool.pool.qsize(), pool._lending.leased) == (3, 3, 0)
-        pool._lending.check()
+        assert (len(taken), pool.pool.qsize(), pool._endpoint_pool.leased) == (3, 3, 0)
+        pool._endpoint_pool.check()
 
 
 def test_a_connection_made_elsewhere_takes_the_place_of_the_one_taken() -> None:
@@ -62,10 +62,10 @@ def test_a_connection_made_elsewhere_takes_the_place_of_the_one_taken() -> None:
         pool.pool.get()
         own = pool._new_conn()
         pool.pool.put(own)
-        assert (pool._lending.leased, pool.pool.queue) == (0, [own])
+        assert (pool._endpoint_pool.leased, pool.pool.queue) == (0, [own])
         assert pool._get_conn() is own
         pool._put_conn(own)
-        pool._lending.check()
+        pool._endpoint_pool.check()
 
 
 def test_none_gives_a_slot_back() -> None:
@@ -74,7 +74,7 @@ def test_none_gives_a_slot_back() -> None:
         assert pool.pool is not None
         pool.pool.get()
         pool.pool.put(None)
-        assert (pool._lending.leased, pool._lending.idle, pool.pool.qsize()) == (0, 0, 1)
+        assert (pool._endpoint_pool.leased, pool._endpoint_pool.idle, pool.pool.qsize()) == (0, 0, 1)
 
 
 def test_a_full_queue_takes_no_stranger() -> None:
@@ -139,14 +139,14 @@ def test_a_close_while_a_connection_is_returned_closes_that_one_too(block: bool,
     conn = pool._get_conn()
     pool.pool.before_put = pool.close  # type: ignore[union-attr]
     pool._put_conn(conn)
-    assert pool._lending.connections() == []
-    assert pool._lending.state.value == "closed"
+    assert pool._endpoint_pool.connections() == []
+    assert pool._endpoint_pool.state.value == "closed"
 
 
 def test_who_gets_a_connection_of_a_pool_that_is_closed_meanwhile_is_told() -> None:
     pool = chosen(maxsize=1, block=True)
     pool._put_conn(pool._get_conn())
-    lending = pool._lending
+    lending = pool._endpoint_pool
     lending._send_all_away()  # the first step of close()
     with pytest.raises(ClosedPoolError):
         pool._get_conn(timeout=1)
@@ -184,7 +184,7 @@ def test_a_refresh_closes_what_the_queue_holds_and_keeps_its_places() -> None:
     one, two = pool._get_conn(), pool._get_conn()
     pool._put_conn(one)
     assert pool.refresh() == 1
-    assert pool._lending.connections() == [two]
+    assert pool._endpoint_pool.connections() == [two]
     assert pool._get_conn(timeout=0.1) is not one
     pool.close()
 
@@ -193,8 +193,8 @@ def test_a_finaliser_inside_the_lock_returns_to_the_queue_once() -> None:
     """A discard put off until the lock is free gave its place back twice."""
     pool = chosen(maxsize=2, block=True)
     conn, _ = pool._get_conn(), pool._get_conn()
-    lending = pool._lending
-    with lending._budget, lending._lock:
+    lending = pool._endpoint_pool
+    with lending._shared, lending._lock:
         lending.discard(conn)
     assert (lending.leased, lending.idle) == (1, 0)
     assert pool.pool is not None

@@ -29,8 +29,8 @@ def server() -> Iterator[Httpd]:
 def pool(server: Httpd) -> Iterator[HTTPConnectionPool]:
     with HTTPConnectionPool(server.host, server.port, maxsize=1, block=True, timeout=5) as made:
         yield made
-        assert made._lending.leased == 0
-        made._lending.check()
+        assert made._endpoint_pool.leased == 0
+        made._endpoint_pool.check()
 
 
 def test_the_original_response_says_what_http_client_would_have_read(pool: HTTPConnectionPool) -> None:
@@ -180,7 +180,7 @@ def test_a_chunked_body_that_is_cut_behind_a_replaced_file_is_an_error() -> None
             with pytest.raises(ProtocolError):
                 while response.read1(10):
                     pass
-            assert pool._lending.leased == 0
+            assert pool._endpoint_pool.leased == 0
 
 
 def test_a_head_without_a_body_has_its_views_too() -> None:

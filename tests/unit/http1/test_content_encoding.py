@@ -139,8 +139,8 @@ def test_no_link_of_a_chain_is_inflated_beyond_its_bound(monkeypatch: pytest.Mon
     given: list[int] = []
     step = GzipDecoder._step
 
-    def counted(self: GzipDecoder, room: int) -> bytes:
-        plain = step(self, room)
+    def counted(self: GzipDecoder, module: int) -> bytes:
+        plain = step(self, module)
         given.append(len(plain))
         return plain
 
@@ -350,8 +350,8 @@ def test_content_decoders_reads_like_a_list() -> None:
     assert repr(CONTENT_DECODERS) == repr(names)
 
 
-@pytest.mark.parametrize("room", ["decoders", "content_encoding", "multipart", "request_body", "sse"])
-def test_importing_the_room_imports_nothing_heavy(room: str) -> None:
+@pytest.mark.parametrize("module", ["decoders", "content_encoding", "multipart", "request_body", "sse"])
+def test_importing_the_room_imports_nothing_heavy(module: str) -> None:
     """Packages and slow standard modules are imported where they are needed."""
     heavy = {
         "brotli",
@@ -365,7 +365,7 @@ def test_importing_the_room_imports_nothing_heavy(room: str) -> None:
         "io",
         "dataclasses",
     }
-    path = Path(decoders.__file__).with_name(f"{room}.py")
+    path = Path(decoders.__file__).with_name(f"{module}.py")
     names = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What goes out: headers for common wishes, bodies as chunks, sending again, fields and JSON through RequestMethods."""
+"""What goes out: headers for common settings, bodies as chunks, sending again, fields and JSON through RequestMethods."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestMakeHeaders:
     """urllib3.util.make_headers, which lets nothing break a line."""
 
     @pytest.mark.parametrize(
-        ("wishes", "expected"),
+        ("settings", "expected"),
         [
             ({}, {}),
             ({"keep_alive": True}, {"connection": "keep-alive"}),
@@ -82,8 +82,8 @@ class TestMakeHeaders:
             ({"disable_cache": True}, {"cache-control": "no-cache"}),
         ],
     )
-    def test_each_wish_is_a_header(self, wishes: dict[str, Any], expected: dict[str, str]) -> None:
-        assert make_headers(**wishes) == expected
+    def test_each_wish_is_a_header(self, settings: dict[str, Any], expected: dict[str, str]) -> None:
+        assert make_headers(**settings) == expected
 
     def test_all_codings_that_can_be_undone_are_offered(self) -> None:
         offered = make_headers(accept_encoding=True)["accept-encoding"].split(",")
@@ -96,9 +96,9 @@ class TestMakeHeaders:
 
     @pytest.mark.parametrize("bad", ["a\r\nX: y", "a\n", "a\r", "a\0"])
     def test_a_value_that_breaks_the_line_is_refused(self, bad: str) -> None:
-        for wishes in ({"user_agent": bad}, {"accept_encoding": bad}, {"accept_encoding": ["gzip", bad]}):
+        for settings in ({"user_agent": bad}, {"accept_encoding": bad}, {"accept_encoding": ["gzip", bad]}):
             with pytest.raises(ValueError, match="CR, LF or NUL in"):
-                make_headers(**wishes)  # type: ignore[arg-type]
+                make_headers(**settings)  # type: ignore[arg-type]
 
 
 class TestBodies:
@@ -467,6 +467,6 @@ def test_text_and_bytes() -> None:
 
 
 def test_names_that_do_not_exist_are_missing() -> None:
-    """Though the room finds one name only when it is asked for."""
+    """Though the module finds one name only when it is asked for."""
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         sys.modules["poollib.http1.request_body"].nothing  # noqa: B018

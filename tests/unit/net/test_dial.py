@@ -389,7 +389,7 @@ def test_a_resolver_may_answer_with_numeric_addresses(port: int) -> None:
 
 
 def test_fixed_answers_come_before_the_resolver() -> None:
-    names = dial.Names(lambda host, port: [f"asked {host}"], resolve={"A.example": ["127.0.0.9"]})
+    names = dial.CachingResolver(lambda host, port: [f"asked {host}"], resolve={"A.example": ["127.0.0.9"]})
     assert list(names("a.EXAMPLE", 80)) == ["127.0.0.9"]
     assert list(names("b.example", 80)) == ["asked b.example"]
 
@@ -407,7 +407,7 @@ class Asked:
 
 def test_answers_are_kept_for_their_lifetime_and_no_longer() -> None:
     ask, now = Asked(), [0.0]
-    names = dial.Names(ask, lifetime_s=10, clock=lambda: now[0])
+    names = dial.CachingResolver(ask, lifetime_s=10, clock=lambda: now[0])
     assert [*names("a", 80), *names("A", 80)] == ["127.0.0.1", "127.0.0.1"]
     now[0] = 10
     assert list(names("a", 80)) == ["127.0.0.2"]
@@ -416,14 +416,14 @@ def test_answers_are_kept_for_their_lifetime_and_no_longer() -> None:
 
 def test_without_a_lifetime_nothing_is_kept() -> None:
     ask = Asked()
-    names = dial.Names(ask)
+    names = dial.CachingResolver(ask)
     assert [*names("a", 80), *names("a", 80)] == ["127.0.0.1", "127.0.0.2"]
 
 
 def test_the_cache_is_bounded_and_can_forget() -> None:
     """CVE-2026-34513: an unbounded DNS cache."""
     ask = Asked()
-    names = dial.Names(ask, lifetime_s=10, limit=2)
+    names = dial.CachingResolver(ask, lifetime_s=10, limit=2)
     for host in ("a", "b", "c", "b", "a"):
         names(host, 80)
     assert [host for host, _ in ask.asked] == ["a", "b", "c", "a"]
@@ -443,7 +443,7 @@ def test_an_answer_that_leads_nowhere_is_not_kept(refusing_port: int, dead_port:
             asked.append(host)
             return [info(port)]
 
-        names = dial.Names(ask, lifetime_s=1000)
+        names = dial.CachingResolver(ask, lifetime_s=1000)
         for _ in range(2):
             with pytest.raises(error):
                 dial.connect("a", port, timeout_s=timeout_s, resolver=names)
@@ -451,7 +451,7 @@ def test_an_answer_that_leads_nowhere_is_not_kept(refusing_port: int, dead_port:
 
 
 def test_a_resolver_pickles_as_its_settings() -> None:
-    names = dial.Names(resolve={"a": ["127.0.0.9"]}, lifetime_s=10)
+    names = dial.CachingResolver(resolve={"a": ["127.0.0.9"]}, lifetime_s=10)
     names("localhost", 80)
     twin = pickle.loads(pickle.dumps(names))
     assert twin("a", 80) == ("127.0.0.9",)

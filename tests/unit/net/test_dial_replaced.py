@@ -39,7 +39,7 @@ def test_errors_of_another_create_connection_are_told_as_ours(
         with pytest.raises(wanted, match=text) as caught:
             pool.request("GET", "/", retries=False)
         assert caught.value.__cause__ is error
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
     assert asked == [(("a.invalid", 81), [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])]
 
 
@@ -170,7 +170,7 @@ def test_without_ipv6_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_answer_without_addresses_is_not_kept() -> None:
     """Who has none now may have one at the next call."""
     answers: list[list[str]] = [[], ["192.0.2.1"]]
-    names = dial.Names(lambda host, port: answers.pop(0), lifetime_s=60)
+    names = dial.CachingResolver(lambda host, port: answers.pop(0), lifetime_s=60)
     assert [list(names("a.example", 80)) for _ in range(3)] == [[], ["192.0.2.1"], ["192.0.2.1"]]
 
 

@@ -110,7 +110,7 @@ def test_what_the_program_brings_sees_the_callers_context_and_thread_locals(
         seen.append((WHO.get(), getattr(OWN, "name", "nobody")))
         return [LOOPBACK]
 
-    resolver: Any = {"a resolver": answer, "a cached resolver": dial.Names(answer, lifetime_s=9)}.get(way)
+    resolver: Any = {"a resolver": answer, "a cached resolver": dial.CachingResolver(answer, lifetime_s=9)}.get(way)
     if resolver is None:
         monkeypatch.setattr(socket, "getaddrinfo", answer)
     resolve("a.test", resolver=resolver)
@@ -256,7 +256,7 @@ def test_an_interrupt_while_the_thread_starts_loses_neither_the_slot_nor_the_con
             refuse_threads(patch, KeyboardInterrupt())
             with pytest.raises(KeyboardInterrupt):
                 pool.urlopen("GET", "/")
-        assert pool._lending.leased == 0
+        assert pool._endpoint_pool.leased == 0
     assert resolve("a.test") == [LOOPBACK]
 
 
@@ -322,7 +322,7 @@ def test_a_forked_child_waits_for_no_lookup_of_its_parents(system: System) -> No
         waiting = begin("a.test")
         assert system.entered.acquire(timeout=5)
         held = dns._lookups
-        dns._start_afresh()  # what happens in the child
+        dns._reset_after_fork()  # what happens in the child
         try:
             system.go_on.set()
             assert resolve("a.test") == [LOOPBACK]

@@ -21,7 +21,7 @@ from unittest.mock import MagicMock
 import certifi
 import pytest
 
-from poollib.base.endpoint import TlsWishes
+from poollib.base.endpoint import TlsSettings
 from poollib.exceptions import ConnectTimeoutError, ProtocolError, SSLError
 from poollib.net import dial, tls, tls_contexts
 from poollib.net.certificates import key_pin
@@ -35,14 +35,14 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def trusting(**wishes: Any) -> TlsWishes:
+def trusting(**settings: Any) -> TlsSettings:
     """Wishes with the tests' authority."""
-    return TlsWishes(**({"ca_certs": certs().ca_file} | wishes))
+    return TlsSettings(**({"ca_certs": certs().ca_file} | settings))
 
 
 @contextlib.contextmanager
 def shaken(
-    wishes: TlsWishes, host: str = "localhost", server: ssl.SSLContext | None = None, **arguments: Any
+    settings: TlsSettings, host: str = "localhost", server: ssl.SSLContext | None = None, **arguments: Any
 ) -> Iterator[tls.TlsSocket]:
     """A TLS socket to a server that answers `pong` to `ping`."""
     with (
@@ -51,19 +51,19 @@ def shaken(
     ):
         sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
         stack.callback(sock.close)
-        result = tls.wrap(sock, wishes, host, timeout_s=4, **arguments)
+        result = tls.wrap(sock, settings, host, timeout_s=4, **arguments)
         stack.callback(result.sock.close)
         yield result
         result.sock.sendall(b"ping")
         assert result.sock.recv(10) == b"pong"
 
 
-def refused(wishes: TlsWishes, host: str = "localhost", server: ssl.SSLContext | None = None) -> str:
+def refused(settings: TlsSettings, host: str = "localhost", server: ssl.SSLContext | None = None) -> str:
     """The text of the SSLError; both ends are closed afterwards."""
     with ScriptServer([stall()], tls=server or certs().server()) as peer:
         sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
         with pytest.raises(SSLError) as caught:
-            tls.wrap(sock, wishes, host, timeout_s=4)
+            tls.wrap(sock, settings, host, timeout_s=4)
         assert sock.fileno() == -1
     assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
     return str(caught.value)
@@ -96,14 +96,14 @@ def test_a_given_authority_is_the_only_one() -> None:
     assert len(tls.context_for(trusting()).get_ca_certs()) == 1
     pem = Path(certs().ca_file).read_text()
     for data in (pem, pem.encode(), ssl.PEM_cert_to_DER_cert(pem)):
-        assert len(tls.context_for(TlsWishes(ca_cert_data=data)).get_ca_certs()) == 1
+        assert len(tls.context_for(TlsSettings(ca_cert_data=data)).get_ca_certs()) == 1
     given = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    assert tls.context_for(TlsWishes(ssl_context=given)) is given
+    assert tls.context_for(TlsSettings(ssl_context=given)) is given
     assert given.get_ca_certs() == []
 
 
 def test_without_wishes_the_authorities_are_certifis() -> None:
-    known = tls.context_for(TlsWishes()).get_ca_certs(binary_form=True)
+    known = tls.context_for(TlsSettings()).get_ca_certs(binary_form=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certifi.where())
     assert set(known) == set(context.get_ca_certs(binary_form=True))
@@ -111,25 +111,25 @@ def test_without_wishes_the_authorities_are_certifis() -> None:
 
 @pytest.mark.parametrize("why", ["no certifi", "SSL_CERT_FILE", "asked for"])
 def test_the_store_of_the_system_is_used_where(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    wishes = TlsWishes(ca_certs=tls.CA_SYSTEM if why == "asked for" else None, server_hostname="a.example")
+    settings = TlsSettings(ca_certs=tls.CA_SYSTEM if why == "asked for" else None, server_hostname="a.example")
     ours = certs().ca_file
     if why == "no certifi":
         monkeypatch.setitem(sys.modules, "certifi", None)
     if why == "SSL_CERT_FILE":
         monkeypatch.setenv("SSL_CERT_FILE", ours)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda self, _: self.load_verify_locations(ours))
-    assert tls.context_for(wishes).get_ca_certs() == tls.context_for(trusting()).get_ca_certs()
+    assert tls.context_for(settings).get_ca_certs() == tls.context_for(trusting()).get_ca_certs()
 
 
 def test_a_context_class_that_a_mock_put_there_serves_while_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """As mocket's: a context of before would speak TLS to its socket, and its own none to a server afterwards."""
 
-    before = tls.context_for(TlsWishes())
+    before = tls.context_for(TlsSettings())
     with monkeypatch.context() as patch:
         mock = MagicMock()
         patch.setattr(ssl, "SSLContext", mock)
-        assert tls.context_for(TlsWishes()) is mock.return_value
-    assert tls.context_for(TlsWishes()) is before
+        assert tls.context_for(TlsSettings()) is mock.return_value
+    assert tls.context_for(TlsSettings()) is before
 
 
 def test_truststore_makes_the_context_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,14 +137,14 @@ def test_truststore_makes_the_context_if_asked_for(monkeypatch: pytest.MonkeyPat
         pass
 
     monkeypatch.setitem(sys.modules, "truststore", types.SimpleNamespace(SSLContext=Truststore))
-    assert isinstance(tls.context_for(TlsWishes(ca_certs=tls.CA_TRUSTSTORE, server_hostname="a")), Truststore)
+    assert isinstance(tls.context_for(TlsSettings(ca_certs=tls.CA_TRUSTSTORE, server_hostname="a")), Truststore)
     monkeypatch.setitem(sys.modules, "truststore", None)
     with pytest.raises(SSLError, match="needs the package truststore"):
-        tls.context_for(TlsWishes(ca_certs=tls.CA_TRUSTSTORE, server_hostname="b"))
+        tls.context_for(TlsSettings(ca_certs=tls.CA_TRUSTSTORE, server_hostname="b"))
 
 
 def test_no_authority_is_loaded_where_nothing_is_verified() -> None:
-    context = tls.context_for(TlsWishes(cert_reqs="NONE"))
+    context = tls.context_for(TlsSettings(cert_reqs="NONE"))
     assert context.verify_mode == ssl.CERT_NONE
     assert not context.check_hostname
     assert context.get_ca_certs() == []
@@ -153,11 +153,11 @@ def test_no_authority_is_loaded_where_nothing_is_verified() -> None:
 def test_a_replaced_file_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     shutil.copy(certs().ca_file, path)
-    first = tls.context_for(TlsWishes(ca_certs=path))
-    assert tls.context_for(TlsWishes(ca_certs=path)) is first
+    first = tls.context_for(TlsSettings(ca_certs=path))
+    assert tls.context_for(TlsSettings(ca_certs=path)) is first
     shutil.copy(certs().stranger_file, path)
     os.utime(path, ns=(1, 1))
-    second = tls.context_for(TlsWishes(ca_certs=path))
+    second = tls.context_for(TlsSettings(ca_certs=path))
     assert second is not first
     assert second.get_ca_certs() != first.get_ca_certs()
 
@@ -169,25 +169,25 @@ def test_replaced_authorities_are_seen_wherever_they_stand(
     """An authority taken out of SSL_CERT_FILE was believed as long as the process lived."""
     path = tmp_path / "ca.pem"
     shutil.copy(certs().ca_file, path)
-    wishes = TlsWishes(server_hostname=how)
+    settings = TlsSettings(server_hostname=how)
     if how == "in its file" or how == "in place":
-        wishes = TlsWishes(ca_certs=path)
+        settings = TlsSettings(ca_certs=path)
     elif how == "in a directory":
         (tmp_path / "link").symlink_to("nowhere")
-        wishes = TlsWishes(ca_cert_dir=tmp_path)
+        settings = TlsSettings(ca_cert_dir=tmp_path)
     elif how == "of the environment":
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
     else:
         monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: (None, None, "", str(path), "", "/no/such"))
-        wishes = TlsWishes(ca_certs=tls.CA_SYSTEM)
-    first = tls.context_for(wishes)
-    assert tls.context_for(wishes) is first
+        settings = TlsSettings(ca_certs=tls.CA_SYSTEM)
+    first = tls.context_for(settings)
+    assert tls.context_for(settings) is first
     if how in ("in place", "in a directory"):
         path.write_bytes(Path(certs().stranger_file).read_bytes())
     else:
         (tmp_path / "new").write_bytes(Path(certs().stranger_file).read_bytes())
         os.replace(tmp_path / "new", path)
-    assert tls.context_for(wishes) is not first
+    assert tls.context_for(settings) is not first
 
 
 @pytest.mark.parametrize("kind", [str, bytes])
@@ -195,21 +195,21 @@ def test_authorities_as_text_may_have_comments_in_any_language(kind: type) -> No
     """ssl: "cadata should be an ASCII string". Go and openssl read what stands between the lines of a block."""
     pem = Path(certs().ca_file).read_text()
     text = f"\ufeff# Zertifizierungsstelle für Prüfungen\n{pem}\n# 試験\n{Path(certs().stranger_file).read_text()}"
-    context = tls.context_for(TlsWishes(ca_cert_data=text if kind is str else text.encode()))
+    context = tls.context_for(TlsSettings(ca_cert_data=text if kind is str else text.encode()))
     assert len(context.get_ca_certs()) == 2
     broken = pem.replace("MII", "Mü", 1)
     with pytest.raises(SSLError, match="cannot load CA certificates"):
-        tls.context_for(TlsWishes(ca_cert_data=broken if kind is str else broken.encode()))
+        tls.context_for(TlsSettings(ca_cert_data=broken if kind is str else broken.encode()))
 
 
 def test_the_cache_of_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls_contexts, "_MOST_CONTEXTS", 2)
     monkeypatch.setattr(tls_contexts, "_contexts", type(tls_contexts._contexts)())
-    wishes = [TlsWishes(cert_reqs="NONE", server_hostname=name) for name in "abc"]
-    first, second, third = map(tls.context_for, wishes)
-    assert tls.context_for(wishes[2]) is third
-    assert tls.context_for(wishes[1]) is second
-    assert tls.context_for(wishes[0]) is not first
+    settings = [TlsSettings(cert_reqs="NONE", server_hostname=name) for name in "abc"]
+    first, second, third = map(tls.context_for, settings)
+    assert tls.context_for(settings[2]) is third
+    assert tls.context_for(settings[1]) is second
+    assert tls.context_for(settings[0]) is not first
 
 
 def test_threads_that_come_at_once_get_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,10 +250,10 @@ def test_keys_are_logged_where_the_environment_says_so(tmp_path: Path, monkeypat
         tls.context_for(trusting())
 
 
-@pytest.mark.parametrize("wishes", [{"ca_certs": "/no/such"}, {"ca_cert_data": "junk"}, {"ca_cert_data": b"junk"}])
-def test_authorities_that_cannot_be_loaded_are_an_ssl_error(wishes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{"ca_certs": "/no/such"}, {"ca_cert_data": "junk"}, {"ca_cert_data": b"junk"}])
+def test_authorities_that_cannot_be_loaded_are_an_ssl_error(settings: dict[str, Any]) -> None:
     with pytest.raises(SSLError, match="cannot load CA certificates"):
-        tls.context_for(TlsWishes(**wishes))
+        tls.context_for(TlsSettings(**settings))
 
 
 # Versions
@@ -348,8 +348,8 @@ def test_a_name_is_not_mapped_to_another_host() -> None:
     server = certs().server("strasse.test")
     refused(trusting(server_hostname="straße.test"), "localhost", server)
     refused(trusting(assert_hostname="straße.test"), "localhost", server)
-    for wishes in (trusting(server_hostname="bücher.example"), trusting(assert_hostname="BÜCHER.example")):
-        with shaken(wishes, server=certs().server("bücher.example")):
+    for settings in (trusting(server_hostname="bücher.example"), trusting(assert_hostname="BÜCHER.example")):
+        with shaken(settings, server=certs().server("bücher.example")):
             pass
 
 
@@ -382,7 +382,7 @@ def test_a_wrong_assert_hostname_is_refused() -> None:
 
 def test_unverified_is_said_to_be_unverified() -> None:
     server = certs().server(stranger=True)
-    with shaken(TlsWishes(cert_reqs="NONE"), "other.example", server) as (_, is_verified):
+    with shaken(TlsSettings(cert_reqs="NONE"), "other.example", server) as (_, is_verified):
         assert not is_verified
 
 
@@ -390,7 +390,7 @@ def test_a_pin_stands_for_name_and_authority() -> None:
     der = certs().pair(stranger=True).der
     server = certs().server(stranger=True)
     for pin in (hashlib.sha256(der).hexdigest(), key_pin(der), ["aa" * 32, key_pin(der)]):
-        with shaken(TlsWishes(cert_reqs="NONE", assert_fingerprint=pin), "other.example", server) as (_, is_verified):
+        with shaken(TlsSettings(cert_reqs="NONE", assert_fingerprint=pin), "other.example", server) as (_, is_verified):
             assert is_verified
 
 
@@ -421,8 +421,8 @@ def test_a_given_context_is_used_as_it_is() -> None:
     context = given_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     before = (context.options, context.verify_flags, context.verify_mode, context.check_hostname)
-    assert tls.context_for(TlsWishes(ssl_context=context, server_hostname="localhost")) is context
-    with shaken(TlsWishes(ssl_context=context)) as (_, is_verified):
+    assert tls.context_for(TlsSettings(ssl_context=context, server_hostname="localhost")) is context
+    with shaken(TlsSettings(ssl_context=context)) as (_, is_verified):
         assert is_verified
     assert (context.options, context.verify_flags, context.verify_mode, context.check_hostname) == before
 
@@ -430,7 +430,7 @@ def test_a_given_context_is_used_as_it_is() -> None:
 def test_what_is_wished_beside_a_given_context_is_put_into_it() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pair = certs().client()
-    wishes = TlsWishes(
+    settings = TlsSettings(
         ssl_context=context,
         ca_certs=certs().ca_file,
         cert_file=pair.cert_file,
@@ -438,27 +438,27 @@ def test_what_is_wished_beside_a_given_context_is_put_into_it() -> None:
         ssl_maximum_version=ssl.TLSVersion.TLSv1_2,
         ssl_minimum_version=ssl.TLSVersion.TLSv1_2,
     )
-    with shaken(wishes, server=certs().server(wants_client=True)) as (sock, _):
+    with shaken(settings, server=certs().server(wants_client=True)) as (sock, _):
         assert sock.version() == "TLSv1.2"
     assert context.check_hostname
 
 
 def test_a_name_is_checked_though_a_given_context_does_not() -> None:
-    """A context that lost check_hostname to other wishes, or never had it, lets no wrong name through."""
+    """A context that lost check_hostname to other settings, or never had it, lets no wrong name through."""
     context = given_context()
     context.check_hostname = False
-    assert "doesn't match" in refused(TlsWishes(ssl_context=context), "other.example")
-    with shaken(TlsWishes(ssl_context=context), "localhost"):
+    assert "doesn't match" in refused(TlsSettings(ssl_context=context), "other.example")
+    with shaken(TlsSettings(ssl_context=context), "localhost"):
         pass
-    with shaken(TlsWishes(ssl_context=context, assert_hostname=False), "other.example"):
+    with shaken(TlsSettings(ssl_context=context, assert_hostname=False), "other.example"):
         pass
 
 
 def test_wishes_that_turn_the_check_of_a_given_context_off_loosen_no_others() -> None:
     context = given_context()
-    with shaken(TlsWishes(ssl_context=context, assert_hostname=False), "other.example"):
+    with shaken(TlsSettings(ssl_context=context, assert_hostname=False), "other.example"):
         pass
-    assert "Hostname mismatch" in refused(TlsWishes(ssl_context=context), "other.example")
+    assert "Hostname mismatch" in refused(TlsSettings(ssl_context=context), "other.example")
     assert context.check_hostname
 
 
@@ -505,7 +505,7 @@ def test_a_key_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("wishes", "text"),
+    ("settings", "text"),
     [
         ({"key_password": None}, "Client private key is encrypted, password is required"),
         ({"key_password": "wrong"}, "cannot load the client certificate"),
@@ -513,10 +513,10 @@ def test_a_key_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monk
         ({"cert_file": None}, "key_file is given without cert_file"),
     ],
 )
-def test_a_client_certificate_that_cannot_be_loaded_is_an_ssl_error(wishes: dict[str, Any], text: str) -> None:
+def test_a_client_certificate_that_cannot_be_loaded_is_an_ssl_error(settings: dict[str, Any], text: str) -> None:
     """An encrypted key without its password would be a prompt on the terminal."""
     with pytest.raises(SSLError, match=text):
-        tls.context_for(trusting(**(client_wishes("encrypted") | wishes)))
+        tls.context_for(trusting(**(client_wishes("encrypted") | settings)))
 
 
 def test_a_server_that_wants_a_certificate_gets_an_error_told() -> None:
@@ -556,13 +556,15 @@ def test_a_peer_that_speaks_plain_http_is_named_as_such() -> None:
             tls.wrap(sock, trusting(), "localhost", timeout_s=4)
 
 
-@pytest.mark.parametrize(("wishes", "error"), [({"ca_certs": "/no/such"}, SSLError), ({"ssl_version": 99}, ValueError)])
-def test_wishes_that_cannot_be_met_close_the_socket(wishes: dict[str, Any], error: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("settings", "error"), [({"ca_certs": "/no/such"}, SSLError), ({"ssl_version": 99}, ValueError)]
+)
+def test_wishes_that_cannot_be_met_close_the_socket(settings: dict[str, Any], error: type[Exception]) -> None:
     """A file is the machine's fault, a wrong argument the caller's."""
     with ScriptServer([stall()]) as peer:
         sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
         with pytest.raises(error, match=r"/no/such|ssl_version: 99"):
-            tls.wrap(sock, trusting(**wishes), "localhost", timeout_s=4)
+            tls.wrap(sock, trusting(**settings), "localhost", timeout_s=4)
         assert sock.fileno() == -1
 
 
@@ -680,7 +682,7 @@ def test_a_context_of_another_class_shakes_hands_its_own_way() -> None:
 
     context = Own(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certs().ca_file)
-    with shaken(TlsWishes(ssl_context=context)) as wrapped:
+    with shaken(TlsSettings(ssl_context=context)) as wrapped:
         assert wrapped.is_verified
     assert "do_handshake_on_connect" not in asked[0]
 
@@ -699,9 +701,9 @@ def test_errors_of_another_ssl_wrap_socket_are_told_as_ours_and_close_the_socket
         assert caught.value is error or caught.value.__cause__ is error
 
 
-@pytest.mark.parametrize("wishes", [{"assert_fingerprint": "00" * 32}, {"assert_hostname": "other.example"}])
+@pytest.mark.parametrize("settings", [{"assert_fingerprint": "00" * 32}, {"assert_hostname": "other.example"}])
 def test_what_another_ssl_wrap_socket_made_is_checked_and_closed_if_it_is_not_what_was_asked_for(
-    wishes: dict[str, Any],
+    settings: dict[str, Any],
 ) -> None:
     """Pins and names hold whoever shook hands; the server sees the end of it at once."""
     with ScriptServer([expect_end()], tls=certs().server()) as peer:
@@ -713,5 +715,5 @@ def test_what_another_ssl_wrap_socket_made_is_checked_and_closed_if_it_is_not_wh
             return made[0]
 
         with pytest.raises(SSLError):
-            tls.wrap_by(own, sock, trusting(**wishes), "localhost")
+            tls.wrap_by(own, sock, trusting(**settings), "localhost")
         assert made[0].fileno() == -1

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from poollib.base.endpoint import TlsWishes
+from poollib.base.endpoint import TlsSettings
 from poollib.exceptions import ConnectTimeoutError, ProxySchemeUnsupported, SSLError
 from poollib.net import socket_state, tls
 from poollib.net.tls_in_tls import SSLTransport
@@ -75,10 +75,10 @@ def served(play: Play = echo, *, names: tuple[str, ...] = (INNER,)) -> Iterator[
 
 
 def wrapped(sock: socket.socket, host: str = INNER, timeout_s: float | None = 5) -> SSLTransport:
-    """Both hops, each with wishes of its own, by `tls.wrap`."""
-    wishes = TlsWishes(ca_certs=certs().ca_file)
-    outer = tls.wrap(sock, wishes, OUTER, timeout_s=timeout_s)
-    inner = tls.wrap(outer.sock, wishes, host, timeout_s=timeout_s, tls_in_tls=True)
+    """Both hops, each with settings of its own, by `tls.wrap`."""
+    settings = TlsSettings(ca_certs=certs().ca_file)
+    outer = tls.wrap(sock, settings, OUTER, timeout_s=timeout_s)
+    inner = tls.wrap(outer.sock, settings, host, timeout_s=timeout_s, tls_in_tls=True)
     assert inner.is_verified
     assert isinstance(inner.sock, SSLTransport)
     return inner.sock
@@ -131,7 +131,7 @@ def test_each_hop_is_verified_by_itself() -> None:
     with served() as sock, pytest.raises(SSLError, match=r"other\.example: .*Hostname mismatch"):
         wrapped(sock, "other.example")
     with served() as sock, pytest.raises(SSLError, match=r"other\.example"):
-        tls.wrap(sock, TlsWishes(ca_certs=certs().ca_file), "other.example", timeout_s=5)
+        tls.wrap(sock, TlsSettings(ca_certs=certs().ca_file), "other.example", timeout_s=5)
 
 
 def test_a_context_without_memory_buffers_is_named() -> None:
@@ -156,10 +156,10 @@ def test_a_silent_or_dripping_target_times_out(drips: bool) -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    wishes = TlsWishes(ca_certs=certs().ca_file)
-    outer = tls.wrap(ours, wishes, OUTER, timeout_s=5)
+    settings = TlsSettings(ca_certs=certs().ca_file)
+    outer = tls.wrap(ours, settings, OUTER, timeout_s=5)
     with pytest.raises(ConnectTimeoutError, match=r"target\.example timed out"):
-        tls.wrap(outer.sock, wishes, INNER, timeout_s=0.02, tls_in_tls=True)
+        tls.wrap(outer.sock, settings, INNER, timeout_s=0.02, tls_in_tls=True)
     assert outer.sock.fileno() == -1
     done.set()
     thread.join()
@@ -191,19 +191,19 @@ def test_an_end_without_close_notify_is_told_from_one_with_it() -> None:
 
 
 def test_urllib3s_class_takes_a_ragged_end_for_an_end() -> None:
-    wishes = TlsWishes(ca_certs=certs().ca_file)
+    settings = TlsSettings(ca_certs=certs().ca_file)
     with served(abrupt) as sock:
-        outer = tls.wrap(sock, wishes, OUTER, timeout_s=5)
-        with SSLTransport(outer.sock, tls.context_for(wishes), INNER) as inner:
+        outer = tls.wrap(sock, settings, OUTER, timeout_s=5)
+        with SSLTransport(outer.sock, tls.context_for(settings), INNER) as inner:
             assert inner.recv(10) == b"end"
             assert inner.recv(10) == b""
             assert inner.recv_into(bytearray(3)) == 0
 
 
 def test_urllib3s_door_opens_it_too() -> None:
-    wishes = TlsWishes(ca_certs=certs().ca_file)
+    settings = TlsSettings(ca_certs=certs().ca_file)
     with served() as sock:
-        outer = tls.wrap(sock, wishes, OUTER, timeout_s=None)
+        outer = tls.wrap(sock, settings, OUTER, timeout_s=None)
         inner = tls.ssl_wrap_socket(outer.sock, ca_certs=certs().ca_file, server_hostname=INNER, tls_in_tls=True)
         assert isinstance(inner, SSLTransport)
         with inner:
@@ -289,24 +289,24 @@ def test_what_is_wished_beside_a_given_context_holds_for_the_inner_layer_alone()
     lax.verify_mode = ssl.CERT_NONE
     strict = ssl.create_default_context(cafile=certs().stranger_file)
 
-    def inner(wishes: TlsWishes, name: str) -> bool:
+    def inner(settings: TlsSettings, name: str) -> bool:
         with served() as sock:
-            outer = tls.wrap(sock, TlsWishes(ca_certs=certs().ca_file), OUTER, timeout_s=5)
-            made = tls.wrap(outer.sock, wishes, name, timeout_s=5, tls_in_tls=True)
+            outer = tls.wrap(sock, TlsSettings(ca_certs=certs().ca_file), OUTER, timeout_s=5)
+            made = tls.wrap(outer.sock, settings, name, timeout_s=5, tls_in_tls=True)
             made.sock.close()
             return made.is_verified
 
-    assert inner(TlsWishes(ssl_context=lax, cert_reqs="CERT_REQUIRED"), INNER)
+    assert inner(TlsSettings(ssl_context=lax, cert_reqs="CERT_REQUIRED"), INNER)
     with pytest.raises(SSLError, match="doesn't match"):
-        inner(TlsWishes(ssl_context=lax, cert_reqs="CERT_REQUIRED"), "other.example")
-    assert not inner(TlsWishes(ssl_context=strict, cert_reqs="CERT_NONE"), INNER)
+        inner(TlsSettings(ssl_context=lax, cert_reqs="CERT_REQUIRED"), "other.example")
+    assert not inner(TlsSettings(ssl_context=strict, cert_reqs="CERT_NONE"), INNER)
     with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
-        inner(TlsWishes(ssl_context=strict), INNER)
+        inner(TlsSettings(ssl_context=strict), INNER)
 
 
 def test_a_session_of_the_inner_layer_resumes() -> None:
-    wishes = TlsWishes(ca_certs=certs().ca_file)
-    context = tls.context_for(wishes)
+    settings = TlsSettings(ca_certs=certs().ca_file)
+    context = tls.context_for(settings)
 
     def pong(server: InnerServer) -> None:
         server.do(server.inner.write, b"pong")
@@ -314,10 +314,10 @@ def test_a_session_of_the_inner_layer_resumes() -> None:
 
     def exchange() -> bool:
         with served(pong) as sock:
-            outer = tls.wrap(sock, wishes, OUTER, timeout_s=5)
+            outer = tls.wrap(sock, settings, OUTER, timeout_s=5)
             session = tls.sessions.take(context, INNER)
             inner = tls.wrap(
-                outer.sock, wishes, INNER, timeout_s=5, tls_in_tls=True, session=session, context=context
+                outer.sock, settings, INNER, timeout_s=5, tls_in_tls=True, session=session, context=context
             ).sock
             assert inner.recv(4) == b"pong"
             tls.sessions.keep(context, INNER, inner)

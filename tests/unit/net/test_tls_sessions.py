@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from poollib.base.endpoint import TlsWishes
+from poollib.base.endpoint import TlsSettings
 from poollib.exceptions import SSLError
 from poollib.net import dial, tls
 from poollib.net.certificates import key_pin
@@ -189,13 +189,13 @@ def test_a_child_forked_while_the_cache_is_locked_can_use_its_own() -> None:
 # Real servers
 
 
-def exchange(port: int, wishes: TlsWishes, cache: SessionCache, host: str = "localhost") -> tuple[bool, bool]:
+def exchange(port: int, settings: TlsSettings, cache: SessionCache, host: str = "localhost") -> tuple[bool, bool]:
     """Whether a connection resumed, and whether its peer is verified; one exchange takes place on it."""
-    context = tls.context_for(wishes)
+    context = tls.context_for(settings)
     cache.admit(context)
     plain = dial.connect("127.0.0.1", port, timeout_s=5, socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)])
     session = cache.take(context, (host, port))
-    sock, is_verified = tls.wrap(plain, wishes, host, timeout_s=5, session=session, context=context)
+    sock, is_verified = tls.wrap(plain, settings, host, timeout_s=5, session=session, context=context)
     with sock if isinstance(sock, ssl.SSLSocket) else contextlib.closing(sock):
         sock.sendall(b"ping")
         assert sock.recv(4) == b"pong"
@@ -209,21 +209,21 @@ SCRIPT = [expect(b"ping"), send(b"pong"), close()]
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_the_second_connection_resumes(newest: ssl.TLSVersion) -> None:
     cache = SessionCache()
-    wishes = TlsWishes(ca_certs=certs().ca_file)
+    settings = TlsSettings(ca_certs=certs().ca_file)
     with ScriptServer(SCRIPT, repeat=True, tls=certs().server(newest=newest)) as peer:
-        seen = [exchange(peer.port, wishes, cache) for _ in range(4)]
+        seen = [exchange(peer.port, settings, cache) for _ in range(4)]
     assert seen == [(False, True), (True, True), (True, True), (True, True)]
 
 
 def test_names_and_pins_are_checked_on_resumed_connections_too() -> None:
     """The certificate comes with the session: what was asserted is compared again."""
     cache = SessionCache()
-    for wishes in (
-        TlsWishes(ca_certs=certs().ca_file, assert_hostname="127.0.0.1"),
-        TlsWishes(ca_certs=certs().ca_file, assert_fingerprint=key_pin(certs().pair().der)),
+    for settings in (
+        TlsSettings(ca_certs=certs().ca_file, assert_hostname="127.0.0.1"),
+        TlsSettings(ca_certs=certs().ca_file, assert_fingerprint=key_pin(certs().pair().der)),
     ):
         with ScriptServer(SCRIPT, repeat=True, tls=certs().server()) as peer:
-            assert [exchange(peer.port, wishes, cache) for _ in range(2)] == [(False, True), (True, True)]
+            assert [exchange(peer.port, settings, cache) for _ in range(2)] == [(False, True), (True, True)]
 
 
 @pytest.mark.parametrize(
@@ -236,31 +236,31 @@ def test_names_and_pins_are_checked_on_resumed_connections_too() -> None:
 )
 def test_a_wrong_name_or_pin_is_refused_on_a_resumed_connection(wrong: dict[str, Any], why: str) -> None:
     """Nothing is verified anew there, so what is compared must be compared here."""
-    cache, wishes, resumed = SessionCache(), TlsWishes(ca_certs=certs().ca_file, assert_hostname="127.0.0.1"), []
-    context = tls.context_for(wishes)
+    cache, settings, resumed = SessionCache(), TlsSettings(ca_certs=certs().ca_file, assert_hostname="127.0.0.1"), []
+    context = tls.context_for(settings)
     last = [lambda connection: resumed.append(connection.sock.session_reused), close()]
     with ScriptServer(SCRIPT, last, tls=certs().server()) as peer:
-        exchange(peer.port, wishes, cache)
+        exchange(peer.port, settings, cache)
         session = cache.take(context, ("localhost", peer.port))
         plain = dial.connect("127.0.0.1", peer.port, timeout_s=5)
         with pytest.raises(SSLError, match=why):
-            tls.wrap(plain, wishes._replace(**wrong), "localhost", timeout_s=5, session=session, context=context)
+            tls.wrap(plain, settings._replace(**wrong), "localhost", timeout_s=5, session=session, context=context)
     assert resumed == [True]
 
 
 def test_a_refused_session_falls_back_to_a_full_handshake() -> None:
     """The server lost its ticket keys, as after a restart."""
     cache = SessionCache()
-    wishes = TlsWishes(ca_certs=certs().ca_file)
-    context = tls.context_for(wishes)
+    settings = TlsSettings(ca_certs=certs().ca_file)
+    context = tls.context_for(settings)
     with ScriptServer(SCRIPT, repeat=True, tls=certs().server()) as peer:
-        exchange(peer.port, wishes, cache, "localhost")
+        exchange(peer.port, settings, cache, "localhost")
         old = cache.take(context, ("localhost", peer.port))
     restarted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     restarted.load_cert_chain(certs().pair().both_file)
     with ScriptServer(SCRIPT, tls=restarted) as peer:
         plain = dial.connect("127.0.0.1", peer.port, timeout_s=5)
-        with tls.wrap(plain, wishes, "localhost", timeout_s=5, session=old, context=context).sock as sock:
+        with tls.wrap(plain, settings, "localhost", timeout_s=5, session=old, context=context).sock as sock:
             assert not sock.session_reused
             sock.sendall(b"ping")
             assert sock.recv(4) == b"pong"

@@ -110,8 +110,8 @@ def test_a_pool_leaves_an_endpoint_alone_that_refuses() -> None:
         assert 29 < caught.value.retry_in_s <= 30
         assert pool.health()["circuit"]["state"] == "open"
         assert pool.stats()["circuit_refused"] == 1
-        assert pool._lending.leased == 0
-        pool._lending.check()
+        assert pool._endpoint_pool.leased == 0
+        pool._endpoint_pool.check()
 
 
 def test_a_server_that_is_back_is_found_by_the_first_probe() -> None:

@@ -62,11 +62,11 @@ def test_a_manager_from_the_environment_has_its_settings() -> None:
     """Keywords given by the program win."""
     with PoolManager.from_env(EVERYTHING, idle_timeout=9.0) as manager:
         pool = manager.connection_from_url("http://localhost:1/")
-        assert pool._lending.maxsize == 20
-        assert pool._lending._settings.idle_timeout == 9.0
+        assert pool._endpoint_pool.maxsize == 20
+        assert pool._endpoint_pool._settings.idle_timeout == 9.0
         assert pool.timeout == Timeout(connect=1, read=2.5, write=3, pool=0.5)
-        assert manager._budget is not None
-        assert manager._budget.limit == 100
+        assert manager._total_limit is not None
+        assert manager._total_limit.limit == 100
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from poollib.exceptions import BlockedHostError
-from poollib.net.dial import Names
+from poollib.net.dial import CachingResolver
 from poollib.policy.ssrf_guard import Guard
 
 
@@ -29,9 +29,9 @@ def test_an_answer_that_is_no_address_is_not_dialled() -> None:
     inet, stream = socket.AF_INET, socket.SOCK_STREAM
     answers: list[Any] = [(inet, stream, 0, "", (host, 80)) for host in ("localhost", "", "inner.example", "127.1")]
     answers += ["localhost", "0x7f.1", (1, stream, 0, "", "/run/docker.sock")]
-    guarded = Guard(blocked_networks=["192.0.2.0/24"]).over(lambda host, port: [*answers, "198.51.100.1"])
+    guarded = Guard(blocked_networks=["192.0.2.0/24"]).wrap_resolver(lambda host, port: [*answers, "198.51.100.1"])
     assert guarded("a.example", 80) == ["198.51.100.1"]
-    assert Guard(["a.example"]).over(lambda host, port: answers)("a.example", 80) == answers
+    assert Guard(["a.example"]).wrap_resolver(lambda host, port: answers)("a.example", 80) == answers
 
 
 def test_answers_that_lead_nowhere_are_forgotten_behind_the_guard_too() -> None:
@@ -42,8 +42,8 @@ def test_answers_that_lead_nowhere_are_forgotten_behind_the_guard_too() -> None:
         asked.append(host)
         return ["192.0.2.1", "10.0.0.1"]
 
-    names = Names(lookup, lifetime_s=60)
-    guarded = Guard(blocked_networks=["10.0.0.0/8"]).over(names)
+    names = CachingResolver(lookup, lifetime_s=60)
+    guarded = Guard(blocked_networks=["10.0.0.0/8"]).wrap_resolver(names)
     for _ in range(2):
         assert guarded("a.example", 80) == ["192.0.2.1"]
     assert asked == ["a.example"]
@@ -53,10 +53,10 @@ def test_answers_that_lead_nowhere_are_forgotten_behind_the_guard_too() -> None:
 
 
 def test_a_resolver_that_keeps_nothing_has_nothing_to_forget() -> None:
-    guarded = Guard(blocked_networks="private").over(lambda host, port: ["10.0.0.1"])
+    guarded = Guard(blocked_networks="private").wrap_resolver(lambda host, port: ["10.0.0.1"])
     guarded.forget("a.example")
     guarded.forget()
     with pytest.raises(BlockedHostError, match="blocked addresses only"):
         guarded("a.example", 80)
-    unknown: Any = Guard(blocked_networks="private").over(lambda host, port: [])
+    unknown: Any = Guard(blocked_networks="private").wrap_resolver(lambda host, port: [])
     assert unknown("a.example", 80) == []

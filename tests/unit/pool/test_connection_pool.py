@@ -14,7 +14,7 @@ from poollib.base.trace import Trace
 from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 from poollib.pool import EndpointPool, PoolStats, State
 from poollib.pool.lifecycle import LIFETIME_JITTER
-from poollib.pool.waiter import Claim
+from poollib.pool.waiter import Waiter
 from tests.support.pool import CountingFactory, HandClock, Thing, interrupted, until
 
 
@@ -344,12 +344,12 @@ class TestTheLine:
         """psycopg_pool, test_dead_client: a connection is not lost to a waiter that left."""
         rig = Rig(block=True)
         thing = rig.pool.acquire()
-        give_up, sleep = threading.Event(), Claim.sleep
+        give_up, sleep = threading.Event(), Waiter.wait
 
-        def impatient(claim: Claim, seconds: float | None) -> bool:
-            return sleep(claim, seconds) if seconds != 0.25 else not give_up.wait(5)
+        def impatient(waiter: Waiter, seconds: float | None) -> bool:
+            return sleep(waiter, seconds) if seconds != 0.25 else not give_up.wait(5)
 
-        monkeypatch.setattr(Claim, "sleep", impatient)
+        monkeypatch.setattr(Waiter, "wait", impatient)
         gone = in_line(rig.pool, 0.25)
         patient = in_line(rig.pool)
         give_up.set()
@@ -391,14 +391,14 @@ class TestTheLine:
         """The connection was handed over in the very moment the sleeper was interrupted: the next one gets it."""
         rig = Rig(block=True)
         thing = rig.pool.acquire()
-        sleep = Claim.sleep
+        sleep = Waiter.wait
 
-        def interrupted(claim: Claim, seconds: float | None) -> bool:
-            monkeypatch.setattr(Claim, "sleep", sleep)
+        def interrupted(waiter: Waiter, seconds: float | None) -> bool:
+            monkeypatch.setattr(Waiter, "wait", sleep)
             rig.pool.release(thing)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(Claim, "sleep", interrupted)
+        monkeypatch.setattr(Waiter, "wait", interrupted)
         with pytest.raises(KeyboardInterrupt):
             rig.pool.acquire()
         rig.pool.check()
@@ -413,7 +413,7 @@ class TestTheLine:
         thing = rig.pool.acquire()
         second = in_line(rig.pool)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(type(rig.pool), "_send_away_locked", interrupted)
+            patch.setattr(type(rig.pool), "_wake_locked", interrupted)
             rig.pool.release(thing)
         rig.pool.reclaim(thing, 0)
         assert second.result() is thing

@@ -24,17 +24,17 @@ import pytest
 from poollib.base import after_fork
 from poollib.base.trace import Trace
 from poollib.exceptions import EmptyPoolError
-from poollib.pool import Budget, ConnectionPool, EndpointPool, housekeeper
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, housekeeper
 from poollib.pool.factories import TcpFactory, TlsFactory, is_readable
-from poollib.pool.housekeeper import Collector
+from poollib.pool.housekeeper import Housekeeper
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
 from tests.support.pool import CountingFactory, HandClock, Thing, interrupted, until
 from tests.unit.base.test_after_fork import in_child
 
 
-class Interrupting(Budget):
-    """A budget with which a Ctrl-C, or anything else, comes when its lock is about to be taken."""
+class Interrupting(SharedLimit):
+    """A shared_limit with which a Ctrl-C, or anything else, comes when its lock is about to be taken."""
 
     pauses: list[Callable[[], object] | None]  # what happens the next times; None: nothing
 
@@ -49,11 +49,11 @@ class Interrupting(Budget):
 
 
 class PausingLock:
-    def __init__(self, budget: Interrupting, lock: Any) -> None:
-        self.budget, self.lock = budget, lock
+    def __init__(self, shared_limit: Interrupting, lock: Any) -> None:
+        self.shared_limit, self.lock = shared_limit, lock
 
     def __enter__(self) -> None:
-        if self.budget.pauses and (pause := self.budget.pauses.pop(0)) is not None:
+        if self.shared_limit.pauses and (pause := self.shared_limit.pauses.pop(0)) is not None:
             pause()
         self.lock.__enter__()
 
@@ -61,9 +61,11 @@ class PausingLock:
         self.lock.__exit__(*exc_info)
 
 
-def pool_with(budget: Budget | None = None, factory: Any = None, **settings: Any) -> EndpointPool[str, Thing]:
+def pool_with(
+    shared_limit: SharedLimit | None = None, factory: Any = None, **settings: Any
+) -> EndpointPool[str, Thing]:
     return EndpointPool(
-        "home", factory or CountingFactory(), budget=budget, **{"maxsize": 2, "block": True, **settings}
+        "home", factory or CountingFactory(), shared_limit=shared_limit, **{"maxsize": 2, "block": True, **settings}
     )
 
 
@@ -84,10 +86,10 @@ def is_whole(pool: EndpointPool[str, Thing], free: int = 2) -> bool:
 
 def test_an_interrupt_just_after_connecting_closes_the_connection() -> None:
     """It is on no list yet: nobody else could."""
-    budget = Interrupting()
-    pool = pool_with(budget)
+    shared_limit = Interrupting()
+    pool = pool_with(shared_limit)
     factory: Any = pool.factory
-    factory.before_connect = lambda: budget.interrupt_at(1)
+    factory.before_connect = lambda: shared_limit.interrupt_at(1)
     with pytest.raises(KeyboardInterrupt):
         pool.acquire()
     factory.before_connect = None
@@ -125,11 +127,11 @@ def test_an_interrupt_while_a_dead_connection_is_closed_frees_its_slot() -> None
 
 
 def test_an_interrupt_before_a_discarded_connection_is_closed_has_it_closed_nevertheless() -> None:
-    budget = Interrupting()
-    pool = pool_with(budget)
+    shared_limit = Interrupting()
+    pool = pool_with(shared_limit)
     factory: Any = pool.factory
     thing = pool.acquire()
-    budget.interrupt_at(2)
+    shared_limit.interrupt_at(2)
     with pytest.raises(KeyboardInterrupt):
         pool.discard(thing)
     pool.check()
@@ -202,7 +204,7 @@ def test_a_listener_hears_of_connections_opened_ahead() -> None:
 
 def test_an_idle_connection_that_was_lent_meanwhile_is_not_probed() -> None:
     """While one connection is looked at, a borrower takes another: that one is left alone, whichever is asked for."""
-    for shared in (None, Budget(9)):
+    for shared in (None, SharedLimit(9)):
         pool = pool_with(shared, maxsize=3)
         factory: Any = pool.factory
         things = [pool.acquire() for _ in range(3)]
@@ -263,8 +265,10 @@ def test_waiting_for_a_drain_goes_on_while_older_connections_are_lent() -> None:
 
 def test_two_who_wait_for_a_full_endpoint_do_not_hold_up_a_third() -> None:
     """Whoever can use what became free gets it, in the order of the line."""
-    budget = Budget(2)
-    full, other = (EndpointPool(name, CountingFactory(), maxsize=1, block=True, budget=budget) for name in "ab")
+    shared_limit = SharedLimit(2)
+    full, other = (
+        EndpointPool(name, CountingFactory(), maxsize=1, block=True, shared_limit=shared_limit) for name in "ab"
+    )
     held, lent = full.acquire(), other.acquire()
     got: list[str] = []
 
@@ -288,8 +292,8 @@ def test_two_who_wait_for_a_full_endpoint_do_not_hold_up_a_third() -> None:
     other.check()
 
 
-class Vanishing(Budget):
-    """A budget amid whose decisions the garbage collector comes by."""
+class Vanishing(SharedLimit):
+    """A shared_limit amid whose decisions the garbage collector comes by."""
 
     collect: Callable[[], object] | None = None
 
@@ -313,11 +317,11 @@ class Vanishing(Budget):
 def test_a_pool_that_vanishes_amid_a_decision_is_left_out_of_it(moment: str) -> None:
     """Its finaliser closes what it had as soon as the lock is free; nobody closes it twice, no slot is lost."""
     factory = CountingFactory()
-    budget = Vanishing(2)
+    shared_limit = Vanishing(2)
     many: ConnectionPool[str, Thing] = ConnectionPool(factory, total_maxsize=2, block=True)
-    many._budget = budget
-    doomed: list[Any] = [EndpointPool("doomed", factory, budget=budget)]
-    kept = EndpointPool("kept", factory, budget=budget)
+    many._shared = shared_limit
+    doomed: list[Any] = [EndpointPool("doomed", factory, shared_limit=shared_limit)]
+    kept = EndpointPool("kept", factory, shared_limit=shared_limit)
     for pool in (*doomed, kept):
         pool.release(pool.acquire())
 
@@ -325,25 +329,25 @@ def test_a_pool_that_vanishes_amid_a_decision_is_left_out_of_it(moment: str) -> 
         doomed.clear()
         gc.collect()
 
-    budget.collect = collect
+    shared_limit.collect = collect
     if moment == "acquire":
-        mine = EndpointPool("mine", factory, maxsize=1, block=True, budget=budget)
+        mine = EndpointPool("mine", factory, maxsize=1, block=True, shared_limit=shared_limit)
         mine.release(mine.acquire(1))
         assert [thing.endpoint for thing in factory.open] == ["mine"]
     else:
         many.resize_total(1)
         assert [thing.endpoint for thing in factory.open] == ["kept"]
-    assert budget.used == len(factory.open)
+    assert shared_limit.used == len(factory.open)
     assert len({thing.number for thing in factory.closed}) == len(factory.closed)
     kept.check()
 
 
 def test_a_pool_that_vanishes_while_its_connection_is_lent_lets_the_next_in_line_go_on() -> None:
-    budget = Budget(1)
+    shared_limit = SharedLimit(1)
     factory = CountingFactory()
-    doomed: list[Any] = [EndpointPool("doomed", factory, budget=budget)]
+    doomed: list[Any] = [EndpointPool("doomed", factory, shared_limit=shared_limit)]
     doomed[0].acquire()
-    other = EndpointPool("other", factory, budget=budget)
+    other = EndpointPool("other", factory, shared_limit=shared_limit)
     got: list[Thing] = []
     waiter = threading.Thread(target=lambda: got.append(other.acquire(5)), daemon=True)
     waiter.start()
@@ -369,8 +373,8 @@ def test_an_error_while_a_vanished_pools_connection_is_closed_is_logged(caplog: 
 def test_racing_threads_get_the_same_pool_for_a_new_endpoint() -> None:
     """The other one was quicker by the time the lock was taken."""
     pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), maxsize=1)
-    budget = pool._budget = Interrupting()
-    budget.pauses = [lambda: pool.release(pool.acquire("home"))]
+    shared_limit = pool._shared = Interrupting()
+    shared_limit.pauses = [lambda: pool.release(pool.acquire("home"))]
     thing = pool.acquire("home")
     assert thing.number == 1
     assert list(pool.stats_by_endpoint()) == ["home"]
@@ -379,11 +383,11 @@ def test_racing_threads_get_the_same_pool_for_a_new_endpoint() -> None:
 
 
 def test_a_budget_pickles_as_its_limit() -> None:
-    budget = Budget(7)
-    pool = pool_with(budget)
+    shared_limit = SharedLimit(7)
+    pool = pool_with(shared_limit)
     thing = pool.acquire()
-    copy = pickle.loads(pickle.dumps(budget))
-    assert (copy.limit, copy.used, budget.used) == (7, 0, 1)
+    copy = pickle.loads(pickle.dumps(shared_limit))
+    assert (copy.limit, copy.used, shared_limit.used) == (7, 0, 1)
     pool.release(thing)
 
 
@@ -397,12 +401,12 @@ def test_a_closed_pool_is_swept_no_more() -> None:
 def test_who_vanishes_before_being_asked_is_forgotten() -> None:
     """The collector holds its pools weakly, and its thread ends with the last of them."""
 
-    class Watched:
+    class PatchedClass:
         def sweep(self, now: float) -> float | None:
             raise AssertionError("it is gone")
 
-    own = Collector()
-    watched = Watched()
+    own = Housekeeper()
+    watched = PatchedClass()
     reference = ref(watched)
     own._due[reference] = 0.0
     del watched
@@ -460,7 +464,7 @@ def test_one_pool_that_can_not_start_afresh_holds_up_no_other(caplog: pytest.Log
     """In the child: of three, one's own trouble and a connection's are logged, and all of the rest work."""
 
     class Stubborn:
-        def start_afresh(self) -> None:
+        def _reset_after_fork(self) -> None:
             raise OSError("no")
 
     class Clinging(CountingFactory):
@@ -525,7 +529,7 @@ def test_a_pool_that_vanishes_while_others_start_afresh_is_passed_over() -> None
         other: Holder | None = None
         started = 0
 
-        def start_afresh(self) -> None:
+        def _reset_after_fork(self) -> None:
             Holder.started += 1
             holders.clear()
 
@@ -577,7 +581,7 @@ http = poollib.HTTPConnectionPool(*server.getsockname())
 conn = http._get_conn()
 conn.connect()
 conn.state = type(conn.state).IDLE
-http._lending.release(conn)
+http._endpoint_pool.release(conn)
 server.close()
 assert (tcp.stats().idle, http.stats()["idle"]) == (1, 1)
 """

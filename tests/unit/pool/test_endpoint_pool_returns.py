@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from poollib.exceptions import ClosedPoolError
-from poollib.pool import Budget, ConnectionPool, EndpointPool
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit
 from tests.support.pool import CountingFactory, HandClock, Thing, until
 
 
@@ -18,11 +18,11 @@ class Interposed(EndpointPool[str, Thing]):
 
     finaliser: Callable[[], object] | None = None
 
-    def _grant_locked(self, claim: Any) -> bool:
-        is_granted = super()._grant_locked(claim)
+    def _grant_locked(self, waiter: Any) -> bool:
+        is_granted = super()._grant_locked(waiter)
         finaliser, self.finaliser = self.finaliser, None
         if finaliser is not None:
-            assert self._budget.held()
+            assert self._shared.held()
             finaliser()
         return is_granted
 
@@ -61,7 +61,7 @@ def test_many_late_returns_are_all_carried_out(caplog: pytest.LogCaptureFixture)
     """Each of them came by the loop that carries them out, and began it anew: RecursionError, and leases for ever."""
     pool = pool_of(400)
     things = [pool.acquire() for _ in range(400)]
-    with pool._budget, pool._lock:
+    with pool._shared, pool._lock:
         for place, thing in enumerate(things):
             pool.release(thing) if place % 2 else pool.discard(thing)
     assert (pool.leased, pool.idle) == (0, 200)
@@ -73,10 +73,10 @@ def test_a_late_return_that_was_done_already_ends_no_other_lease() -> None:
     """An interrupt has it done again; meanwhile the connection may be lent to another."""
     pool = pool_of(1)
     thing = pool.acquire()
-    with pool._budget, pool._lock:
+    with pool._shared, pool._lock:
         pool.release(thing)
-        assert pool._budget.late is not None
-        again = pool._budget.late[0]
+        assert pool._shared.late is not None
+        again = pool._shared.late[0]
     assert pool.acquire(0) is thing
     again()
     assert pool.leased == 1
@@ -87,7 +87,7 @@ def test_a_late_second_return_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     pool = pool_of()
     thing = pool.acquire()
     pool.release(thing)
-    with pool._budget, pool._lock:
+    with pool._shared, pool._lock:
         pool.release(thing)
     assert "was returned twice" in caplog.text
     pool.check()
@@ -105,10 +105,10 @@ def test_late_returns_do_not_wait_for_slow_closes_of_others() -> None:
             pool.release(lost)
 
     factory.before_close = finaliser
-    with pool._budget, pool._lock:
-        pool._doom_leased_locked(pool._leased[id(slow)], "slow")
-        pool._doom_leased_locked(pool._leased[id(other)], "slow")
-    pool._tidy(0.0)
+    with pool._shared, pool._lock:
+        pool._discard_leased_locked(pool._leased[id(slow)], "slow")
+        pool._discard_leased_locked(pool._leased[id(other)], "slow")
+    pool._run_pending(0.0)
     assert leased == [0]
     pool.check()
 
@@ -191,18 +191,20 @@ def test_a_factory_may_use_an_object_again_that_left_the_pool() -> None:
     assert pool.acquire() is thing
 
 
-# Ages in a shared budget
+# Ages in a shared shared_limit
 
 
 def test_a_connection_that_never_ages_hides_no_aged_one() -> None:
     """It is the longest idle, and the look for aged ones ended with it."""
-    clock, budget = HandClock(), Budget()
-    ageless: EndpointPool[str, Thing] = EndpointPool("a", CountingFactory(), budget=budget, clock=clock)
-    ageing: EndpointPool[str, Thing] = EndpointPool("b", CountingFactory(), budget=budget, clock=clock, idle_timeout=10)
+    clock, shared_limit = HandClock(), SharedLimit()
+    ageless: EndpointPool[str, Thing] = EndpointPool("a", CountingFactory(), shared_limit=shared_limit, clock=clock)
+    ageing: EndpointPool[str, Thing] = EndpointPool(
+        "b", CountingFactory(), shared_limit=shared_limit, clock=clock, idle_timeout=10
+    )
     ageless.release(ageless.acquire())
     ageing.release(ageing.acquire())
     clock.advance(11)
-    EndpointPool("c", CountingFactory(), budget=budget, clock=clock).acquire()
+    EndpointPool("c", CountingFactory(), shared_limit=shared_limit, clock=clock).acquire()
     assert (ageless.idle, ageing.idle) == (1, 0)
 
 
@@ -228,22 +230,24 @@ def test_the_next_look_is_when_the_next_one_is_due() -> None:
     clock.advance(6)
     pool.acquire()
     pool.release(three, idle_limit=9)
-    assert (pool.idle_connections(), pool._budget.trim_at) == ([one, three], clock() + 9)
+    assert (pool.idle_connections(), pool._shared.trim_at) == ([one, three], clock() + 9)
     pool.check()
 
 
 def test_a_neighbours_look_spares_what_is_kept_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """``min_idle`` is the collector's; a request to another endpoint closed what it had opened ahead."""
     monkeypatch.setattr("poollib.pool.housekeeper.watch", lambda target: True)
-    clock, budget = HandClock(), Budget()
+    clock, shared_limit = HandClock(), SharedLimit()
     kept: EndpointPool[str, Thing] = EndpointPool(
-        "a", CountingFactory(), budget=budget, clock=clock, idle_timeout=10, min_idle=1
+        "a", CountingFactory(), shared_limit=shared_limit, clock=clock, idle_timeout=10, min_idle=1
     )
     kept.sweep(clock())
-    other: EndpointPool[str, Thing] = EndpointPool("b", CountingFactory(), budget=budget, clock=clock, idle_timeout=10)
+    other: EndpointPool[str, Thing] = EndpointPool(
+        "b", CountingFactory(), shared_limit=shared_limit, clock=clock, idle_timeout=10
+    )
     other.release(other.acquire())
     clock.advance(11)
-    EndpointPool("c", CountingFactory(), budget=budget, clock=clock).acquire()
+    EndpointPool("c", CountingFactory(), shared_limit=shared_limit, clock=clock).acquire()
     assert (kept.idle, other.idle) == (1, 0)
 
 
@@ -252,22 +256,22 @@ def test_a_neighbours_look_spares_what_is_kept_ready(monkeypatch: pytest.MonkeyP
 
 def test_a_pool_that_vanishes_with_connections_to_be_closed_leaves_no_count_behind() -> None:
     """The garbage collector drops it inside the lock, before anybody closed them: the slots were gone for ever."""
-    budget, factory = Budget(2), CountingFactory()
-    pool: EndpointPool[str, Thing] = EndpointPool("a", factory, maxsize=2, budget=budget)
+    shared_limit, factory = SharedLimit(2), CountingFactory()
+    pool: EndpointPool[str, Thing] = EndpointPool("a", factory, maxsize=2, shared_limit=shared_limit)
     things = [pool.acquire() for _ in range(2)]
     pool.release(things.pop())
-    with budget, budget.lock:
-        pool._doom_idle_locked(pool._idle[0], "old")
+    with shared_limit, shared_limit.lock:
+        pool._discard_idle_locked(pool._idle[0], "old")
         del pool
     things.clear()
-    assert budget.used == 0
-    other: EndpointPool[str, Thing] = EndpointPool("b", CountingFactory(), maxsize=2, budget=budget)
+    assert shared_limit.used == 0
+    other: EndpointPool[str, Thing] = EndpointPool("b", CountingFactory(), maxsize=2, shared_limit=shared_limit)
     assert len({other.acquire(0) for _ in range(2)}) == 2
 
 
 def test_a_burial_that_is_interrupted_goes_on_where_it_was() -> None:
-    budget, factory = Budget(3), CountingFactory()
-    pool: EndpointPool[str, Thing] = EndpointPool("a", factory, maxsize=3, budget=budget)
+    shared_limit, factory = SharedLimit(3), CountingFactory()
+    pool: EndpointPool[str, Thing] = EndpointPool("a", factory, maxsize=3, shared_limit=shared_limit)
     for thing in [pool.acquire() for _ in range(3)]:
         pool.release(thing)
     moments = ["interrupt"]
@@ -279,12 +283,12 @@ def test_a_burial_that_is_interrupted_goes_on_where_it_was() -> None:
 
     factory.before_close = interrupt_once
     with pytest.raises(KeyboardInterrupt):
-        with budget, budget.lock:
+        with shared_limit, shared_limit.lock:
             del pool, thing
-    with budget, budget.lock:
+    with shared_limit, shared_limit.lock:
         pass
     assert factory.open == []
-    assert budget.used == 0
+    assert shared_limit.used == 0
 
 
 # The line
@@ -305,15 +309,15 @@ def test_an_interrupted_close_still_tells_all_in_line(monkeypatch: pytest.Monkey
     for waiter in waiters:
         waiter.start()
     until(lambda: pool.waiting == 3)
-    send_away, moments = EndpointPool._send_away_locked, ["interrupt"]
+    send_away, moments = EndpointPool._wake_locked, ["interrupt"]
 
-    def interrupted_once(self: Any, claim: Any) -> None:
+    def interrupted_once(self: Any, waiter: Any) -> None:
         if moments:
             moments.clear()
             raise KeyboardInterrupt
-        send_away(self, claim)
+        send_away(self, waiter)
 
-    monkeypatch.setattr(EndpointPool, "_send_away_locked", interrupted_once)
+    monkeypatch.setattr(EndpointPool, "_wake_locked", interrupted_once)
     with pytest.raises(KeyboardInterrupt):
         pool.close()
     for waiter in waiters:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poollib.pool import EndpointPool, housekeeper
-from poollib.pool.housekeeper import THREAD_NAME, Collector
+from poollib.pool.housekeeper import THREAD_NAME, Housekeeper
 from tests.support.pool import CountingFactory, Thing, until
 
 
@@ -36,15 +36,15 @@ def threads() -> list[threading.Thread]:
 
 
 @pytest.fixture
-def alone() -> Iterator[Collector]:
+def alone() -> Iterator[Housekeeper]:
     """A collector of this test's own; its thread must be gone at the end."""
-    own = Collector()
+    own = Housekeeper()
     yield own
     until(lambda: not own.is_running)
 
 
 class TestTheThread:
-    def test_it_starts_with_the_first_and_ends_when_the_last_wants_nothing_more(self, alone: Collector) -> None:
+    def test_it_starts_with_the_first_and_ends_when_the_last_wants_nothing_more(self, alone: Housekeeper) -> None:
         one, two = Sleeper(), Sleeper()
         alone.watch(one)
         alone.watch(two)
@@ -53,7 +53,7 @@ class TestTheThread:
         until(lambda: not alone.is_running)
         assert (one.calls, two.calls) == (1, 1)
 
-    def test_it_is_one_daemon_for_all(self, alone: Collector) -> None:
+    def test_it_is_one_daemon_for_all(self, alone: Housekeeper) -> None:
         before = len(threads())
         sleepers = [Sleeper(3600.0) for _ in range(5)]
         for sleeper in sleepers:
@@ -62,7 +62,7 @@ class TestTheThread:
         assert len(threads()) == before + 1
         assert all(thread.daemon for thread in threads())
 
-    def test_it_ends_when_the_last_one_vanishes(self, alone: Collector) -> None:
+    def test_it_ends_when_the_last_one_vanishes(self, alone: Housekeeper) -> None:
         sleeper = Sleeper(3600.0)
         alone.watch(sleeper)
         assert sleeper.swept.wait(5)
@@ -70,7 +70,7 @@ class TestTheThread:
         del sleeper
         until(lambda: not alone.is_running)
 
-    def test_it_starts_again_when_asked_again(self, alone: Collector) -> None:
+    def test_it_starts_again_when_asked_again(self, alone: Housekeeper) -> None:
         one = Sleeper()
         alone.watch(one)
         until(lambda: not alone.is_running)
@@ -78,7 +78,7 @@ class TestTheThread:
         alone.watch(two)
         assert two.swept.wait(5)
 
-    def test_it_sleeps_as_long_as_it_is_told(self, alone: Collector) -> None:
+    def test_it_sleeps_as_long_as_it_is_told(self, alone: Housekeeper) -> None:
         often, seldom = Sleeper(0.002), Sleeper(3600.0)
         alone.watch(often)
         alone.watch(seldom)
@@ -86,7 +86,7 @@ class TestTheThread:
         assert seldom.calls == 1
         often.pause_s = None
 
-    def test_it_comes_sooner_when_hastened(self, alone: Collector) -> None:
+    def test_it_comes_sooner_when_hastened(self, alone: Housekeeper) -> None:
         sleeper = Sleeper(3600.0)
         alone.watch(sleeper)
         assert sleeper.swept.wait(5)
@@ -95,7 +95,7 @@ class TestTheThread:
         assert sleeper.swept.wait(5)
 
     def test_an_error_of_one_is_logged_and_touches_no_other(
-        self, alone: Collector, caplog: pytest.LogCaptureFixture
+        self, alone: Housekeeper, caplog: pytest.LogCaptureFixture
     ) -> None:
         broken, sound = Sleeper(ValueError("broken sweep")), Sleeper(0.002)
         alone.watch(broken)
@@ -106,7 +106,7 @@ class TestTheThread:
         broken.pause_s = sound.pause_s = None
         alone.hasten(weakref.ref(broken), 0.0)
 
-    def test_those_that_vanish_before_their_news_is_read_do_not_end_it(self, alone: Collector) -> None:
+    def test_those_that_vanish_before_their_news_is_read_do_not_end_it(self, alone: Housekeeper) -> None:
         """The hash of a weak reference that nobody asked for in time can't be had: "weak object has gone away"."""
         go_on = threading.Event()
 
@@ -132,7 +132,7 @@ class TestTheThread:
         assert alone._due == {}
 
     @pytest.mark.parametrize("error", [SystemExit(), KeyboardInterrupt(), GeneratorExit()])
-    def test_no_exception_of_a_sweep_ends_it(self, alone: Collector, error: BaseException) -> None:
+    def test_no_exception_of_a_sweep_ends_it(self, alone: Housekeeper, error: BaseException) -> None:
         broken, sound = Sleeper(error), Sleeper(0.0)
         alone.watch(broken)
         alone.watch(sound)
@@ -141,7 +141,7 @@ class TestTheThread:
         alone.hasten(weakref.ref(broken), 0.0)
 
     def test_an_error_of_the_timetable_itself_is_logged_and_ends_nothing(
-        self, alone: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, alone: Housekeeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(housekeeper, "PAUSE_AFTER_FAULT_S", 0.0)
         alone._news.put(("no reference", 0.0))  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ class TestTheThread:
         assert sleeper.swept.wait(5)
         assert "the timetable of the pools failed" in caplog.text
 
-    def test_a_log_handler_that_raises_ends_nothing(self, alone: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_log_handler_that_raises_ends_nothing(self, alone: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(housekeeper.log, "exception", lambda *args: 1 / 0)
         broken, sound = Sleeper(ValueError()), Sleeper(0.0)
         alone.watch(broken)
@@ -159,7 +159,7 @@ class TestTheThread:
         broken.pause_s = sound.pause_s = None
         alone.hasten(weakref.ref(broken), 0.0)
 
-    def test_a_dead_one_is_noticed_and_its_timetable_is_followed_on(self, alone: Collector) -> None:
+    def test_a_dead_one_is_noticed_and_its_timetable_is_followed_on(self, alone: Housekeeper) -> None:
         one, two = Sleeper(3600.0), Sleeper()
         alone.watch(one)
         assert one.swept.wait(5)
@@ -176,7 +176,7 @@ class TestTheThread:
         until(lambda: one.calls == 2)
 
     def test_a_finaliser_that_asks_while_the_thread_is_started_does_not_hang(
-        self, alone: Collector, monkeypatch: pytest.MonkeyPatch
+        self, alone: Housekeeper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It runs in the thread that holds the lock; of the two threads that start one goes on."""
         inner, outer = Sleeper(0.0), Sleeper(0.0)
@@ -194,7 +194,7 @@ class TestTheThread:
         until(lambda: len(threads()) == 1)
         inner.pause_s = outer.pause_s = None
 
-    def test_a_later_reference_tells_when_its_target_vanishes(self, alone: Collector) -> None:
+    def test_a_later_reference_tells_when_its_target_vanishes(self, alone: Housekeeper) -> None:
         """A pool that was closed may still be hastened by another reference, and be watched once more."""
         sleeper = Sleeper(3600.0)
         alone.hasten(weakref.ref(sleeper), 3600.0)
@@ -203,7 +203,7 @@ class TestTheThread:
         del sleeper
         until(lambda: not alone.is_running)
 
-    def test_endless_pauses_do_not_overflow(self, alone: Collector) -> None:
+    def test_endless_pauses_do_not_overflow(self, alone: Housekeeper) -> None:
         one, two = Sleeper(1e300), Sleeper(3600.0)
         alone.watch(one)
         alone.watch(two)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
-from poollib.pool import Budget, ConnectionPool, EndpointPool, State
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, State
 from tests.support.pool import CountingFactory, HandClock, Thing, until
 
 
@@ -196,7 +196,7 @@ class TestTheBudget:
         """Counted, not timed: one entry of the order is looked at for each connection that makes room."""
         rig = Rig(total_maxsize=2_000)
         rig.idle_at(*range(2_000))
-        order = rig.pool.budget.order
+        order = rig.pool.shared_limit.order
         assert order is not None
         assert next(iter(order.values())).connection.endpoint == 0
         for endpoint in range(2_000, 2_010):
@@ -254,7 +254,7 @@ class TestOwnersOfEndpointPools:
         thing = ring[0].acquire()
         ring[0].release(thing)
         ring.append(ring)
-        with rig.pool.budget.lock:
+        with rig.pool.shared_limit.lock:
             del ring
             gc.collect()
             assert thing.is_open
@@ -264,12 +264,12 @@ class TestOwnersOfEndpointPools:
         rig.pool.check()
 
     def test_separate_pools_can_share_a_plain_budget(self) -> None:
-        budget, factory = Budget(1), CountingFactory()
-        one: EndpointPool[Any, Thing] = EndpointPool("one", factory, budget=budget)
-        two: EndpointPool[Any, Thing] = EndpointPool("two", factory, budget=budget)
+        shared_limit, factory = SharedLimit(1), CountingFactory()
+        one: EndpointPool[Any, Thing] = EndpointPool("one", factory, shared_limit=shared_limit)
+        two: EndpointPool[Any, Thing] = EndpointPool("two", factory, shared_limit=shared_limit)
         one.release(one.acquire())
         two.acquire()
-        assert (one.idle, two.leased, budget.used) == (0, 1, 1)
+        assert (one.idle, two.leased, shared_limit.used) == (0, 1, 1)
 
 
 class TestTheWhole:
