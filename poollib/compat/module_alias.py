@@ -74,6 +74,15 @@ def _source(source: str) -> ModuleType:
     return importlib.import_module(source)
 
 
+def stand_for(name: str) -> None:
+    """Let the module that urllib3's path means stand in ``sys.modules`` under ``name``, in the place of a file there.
+
+    The file is for editors and type checkers, which read it; who patches a global of the module patches what runs.
+    """
+    root, _, path = name.partition(".")
+    sys.modules[name] = module(path, root)
+
+
 class ThinModule(ModuleType):
     """One of urllib3's modules that is no module: its names live elsewhere, and are read and written there."""
 
