@@ -1,8 +1,8 @@
 """poollib: a thread-safe HTTP/1.1 client with connection pools, in pure standard library.
 
 The public names and nothing else. urllib3's names are here under the same names; poollib's own beside them. Importing
-the package imports no module: a name brings its module when it is first asked for, and is an ordinary name from then on.
-"""
+the package imports no module: a name brings its module when it is first asked for, and is an ordinary name from then
+on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """HTTPConnection, HTTPSConnection: one socket, one exchange at a time.
 
-``request`` opens the ``transport`` if there is no socket yet, writes a head and a body; ``getresponse`` reads a head and
-gives an ``HTTPResponse`` whose body reader pulls from this connection.  What the bytes mean is said by ``head`` and
+``request`` opens the ``transport`` if there is no socket yet, writes a head and a body; ``getresponse`` reads a head
+and gives an ``HTTPResponse`` whose body reader pulls from this connection.  What the bytes mean is said by ``head`` and
 ``body_reader``, how bodies leave by ``upload``, what TLS wants by ``tls_transport``; who may use the connection when is
 the pool's business.
 Both classes subclass ``http.client``'s and keep its doors working (``putrequest``, ``putheader``, ``endheaders``,
@@ -15,7 +15,7 @@ import errno
 import http.client
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from .base.endpoint import TlsSettings
 from .base.exact_values import exact
@@ -28,7 +28,7 @@ from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTime
 from .exchange import httpclient_hooks
 from .exchange.httpclient_hooks import Base, PatchedClass, base_doors, own_doors, untouched
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import ConnectionState, Transport, is_ragged_end
+from .exchange.transport import EXPECT_CONTINUE_S, ConnectionState, Transport, is_ragged_end
 from .exchange.transport import Options as Options
 from .exchange.transport import ProxyConfig as ProxyConfig
 from .exchange.transport import port_by_scheme as port_by_scheme
@@ -57,8 +57,6 @@ from .http1.request_body import expects_body
 from .net.socket_state import LARGE_BODY_BYTES, SSLSocket, receive_ahead
 from .net.tls_sessions import sessions
 from .response import HTTPResponse
-
-EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
 _IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
     ConnectionState.IDLE,
@@ -410,7 +408,7 @@ class HTTPConnection(Transport):
         """
         if self._through_doors or self.response_class is not http.client.HTTPResponse:
             self._through_doors = self._drained = False
-            return httpclient_hooks.receive(self, HTTPConnection.getresponse)
+            return cast(HTTPResponse, httpclient_hooks.receive(self, HTTPConnection.getresponse, HTTPResponse))
         if self.sock is None:
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
             closed.phase = "waiting for the response"

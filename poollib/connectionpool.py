@@ -4,8 +4,8 @@ Here lending (``pool``) meets HTTP (``connection``, ``response``): a pool settle
 ``request_loop.run`` call :meth:`HTTPConnectionPool._attempt` until the answer stands; each attempt leases a connection,
 sends, reads, and gives the connection back or leaves it with the response.  How many connections there are and how
 long they live is ``connection_pool``'s business, what may be tried again ``retry``'s, what the server is asked for
-``request_target``'s, how it goes is told by ``stats``.  The interface is urllib3's; an ``EndpointPool`` of its own when the
-pool stands alone, the manager's otherwise.
+``request_target``'s, how it goes is told by ``stats``.  The interface is urllib3's; an ``EndpointPool`` of its own when
+the pool stands alone, the manager's otherwise.
 """
 
 from __future__ import annotations
@@ -85,17 +85,18 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     (``pool_timeout`` seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with
     every request that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's:
     ``idle_timeout``, ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
-    ``background_collector`` (times in seconds, see ``connection_pool.EndpointPool``), ``health_check_interval`` (seconds) and
-    ``health_check_path`` (see ``health``), and as defaults for every request ``trace``, ``max_response_size``,
-    ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial instead of ``host``;
-    ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see ``dial.CachingResolver``;
-    ``allowed_hosts``, ``blocked_networks``: see ``guard``; ``circuit_breaker``: see ``circuit``.
-    """
+    ``background_collector`` (times in seconds, see ``connection_pool.EndpointPool``), ``health_check_interval``
+    (seconds) and ``health_check_path`` (see ``health``), and as defaults for every request ``trace``,
+    ``max_response_size``, ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial
+    instead of ``host``; ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see
+    ``dial.CachingResolver``; ``allowed_hosts``, ``blocked_networks``: see ``guard``; ``circuit_breaker``: see
+    ``circuit``."""
 
     scheme = "http"
     ConnectionCls: ClassVar[type[Any]] = HTTPConnection
 
-    # What few pools have stands here, in Figures or in RequestTargets, until it is set: a manager may keep hundreds of pools.
+    # What few pools have stands here, in Figures or in RequestTargets, until it is set: a manager may keep hundreds of
+    # pools.
     _dial_options: dict[str, Any] = _NOTHING
     _defaults: dict[str, Any] = _NOTHING
     _breaker: Any = None

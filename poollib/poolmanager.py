@@ -1,9 +1,9 @@
 """PoolManager, ProxyManager: which pool for this URL.
 
 A manager finds or makes the ``HTTPConnectionPool`` for a URL's scheme, host and port, sends through ``pool.urlopen``,
-and takes the turns of the loop in ``request_loop`` that lead to other hosts.  It leaves errors, statuses and redirects on
-one host to the pool, and everything about connections to the modules below.  What two requests must have in common to
-share a pool is said in ``pool_key``; the interface is urllib3's.
+and takes the turns of the loop in ``request_loop`` that lead to other hosts.  It leaves errors, statuses and redirects
+on one host to the pool, and everything about connections to the modules below.  What two requests must have in common
+to share a pool is said in ``pool_key``; the interface is urllib3's.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """HTTPResponse: reads, decodes, and hands its connection back once.
 
 A response is an ``io`` stream over a body source: a ``body_reader`` reader on a live connection, or any file object
-(recorders and mocks hand one in).  Framing belongs to ``body_reader``, inflating to ``content_encoding``; this module asks them for
-bytes, and at the framing's end, or at the first error, gives the connection back to the pool that lent it.  Whoever
-gives the connection back forgets it first, so it is given back once, whatever reads, closes or drops the response.
-It leaves what needs no body to ``base_response``, retries and redirects to ``request_loop``.  The interface is urllib3's.
-"""
+(recorders and mocks hand one in).  Framing belongs to ``body_reader``, inflating to ``content_encoding``; this module
+asks them for bytes, and at the framing's end, or at the first error, gives the connection back to the pool that lent
+it.  Whoever gives the connection back forgets it first, so it is given back once, whatever reads, closes or drops the
+response. It leaves what needs no body to ``base_response``, retries and redirects to ``request_loop``.  The interface
+is urllib3's."""
 
 from __future__ import annotations
 

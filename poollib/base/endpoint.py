@@ -139,8 +139,8 @@ class ProxyHop(_HopFields):
     """One proxy on the way: frozen, hashable.
 
     ``scheme``: ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``. ``headers`` go to the proxy and
-    nowhere else. ``tls``: the settings for the hop to the proxy, ``None`` for a plain one. ``tunnel``: ``False`` when the
-    proxy forwards the requests. ``username`` and ``password`` are SOCKS's; an HTTP proxy's travel in ``headers``.
+    nowhere else. ``tls``: the settings for the hop to the proxy, ``None`` for a plain one. ``tunnel``: ``False`` when
+    the proxy forwards the requests. ``username`` and ``password`` are SOCKS's; an HTTP proxy's travel in ``headers``.
     """
 
     __slots__ = ()

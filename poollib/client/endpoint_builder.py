@@ -20,7 +20,6 @@ from urllib.parse import unquote
 
 from ..base.endpoint import Endpoint, ProxyHop, TlsSettings
 from ..base.url import Url
-from ..connection import ProxyConfig, port_by_scheme, proxy_tls_settings
 from ..exceptions import (
     BlockedHostError,
     DeadlineExceededError,
@@ -32,6 +31,7 @@ from ..exceptions import (
     SSLError,
     TimeoutError,
 )
+from ..exchange.transport import ProxyConfig, port_by_scheme, proxy_tls_settings
 from ..net.dial import _system_lookup as system_lookup
 from ..net.dial import resolver_from
 from .request_loop import is_raised_by_body
@@ -69,8 +69,8 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     """The guard that a pool's keywords ask for, None if they ask for none; it stands before the pool's resolver now.
 
     BlockedHostError for a pool whose host it refuses. The pool of a proxy that forwards serves many hosts, each checked
-    when it is asked for (``request_target``): the proxy is the operator's choice as the way there, as a target it is no other.
-    """
+    when it is asked for (``request_target``): the proxy is the operator's choice as the way there, as a target it is no
+    other."""
     hosts, networks = (keywords.pop(name, None) for name in GUARD_OPTIONS)
     if hosts is None and networks is None:
         return None

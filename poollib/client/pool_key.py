@@ -16,8 +16,8 @@ from ..base.endpoint import shown_fields
 from ..base.exact_values import exact
 from ..base.logs import shown_url
 from ..base.url import Url, origin
-from ..connection import ProxyConfig
 from ..exceptions import LocationValueError
+from ..exchange.transport import ProxyConfig
 from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS
 from .request_options import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 

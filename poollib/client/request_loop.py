@@ -3,8 +3,8 @@
 A response is judged by its head; its body is read only once it is known that the response goes up to the caller.
 
 :func:`run` is used by a pool (errors, statuses, redirects on one host) and by a manager (redirects to other hosts),
-nested at most twice and never recursive.  :func:`next_request` says what the request that follows a response is, or that
-none follows; the redirect rule (RFC 9110 section 15.4) exists only there.  What may be tried again and how long to
+nested at most twice and never recursive.  :func:`next_request` says what the request that follows a response is, or
+that none follows; the redirect rule (RFC 9110 section 15.4) exists only there.  What may be tried again and how long to
 wait is ``retry``'s to say; connections are the caller's: ``send`` returns or raises holding no slot, unless the
 response owns it, so that waiting here never keeps a connection from others.
 """

@@ -12,10 +12,10 @@ from typing import Any
 
 from ..base.exact_values import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
-from ..connection import EXPECT_CONTINUE_S, Options
+from ..exchange.base_response import BaseHTTPResponse
+from ..exchange.transport import EXPECT_CONTINUE_S, Options
 from ..http1.head import DEFAULT_LIMITS
 from ..http1.request_body import encode_fields, encode_json
-from ..response import HTTPResponse
 from .request_loop import BY_CALLER, Call
 
 #: keywords of a pool that ``connection_pool.EndpointPool`` explains
@@ -63,7 +63,9 @@ class PoolCall(Call):
     response_kw: dict[str, Any]  # what ``_make_request`` gets as it is
 
     def complete(self, response: Any) -> None:
-        if isinstance(response, HTTPResponse) and not (self.redirect is BY_CALLER and response.get_redirect_location()):
+        if isinstance(response, BaseHTTPResponse) and not (
+            self.redirect is BY_CALLER and response.get_redirect_location()
+        ):
             response.accept(self.preload_content)
 
     def drop_body(self) -> None:

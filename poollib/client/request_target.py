@@ -1,9 +1,9 @@
 """Targets: which URLs are a pool's own, and what to ask its server for.
 
-``ConnectionPool`` is urllib3's base of all pools: a host and a port. :class:`RequestTargets` says of a URL whether it is that
-host's, makes the request target of it, in the form that a forwarding proxy wants where there is one, and resolves what
-a redirect points to. Sending is left to ``connectionpool``, the URL's own rules to ``url``; whether a proxy forwards
-was settled by ``endpoint_builder``. Sources: RFC 9112 section 3.2, RFC 9110 sections 4.3 and 10.2.2.
+``ConnectionPool`` is urllib3's base of all pools: a host and a port. :class:`RequestTargets` says of a URL whether it
+is that host's, makes the request target of it, in the form that a forwarding proxy wants where there is one, and
+resolves what a redirect points to. Sending is left to ``connectionpool``, the URL's own rules to ``url``; whether a
+proxy forwards was settled by ``endpoint_builder``. Sources: RFC 9112 section 3.2, RFC 9110 sections 4.3 and 10.2.2.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ..base.exact_values import exact, whole
 from ..base.headers import HTTPHeaderDict
 from ..base.url import Url, encode_target, join, normalize_host, parse_url, without_zone
-from ..connection import ProxyConfig, port_by_scheme
 from ..exceptions import HostChangedError, LocationValueError
+from ..exchange.transport import ProxyConfig, port_by_scheme
 from ..policy.retry import Retry
 from .endpoint_builder import connection_requires_http_tunnel
 from .request_loop import names_no_host, same_origin

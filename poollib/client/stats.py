@@ -1,9 +1,9 @@
 """Figures: how a pool is doing, in numbers.
 
-A pool's users ask here what it has counted (:meth:`PoolStatistics.stats`), whether its endpoint answers, and to have its idle
-connections looked at or dropped. The counting is done where things happen: by ``connection_factory``, by the lending core, by
-``circuit``; what requests have met is noted in ``health``. ``docs/pooling.rst`` says what each figure means.
-"""
+A pool's users ask here what it has counted (:meth:`PoolStatistics.stats`), whether its endpoint answers, and to have
+its idle connections looked at or dropped. The counting is done where things happen: by ``connection_factory``, by the
+lending core, by ``circuit``; what requests have met is noted in ``health``. ``docs/pooling.rst`` says what each figure
+means."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 ``install_as_urllib3`` lets ``import urllib3`` and every path below it give poollib, by a finder that stands before all
 others and survives purges of ``sys.modules``; ``uninstall_as_urllib3`` takes it away again.  How paths become modules
-is left to ``modules``, which path is which module to the tables in ``names``, what the names do to the modules.  Nothing
-happens by importing this module; the interface is that of urllib3 2.8.0.
+is left to ``modules``, which path is which module to the tables in ``names``, what the names do to the modules.
+Nothing happens by importing this module; the interface is that of urllib3 2.8.0.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ def _is_below_root(name: str) -> bool:
 
 def _name_loggers(root: str) -> None:
     """Let the modules log, and requests name their agent, by urllib3's names, or again by their own."""
-    for module, path in LOGGERS.items():
-        names = vars(importlib.import_module(f"{HOME}.{module}"))
-        usual = _usual_logs.setdefault(module, names["log"])
+    for own, path in LOGGERS.items():
+        names = vars(importlib.import_module(f"{HOME}.{own}"))
+        usual = _usual_logs.setdefault(own, names["log"])
         names["log"] = logging.getLogger(f"{ROOT}.{path}") if root == ROOT else usual
     vars(importlib.import_module(f"{HOME}.extras.shortcuts"))["_logger_name"] = root
-    doors = vars(importlib.import_module(f"{HOME}.doors"))
-    agent = _usual_agent.setdefault(HOME, doors["USER_AGENT"])
-    doors["USER_AGENT"] = f"python-urllib3/{API_VERSION}" if root == ROOT else agent
+    hooks = vars(importlib.import_module(f"{HOME}.exchange.httpclient_hooks"))
+    agent = _usual_agent.setdefault(HOME, hooks["USER_AGENT"])
+    hooks["USER_AGENT"] = f"python-urllib3/{API_VERSION}" if root == ROOT else agent
     if root == ROOT and not logging.getLogger(ROOT).handlers:
         logging.getLogger(ROOT).addHandler(logging.NullHandler())

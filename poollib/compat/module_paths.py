@@ -98,7 +98,9 @@ THIN: Final[dict[str, dict[str, str]]] = {
     },
     "_base_connection": {
         ".connection": "ProxyConfig",
-        ".compat.private_names": "_ResponseOptions _TYPE_BODY _TYPE_SOCKET_OPTIONS BaseHTTPConnection BaseHTTPSConnection",
+        ".compat.private_names": (
+            "_ResponseOptions _TYPE_BODY _TYPE_SOCKET_OPTIONS BaseHTTPConnection BaseHTTPSConnection"
+        ),
         ".base.timeout": "_DEFAULT_TIMEOUT _TYPE_TIMEOUT",
         ".base.url": "Url",
         "typing": "typing=*",

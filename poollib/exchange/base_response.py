@@ -124,6 +124,9 @@ class BaseHTTPResponse(FileLike):
         """Give the connection back."""
         raise NotImplementedError
 
+    def accept(self, preload_content: bool) -> None:
+        """The response stands: read the body whole if that was asked for. One without a live body has nothing to do."""
+
     def drain_conn(self) -> None:
         """Throw the rest of the body away."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Making a connection step by step: one limit for all steps, and each step told to the trace.
 
-A connection starts an :class:`ConnectTimer` when it has no socket and asks it, before each step (dialling, TLS with a proxy,
-the tunnel, TLS with the target), how much time that step may take.
+A connection starts an :class:`ConnectTimer` when it has no socket and asks it, before each step (dialling, TLS with a
+proxy, the tunnel, TLS with the target), how much time that step may take.
 The steps themselves are those of ``dial``, ``tunnel`` and ``tls``; their order is the connection's.
 It follows what ``Timeout`` promises: the connect timeout covers lookup, dialling, tunnel and TLS together.
 """

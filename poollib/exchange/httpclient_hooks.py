@@ -23,7 +23,6 @@ from ..http1.body_reader import BodyState
 from ..http1.body_source import FileBody
 from ..http1.head import SKIP_HEADER, Fields, check_name, trailer_block
 from ..http1.request_body import expects_body
-from ..response import HTTPResponse
 from .upload import Payload, payload_for, size_of
 
 USER_AGENT = "python-poollib/0.1"  # compat puts urllib3's here while poollib is installed as urllib3
@@ -120,8 +119,9 @@ def _send_body(conn: Any, payload: Payload) -> None:
         conn.send(b"0\r\n" + trailer_block((trailers or {}).items()))
 
 
-def receive(conn: Any, read: Callable[[Any], HTTPResponse]) -> HTTPResponse:
-    """The response by http.client's ``getresponse`` as it is now; ``read(conn)`` is the direct way to read a head.
+def receive(conn: Any, read: Callable[[Any], Any], made: Callable[..., Any]) -> Any:
+    """The response by http.client's ``getresponse`` as it is now; ``read(conn)`` is the direct way to read a head,
+    ``made(...)`` the response class with urllib3's arguments.
 
     Errors: what ``read`` raises; ProtocolError for what another response class can't read.
     """
@@ -129,7 +129,7 @@ def receive(conn: Any, read: Callable[[Any], HTTPResponse]) -> HTTPResponse:
     conn._method = conn._request[0]
     try:
         if conn.response_class is not http.client.HTTPResponse:
-            return _read_by_theirs(conn)
+            return _read_by_theirs(conn, made)
         readers: list[_Reader] = []
         conn.response_class = partial(_Reader, conn, read, readers)
         try:
@@ -147,11 +147,9 @@ class _Reader(http.client.HTTPResponse):
     It is closed when the body has ended, for those who wait for that.
     """
 
-    response: HTTPResponse
+    response: Any  # the HTTPResponse
 
-    def __init__(
-        self, conn: Any, read: Callable[[Any], HTTPResponse], readers: list[_Reader], *_: Any, **__: Any
-    ) -> None:
+    def __init__(self, conn: Any, read: Callable[[Any], Any], readers: list[_Reader], *_: Any, **__: Any) -> None:
         self._conn, self._read = conn, read
         self.fp = None  # type: ignore[assignment]
         self.will_close = False
@@ -163,12 +161,12 @@ class _Reader(http.client.HTTPResponse):
         self.response = response = self._read(self._conn)
         self.status, self.version, self.reason = response.status, response.version, response.reason or ""
         self.code = self.status
-        self.headers = self.msg = response.headers  # type: ignore[assignment]
+        self.headers = self.msg = response.headers
         self.chunked, self.length = response.chunked, response.length_remaining
         if response._source is None or response._source.state is not BodyState.OPEN:
             self.chunked, self.length = False, 0
         else:
-            response.release_conn = self._release  # type: ignore[method-assign]
+            response.release_conn = self._release
         if self._conn.debuglevel > 0:
             print("reply:", repr(f"{response.version_string} {self.status} {self.reason}\r\n"))
             for name, value in response.headers.iteritems():
@@ -181,7 +179,7 @@ class _Reader(http.client.HTTPResponse):
         self.response.release_conn()
 
 
-def _read_by_theirs(conn: Any) -> HTTPResponse:
+def _read_by_theirs(conn: Any, made: Callable[..., Any]) -> Any:
     """The response that a response class of somebody else reads from the socket, by http.client's parser."""
     try:
         theirs = Base.getresponse(conn)
@@ -194,7 +192,7 @@ def _read_by_theirs(conn: Any) -> HTTPResponse:
         raise failed from error
     conn.exchanges += 1
     conn.answered = True
-    response = _wrapped(conn, theirs)
+    response = _wrapped(conn, theirs, made)
     source = response._source
     assert source is not None
     if theirs.will_close:
@@ -214,10 +212,10 @@ class _LastBody(FileBody):
         self.state = BodyState.CLOSE
 
 
-def _wrapped(conn: Any, theirs: Any) -> HTTPResponse:
+def _wrapped(conn: Any, theirs: Any, made: Callable[..., Any]) -> Any:
     """The response around one that another response class has read."""
     method, url, _preload, decode, enforce = conn._request
-    return HTTPResponse(
+    return made(
         body=theirs,
         headers=HTTPHeaderDict(theirs.msg.items()),
         status=theirs.status,

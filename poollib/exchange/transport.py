@@ -1,8 +1,8 @@
 """One connection's socket: opened, looked at while it is idle, read from, closed.
 
 :class:`Transport` reaches a server as its arguments say (``dial``, ``tunnel`` and ``tls`` in turn, within one
-clock), gives received bytes to an ``ReceiveBuffer`` with every error mapped to poollib's, and knows in ``state`` where in an
-exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when is the pool's.
+clock), gives received bytes to an ``ReceiveBuffer`` with every error mapped to poollib's, and knows in ``state`` where
+in an exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when is the pool's.
 Both stand on ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...) programs know.
 
 A connection's life::
@@ -68,6 +68,9 @@ class ConnectionState(enum.Enum):
 
 
 _NEW, _IDLE, _READING = ConnectionState.NEW, ConnectionState.IDLE, ConnectionState.READING
+
+
+EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
 
 
 class Options(NamedTuple):
@@ -162,10 +165,10 @@ class Transport(_Base):
         "_default_fields",
         "_doors",
         "_drained",
-        "_receive_buffer",
         "_interim",
         "_private",
         "_quiet",
+        "_receive_buffer",
         "_request",
         "_through_doors",
         "answered",

@@ -2,8 +2,8 @@
 
 A body reader pulls from an :class:`ReceiveBuffer` (bytes received and not used, and ways to get more) and
 gives body bytes; it hands them to ``response`` and tells ``connection`` in ``state`` what became of the socket.
-It leaves decoding to ``content_encoding`` and timeouts to the callables.  Framing follows RFC 9112 sections 6.3 and 7.1;
-bytes behind the end of a body are never given to anybody.
+It leaves decoding to ``content_encoding`` and timeouts to the callables.  Framing follows RFC 9112 sections 6.3 and
+7.1; bytes behind the end of a body are never given to anybody.
 
 A body's life::
 

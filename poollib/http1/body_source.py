@@ -1,8 +1,8 @@
 """Two more places that body bytes come from: any file object, and a body seen through a decoder.
 
-Both offer what a ``body_reader`` reader offers, so that ``response`` reads all three alike.  :class:`FileBody` stands in
-for a live body where a recorder or a mock hands one in; :class:`DecodedBody` undoes Content-Encoding on the way, never
-more than about what is asked for.  Framing is left to ``body_reader``, the codings themselves to ``decoders``.
+Both offer what a ``body_reader`` reader offers, so that ``response`` reads all three alike.  :class:`FileBody` stands
+in for a live body where a recorder or a mock hands one in; :class:`DecodedBody` undoes Content-Encoding on the way,
+never more than about what is asked for.  Framing is left to ``body_reader``, the codings themselves to ``decoders``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Content codings, one class each: coded bytes in, plain bytes out, never many more than were asked for.
 
 A decoder keeps the input it could not use yet and is asked again with ``b""``, so that a body of a few bytes
-that swells to gigabytes costs its reader only what the reader asks for. ``content_encoding`` takes its decoders from here by
-name, one for each coding of a ``Content-Encoding`` value; what that value says is left to it. Sources: RFC 1950 to 1952
-(deflate, gzip), RFC 7932 (br), RFC 8878 and RFC 9659 (zstd).
+that swells to gigabytes costs its reader only what the reader asks for. ``content_encoding`` takes its decoders from
+here by name, one for each coding of a ``Content-Encoding`` value; what that value says is left to it. Sources: RFC 1950
+to 1952 (deflate, gzip), RFC 7932 (br), RFC 8878 and RFC 9659 (zstd).
 
 What a decoder promises, whatever it is fed:
 

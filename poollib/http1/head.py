@@ -2,8 +2,8 @@
 
 This module turns a request's parts into checked bytes and received bytes into a :class:`Head`; it knows no socket,
 only callables that give bytes.  It hands heads to ``connection`` and ``tunnel`` and leaves the bodies' bytes to
-``body_reader``, timeouts, decoding and retries to others.  What it accepts and refuses follows RFC 9112 (message syntax,
-framing by section 6.3 rule by rule) and RFC 9110 (field syntax); the table of both stands in
+``body_reader``, timeouts, decoding and retries to others.  What it accepts and refuses follows RFC 9112 (message
+syntax, framing by section 6.3 rule by rule) and RFC 9110 (field syntax); the table of both stands in
 ``docs/accepted.rst``.  Every limit is a field of :class:`Limits` with its source.
 """
 

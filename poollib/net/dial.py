@@ -1,7 +1,7 @@
 """A connected socket for a host and port, or for a Unix path.
 
-Names become addresses, ``happy_eyeballs`` makes a connection of them, and it is handed to ``tunnel``, ``tls`` or ``connection``
-with its options and its timeout set.
+Names become addresses, ``happy_eyeballs`` makes a connection of them, and it is handed to ``tunnel``, ``tls`` or
+``connection`` with its options and its timeout set.
 Which endpoint to dial, how long all steps of a connection may take together and when to try again is decided above.
 It follows RFC 6724 as far as ``getaddrinfo`` sorts by it, and RFC 4007 section 11 for zones; errors are those of
 urllib3.

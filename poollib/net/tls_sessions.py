@@ -87,10 +87,10 @@ _LONGEST_WAIT_S: Final = 1.0
 class SessionCache:
     """Sessions to resume: only what verified a session, and on the same way to the server, resumes it.
 
-    Resuming verifies nothing anew. The key is the context, which stands for all settings and the files they name, and the
-    way to the server. Only contexts that were admitted have sessions: those which ``tls`` makes and never changes; what
-    a caller's context holds can be changed at any time and not be read. ``limit``: how many are kept; their contexts
-    are not kept alive once ``tls`` forgets them.
+    Resuming verifies nothing anew. The key is the context, which stands for all settings and the files they name, and
+    the way to the server. Only contexts that were admitted have sessions: those which ``tls`` makes and never changes;
+    what a caller's context holds can be changed at any time and not be read. ``limit``: how many are kept; their
+    contexts are not kept alive once ``tls`` forgets them.
     Reading a session off a socket costs 125 us of the 170 that resuming saves (CPython 3.11, 2026-11), so one is given
     ``uses`` times, or for half its lifetime, before it is renewed. RFC 8446 appendix C.4 would have each used once,
     against observers who link connections; those of one endpoint come from one address anyway. A server that takes a

@@ -1,10 +1,10 @@
-"""Generic lending: pools of any kind of connection.
+"""A pool of anything: lends connections of any kind, to one endpoint or to many.
 
 ``ConnectionPool`` lends connections to many endpoints under one limit, ``EndpointPool`` to one; both take a factory
-that knows how to make, check and close a connection, and some factories are ready here.
+that knows how to make, check and close a connection, and some factories are ready in ``factories``.
 Nothing in this package knows HTTP; it could lend integers.
-The modules: ``core`` lends to many endpoints and ``endpoint_pool`` to one; ``state`` and ``shared_limit`` keep the books,
-``lifecycle`` opens and closes, ``collector`` looks after what lies idle, ``forks`` keeps children apart from parents.
+``state`` holds what a pool has and decides under its lock, ``acquire`` and ``lifecycle`` act with no lock held, and
+``housekeeper`` looks after what lies idle.
 """
 
 from .connection_pool import ConnectionPool
@@ -15,4 +15,4 @@ from .shared_limit import SharedLimit
 from .state import State
 from .stats import PoolStats
 
-__all__ = ["Budget", "ConnectionPool", "EndpointPool", "Factory", "PoolStats", "Settings", "State"]
+__all__ = ["ConnectionPool", "EndpointPool", "Factory", "PoolStats", "Settings", "SharedLimit", "State"]

@@ -1,8 +1,8 @@
 """Finding: the long way to a connection, where none lies idle that is fit: replace, open, or wait in line.
 
-``endpoint_pool`` comes here when the newest idle connection will not do; what is granted to whom is decided in ``state``.
-All that an acquire has got so far stands in its ``Waiter``; whoever is interrupted gives back what is in there.
-Standing in line with a time-out, and giving up late, follow psycopg_pool's WaitingClient.
+``endpoint_pool`` comes here when the newest idle connection will not do; what is granted to whom is decided in
+``state``. All that an acquire has got so far stands in its ``Waiter``; whoever is interrupted gives back what is in
+there. Standing in line with a time-out, and giving up late, follow psycopg_pool's WaitingClient.
 """
 
 from __future__ import annotations

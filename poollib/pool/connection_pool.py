@@ -1,7 +1,7 @@
 """ConnectionPool: lends connections to any number of endpoints, under one limit for all.
 
-It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a shared_limit (``total_maxsize``), and
-drops those that have become empty; callers get connections, or a whole ``EndpointPool`` that takes part.
+It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a shared_limit (``total_maxsize``),
+and drops those that have become empty; callers get connections, or a whole ``EndpointPool`` that takes part.
 How one endpoint's connections are lent, aged and closed is left to ``endpoint_pool``, who is served first to ``state``.
 A dict of pools with one limit above is Apache HttpClient's pooling manager; its name and verbs are generic-connection-
 pool's, so that any kind of connection fits.

@@ -44,8 +44,8 @@ log = logger(__name__)
 class EndpointPool(Finding[Endpoint, Connection]):
     """Lends connections to ``endpoint`` made by ``factory``.  Thread-safe.
 
-    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``shared_limit`` is shared with other pools:
-    its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
+    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``shared_limit`` is shared with other
+    pools: its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
     differences count.  ``trace`` hears connection_waited, _opened, _reused, _returned and _closed.  ``on_full`` is
     called with a connection that will be closed because ``maxsize`` others lie idle.
 
@@ -106,8 +106,8 @@ class EndpointPool(Finding[Endpoint, Connection]):
     def acquire(self, timeout: float | None = None) -> Connection:
         """A connection that is open, fresh and quiet; the caller owes one release, discard or detach.
 
-        The newest idle connection, else a new one, else (``block``, or a shared shared_limit that is spent) the first that
-        becomes free for this place in the line.  ``timeout`` in seconds covers waiting, and what is left of it is
+        The newest idle connection, else a new one, else (``block``, or a shared shared_limit that is spent) the first
+        that becomes free for this place in the line.  ``timeout`` in seconds covers waiting, and what is left of it is
         passed to the factory's ``connect``; None: ``acquire_timeout``.  Raises EmptyPoolError with the pool's
         numbers, ClosedPoolError, or what ``connect`` or ``on_acquire`` raised.
         """

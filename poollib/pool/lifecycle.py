@@ -274,7 +274,7 @@ class Lifecycle(LockedState[Endpoint, Connection]):
 class Remains:
     """What a vanished pool leaves: ``count`` connections in the shared books, and ``entries`` to be closed."""
 
-    __slots__ = ("_shared", "_count", "_entries", "_factory")
+    __slots__ = ("_count", "_entries", "_factory", "_shared")
 
     def __init__(
         self, shared_limit: SharedLimit, entries: list[Entry[Any]], count: int, factory: Factory[Any, Any]

@@ -1,8 +1,8 @@
 """Budget: what the pools of several endpoints share, so that one limit can hold for all of them.
 
 It is one lock, one count of all connections with its limit, one line of everybody who waits, and one order of all
-idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has a shared_limit of its own.
-It hands the pools nothing but these; who is served and what is closed is decided in ``state``.
+idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has a shared_limit of its
+own. It hands the pools nothing but these; who is served and what is closed is decided in ``state``.
 One lock for all, rather than one for each endpoint and one above, leaves no order of locks to get wrong, and holds
 are below a microsecond; the order is an ``OrderedDict`` because its first item is found in O(1) after any number
 of removals (a plain dict's is not).
@@ -109,7 +109,8 @@ class SharedLimit:
         assert self.excess or not self.is_over, f"{self.used} of {self.limit}"
 
     def __enter__(self) -> None:
-        """``with shared_limit, shared_limit.lock:`` is the way to take the lock: late returns are carried out at its end.
+        """``with shared_limit, shared_limit.lock:`` is the way to take the lock: late returns are carried out at its
+        end.
 
         The lock is taken by its own ``with``, for that cannot be interrupted between taking it and guarding it.
         """

@@ -1,8 +1,8 @@
 """Ledger: the books of one pool, and every decision that is taken under its lock.
 
 It knows which connections are idle, lent, being opened and being closed, who stands in line, and what is counted;
-``lifecycle`` and ``endpoint_pool`` call it with the lock held, and afterwards, without the lock, do what was decided: dial,
-close, call hooks.
+``lifecycle`` and ``endpoint_pool`` call it with the lock held, and afterwards, without the lock, do what was decided:
+dial, close, call hooks.
 Nothing in here calls a factory, a hook, a listener or the log, and nothing waits.
 First come, first served by hand-over follows psycopg_pool and Go's net/http; "decide under the lock, do I/O outside"
 is httpcore's habit.
@@ -72,11 +72,9 @@ class LockedState(Generic[Endpoint, Connection]):
     __slots__ = (
         "__weakref__",
         "_ages",
-        "_shared",
         "_clock",
         "_closing",
         "_connect_errors",
-        "_to_close",
         "_dropped",
         "_excess",
         "_generation",
@@ -84,9 +82,7 @@ class LockedState(Generic[Endpoint, Connection]):
         "_idle_timeout",
         "_leaks",
         "_leased",
-        "_waiters",
         "_lock",
-        "_sweep_at",
         "_maxsize",
         "_me",
         "_most_leased",
@@ -95,10 +91,14 @@ class LockedState(Generic[Endpoint, Connection]):
         "_returned",
         "_reused",
         "_settings",
+        "_shared",
         "_state",
+        "_sweep_at",
         "_timeouts",
+        "_to_close",
         "_wait_s",
         "_waited",
+        "_waiters",
         "_warming",
         "_watchers",
         "endpoint",
@@ -588,7 +588,8 @@ class LockedState(Generic[Endpoint, Connection]):
 
 
 def shrink_locked(shared_limit: SharedLimit) -> None:
-    """Doom the longest idle connections of any endpoint until the shared_limit's limit holds; lent ones go on return."""
+    """Doom the longest idle connections of any endpoint until the shared_limit's limit holds; lent ones go on
+    return."""
     shared_limit.excess = shared_limit.is_over
     excess = shared_limit.used - shared_limit.limit if shared_limit.limit is not None else 0
     oldest = shared_limit.order.values() if shared_limit.order is not None else ()

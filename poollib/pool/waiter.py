@@ -33,7 +33,7 @@ class Permit:
 class Waiter:
     """One acquire under way.  ``grant`` is None while there is nothing for it; written under the pool's lock."""
 
-    __slots__ = ("wakeup", "grant", "lease", "misses", "pool", "since")
+    __slots__ = ("grant", "lease", "misses", "pool", "since", "wakeup")
 
     def __init__(self, pool: Any, since: float) -> None:
         self.pool = pool

@@ -35,9 +35,9 @@ from . import wait as wait
 __all__ = [
     "ALPN_PROTOCOLS",
     "IS_PYOPENSSL",
-    "Retry",
     "SKIPPABLE_HEADERS",
     "SKIP_HEADER",
+    "Retry",
     "SSLContext",
     "Timeout",
     "Url",

@@ -1,4 +1,5 @@
-"""urllib3's ``util.request``: the same module as ``poollib.http1.request_body``, so a name patched here is patched there."""
+"""urllib3's ``util.request``: the same module as ``poollib.http1.request_body``, so a name patched here is patched
+there."""
 
 from ..compat.module_alias import stand_for
 from ..http1.head import SKIP_HEADER as SKIP_HEADER

@@ -1,4 +1,5 @@
-"""urllib3's ``util.ssl_match_hostname``: the same module as ``poollib.net.certificates``, so a name patched here is patched there."""
+"""urllib3's ``util.ssl_match_hostname``: the same module as ``poollib.net.certificates``, so a name patched here is
+patched there."""
 
 from ..compat.module_alias import stand_for
 from ..net.certificates import CertificateError as CertificateError

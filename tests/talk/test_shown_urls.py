@@ -198,7 +198,7 @@ def test_downloads_and_event_sources(caplog: pytest.LogCaptureFixture, tmp_path:
 
 
 def test_the_command_line(caplog: pytest.LogCaptureFixture) -> None:
-    from poollib.cli import main
+    from poollib.cli.main import main
 
     for url in [f"http://{LOGIN}127.0.0.1:1/", *WRONG]:
         out, err = io.StringIO(), io.StringIO()

@@ -38,14 +38,14 @@ ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 ASK_NAME = b"\5\1\0\3\x0etarget.example\x01\xbb"
 BOUND = b"\5\0\0\1\x7f\0\0\1\x01\xbb"
 
-Way = Callable[[Any], None]
+Opener = Callable[[Any], None]
 
 
 def by_connect(sock: Any) -> None:
     proxy_tunnel.http_connect(sock, TARGET, 443, {"Proxy-Authorization": "Basic YTpi"}, timeout_s=4)
 
 
-def by_socks(scheme: str) -> DialOptions:
+def by_socks(scheme: str) -> Opener:
     hop = ProxyHop(scheme, "127.0.0.1", 1080, username="ann", password="secret")
     resolve = functools.partial(dial.addresses, resolver=lambda host, port: ["127.0.0.9"])
     return lambda sock: proxy_tunnel.socks_connect(sock, hop, TARGET, 443, timeout_s=4, resolve=resolve)
@@ -60,7 +60,7 @@ def target_steps() -> list[Step]:
     return [start_tls(certs().server(TARGET)), expect(b"ping"), send(b"pong"), close()]
 
 
-WAYS: dict[str, tuple[DialOptions, list[Step]]] = {
+WAYS: dict[str, tuple[Opener, list[Step]]] = {
     "CONNECT": (by_connect, [expect_head(), send(ESTABLISHED)]),
     "CONNECT after an interim response": (
         by_connect,

@@ -1,6 +1,6 @@
-"""The house is as docs/design.rst draws it: its rooms, its floors, and the measures of docs/style.rst.
+"""The package is as docs/design.rst describes it: its modules, its layers, and the measures of docs/style.rst.
 
-The page is the one place where rooms and floors are written down; this file only reads it.
+The page is the one place where modules and layers are written down; this file only reads it.
 """
 
 from __future__ import annotations
@@ -11,71 +11,59 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "poollib"
 DESIGN = (ROOT / "docs/design.rst").read_text()
-# docs/style.rst: a function's longest body, and how deep its blocks may stand.
-LONGEST_LINES, DEEPEST = 60, 4
-# Packages that a room may import besides the standard library, all but the first optional.
+# docs/style.rst: a function's longest body, how deep its blocks may stand, how many files a folder may hold.
+LONGEST_LINES, DEEPEST, MOST_FILES = 60, 4, 14
+# Packages that a module may import besides the standard library, all but the first optional.
 PACKAGES = {"certifi", "brotli", "brotlicffi", "zstandard", "backports", "idna", "trustme", "truststore"}
+# What a pool of anything needs of `base`.
+POOLS_BASE = ("after_fork", "exact_values", "logs", "trace")
+# Layers that import nothing from the package's top folder but `poollib.exceptions`.
+INNER = {"base", "http1", "policy", "net", "pool", "exchange", "client"}
+
+MODULES = {str(file.relative_to(PACKAGE))[:-3]: ast.parse(file.read_text()) for file in sorted(PACKAGE.rglob("*.py"))}
+every_module = pytest.mark.parametrize("module", MODULES)
 
 
-def rooms() -> dict[str, ast.Module]:
-    """Each room by its name as the page writes it, like pool/core, with its syntax tree."""
-    files = sorted((ROOT / "poollib").rglob("*.py"))
-    return {str(file.relative_to(ROOT / "poollib"))[:-3]: ast.parse(file.read_text()) for file in files}
+def layers() -> dict[str, int]:
+    """The number of each layer by the name of a folder or of a top module, as the page's table has them."""
+    rows = re.findall(r"   \* - (\d+)\n     - (.*?)\n     - ", DESIGN, re.S)
+    return {name: int(number) for number, cell in rows for name in re.findall(r"``(\w+)/?``", cell)}
 
 
-ROOMS = rooms()
-every_room = pytest.mark.parametrize("room", ROOMS)
+LAYERS = layers()
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a room stands: its row of the table, the number of its floor, and how far to the right of the arrows."""
-
-    row: int
-    floor: int
-    step: int
+def part_of(module: str) -> str:
+    """What stands in the table of layers for a module: its folder, or itself."""
+    return module.partition("/")[0]
 
 
-def places() -> dict[str, Place]:
-    """The table of floors."""
-    found = {}
-    cells = re.findall(r"   \* - (\d) \w[\w ]*\n     - (.*?)\n     - ", DESIGN, re.S)
-    for row, (floor, cell) in enumerate(cells):
-        for run in cell.split(";"):
-            for step, group in enumerate(run.split("<-")):
-                found.update({room: Place(row, int(floor), step) for room in re.findall(r"``([\w/]+)``", group)})
-    return found
-
-
-PLACES = places()
-
-
-def imports_of(room: str) -> set[str]:
-    """The rooms that a room imports, those for types and those inside functions too."""
-    package = ["poollib", *room.split("/")][:-1]
-    found: set[str] = set()
-    for node in ast.walk(ROOMS[room]):
+def imports_of(module: str) -> set[str]:
+    """The modules that a module imports, those for types and those inside functions too."""
+    package = ["poollib", *module.split("/")][:-1]
+    found: set[str | None] = set()
+    for node in ast.walk(MODULES[module]):
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             path = [*base, *(node.module.split(".") if node.module else [])]
-            found |= set(filter(None, (room_named([*path, alias.name]) or room_named(path) for alias in node.names)))
+            found |= {module_named([*path, alias.name]) or module_named(path) for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= set(filter(None, (room_named(alias.name.split(".")) for alias in node.names)))
-    return found - {room}
+            found |= {module_named(alias.name.split(".")) for alias in node.names}
+    return {name for name in found if name is not None} - {module}
 
 
-def room_named(path: list[str]) -> str | None:
-    """The room that a dotted path within poollib names, or None."""
+def module_named(path: list[str]) -> str | None:
+    """The module that a dotted path within poollib names, or None."""
     if path[:1] != ["poollib"]:
         return None
     name = "/".join(path[1:])
-    return next((room for room in (name, f"{name}/__init__".lstrip("/")) if room in ROOMS), None)
+    return next((known for known in (name, f"{name}/__init__".lstrip("/")) if known in MODULES), None)
 
 
 def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
@@ -95,87 +83,96 @@ def depth(node: ast.AST) -> int:
     return deepest
 
 
-def test_the_design_lists_every_room_and_no_other() -> None:
-    listed = set(re.findall(r"^     ([\w/]+)\.py  ", DESIGN, re.M))
-    differing = listed ^ {room for room in ROOMS if not room.endswith("/__init__")}
-    assert not differing, "docs/design.rst, the list of rooms"
+def listed_modules() -> set[str]:
+    """The modules that the page's tree lists, each with its folder."""
+    tree = DESIGN.split(".. code-block:: text\n", 1)[1].split("\n\n\n", 1)[0].split("\nLayers\n", 1)[0]
+    found, folder = set(), ""
+    for line in tree.splitlines():
+        if match := re.match(r"     (\w+)/(?: |$)", line):
+            folder = f"{match[1]}/"
+        elif match := re.match(r"       (\w+)(?: {2,}\S|$)", line):
+            found.add(folder + match[1])
+        elif match := re.match(r"     (\w+)(?: {2,}\S|$)", line):
+            found.add(match[1])
+    return found
 
 
-def test_every_room_stands_on_a_floor() -> None:
-    differing = set(PLACES) ^ set(ROOMS)
-    assert not differing, "docs/design.rst, the table of floors"
+def test_the_design_lists_every_module_and_no_other() -> None:
+    differing = listed_modules() ^ {module for module in MODULES if not module.endswith("/__init__")}
+    assert not differing, "docs/design.rst, the tree of modules"
 
 
-@every_room
-def test_a_room_imports_only_from_below_or_from_the_left(room: str) -> None:
-    here = PLACES[room]
-    for other in imports_of(room):
-        there = PLACES[other]
-        beside = there.row == here.row and there.step < here.step
-        assert there.floor < here.floor or beside, f"{room} imports {other}"
+def test_every_folder_and_top_module_belongs_to_a_layer() -> None:
+    differing = set(LAYERS) ^ {part_of(module) for module in MODULES}
+    assert not differing, "docs/design.rst, the table of layers"
 
 
-def test_lending_knows_nothing_of_http_and_an_exchange_nothing_of_lending() -> None:
-    for room in ROOMS:
-        if room.startswith("pool/"):
-            outside = {other for other in imports_of(room) if not other.startswith("pool/")}
-            assert outside <= {"exceptions", "logs", "trace", "values"}, room
-        elif PLACES[room].floor == 3:
-            assert not any(other.startswith("pool/") for other in imports_of(room)), room
+@every_module
+def test_imports_point_down(module: str) -> None:
+    here = part_of(module)
+    for other in imports_of(module):
+        there = part_of(other)
+        assert there == here or LAYERS[there] < LAYERS[here] or (LAYERS[there] == LAYERS[here] == 1), (
+            f"{module} imports {other}"
+        )
 
 
-def test_no_rooms_import_each_other_in_a_ring() -> None:
-    graph = {room: imports_of(room) for room in ROOMS}
-    graphlib.TopologicalSorter(graph).prepare()
+def test_no_inner_layer_imports_the_public_classes() -> None:
+    for module in MODULES:
+        if part_of(module) in INNER:
+            top = {other for other in imports_of(module) if "/" not in other}
+            assert top <= {"exceptions"}, module
 
 
-@every_room
-def test_a_room_needs_the_standard_library_and_little_else(room: str) -> None:
+def test_the_pool_knows_nothing_of_http_and_an_exchange_nothing_of_pools() -> None:
+    for module in MODULES:
+        outside = {other for other in imports_of(module) if part_of(other) != part_of(module)}
+        if part_of(module) == "pool":
+            assert outside <= {"exceptions", *(f"base/{name}" for name in POOLS_BASE)}, module
+        elif part_of(module) in ("exchange", "connection", "response"):
+            assert not any(part_of(other) == "pool" for other in outside), module
+
+
+def test_no_modules_import_each_other_in_a_ring() -> None:
+    graphlib.TopologicalSorter({module: imports_of(module) for module in MODULES}).prepare()
+
+
+@every_module
+def test_a_module_needs_the_standard_library_and_little_else(module: str) -> None:
     tops = {
         (alias.name if isinstance(node, ast.Import) else str(node.module)).partition(".")[0]
-        for node in ast.walk(ROOMS[room])
+        for node in ast.walk(MODULES[module])
         if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)
         for alias in node.names
     }
-    # compression.zstd came with Python 3.14.
-    assert tops <= sys.stdlib_module_names | PACKAGES | {"poollib", "compression"}
+    # compression.zstd came with Python 3.14; typing_extensions is for type checkers, which bring it.
+    assert tops <= sys.stdlib_module_names | PACKAGES | {"compression", "typing_extensions"}
 
 
-@every_room
-def test_a_room_says_what_it_is_for(room: str) -> None:
-    assert ast.get_docstring(ROOMS[room])
+@every_module
+def test_a_module_says_what_it_is_for(module: str) -> None:
+    assert ast.get_docstring(MODULES[module])
 
 
-@every_room
-def test_functions_stay_short_and_flat(room: str) -> None:
-    for function in functions(ROOMS[room]):
+def test_no_folder_is_crowded() -> None:
+    for folder in {file.parent for file in PACKAGE.rglob("*.py")}:
+        assert len(list(folder.glob("*.py"))) <= MOST_FILES, folder
+
+
+@every_module
+def test_functions_stay_short_and_flat(module: str) -> None:
+    for function in functions(MODULES[module]):
         body = function.body[1:] if ast.get_docstring(function) and len(function.body) > 1 else function.body
         lines = (body[-1].end_lineno or 0) - body[0].lineno + 1
-        assert lines <= LONGEST_LINES, f"{room}.{function.name} has {lines} lines"
-        assert depth(function) <= DEEPEST, f"{room}.{function.name} is {depth(function)} deep"
+        assert lines <= LONGEST_LINES, f"{module}.{function.name} has {lines} lines"
+        assert depth(function) <= DEEPEST, f"{module}.{function.name} is {depth(function)} deep"
 
 
-#: What gevent and eventlet replace in the standard library; a name bound at import stays what it was before.
-REPLACED = {
-    "threading": {"Lock", "RLock", "Condition", "Event", "Semaphore", "Thread", "local", "get_ident", "current_thread"},
-    "queue": {"SimpleQueue"},
-    "time": {"sleep"},
-    "select": {"select", "poll", "epoll", "kqueue"},
-    "selectors": {"DefaultSelector", "EpollSelector", "PollSelector", "SelectSelector"},
-    "socket": {"create_connection", "getaddrinfo", "gethostbyname", "socketpair", "fromfd"},
-    "ssl": {"wrap_socket"},
-    "os": {"fork", "waitpid", "read", "write"},
-}
-
-
-@every_room
-def test_what_monkey_patches_replace_is_looked_up_when_it_is_used(room: str) -> None:
-    """gevent or eventlet patched after the import: threads would wait for locks that only other threads release."""
-    bound = {
-        f"{node.module}.{alias.name}"
-        for node in ast.walk(ROOMS[room])
-        if isinstance(node, ast.ImportFrom) and not node.level
-        for alias in node.names
-        if alias.name in REPLACED.get(node.module or "", ())
-    }
-    assert not bound
+def test_unit_tests_mirror_the_folders() -> None:
+    """A test beside a module's folder of the same name; a module may have several test files, or share another's."""
+    folders = {file.parent.name for file in (ROOT / "tests/unit").glob("*/test_*.py")}
+    assert folders <= {part_of(module) for module in MODULES}
+    for file in (ROOT / "tests/unit").glob("*/test_*.py"):
+        stem = file.stem.removeprefix("test_")
+        names = {module.partition("/")[2] for module in MODULES if part_of(module) == file.parent.name}
+        assert any(stem == name or stem.startswith(f"{name}_") for name in names), file

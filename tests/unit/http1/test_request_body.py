@@ -1,4 +1,5 @@
-"""What goes out: headers for common settings, bodies as chunks, sending again, fields and JSON through RequestMethods."""
+"""What goes out: headers for common settings, bodies as chunks, sending again, fields and JSON through
+RequestMethods."""
 
 from __future__ import annotations
 
@@ -96,9 +97,9 @@ class TestMakeHeaders:
 
     @pytest.mark.parametrize("bad", ["a\r\nX: y", "a\n", "a\r", "a\0"])
     def test_a_value_that_breaks_the_line_is_refused(self, bad: str) -> None:
-        for settings in ({"user_agent": bad}, {"accept_encoding": bad}, {"accept_encoding": ["gzip", bad]}):
+        for words in ({"user_agent": bad}, {"accept_encoding": bad}, {"accept_encoding": ["gzip", bad]}):
             with pytest.raises(ValueError, match="CR, LF or NUL in"):
-                make_headers(**settings)  # type: ignore[arg-type]
+                make_headers(**words)  # type: ignore[arg-type]
 
 
 class TestBodies:
