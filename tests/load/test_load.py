@@ -118,8 +118,10 @@ def test_a_pulled_cable_ends_at_the_read_timeout_and_the_slot_is_free() -> None:
         with poollib.HTTPConnectionPool("127.0.0.1", relay.port, maxsize=1, block=True, timeout=0.1) as pool:
             assert pool.request("GET", "/").data == b"hello"
             relay.hold()
+            start = time.monotonic()
             with pytest.raises(MaxRetryError):
                 pool.request("GET", "/", retries=0)
+            assert time.monotonic() - start < 1.5
             relay.resume()
             assert pool.request("GET", "/", timeout=5).data == b"hello"
 

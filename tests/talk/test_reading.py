@@ -185,11 +185,12 @@ def test_keep_alive_is_a_matter_of_both_sides(fields: str, asked: dict[str, str]
         b"",
         b"HTTP/1.1 20",
         OK + b"A: b\r\n",
+        OK + b"Content-Length: 9\r\n\r\n",
         OK + b"Content-Length: 9\r\n\r\nhell",
         CHUNKED + b"9\r\nhell",
         CHUNKED + b"4\r\nhell\r\n",
     ],
-    ids=["nothing", "status", "head", "length", "chunk", "chunks"],
+    ids=["nothing", "status", "head", "no body", "length", "chunk", "chunks"],
 )
 @pytest.mark.parametrize("way", ["preload", "read all", "read some", "read into"])
 def test_a_response_that_is_cut_short_is_an_error(data: bytes, end: Step, tls: bool, way: str) -> None:

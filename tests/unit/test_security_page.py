@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/security.rst").read_text()
-NAMED = sorted(set(re.findall(r"``(tests/[\w/]+\.py)(?:::(\w+))?``", PAGE)))
+NAMED = sorted(set(re.findall(r"``(tests/[\w/]+\.py)(?:::\w+)*?(?:::(\w+))?``", PAGE)))
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED, ids="::".join)

@@ -140,6 +140,14 @@ class TestTheThread:
         broken.pause_s = sound.pause_s = None
         alone.hasten(weakref.ref(broken), 0.0)
 
+    def test_who_raised_is_asked_again(self, alone: Housekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One failure of a factory's is no reason to leave its pool alone for good."""
+        monkeypatch.setattr("poollib.pool.housekeeper.PAUSE_AFTER_ERROR_S", 0.0)
+        broken = Sleeper(OSError("once"))
+        alone.watch(broken)
+        until(lambda: broken.calls >= 2)
+        broken.pause_s = None
+
     def test_an_error_of_the_timetable_itself_is_logged_and_ends_nothing(
         self, alone: Housekeeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
