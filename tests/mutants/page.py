@@ -26,7 +26,7 @@ def rows() -> list[Row]:
     found = []
     for cells in re.findall(r"^   \* - (.*\n(?:     - .*\n)+)", tables, re.MULTILINE):
         text, _, held = cells.rstrip().rpartition("\n     - ")
-        named = re.findall(r"``(tests/[\w/]+\.py)(?:::(\w+))?``", held)
+        named = re.findall(r"``(tests/[\w/]+\.py)(?:::\w+)*?(?:::(\w+))?``", held)
         tests = tuple(node for file, name in named for node in nodes(file, name))
         if tests:
             found.append(Row(text.replace("\n     - ", " | "), tests))

@@ -239,7 +239,7 @@ MUTANTS: Final = [
     *_mutants(
         "each call of a decoder is bounded",
         ("http1/decoders.py", "        if 0 < room < len(piece):\n", "        if False:\n"),
-        ("http1/decoders.py", "stream.decompress(view, max(module, 0))", "stream.decompress(view, 0)"),
+        ("http1/decoders.py", "stream.decompress(view, max(room, 0))", "stream.decompress(view, 0)"),
         (
             "http1/decoders.py",
             '            raise DecodeError(f"the {self.coding} data is cut short: it ends before the stream does")\n        return b""',
@@ -280,8 +280,11 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "every TLS setting decides sharing, compared exactly",
-        ("client/endpoint_builder.py", "        connection.outdated = True\n", "        pass\n"),
-        ("client/endpoint_builder.py", '    lending.drop_idle("settings changed")\n', ""),
+        (
+            "client/endpoint_builder.py",
+            '    lending.endpoint = endpoint_of(pool)\n    for connection in lending.connections():\n        connection.outdated = True\n    lending.drop_idle("settings changed")\n',
+            "    pass\n",
+        ),
         (
             "client/endpoint_builder.py",
             '    tls = tls_settings_of(pool) if scheme == "https" else None\n',
@@ -297,7 +300,6 @@ MUTANTS: Final = [
             "        if key is not None and keywords == self.connection_pool_kw:",
             "        if key is not None:",
         ),
-        ("poolmanager.py", "        if known != keywords or len(keys)", "        if len(keys)"),
     ),
     *_mutants(
         "what is for the proxy goes to the proxy alone",
@@ -1043,11 +1045,11 @@ MUTANTS: Final = [
         ("extras/download.py", "status == 200 and _is_whole_file(response.headers)", "status == 200"),
     ),
     *_mutants(
-        "idempotent, whole and within the shared_limit",
+        "idempotent, whole and within the budget",
         (
             "client/request_loop.py",
-            "return not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
-            "return not is_raised_by_body(error) and not _is_body_consumed(call)",
+            "not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
+            "not is_raised_by_body(error) and not _is_body_consumed(call)",
         ),
         (
             "client/request_loop.py",
@@ -1056,7 +1058,7 @@ MUTANTS: Final = [
         ),
         (
             "client/request_loop.py",
-            "    if retries.shared_limit is not None and not retries.shared_limit.draw():\n        return None\n",
+            "    if retries.budget is not None and not retries.budget.draw():\n        return None\n",
             "",
         ),
         ("policy/retry_budget.py", "                self._tokens -= 1.0\n", "                pass\n"),
@@ -1114,7 +1116,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "psycopg_pool: a network that is cut",
-        ("connectionpool.py", "            sock.settimeout(read_s)\n", "            sock.settimeout(None)\n"),
+        ("connectionpool.py", "getdefaulttimeout() if read is _DEFAULT_TIMEOUT else read\n", "read and 40 * read\n"),
     ),
     *_mutants(
         "Go: a server that closes by surprise",
@@ -1133,8 +1135,8 @@ MUTANTS: Final = [
         ),
         (
             "client/request_loop.py",
-            "return not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
-            "return not is_raised_by_body(error) and not _is_body_consumed(call)",
+            "not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
+            "not is_raised_by_body(error) and not _is_body_consumed(call)",
         ),
     ),
     *_mutants(
@@ -1245,7 +1247,7 @@ MUTANTS: Final = [
         (
             "http1/body_reader.py",
             "        size = int(match[1], 16)\n        if match[2]:",
-            "        size = int(match[1][:3], 16)\n        if match[2]:",
+            "        size = int(match[1][:1], 16)\n        if match[2]:",
         ),
     ),
     *_mutants(
@@ -1279,5 +1281,35 @@ MUTANTS: Final = [
             "            if waiter.grant is permit:\n                self._close_unless_here(entry)\n            raise\n        if self.trace",
             "            raise\n        if self.trace",
         ),
+    ),
+    *_mutants(
+        "returns by finalisers inside the lock",
+        (
+            "pool/shared_limit.py",
+            "        if self.late and not self.held():\n            self.run_deferred()\n",
+            "        pass\n",
+        ),
+        (
+            "pool/endpoint_pool.py",
+            "            if self.lease_of(connection) == lease:  # else the block",
+            "            if id(connection) in self._leased:  # else the block",
+        ),
+    ),
+    *_mutants(
+        "the background thread, whatever a pool raises",
+        (
+            "pool/housekeeper.py",
+            "        pause_s: float | None = PAUSE_AFTER_ERROR_S\n",
+            "        pause_s: float | None = None\n",
+        ),
+        (
+            "pool/housekeeper.py",
+            '                _log_fault("the timetable of the pools failed")\n',
+            '                _log_fault("the timetable of the pools failed")\n                raise\n',
+        ),
+    ),
+    *_mutants(
+        "forks by C code, which run no hooks",
+        ("pool/endpoint_pool.py", "        if not after_fork.mark[0]:\n            after_fork.catch_up()\n", ""),
     ),
 ]
