@@ -66,90 +66,50 @@ def _revive(cls: type[HTTPError], args: tuple[Any, ...], state: dict[str, Any]) 
     return error
 
 
-# -- lending --
+# -- pools --
 
 
 class PoolError(HTTPError):
-    """Something went wrong with, or in, a pool: ``pool`` is that pool (``None`` once unpickled)."""
+    """Something went wrong with, or in, a pool: ``pool`` is that pool (``None`` once unpickled).
 
-    def __init__(self, pool: object, message: str | None) -> None:
+    The numbers tell the state the pool was in; ``None``: not known.
+    """
+
+    def __init__(
+        self,
+        pool: object,
+        message: str | None,
+        *,
+        waited_s: float | None = None,
+        leased: int | None = None,
+        idle: int | None = None,
+        opening: int | None = None,
+        waiting: int | None = None,
+        limit: int | None = None,
+    ) -> None:
         self.pool = pool
         self._message = message
         super().__init__(f"{pool}: {message}")
+        self.waited_s = waited_s
+        self.leased = leased
+        self.idle = idle
+        self.opening = opening
+        self.waiting = waiting
+        self.limit = limit
 
 
 class EmptyPoolError(PoolError):
-    """No connection came free in time.  The numbers tell the state of the pool; ``None``: not known."""
+    """No connection came free in time."""
 
     phase = "waiting for a connection"
 
-    def __init__(
-        self,
-        pool: object,
-        message: str | None,
-        *,
-        waited_s: float | None = None,
-        leased: int | None = None,
-        idle: int | None = None,
-        opening: int | None = None,
-        waiting: int | None = None,
-        limit: int | None = None,
-    ) -> None:
-        super().__init__(pool, message)
-        self.waited_s = waited_s
-        self.leased = leased
-        self.idle = idle
-        self.opening = opening
-        self.waiting = waiting
-        self.limit = limit
-
 
 class FullPoolError(PoolError):
-    """A connection was returned to a pool that has no room for it.  Numbers as in :exc:`EmptyPoolError`."""
-
-    def __init__(
-        self,
-        pool: object,
-        message: str | None,
-        *,
-        waited_s: float | None = None,
-        leased: int | None = None,
-        idle: int | None = None,
-        opening: int | None = None,
-        waiting: int | None = None,
-        limit: int | None = None,
-    ) -> None:
-        super().__init__(pool, message)
-        self.waited_s = waited_s
-        self.leased = leased
-        self.idle = idle
-        self.opening = opening
-        self.waiting = waiting
-        self.limit = limit
+    """A connection was returned to a pool that has no room for it."""
 
 
 class ClosedPoolError(PoolError):
-    """A connection was asked of a pool that has been closed.  Numbers as in :exc:`EmptyPoolError`."""
-
-    def __init__(
-        self,
-        pool: object,
-        message: str | None,
-        *,
-        waited_s: float | None = None,
-        leased: int | None = None,
-        idle: int | None = None,
-        opening: int | None = None,
-        waiting: int | None = None,
-        limit: int | None = None,
-    ) -> None:
-        super().__init__(pool, message)
-        self.waited_s = waited_s
-        self.leased = leased
-        self.idle = idle
-        self.opening = opening
-        self.waiting = waiting
-        self.limit = limit
+    """A connection was asked of a pool that has been closed."""
 
 
 class RequestError(PoolError):
