@@ -19,7 +19,7 @@ from .base.exact_values import exact, number
 from .base.headers import RecentlyUsedContainer
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
-from .base.url import Url, origin, parse_url
+from .base.url import Url, join, origin, parse_url
 from .client.endpoint_builder import (
     UNIX_SCHEME,
     connection_requires_http_tunnel,
@@ -31,11 +31,12 @@ from .client.endpoint_builder import (
 from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
-from .client.request_loop import BY_CALLER, Call, joined, run, same_origin
+from .client.request_loop import BY_CALLER, Call, run
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .http1.request_body import RequestMethods, set_file_position
+from .policy.redirect import same_origin
 from .policy.retry import Retry
 from .pool.shared_limit import SharedLimit
 from .response import BaseHTTPResponse, HTTPResponse
@@ -477,7 +478,7 @@ class PoolManager(RequestMethods):
         return cast(BaseHTTPResponse, run(send, call))
 
     def _redirect_target(self, url: str, location: str) -> str:
-        return joined(url, location)
+        return join(url, location)
 
     def _same_origin(self, url: str, other: str) -> bool:
         return same_origin(url, other)

@@ -29,8 +29,14 @@ class _Sentinel(Enum):
 _NOT_PASSED: Final = _Sentinel.not_passed
 _Source: TypeAlias = "HTTPHeaderDict | Mapping[str, str] | Iterable[tuple[str, str]] | Any"
 
-#: What describes a body, besides every Content-* field, and goes when the body goes (RFC 9110 section 15.4).
-_BODY_FIELDS: Final = ("transfer-encoding", "trailer", "digest", "repr-digest", "last-modified")
+#: What describes or frames a body, besides every Content-* field, and goes when the body goes (RFC 9110 section 15.4).
+_BODY_FIELDS: Final = frozenset({"transfer-encoding", "trailer", "expect", "digest", "repr-digest", "last-modified"})
+
+
+def describes_body(name: str) -> bool:
+    """Whether the field ``name`` describes or frames the body of its message, and means nothing without it."""
+    name = name.lower()
+    return name.startswith("content-") or name in _BODY_FIELDS
 
 
 class HTTPHeaderDict(MutableMapping[str, str]):
@@ -166,7 +172,7 @@ class HTTPHeaderDict(MutableMapping[str, str]):
 
     def _prepare_for_method_change(self) -> HTTPHeaderDict:
         """This dict, without what described a body that will not be sent (RFC 9110 section 15.4)."""
-        for key in [k for k in self._container if k.startswith("content-") or k in _BODY_FIELDS]:
+        for key in filter(describes_body, list(self._container)):
             del self._container[key]
         return self
 

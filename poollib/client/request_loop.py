@@ -4,26 +4,24 @@ A response is judged by its head; its body is read only once it is known that th
 
 :func:`run` is used by a pool (errors, statuses, redirects on one host) and by a manager (redirects to other hosts),
 nested at most twice and never recursive.  :func:`next_request` says what the request that follows a response is, or
-that none follows; the redirect rule (RFC 9110 section 15.4) exists only there.  What may be tried again and how long to
-wait is ``retry``'s to say; connections are the caller's: ``send`` returns or raises holding no slot, unless the
+that none follows.  What a redirect keeps of a request is ``policy/redirect``'s to say, what may be tried again and how
+long to wait ``policy/retry``'s; connections are the caller's: ``send`` returns or raises holding no slot, unless the
 response owns it, so that waiting here never keeps a connection from others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any, cast
 
-from ..base.headers import HTTPHeaderDict
 from ..base.logs import logger, shown_url
 from ..base.timeout import Deadline
 from ..base.trace import Trace, notify
-from ..base.url import Url, join, origin, parse_url
+from ..base.url import Url, join
 from ..exceptions import (
     READING_THE_BODY,
     DeadlineExceededError,
-    InsecureRedirectError,
     LocationParseError,
     MaxRetryError,
     ProtocolError,
@@ -31,9 +29,16 @@ from ..exceptions import (
     SSLError,
     TimeoutError,
     UnrewindableBodyError,
-    URLSchemeUnknown,
 )
 from ..http1.request_body import is_replayable, rewind_body
+from ..policy.redirect import (
+    different_locations,
+    dropped_fields,
+    names_no_host,
+    turns_into_get,
+    without_body_fields,
+    without_fields,
+)
 from ..policy.retry import Retry
 
 log = logger(__name__)
@@ -51,8 +56,6 @@ class _ByCaller(int):
 BY_CALLER = cast(bool, _ByCaller(0))
 
 RETRYABLE = (TimeoutError, ProtocolError, SSLError, ProxyError, OSError, HTTPException)
-BODY_FIELDS = ("Content-Encoding", "Content-Language", "Content-Location", "Content-Type", "Content-Length")
-BODY_FRAMING_FIELDS = ("Digest", "Last-Modified", "Transfer-Encoding", "Expect", "Trailer")
 
 
 class Call:
@@ -101,7 +104,7 @@ class Call:
     def drop_body(self) -> None:
         """Go on as a GET without a body, and without what told of one."""
         self.method, self.body, self.body_pos = "GET", None, None
-        self.headers = without_fields(self.headers, (*BODY_FIELDS, *BODY_FRAMING_FIELDS))
+        self.headers = without_body_fields(self.headers)
 
     def complete(self, response: Any) -> None:
         """Read what the caller wants read of a response that goes up to it; nothing is read of one that does not."""
@@ -286,9 +289,9 @@ def _incremented(call: Call, response: Any, raises: bool) -> Retry | None:
 
 def _redirected(call: Call, response: Any, location: str) -> Call | None:
     """The redirect rule: method, body and fields of the request that goes to ``location``."""
-    if _is_ambiguous(response):
+    if locations := different_locations(response.headers):
         response.drain_conn()
-        first, *others = response.headers.getlist("location")
+        first, *others = locations
         raise LocationParseError(first, f"is one of several Locations: {', '.join(map(shown_url, others))}")
     if call.retries.redirect_policy is not None and not _is_welcome(call, response, location):
         return None
@@ -298,11 +301,11 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     following = call.following(retries)
     try:
         following.url = call.owner._redirect_target(call.url, location)
-        dropped = _dropped_fields(call, following.url, retries)
+        dropped = dropped_fields(call.url, following.url, call.owner._same_origin, retries)
     except BaseException:
         response.drain_conn()
         raise
-    if response.status == 303 and call.method != "HEAD":
+    if turns_into_get(response.status, call.method):
         following.drop_body()
     if dropped:
         following.headers = without_fields(following.headers, dropped)
@@ -315,12 +318,6 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     return following
 
 
-def _is_ambiguous(response: Any) -> bool:
-    """Whether the server names different places to go to: two lines in which somebody may have put one."""
-    headers = response.headers
-    return isinstance(headers, HTTPHeaderDict) and len(set(headers.getlist("location"))) > 1
-
-
 def _is_welcome(call: Call, response: Any, location: str) -> bool:
     """What the caller's ``redirect_policy`` says of two absolute URLs; an error of its own frees the connection."""
     owner, policy, url = call.owner, call.retries.redirect_policy, call.url
@@ -328,64 +325,10 @@ def _is_welcome(call: Call, response: Any, location: str) -> bool:
     if names_no_host(url):
         url = Url(scheme=owner.scheme, host=owner.host, port=owner.port).url + ("" if url == "*" else url)
     try:
-        return policy(url, joined(url, location))
+        return policy(url, join(url, location))
     except BaseException:
         response.close()
         raise
-
-
-def _dropped_fields(call: Call, target: str, retries: Retry) -> set[str]:
-    """The fields that do not follow to ``target``: none on the same origin, credentials and Host to another.
-
-    Never credentials from https to http. URLSchemeUnknown for what is no web address; InsecureRedirectError where
-    ``allow_downgrade`` is off.
-    """
-    before, after = _scheme_of(call.url), _scheme_of(target)
-    if after not in _WEB and (after != before or not call.owner._same_origin(call.url, target)):
-        raise URLSchemeUnknown(after)
-    if call.owner._same_origin(call.url, target):
-        return set()
-    dropped = {"Host", *retries.remove_headers_on_redirect}
-    if before == "https" and after == "http":
-        if not getattr(retries, "allow_downgrade", True):
-            raise InsecureRedirectError(call.url, target)
-        dropped |= Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT
-    return dropped
-
-
-_WEB = frozenset({"", "http", "https"})  # nothing: a path on the same host
-
-
-def _scheme_of(url: str) -> str:
-    """The scheme in lower case; empty for what names no host."""
-    return "" if names_no_host(url) else url.partition(":")[0].lower()
-
-
-def names_no_host(target: str) -> bool:
-    """Whether a request target is one on the pool's own host: a path, or "*" (RFC 9112 section 3.2)."""
-    return target[:1] == "/" or target == "*"
-
-
-def without_fields(headers: Mapping[str, str] | None, names: Any) -> HTTPHeaderDict:
-    """A copy of ``headers`` without those fields, whatever the case of their names."""
-    kept = HTTPHeaderDict(headers)
-    for name in names:
-        kept.discard(name)
-    return kept
-
-
-def same_origin(url: str, other: str) -> bool:
-    """Whether both absolute URLs have the same scheme, host and port (RFC 9110 section 4.3.1).
-
-    A dot at the end of a name makes no other origin: it is the same server.
-    """
-    (scheme, host, port), (its_scheme, its_host, its_port) = (origin(parse_url(u)) for u in (url, other))
-    return (scheme, host.rstrip("."), port) == (its_scheme, its_host.rstrip("."), its_port)
-
-
-def joined(url: str, location: str) -> str:
-    """The absolute URL that ``location`` means in an answer from ``url``."""
-    return join(url, location)
 
 
 def _wait(call: Call, retries: Retry, response: Any, reason: object) -> None:

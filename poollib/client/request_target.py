@@ -19,9 +19,9 @@ from ..base.headers import HTTPHeaderDict
 from ..base.url import Url, encode_target, join, normalize_host, parse_url, without_zone
 from ..exceptions import HostChangedError, LocationValueError
 from ..exchange.transport import ProxyConfig, port_by_scheme
+from ..policy.redirect import names_no_host, same_origin
 from ..policy.retry import Retry
 from .endpoint_builder import connection_requires_http_tunnel
-from .request_loop import names_no_host, same_origin
 
 if TYPE_CHECKING:
     from ..policy.ssrf_guard import Guard

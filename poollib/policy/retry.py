@@ -96,6 +96,7 @@ class Retry:
     DEFAULT_RETRY_AFTER_MAX: ClassVar[int] = 21600
     DEFAULT: ClassVar[Retry]
 
+    allow_downgrade = True
     jitter: str | None = None
     retry_on: Callable[[str, Any], bool | None] | None = None
     redirect_policy: Callable[[str, str], bool] | None = None

@@ -54,32 +54,32 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "credentials are dropped by scheme, host and port, whatever the case of their names",
-        ("client/request_loop.py", 'dropped = {"Host", *retries.remove_headers_on_redirect}', 'dropped = {"Host"}'),
+        ("policy/redirect.py", 'dropped = {"Host", *retries.remove_headers_on_redirect}', 'dropped = {"Host"}'),
         (
-            "client/request_loop.py",
+            "policy/redirect.py",
             'return (scheme, host.rstrip("."), port) ==',
             'return (its_scheme, host.rstrip("."), port) ==',
         ),
         (
-            "client/request_loop.py",
+            "policy/redirect.py",
             'return (scheme, host.rstrip("."), port) ==',
             'return (scheme, its_host.rstrip("."), port) ==',
         ),
         (
-            "client/request_loop.py",
+            "policy/redirect.py",
             'return (scheme, host.rstrip("."), port) ==',
             'return (scheme, host.rstrip("."), its_port) ==',
         ),
         (
-            "client/request_loop.py",
+            "policy/redirect.py",
             "        kept.discard(name)",
             "        kept.pop(name, None) if name in dict(headers or {}) else None",
         ),
     ),
     *_mutants(
         "the same, to another host, port or protocol; never from https to http",
-        ("client/request_loop.py", "        dropped |= Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT\n", ""),
-        ("client/request_loop.py", '        if not getattr(retries, "allow_downgrade", True):', "        if False:"),
+        ("policy/redirect.py", "        dropped |= Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT\n", ""),
+        ("policy/redirect.py", "        if not retries.allow_downgrade:", "        if False:"),
     ),
     *_mutants(
         "credentials once dropped are gone for the chain",
@@ -91,7 +91,7 @@ MUTANTS: Final = [
             "    if call.owner._same_origin(first.url, following.url):\n        following.headers = first.headers",
         ),
         (
-            "client/request_loop.py",
+            "policy/redirect.py",
             'return (scheme, host.rstrip("."), port) ==',
             "return host.endswith(its_host) or its_host.endswith(host) or (scheme, host, port) ==",
         ),
@@ -218,9 +218,17 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "303 drops the body and the fields that describe it",
-        ("client/request_loop.py", '    if response.status == 303 and call.method != "HEAD":', "    if False:"),
-        ("client/request_loop.py", "(*BODY_FIELDS, *BODY_FRAMING_FIELDS)", "BODY_FIELDS"),
-        ("client/request_loop.py", "(*BODY_FIELDS, *BODY_FRAMING_FIELDS)", "BODY_FRAMING_FIELDS"),
+        ("policy/redirect.py", 'return status == 303 and method != "HEAD"', "return False"),
+        (
+            "base/headers.py",
+            'return name.startswith("content-") or name in _BODY_FIELDS',
+            'return name.startswith("content-")',
+        ),
+        (
+            "base/headers.py",
+            'return name.startswith("content-") or name in _BODY_FIELDS',
+            "return name in _BODY_FIELDS",
+        ),
         ("poolmanager.py", "if name not in _BODY_KEYWORDS}", "}"),
     ),
     *_mutants(
@@ -400,7 +408,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "only http and https redirects are followed",
-        ("client/request_loop.py", "    if after not in _WEB and (", "    if False and ("),
+        ("policy/redirect.py", "    if after not in WEB_SCHEMES and (", "    if False and ("),
     ),
     *_mutants(
         "TLS begins on a fresh socket",

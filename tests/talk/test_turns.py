@@ -64,7 +64,13 @@ def test_a_303_takes_trailers_and_expectations_with_the_body(owner: str) -> None
     [
         {"Content-Length": "4", "Content-Type": "a/b", "Content-Encoding": "gzip", "Content-Language": "en"},
         {"Transfer-Encoding": "chunked", "Content-Location": "/here", "Digest": "sha-256=x", "Trailer": "X-Sum"},
-        {"Last-Modified": "Sat, 21 Nov 2026 09:00:00 GMT", "Expect": "200-ok"},
+        {
+            "Last-Modified": "Sat, 21 Nov 2026 09:00:00 GMT",
+            "Expect": "200-ok",
+            "Content-MD5": "eB5eJF1ptWaXm4bijSPyxw==",
+        },
+        {"Content-Digest": "md5=:eA==:", "Repr-Digest": "md5=:eA==:", "Content-Range": "bytes 0-3/4"},
+        {"Content-Disposition": "attachment"},
     ],
 )
 def test_a_303_takes_every_field_that_tells_of_the_body(headers: dict[str, str]) -> None:

@@ -252,7 +252,7 @@ def test_a_body_that_is_not_sent_takes_its_headers_along() -> None:
     """RFC 9110 section 15.4 and CVE-2023-45803: a 303 leaves nothing that describes the old body."""
     described = (
         "Content-Type content-encoding Content-Language Content-Location Content-Length Content-MD5 "
-        "Transfer-Encoding Trailer Digest Repr-Digest Last-Modified"
+        "Transfer-Encoding Trailer Expect Digest Repr-Digest Last-Modified"
     )
     headers = HTTPHeaderDict([(name, "1") for name in ("Host", *described.split(), "X-Content")])
     assert headers._prepare_for_method_change() is headers
