@@ -24,7 +24,7 @@ from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .base.trace import notify
 from .base.url import without_zone
-from .exceptions import InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
+from .exceptions import HTTPError, InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
 from .exchange import httpclient_hooks
 from .exchange.httpclient_hooks import Base, PatchedClass, base_doors, own_doors, untouched
 from .exchange.tls_transport import TlsTransport
@@ -347,7 +347,7 @@ class HTTPConnection(Transport):
             if not self._answered_before_failing():
                 failed = _send_failed(error)
                 refused = error.errno in (errno.EPIPE, errno.ECONNRESET) and len(data) <= ALL_OR_NOTHING_BYTES
-                failed.nothing_sent = refused  # type: ignore[attr-defined]
+                failed.nothing_sent = refused
                 raise failed from error
         self.bytes_sent += len(data)
 
@@ -602,7 +602,7 @@ def _limit(sock: Any, timeout_s: float | None) -> None:
         sock.settimeout(timeout_s)
 
 
-def _send_failed(error: OSError) -> Exception:
+def _send_failed(error: OSError) -> HTTPError:
     """poollib's error for what a send raised."""
     is_tls = type(error).__module__ == "ssl" and not is_ragged_end(error)
     failed = SSLError(error) if is_tls else ProtocolError("Connection aborted.", error)

@@ -45,7 +45,7 @@ from .client.endpoint_builder import (
 from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
 from .client.health import HealthCheck
 from .client.idle_queue import CustomQueuePool, IdleQueue
-from .client.request_loop import BY_CALLER, RETRYABLE, is_raised_by_body, may_resend, run
+from .client.request_loop import BY_CALLER, RETRYABLE, may_resend, run
 from .client.request_options import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
@@ -61,7 +61,7 @@ from .client.request_target import RequestTargets
 from .client.send_gate import CROWD, SendGate, may_wait
 from .client.stats import PoolStatistics
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
-from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown
+from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown, is_from_body
 from .http1.request_body import RequestMethods, rewind_body, set_file_position
 from .policy.retry import Retry
 from .pool.connection_pool import EndpointPool, State
@@ -476,7 +476,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
 
     def _note(self, error: BaseException, url: str) -> None:
         """Count an error, and let it name this pool."""
-        if is_raised_by_body(error):
+        if is_from_body(error):
             return
         if isinstance(error, PoolError):
             self._own(error, url)

@@ -26,9 +26,13 @@ class HTTPError(Exception):
 
     ``phase``: what was under way when it came: "waiting for a connection", "resolving", "connecting", "tunnelling",
     "tls handshake", "sending", "waiting for the response", "reading the body" or "waiting before a retry". None: none.
+    ``nothing_sent``: certain that no byte of the request left, so that any request may be sent again. False: unknown.
+    ``from_body``: the request's own body raised it while it was read to be sent; it says nothing of the server.
     """
 
     phase: str | None = None
+    nothing_sent: bool = False
+    from_body: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What pickle and copy need: class, arguments, and attributes that can travel."""
@@ -43,6 +47,35 @@ def name_phase(error: BaseException, phase: str) -> None:
     """Note in an error of poollib what was under way, unless it knows already."""
     if isinstance(error, HTTPError):
         error.__dict__.setdefault("phase", phase)
+
+
+# The other two facts are noted in errors of every class: those that a body, or a method that a program has replaced,
+# raises pass through as they are. Only the functions below know that there these are not declared.
+
+
+def phase_of(error: BaseException | None) -> str | None:
+    """``HTTPError.phase``; None for other errors."""
+    return error.phase if isinstance(error, HTTPError) else None
+
+
+def mark_nothing_sent(error: BaseException) -> None:
+    """Note that no byte of the request had left when the error came."""
+    error.__dict__["nothing_sent"] = True
+
+
+def is_nothing_sent(error: BaseException) -> bool:
+    """``HTTPError.nothing_sent``, for any error."""
+    return bool(error.__dict__.get("nothing_sent"))
+
+
+def mark_from_body(error: BaseException) -> None:
+    """Note that the request's body raised the error."""
+    error.__dict__["from_body"] = True
+
+
+def is_from_body(error: BaseException) -> bool:
+    """``HTTPError.from_body``, for any error."""
+    return bool(error.__dict__.get("from_body"))
 
 
 def _travelling(value: Any, otherwise: Any) -> Any:
@@ -125,7 +158,7 @@ class MaxRetryError(RequestError):
 
     def __init__(self, pool: object, url: str | None, reason: BaseException | None = None) -> None:
         self.reason = reason
-        self.phase = getattr(reason, "phase", None)
+        self.phase = phase_of(reason)
         text = f"Max retries exceeded with url: {shown_url(url)} (Caused by {reason!r})"
         super().__init__(pool, url, text)
 
@@ -234,12 +267,12 @@ class SSLError(HTTPError):
 
 
 class ProxyError(HTTPError):
-    """The way through the proxy failed; ``original_error`` says why."""
+    """No connection through the proxy; ``original_error`` says why."""
 
     def __init__(self, message: str, error: BaseException) -> None:
         super().__init__(message, error)
         self.original_error = error
-        if (phase := getattr(error, "phase", None)) is not None:
+        if (phase := phase_of(error)) is not None:
             self.phase = phase
 
 

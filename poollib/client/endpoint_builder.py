@@ -30,11 +30,11 @@ from ..exceptions import (
     ProxyError,
     SSLError,
     TimeoutError,
+    is_from_body,
 )
 from ..exchange.transport import ProxyConfig, port_by_scheme, proxy_tls_settings
 from ..net.dial import _system_lookup as system_lookup
 from ..net.dial import resolver_from
-from .request_loop import is_raised_by_body
 
 if TYPE_CHECKING:
     from ..policy.proxy_rules import Proxy
@@ -304,7 +304,7 @@ def blame_proxy(connection: Any, error: BaseException) -> None:
     if not isinstance(error, (OSError, NewConnectionError, TimeoutError, SSLError, HTTPException)):
         return
     blamed = ProxyError("Unable to connect to proxy", error)
-    blamed.nothing_sent = True  # type: ignore[attr-defined]
+    blamed.nothing_sent = True
     raise blamed from error
 
 
@@ -313,7 +313,7 @@ def error_of_override(error: BaseException) -> HTTPError | None:
 
     The modules below map their own at the line of the system call, and what the caller's body raised is the caller's.
     """
-    if isinstance(error, HTTPError) or is_raised_by_body(error):
+    if isinstance(error, HTTPError) or is_from_body(error):
         return None
     from ..net.certificates import CertificateError  # brings hashlib, which plain requests never need
 

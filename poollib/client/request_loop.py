@@ -29,6 +29,9 @@ from ..exceptions import (
     SSLError,
     TimeoutError,
     UnrewindableBodyError,
+    is_from_body,
+    is_nothing_sent,
+    phase_of,
 )
 from ..http1.request_body import is_replayable, rewind_body
 from ..policy.redirect import (
@@ -150,7 +153,7 @@ def _judged(call: Call, response: Any) -> Call | None:
             call.complete(response)
         return following
     except RETRYABLE as error:
-        again = _after_error(call, error) if getattr(error, "phase", None) == READING_THE_BODY else None
+        again = _after_error(call, error) if phase_of(error) == READING_THE_BODY else None
         if again is None:
             _let_go(response)
             raise
@@ -172,7 +175,7 @@ def _after_error(call: Call, error: Exception) -> Call | None:
     No frame that looks at the error stays in its traceback, and one that was tried again keeps none at all: rings of
     errors and frames would hold memory until the garbage collector comes by.
     """
-    if isinstance(error, DeadlineExceededError) or is_raised_by_body(error) or not _may_repeat(call, error):
+    if isinstance(error, DeadlineExceededError) or is_from_body(error) or not _may_repeat(call, error):
         return None
     before = error.__traceback__
     try:
@@ -213,7 +216,7 @@ def _may_repeat(call: Call, error: Exception) -> bool:
     verdict = retries.verdict(call.method, error)
     if verdict is False:
         return False
-    if getattr(error, "nothing_sent", False) or retries._is_connection_error(error):
+    if is_nothing_sent(error) or retries._is_connection_error(error):
         return True
     if _is_body_consumed(call):
         return False
@@ -224,16 +227,9 @@ def _may_repeat(call: Call, error: Exception) -> bool:
 
 def may_resend(call: Call, error: Exception) -> bool:
     """Whether a request that died with the kept connection it went to may go out once more, on another one."""
-    if getattr(error, "nothing_sent", False):
+    if is_nothing_sent(error):
         return True
-    return (
-        not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)
-    )
-
-
-def is_raised_by_body(error: BaseException) -> bool:
-    """Whether the body raised it while it was sent: that says nothing of the server, and is the caller's to see."""
-    return getattr(error, "from_body", False)
+    return not is_from_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)
 
 
 def _is_body_consumed(call: Call) -> bool:

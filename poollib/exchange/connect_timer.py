@@ -12,7 +12,7 @@ from time import monotonic
 
 from ..base.timeout import Deadline
 from ..base.trace import Trace, notify
-from ..exceptions import ConnectTimeoutError, TimeoutError, name_phase
+from ..exceptions import ConnectTimeoutError, TimeoutError, name_phase, phase_of
 
 #: a step as the trace names it -> as errors name it
 PHASES = {"dial": "connecting", "tunnel": "tunnelling", "tls": "tls handshake"}
@@ -74,7 +74,7 @@ class ConnectTimer:
         name_phase(error, PHASES[self._name])
         try:
             if self.deadline is not None and isinstance(error, TimeoutError):
-                looked_up = getattr(error, "phase", None) == "resolving"
+                looked_up = phase_of(error) == "resolving"
                 self.deadline.remaining_s("resolving" if looked_up else PHASES[self._name])
         finally:
             self._done(error)

@@ -32,7 +32,15 @@ from ..base.logs import logger
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from ..base.trace import Trace
 from ..base.url import idna_encode
-from ..exceptions import READING_THE_BODY, LocationParseError, ProtocolError, ProxyError, ReadTimeoutError, SSLError
+from ..exceptions import (
+    READING_THE_BODY,
+    LocationParseError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+    mark_nothing_sent,
+)
 from ..http1.body_reader import Buffer, ReceiveBuffer, broken
 from ..http1.head import DEFAULT_LIMITS, RECEIVE_BYTES, Fields, Limits
 from ..http1.interim_responses import Interim
@@ -301,7 +309,7 @@ class Transport(_Base):
             if self.sock.gettimeout() != self.timeout:  # to set it is a system call
                 self.sock.settimeout(self.timeout)
         except BaseException as error:
-            error.nothing_sent = True  # type: ignore[attr-defined]  # so any request may be tried again
+            mark_nothing_sent(error)  # so any request may be tried again
             self.close()
             raise
         finally:

@@ -26,6 +26,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..base.exact_values import whole
+from ..exceptions import mark_from_body
 from ..http1.head import Fields, FieldValue, check_name, trailer_block
 from ..http1.request_body import MAKERS_OF_PIECES, body_length, body_to_chunks
 
@@ -351,7 +352,7 @@ def is_the_bodys(error: Exception) -> bool:
     while frames is not None and frames.tb_frame.f_code not in _MAKERS:
         frames = frames.tb_next
     if frames is not None:
-        error.from_body = True  # type: ignore[attr-defined]
+        mark_from_body(error)
     return frames is not None
 
 

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..base.exact_values import number, whole
-from ..exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError
+from ..exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError, is_nothing_sent
 
 
 class CircuitBreaker(NamedTuple):
@@ -72,7 +72,7 @@ class Circuit:
             except BaseException as error:
                 if isinstance(error, BlockedHostError) or not isinstance(error, Exception):
                     self.gave_up()
-                elif getattr(error, "nothing_sent", False):
+                elif is_nothing_sent(error):
                     self.failed(clock())
                 elif isinstance(error, (ReadTimeoutError, ProtocolError)):
                     self.got_through()

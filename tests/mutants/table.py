@@ -1056,8 +1056,8 @@ MUTANTS: Final = [
         "idempotent, whole and within the budget",
         (
             "client/request_loop.py",
-            "not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
-            "not is_raised_by_body(error) and not _is_body_consumed(call)",
+            "not is_from_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
+            "not is_from_body(error) and not _is_body_consumed(call)",
         ),
         (
             "client/request_loop.py",
@@ -1143,8 +1143,8 @@ MUTANTS: Final = [
         ),
         (
             "client/request_loop.py",
-            "not is_raised_by_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
-            "not is_raised_by_body(error) and not _is_body_consumed(call)",
+            "not is_from_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
+            "not is_from_body(error) and not _is_body_consumed(call)",
         ),
     ),
     *_mutants(
@@ -1185,8 +1185,8 @@ MUTANTS: Final = [
         "Go: the body's own error",
         (
             "exchange/upload.py",
-            "    if frames is not None:\n        error.from_body = True",
-            "    if False:\n        error.from_body = True",
+            "    if frames is not None:\n        mark_from_body(error)",
+            "    if False:\n        mark_from_body(error)",
         ),
         (
             "connection.py",

@@ -252,6 +252,35 @@ def test_errors_carry_plain_attributes(error: Exception, attributes: dict[str, A
     assert {name: getattr(error, name) for name in attributes} == attributes
 
 
+def test_an_error_knows_no_fact_until_it_is_noted() -> None:
+    error = e.HTTPError("m")
+    assert (error.phase, error.nothing_sent, error.from_body) == (None, False, False)
+    e.mark_nothing_sent(error)
+    e.mark_from_body(error)
+    assert (error.nothing_sent, error.from_body) == (True, True)
+    assert pickle.loads(pickle.dumps(error)).nothing_sent
+
+
+@pytest.mark.parametrize("error", [e.HTTPError("m"), OSError(5, "m"), KeyboardInterrupt()], ids=repr)
+def test_facts_are_noted_in_errors_of_every_class(error: BaseException) -> None:
+    """A body, or a method that a program has replaced, raises what it likes, and that passes through as it is."""
+    assert not e.is_nothing_sent(error)
+    assert not e.is_from_body(error)
+    e.mark_nothing_sent(error)
+    e.mark_from_body(error)
+    assert e.is_nothing_sent(error)
+    assert e.is_from_body(error)
+
+
+def test_the_phase_noted_first_stays_and_others_errors_have_none() -> None:
+    error, other = e.ConnectTimeoutError("m"), OSError(5, "m")
+    assert e.phase_of(error) == "connecting"
+    e.name_phase(error, "tls handshake")
+    e.name_phase(error, "sending")
+    e.name_phase(other, "sending")
+    assert (e.phase_of(error), e.phase_of(other), e.phase_of(None)) == ("tls handshake", None, None)
+
+
 @pytest.mark.parametrize("cls", [e.EmptyPoolError, e.FullPoolError, e.ClosedPoolError])
 def test_pool_errors_carry_the_numbers_of_the_pool(cls: Any) -> None:
     """The numbers survive pickling, too."""
