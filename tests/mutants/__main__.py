@@ -65,6 +65,8 @@ def check_unbroken(folder: pathlib.Path, tests: list[str]) -> None:
     if not shown.startswith(str(folder)):
         raise SystemExit(f"the tests would import {shown.strip()}, not the copy in {folder}")
     failed, output = failures(folder, tests, 600 + LIMIT_S)
+    if failed:  # once more: some tests look at the clock, and other work may have kept the machine
+        failed, output = failures(folder, tests, 600 + LIMIT_S)
     if failed:
         raise SystemExit(f"unbroken code fails already:\n{output[-3000:]}")
 
