@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
@@ -68,7 +68,21 @@ from .pool.connection_pool import EndpointPool, State
 from .response import BaseHTTPResponse, HTTPResponse
 
 if TYPE_CHECKING:
-    import ssl
+    from typing import Literal
+
+    from typing_extensions import Unpack
+
+    from .client.keywords import (
+        Body,
+        FilePath,
+        HTTPPoolKeywords,
+        HTTPSPoolKeywords,
+        PemOrPath,
+        PoolKeywords,
+        ResponseKeywords,
+        RetriesArgument,
+        TimeoutArgument,
+    )
 
 log = logger(__name__)
 
@@ -110,16 +124,17 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         self,
         host: str,
         port: int | None = None,
-        timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
+        timeout: TimeoutArgument = _DEFAULT_TIMEOUT,
         maxsize: int = 1,
         block: bool = False,
         headers: Mapping[str, str] | None = None,
-        retries: Retry | bool | int | None = None,
+        retries: RetriesArgument = None,
         _proxy: Url | None = None,
         _proxy_headers: Mapping[str, str] | None = None,
         _proxy_config: ProxyConfig | None = None,
-        **conn_kw: Any,
+        **conn_kw: Unpack[HTTPPoolKeywords],
     ) -> None:
+        keywords = cast("dict[str, Any]", conn_kw)
         ConnectionPool.__init__(self, host, port)
         RequestMethods.__init__(self, headers)
         self.timeout = timeout if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
@@ -130,20 +145,20 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         if _proxy_config is not None:
             self.proxy_config = _proxy_config
         lending, interval_s, path = _NOTHING, None, None
-        if conn_kw.keys() - _USUAL_KW.keys():
-            self._dial_options = take_dial_options(conn_kw) or _NOTHING
-            self._breaker = conn_kw.pop("circuit_breaker", None)
-            self._defaults = take(REQUEST_OPTIONS, conn_kw) or _NOTHING
-            lending = take(LENDING_OPTIONS, conn_kw)
-            interval_s, path = (conn_kw.pop(name, None) for name in HEALTH_OPTIONS)
+        if keywords.keys() - _USUAL_KW.keys():
+            self._dial_options = take_dial_options(keywords) or _NOTHING
+            self._breaker = keywords.pop("circuit_breaker", None)
+            self._defaults = take(REQUEST_OPTIONS, keywords) or _NOTHING
+            lending = take(LENDING_OPTIONS, keywords)
+            interval_s, path = (keywords.pop(name, None) for name in HEALTH_OPTIONS)
         if _proxy is not None:
             self.proxy = _proxy
             self._is_forwarding = forwards(self)
-            conn_kw.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
-            conn_kw["proxy"], conn_kw["proxy_config"] = self.proxy, self.proxy_config
-        if not conn_kw.keys().isdisjoint(GUARD_OPTIONS):
-            self._guard = guarded(self, conn_kw)
-        self._conn_kw = _USUAL_KW if conn_kw == _USUAL_KW else conn_kw
+            keywords.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
+            keywords["proxy"], keywords["proxy_config"] = self.proxy, self.proxy_config
+        if not keywords.keys().isdisjoint(GUARD_OPTIONS):
+            self._guard = guarded(self, keywords)
+        self._conn_kw = _USUAL_KW if keywords == _USUAL_KW else keywords
         maxsize = whole("maxsize", maxsize)
         kept = maxsize if maxsize > 0 or block else None  # below 1: no limit to a queue, and nothing to wait for
         self._open({"maxsize": kept, "block": block, **lending}, interval_s, path)
@@ -218,23 +233,23 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
 
     # -- a request --
 
-    def urlopen(  # type: ignore[override]
+    def urlopen(  # type: ignore[override]  # other parameters than the base's, as in urllib3
         self,
         method: str,
         url: str,
-        body: Any = None,
+        body: Body | None = None,
         headers: Mapping[str, str] | None = None,
-        retries: Retry | bool | int | None = None,
+        retries: RetriesArgument = None,
         redirect: bool = True,
         assert_same_host: bool = True,
-        timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
+        timeout: TimeoutArgument = _DEFAULT_TIMEOUT,
         pool_timeout: float | None = None,
         release_conn: bool | None = None,
         chunked: bool = False,
         body_pos: Any = None,
         preload_content: bool = True,
         decode_content: bool = True,
-        **response_kw: Any,
+        **response_kw: Unpack[ResponseKeywords],
     ) -> BaseHTTPResponse:
         """The response to a request, after retries and redirects on this host.
 
@@ -251,8 +266,9 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             headers = self.headers
         options: Options | None = None
         if response_kw or self._defaults:
-            url, body, headers = take_fields(method, url, body, headers, response_kw)
-            options = take_options(self._defaults, response_kw)
+            keywords = cast("dict[str, Any]", response_kw)
+            url, body, headers = take_fields(method, url, body, headers, keywords)
+            options = take_options(self._defaults, keywords)
         if type(retries) is not Retry and not isinstance(retries, Retry):
             default = self.retries if retries is None else None
             if type(default) is Retry:
@@ -278,7 +294,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         call.preload_content = preload_content
         call.decode_content = decode_content
         call.options = options
-        call.response_kw = response_kw
+        call.response_kw = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
         if options is not None:
             call.deadline, call.trace = options.deadline, options.trace
         if body is not None:
@@ -611,25 +627,25 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         self,
         host: str,
         port: int | None = None,
-        timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
+        timeout: TimeoutArgument = _DEFAULT_TIMEOUT,
         maxsize: int = 1,
         block: bool = False,
         headers: Mapping[str, str] | None = None,
-        retries: Retry | bool | int | None = None,
+        retries: RetriesArgument = None,
         _proxy: Url | None = None,
         _proxy_headers: Mapping[str, str] | None = None,
-        key_file: str | None = None,
-        cert_file: str | None = None,
+        key_file: PemOrPath | None = None,
+        cert_file: PemOrPath | None = None,
         cert_reqs: int | str | None = None,
-        key_password: str | None = None,
-        ca_certs: str | None = None,
+        key_password: str | bytes | None = None,
+        ca_certs: FilePath | None = None,
         ssl_version: int | str | None = None,
-        ssl_minimum_version: ssl.TLSVersion | None = None,
-        ssl_maximum_version: ssl.TLSVersion | None = None,
-        assert_hostname: str | bool | None = None,
-        assert_fingerprint: str | None = None,
-        ca_cert_dir: str | None = None,
-        **conn_kw: Any,
+        ssl_minimum_version: int | None = None,
+        ssl_maximum_version: int | None = None,
+        assert_hostname: str | Literal[False] | None = None,
+        assert_fingerprint: str | Sequence[str] | None = None,
+        ca_cert_dir: FilePath | None = None,
+        **conn_kw: Unpack[HTTPSPoolKeywords],
     ) -> None:
         self.key_file = key_file
         self.cert_file = cert_file
@@ -642,7 +658,8 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         self.ssl_maximum_version = ssl_maximum_version
         self.assert_hostname = assert_hostname
         self.assert_fingerprint = assert_fingerprint
-        super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **conn_kw)
+        keywords = cast("dict[str, Any]", conn_kw)
+        super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **keywords)
 
     def _new_conn(self) -> Any:
         count = self._factory.count_connection()
@@ -686,18 +703,19 @@ class HTTPSConnectionPool(HTTPConnectionPool):
             warn_unverified(self.host)
 
 
-def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool:
+def connection_from_url(url: str, **kw: Unpack[PoolKeywords]) -> HTTPConnectionPool:
     """The pool for a URL, with the arguments ``kw``. LocationValueError, URLSchemeUnknown."""
+    keywords = cast("dict[str, Any]", kw)
     scheme, _auth, host, port, *_ = parse_url(url)
     scheme = scheme or "http"
     if host is None:
         raise LocationValueError("No host specified.")
     if scheme == UNIX_SCHEME:
-        return HTTPConnectionPool("localhost", port=80, **{**unix_keywords(host, kw), **kw})
+        return HTTPConnectionPool("localhost", port=80, **{**unix_keywords(host, keywords), **keywords})
     if scheme not in port_by_scheme:
         raise URLSchemeUnknown(scheme)
     made = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool
-    return made(host, port=port_by_scheme[scheme] if port is None else port, **kw)
+    return made(host, port=port_by_scheme[scheme] if port is None else port, **keywords)
 
 
 # -- urllib3 names --

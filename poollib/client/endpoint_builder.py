@@ -53,7 +53,7 @@ UNIX_SCHEME: Final = "http+unix"
 def take_dial_options(keywords: dict[str, Any]) -> dict[str, Any]:
     """What a pool sets on its connections, taken out of its keywords: those of ``DIAL_OPTIONS`` that say anything."""
     uds, resolver, resolve, dns_cache = (keywords.pop(name, None) for name in DIAL_OPTIONS)
-    way = {"uds": uds, "resolver": resolver_from(resolver, resolve, dns_cache)}
+    way = {"uds": None if uds is None else os.fspath(uds), "resolver": resolver_from(resolver, resolve, dns_cache)}
     return {name: value for name, value in way.items() if value is not None}
 
 

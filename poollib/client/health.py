@@ -19,6 +19,7 @@ from ..base import after_fork
 from ..base.exact_values import number
 from ..base.logs import logger
 from ..exceptions import CircuitOpenError, ClosedPoolError, EmptyPoolError, HTTPError
+from ..exchange.base_response import BaseHTTPResponse
 from ..pool import housekeeper
 
 log = logger(__name__)
@@ -45,8 +46,10 @@ class CheckedPool(Protocol):
     def refresh(self, reason: str) -> int:
         """How many idle connections were dropped."""
 
-    def urlopen(self, method: str, url: str, **kw: Any) -> Any:
-        """Send a request."""
+    def urlopen(
+        self, method: str, url: str, *, retries: bool, redirect: bool, timeout: float, pool_timeout: float | None
+    ) -> BaseHTTPResponse:
+        """The response to a request."""
 
 
 class HealthCheck:

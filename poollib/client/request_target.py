@@ -24,6 +24,8 @@ from ..policy.retry import Retry
 from .endpoint_builder import connection_requires_http_tunnel
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..policy.ssrf_guard import Guard
 
 
@@ -46,10 +48,10 @@ class ConnectionPool:
     def __str__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+    def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -197,3 +197,7 @@ def test_the_login_of_a_proxys_url_is_kept_as_a_header_alone() -> None:
     settled = proxy_keywords(Proxy("http://user:secret@p:3128"))
     assert settled["_proxy"].url == "http://p:3128"
     assert settled["_proxy_headers"] == {"Proxy-Authorization": "Basic dXNlcjpzZWNyZXQ="}
+
+
+def test_a_unix_sockets_path_may_be_a_path_object() -> None:
+    assert HTTPConnectionPool("localhost", uds=pathlib.Path("/run/a.sock"))._endpoint_pool.endpoint.uds == "/run/a.sock"

@@ -1,0 +1,239 @@
+"""What callers may hand in, as types: bodies, fields, and the keywords of requests, pools and managers.
+
+Type checkers read this module, so that a misspelled keyword is an error and an editor completes it (PEP 692); nothing
+imports it at run time. What a keyword means is said where it is used: those of requests in
+``HTTPConnectionPool.urlopen``, those of pools in ``HTTPConnectionPool`` and ``pool/settings``. Names and shapes follow
+urllib3 2.8.0; what goes beyond it is marked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    import ssl
+    from typing import Any, Literal
+
+    from typing_extensions import Buffer
+
+    from ..base.timeout import _TYPE_TIMEOUT, Timeout
+    from ..base.trace import Trace
+    from ..exchange.upload import Trailers
+    from ..http1.head import Limits
+    from ..http1.multipart import RequestField
+    from ..net.dial import Resolver
+    from ..policy.circuit_breaker import CircuitBreaker
+    from ..policy.proxy_rules import Proxy, ProxyRules
+    from ..policy.retry import Retry
+
+
+class SupportsRead(Protocol):
+    """A file, or what reads like one: the next bytes, at most so many; empty at the end."""
+
+    def read(self, size: int, /) -> Buffer | str | None: ...
+
+
+#: A request's body: at once, from a file, or in pieces. Text is sent as UTF-8.
+Body: TypeAlias = "Buffer | str | SupportsRead | Iterable[bytes] | Iterable[str] | Iterable[Buffer | str]"
+#: One field of a form: its value, or file name, value and content type; a value may be an open file (beyond urllib3).
+FieldContent: TypeAlias = "str | bytes | SupportsRead"
+FieldValue: TypeAlias = "FieldContent | tuple[str | None, FieldContent] | tuple[str | None, FieldContent, str | None]"
+#: Fields of a form.
+Fields: TypeAlias = "Mapping[str, FieldValue] | Iterable[tuple[str, FieldValue] | RequestField]"
+#: Fields of a query.
+QueryFields: TypeAlias = "Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]"
+
+FilePath: TypeAlias = "str | os.PathLike[str]"
+#: A certificate or key: its file's path, or (beyond urllib3) the PEM text itself as bytes.
+PemOrPath: TypeAlias = "FilePath | bytes"
+RetriesArgument: TypeAlias = "Retry | bool | int | None"
+TimeoutArgument: TypeAlias = "Timeout | _TYPE_TIMEOUT"
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request takes beyond urllib3's arguments; a pool takes them as defaults of its requests."""
+
+    trace: Trace | None
+    max_response_size: int | None
+    max_decoded_size: int | None
+    expect_continue: bool | float | None
+    trailers: Trailers | None
+    limits: Limits | None
+
+
+class FormKeywords(TypedDict, total=False):
+    """How ``fields`` become a form."""
+
+    encode_multipart: bool
+    multipart_boundary: str | None
+
+
+class ResponseKeywords(RequestOptions, FormKeywords, total=False):
+    """The keywords of a pool's ``urlopen`` that are no parameters of its own."""
+
+    fields: Fields | QueryFields | None
+    json: object
+    enforce_content_length: bool
+
+
+class _SendKeywords(RequestOptions, total=False):
+    """What every method that sends a request passes on."""
+
+    retries: RetriesArgument
+    assert_same_host: bool
+    timeout: TimeoutArgument
+    pool_timeout: float | None
+    release_conn: bool | None
+    chunked: bool
+    body_pos: Any  # as a pool has passed it on; no value for users to make
+    preload_content: bool
+    decode_content: bool
+    enforce_content_length: bool
+
+
+class EncodeBodyKeywords(_SendKeywords, total=False):
+    """The keywords of ``request_encode_body`` that ``urlopen`` gets."""
+
+    redirect: bool
+    body: Body | None
+
+
+class EncodeUrlKeywords(EncodeBodyKeywords, FormKeywords, total=False):
+    """The keywords of ``request_encode_url`` that ``urlopen`` gets."""
+
+
+class RequestKeywords(_SendKeywords, FormKeywords, total=False):
+    """The keywords of ``request`` that ``urlopen`` gets."""
+
+    redirect: bool
+
+
+class ManagerUrlopenKeywords(_SendKeywords, FormKeywords, total=False):
+    """The keywords of a manager's ``urlopen``."""
+
+    body: Body | None
+    headers: Mapping[str, str] | None
+    fields: Fields | QueryFields | None
+    json: object
+
+
+class DownloadKeywords(RequestOptions, total=False):
+    """The keywords of ``download`` that go to ``manager.request``."""
+
+    retries: RetriesArgument
+    redirect: bool
+    timeout: TimeoutArgument
+    pool_timeout: float | None
+    decode_content: bool
+    enforce_content_length: bool
+
+
+class _PlainConnectionKeywords(RequestOptions, total=False):
+    """Keywords of every pool that are no parameters of its own."""
+
+    source_address: tuple[str, int] | None
+    socket_options: Iterable[tuple[int, int, int | bytes]] | None
+    blocksize: int
+    # beyond urllib3, see pool/settings
+    idle_timeout: float | None
+    max_lifetime: float | None
+    min_idle: int
+    dispose_batch_size: int
+    acquire_timeout: float | None
+    leak_timeout: float | None
+    background_collector: bool
+    # beyond urllib3, see client/health
+    health_check_interval: float | None
+    health_check_path: str | None
+    # beyond urllib3, see net/dial and policy/ssrf_guard
+    uds: FilePath | None
+    resolver: Resolver | None
+    resolve: Mapping[str, str | Sequence[str]] | None
+    dns_cache: float | None
+    allowed_hosts: Collection[str] | None
+    blocked_networks: Iterable[object] | None
+    circuit_breaker: CircuitBreaker | int | None
+
+
+class HTTPPoolKeywords(_PlainConnectionKeywords, total=False):
+    """Keywords of an HTTPConnectionPool."""
+
+
+class HTTPSPoolKeywords(_PlainConnectionKeywords, total=False):
+    """Keywords of an HTTPSConnectionPool that are no parameters of its own."""
+
+    ca_cert_data: str | bytes | None
+    server_hostname: str | None
+    ssl_context: ssl.SSLContext | None
+
+
+class TlsKeywords(TypedDict, total=False):
+    """What is wanted of TLS with the server."""
+
+    key_file: PemOrPath | None
+    cert_file: PemOrPath | None
+    key_password: str | bytes | None
+    cert_reqs: int | str | None
+    ca_certs: FilePath | None
+    ca_cert_dir: FilePath | None
+    ca_cert_data: str | bytes | None
+    ssl_version: int | str | None
+    ssl_minimum_version: int | None
+    ssl_maximum_version: int | None
+    ssl_context: ssl.SSLContext | None
+    server_hostname: str | None
+    assert_hostname: str | Literal[False] | None
+    assert_fingerprint: str | Sequence[str] | None
+
+
+class _PoolKeywords(_PlainConnectionKeywords, TlsKeywords, total=False):
+    """Keywords of pools of both kinds, as a manager hands them on."""
+
+    timeout: TimeoutArgument
+    maxsize: int
+    block: bool
+    retries: RetriesArgument
+
+
+class PoolKeywords(_PoolKeywords, total=False):
+    """Keywords of ``connection_from_url``, and of a manager's ``pool_for``."""
+
+    headers: Mapping[str, str] | None
+
+
+class SocksManagerKeywords(_PoolKeywords, total=False):
+    """Keywords of a manager whose requests all go through one proxy."""
+
+    total_maxsize: int | None
+
+
+class ManagerKeywords(SocksManagerKeywords, total=False):
+    """Keywords of a PoolManager; those of ``proxies`` stand for all proxies that say nothing else."""
+
+    proxies: Literal["env"] | Mapping[str, str | Proxy | None] | str | Proxy | ProxyRules | None
+    proxy_headers: Mapping[str, str] | None
+    proxy_ssl_context: ssl.SSLContext | None
+    use_forwarding_for_https: bool
+    proxy_assert_hostname: str | Literal[False] | None
+    proxy_assert_fingerprint: str | Sequence[str] | None
+
+
+class EnvironmentManagerKeywords(ManagerKeywords, total=False):
+    """Keywords of ``PoolManager.from_env``."""
+
+    num_pools: int
+    headers: Mapping[str, str] | None
+
+
+class ProxyFromUrlKeywords(SocksManagerKeywords, total=False):
+    """Keywords of ``proxy_from_url``."""
+
+    num_pools: int
+    headers: Mapping[str, str] | None
+    proxy_headers: Mapping[str, str] | None
+    proxy_ssl_context: ssl.SSLContext | None
+    use_forwarding_for_https: bool
+    proxy_assert_hostname: str | Literal[False] | None
+    proxy_assert_fingerprint: str | Sequence[str] | None
