@@ -377,11 +377,21 @@ class LocationParseError(LocationValueError):
     A password in it is kept out of the text.
     """
 
-    def __init__(self, location: str, why: str | None = None) -> None:
-        shown = shown_url(location)
-        super().__init__(f"Failed to parse: {shown}" if why is None else f"Failed to parse: {shown!r} {why}")
+    why: str | None = None
+
+    def __init__(self, location: str) -> None:
+        super().__init__(f"Failed to parse: {shown_url(location)}")
         self.location = location
-        self.why = why
+
+    @classmethod
+    def because(cls, location: str, why: str | None) -> LocationParseError:
+        """The error for a location, with what is wrong with it; None: not known."""
+        error = cls(location)
+        if why is None:
+            return error
+        error.why = why
+        error.args = (f"Failed to parse: {shown_url(location)!r} {why}",)
+        return error
 
 
 class URLSchemeUnknown(LocationValueError):

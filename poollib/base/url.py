@@ -185,7 +185,7 @@ def _parse_any(url: str) -> Url:
         return _parsed(url)
     except LocationParseError as error:
         why = error.why
-    raise LocationParseError(url, why)
+    raise LocationParseError.because(url, why)
 
 
 def _parsed(url: str) -> Url:
@@ -294,7 +294,7 @@ def encode_target(target: str) -> str:
 
 
 def _refuse(part: str, why: str) -> NoReturn:
-    raise LocationParseError(part, why)
+    raise LocationParseError.because(part, why)
 
 
 def _refuse_blanks(url: str) -> None:

@@ -288,7 +288,7 @@ def _redirected(call: Call, response: Any, location: str) -> Call | None:
     if locations := different_locations(response.headers):
         response.drain_conn()
         first, *others = locations
-        raise LocationParseError(first, f"is one of several Locations: {', '.join(map(shown_url, others))}")
+        raise LocationParseError.because(first, f"is one of several Locations: {', '.join(map(shown_url, others))}")
     if call.retries.redirect_policy is not None and not _is_welcome(call, response, location):
         return None
     retries = _incremented(call, response, call.retries.raise_on_redirect)

@@ -346,6 +346,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     },
     "net.tls": {
         ".net.certificates": "assert_fingerprint",
+        ".net.tls_contexts": "_SSL_VERSION_TO_TLS_VERSION",
         ".compat.private_names": (
             "HASHFUNC_MAP _BRACELESS_IPV6_ADDRZ_RE _IPV4_RE _TYPE_PEER_CERT_RET _TYPE_VERSION_INFO"
             " _is_has_never_check_common_name_reliable"
