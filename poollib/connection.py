@@ -35,25 +35,19 @@ from .exchange.transport import port_by_scheme as port_by_scheme
 from .exchange.transport import proxy_tls_settings as proxy_tls_settings
 from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
-from .http1.head import (
-    DEFAULT_LIMITS,
+from .http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
+from .http1.interim_responses import Interim
+from .http1.request_body import expects_body
+from .http1.request_head import (
     NO_FIELDS,
-    RECEIVE_BYTES,
     SKIP_HEADER,
     SKIPPABLE_HEADERS,
     Fields,
-    Head,
-    HeadBuffer,
-    Limits,
     check_value,
-    closed_early,
-    complete_head,
-    parse_head,
     prepare_fields,
     request_line,
 )
-from .http1.interim_responses import Interim
-from .http1.request_body import expects_body
+from .http1.response_head import Head, HeadBuffer, closed_early, complete_head, parse_head
 from .net.socket_state import LARGE_BODY_BYTES, SSLSocket, receive_ahead
 from .net.tls_sessions import sessions
 from .response import HTTPResponse

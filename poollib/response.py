@@ -32,7 +32,7 @@ from .exchange.httpclient_views import BodyFile, OriginalResponse, ReplacedFile
 from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .http1.body_source import DecodedBody, FileBody
 from .http1.content_encoding import decoder_for
-from .http1.head import Head
+from .http1.response_head import Head
 
 if TYPE_CHECKING:
     from .http1.sse import Event, EventParser

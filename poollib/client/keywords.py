@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..base.timeout import _TYPE_TIMEOUT, Timeout
     from ..base.trace import Trace
     from ..exchange.upload import Trailers
-    from ..http1.head import Limits
+    from ..http1.grammar import Limits
     from ..http1.multipart import RequestField
     from ..net.dial import Resolver
     from ..policy.circuit_breaker import CircuitBreaker

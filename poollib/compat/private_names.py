@@ -26,7 +26,7 @@ from ..base.url import Url, _without_dots
 from ..connection import HTTPConnection, HTTPSConnection
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError, SSLError
 from ..exchange import httpclient_hooks
-from ..http1.head import DEFAULT_LIMITS
+from ..http1.grammar import DEFAULT_LIMITS
 from ..net.certificates import _HASH_NAMES, match_hostname
 from ..net.tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
 

@@ -14,7 +14,7 @@ from ..base.headers import HTTPHeaderDict
 from ..base.url import received_url
 from ..exceptions import DecodeError
 from ..http1.content_encoding import CONTENT_DECODERS
-from ..http1.head import Head
+from ..http1.response_head import Head
 from .file_like import FileLike
 
 if TYPE_CHECKING:

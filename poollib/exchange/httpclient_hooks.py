@@ -21,8 +21,8 @@ from ..base.headers import HTTPHeaderDict
 from ..exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
 from ..http1.body_reader import BodyState
 from ..http1.body_source import FileBody
-from ..http1.head import SKIP_HEADER, Fields, check_name, trailer_block
 from ..http1.request_body import expects_body
+from ..http1.request_head import SKIP_HEADER, Fields, check_name, trailer_block
 from .upload import Payload, payload_for, size_of
 
 USER_AGENT = "python-poollib/0.1"  # compat puts urllib3's here while poollib is installed as urllib3

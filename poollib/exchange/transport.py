@@ -42,8 +42,9 @@ from ..exceptions import (
     mark_nothing_sent,
 )
 from ..http1.body_reader import Buffer, ReceiveBuffer, broken
-from ..http1.head import DEFAULT_LIMITS, RECEIVE_BYTES, Fields, Limits
+from ..http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
 from ..http1.interim_responses import Interim
+from ..http1.request_head import Fields
 from ..net import dial
 from ..net.socket_state import SSLSocket, is_readable, quiet_check, with_receive
 from ..net.tls_sessions import sessions, way_of

@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 from ..base.exact_values import whole
 from ..exceptions import mark_from_body
-from ..http1.head import Fields, FieldValue, check_name, trailer_block
 from ..http1.request_body import MAKERS_OF_PIECES, body_length, body_to_chunks
+from ..http1.request_head import Fields, FieldValue, check_name, trailer_block
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
 READ_BYTES = 65536  # read from a file at a time: blocks of 16 KiB cost 165 ms for 256 MiB, of 64 KiB 118

@@ -21,16 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exceptions import IncompleteRead, InvalidChunkLength, ProtocolError, ResponseTooLargeError
-from .head import (
-    CHUNKED,
-    DEFAULT_LIMITS,
-    MAX_CHUNK_DIGITS,
-    RECEIVE_BYTES,
-    TRUSTED_LENGTH,
-    UNTIL_CLOSE,
-    Limits,
-    parse_trailers,
-)
+from .grammar import DEFAULT_LIMITS, MAX_CHUNK_DIGITS, RECEIVE_BYTES, TRUSTED_LENGTH, Limits
+from .response_head import CHUNKED, UNTIL_CLOSE, parse_trailers
 
 WHOLE_READER_FROM = 262144  # from here a BufferedReader fills the result directly: 160 ms for 256 MiB, join 300
 LARGE_RECEIVE_BYTES = 131072 - 1024  # largest recv that malloc serves without mapping memory anew

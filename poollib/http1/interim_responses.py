@@ -11,7 +11,8 @@ from math import inf
 from typing import Final
 
 from ..exceptions import InvalidResponseError
-from .head import Head, Limits
+from .grammar import Limits
+from .response_head import Head
 
 #: So many a second may follow the ``Limits.interim_responses`` that may come at once. Reading one takes some 10 us.
 INTERIM_PER_S: Final = 10.0

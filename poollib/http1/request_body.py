@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from ..base.exact_values import exact, piece_of
 from ..base.headers import HTTPHeaderDict
 from ..exceptions import UnrewindableBodyError
-from .head import SKIP_HEADER as SKIP_HEADER
-from .head import SKIPPABLE_HEADERS as SKIPPABLE_HEADERS
 from .multipart import MultipartStream, file_position, remaining_bytes
+from .request_head import SKIP_HEADER as SKIP_HEADER
+from .request_head import SKIPPABLE_HEADERS as SKIPPABLE_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,8 +20,10 @@ from ..base.endpoint import ProxyHop
 from ..base.exact_values import exact
 from ..base.ip import Address, literal_of
 from ..exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
-from ..http1.head import DEFAULT_LIMITS, Head, Limits, check_name, read_head, request_head
+from ..http1.grammar import DEFAULT_LIMITS, Limits
 from ..http1.interim_responses import Interim
+from ..http1.request_head import check_name, request_head
+from ..http1.response_head import Head, read_head
 
 SOCKS_SCHEMES: Final = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 

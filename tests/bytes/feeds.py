@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from poollib.http1.body_reader import Body, Feed, body_reader
-from poollib.http1.head import DEFAULT_LIMITS, Head, Limits, complete_head
+from poollib.http1.grammar import DEFAULT_LIMITS, Limits
+from poollib.http1.response_head import Head, complete_head
 
 
 class Pieces:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import pytest
 
 from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidResponseError, ProtocolError
-from poollib.http1 import head
+from poollib.http1 import response_head
 from poollib.http1.body_reader import BodyState, ChunkedBody, Feed, body_reader
-from poollib.http1.head import DEFAULT_LIMITS
+from poollib.http1.grammar import DEFAULT_LIMITS
 from tests.bytes.feeds import READERS, Pieces, Reader, cuts, read_response
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -263,7 +263,7 @@ def test_a_chunk_line_without_end_is_not_gathered() -> None:
         assert sum(received) < 50_000
         return b"a" * 1000
 
-    body = body_reader(Feed(receive, lambda view: 0), head.CHUNKED, True)
+    body = body_reader(Feed(receive, lambda view: 0), response_head.CHUNKED, True)
     body.incoming.data = b"1;"
     with pytest.raises(ProtocolError):
         body.read(1)

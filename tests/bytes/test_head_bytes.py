@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from poollib.exceptions import HTTPError, InvalidFramingError, InvalidHeader, InvalidResponseError, ProtocolError
-from poollib.http1.head import CHUNKED, DEFAULT_LIMITS, UNTIL_CLOSE, Head, complete_head, parse_head
+from poollib.http1.grammar import DEFAULT_LIMITS
+from poollib.http1.response_head import CHUNKED, UNTIL_CLOSE, Head, complete_head, parse_head
 from tests.bytes.feeds import Pieces, cuts
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -13,7 +13,8 @@ import httptools
 
 from poollib.exceptions import HTTPError
 from poollib.http1.body_reader import Feed, body_reader
-from poollib.http1.head import DEFAULT_LIMITS, complete_head
+from poollib.http1.grammar import DEFAULT_LIMITS
+from poollib.http1.response_head import complete_head
 
 REFUSED, CUT, WHOLE = "refused", "cut", "whole"
 

@@ -25,8 +25,9 @@ from poollib.connection import HTTPConnection
 from poollib.exceptions import HTTPError
 from poollib.http1.body_reader import Feed, body_reader
 from poollib.http1.content_encoding import decoder_for
-from poollib.http1.head import CHUNKED, _is_connection_close, check_value, complete_head
 from poollib.http1.multipart import MultipartStream, encode_multipart_formdata
+from poollib.http1.request_head import _is_connection_close, check_value
+from poollib.http1.response_head import CHUNKED, complete_head
 from poollib.http1.sse import EventParser
 from poollib.net.certificates import match_hostname
 from poollib.policy.proxy_rules import HostList
@@ -63,7 +64,7 @@ def _heard(data: bytes, size: int) -> None:
 
 
 def _limits() -> Any:
-    from poollib.http1.head import DEFAULT_LIMITS
+    from poollib.http1.grammar import DEFAULT_LIMITS
 
     wide = dict.fromkeys(DEFAULT_LIMITS._fields, 1 << 30)
     return DEFAULT_LIMITS._replace(**wide)

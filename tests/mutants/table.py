@@ -111,24 +111,24 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "method, target, host and fields are checked before a socket is opened",
-        ("http1/head.py", "    if type(method) is not str or method not in _COMMON_METHODS:", "    if False:"),
+        ("http1/request_head.py", "    if type(method) is not str or method not in _COMMON_METHODS:", "    if False:"),
         (
-            "http1/head.py",
-            "    if not isinstance(method, str) or not _is_token(method):",
+            "http1/request_head.py",
+            "    if not isinstance(method, str) or not is_token(method):",
             "    if not isinstance(method, str):",
         ),
-        ("http1/head.py", "    if type(target) is not str or not _is_target(target):", "    if False:"),
+        ("http1/request_head.py", "    if type(target) is not str or not is_target(target):", "    if False:"),
         (
-            "http1/head.py",
-            "    if not isinstance(target, str) or not _is_target(target):",
+            "http1/request_head.py",
+            "    if not isinstance(target, str) or not is_target(target):",
             "    if not isinstance(target, str):",
         ),
         (
-            "http1/head.py",
-            "    if not isinstance(text, str) or not _is_token(text):",
+            "http1/request_head.py",
+            "    if not isinstance(text, str) or not is_token(text):",
             "    if not isinstance(text, str):",
         ),
-        ("http1/head.py", "    if not _is_value(text):", "    if False:"),
+        ("http1/request_head.py", "    if not is_field_value(text):", "    if False:"),
         ("base/url.py", 'if not target.startswith("/") or _control.search(target):', 'if not target.startswith("/"):'),
         (
             "connection.py",
@@ -149,13 +149,17 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "Content-Length, Transfer-Encoding and Host go out once",
-        ("http1/head.py", "            if lower in _SINGLE:", "            if False:"),
+        ("http1/request_head.py", "            if lower in _SINGLE:", "            if False:"),
         (
             "connection.py",
             "        if common is None or fields.replaces_common or url",
             "        if common is None or url",
         ),
-        ("http1/head.py", "        lower = name.lower()\n        if value", "        lower = name\n        if value"),
+        (
+            "http1/request_head.py",
+            "        lower = name.lower()\n        if value",
+            "        lower = name\n        if value",
+        ),
     ),
     *_mutants(
         "``ssl_context``: only those authorities",
@@ -178,12 +182,12 @@ MUTANTS: Final = [
             "            kept = [each for each in kept] + [segment]\n",
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "_LINE_END.search(data, max(0, before - 3))",
             "_LINE_END.search(data, sum(1 for _ in data) * 0)",
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "    joined = earlier if isinstance(earlier, bytearray) else bytearray(earlier)\n",
             "    joined = bytearray(earlier)\n",
         ),
@@ -242,7 +246,7 @@ MUTANTS: Final = [
     *_mutants(
         "at most 5 codings, over all lines",
         ("http1/content_encoding.py", "MAX_LINKS = 5\n", "MAX_LINKS = 50\n"),
-        ("http1/head.py", "encoding = _listed(encoding, value) if encoding else value", "encoding = value"),
+        ("http1/response_head.py", "encoding = _listed(encoding, value) if encoding else value", "encoding = value"),
     ),
     *_mutants(
         "each call of a decoder is bounded",
@@ -283,8 +287,8 @@ MUTANTS: Final = [
         ("http1/body_reader.py", " or len(match[0]) - 2 > self._limits.chunk_line_bytes:", ":"),
         ("http1/body_reader.py", " or incoming.unread() > self._limits.chunk_line_bytes + 2:", ":"),
         ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
-        ("http1/head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
-        ("http1/head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
+        ("http1/response_head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
+        ("http1/response_head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
     ),
     *_mutants(
         "every TLS setting decides sharing, compared exactly",
@@ -337,14 +341,14 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "lines, fields and heads have limits by default",
-        ("http1/head.py", "    if len(lines) > limits.header_lines + 3:", "    if False:"),
-        ("http1/head.py", "    if max(map(len, lines)) > limits.line_bytes:", "    if False:"),
-        ("http1/head.py", "    if len(head) > limits.head_bytes:", "    if False:"),
-        ("http1/head.py", "    if len(data) > limits.head_bytes:", "    if False:"),
-        ("http1/head.py", "    if line_bytes > limits.line_bytes:", "    if False:"),
-        ("http1/head.py", "    if lines > limits.header_lines + 2:", "    if False:"),
+        ("http1/response_head.py", "    if len(lines) > limits.header_lines + 3:", "    if False:"),
+        ("http1/response_head.py", "    if max(map(len, lines)) > limits.line_bytes:", "    if False:"),
+        ("http1/response_head.py", "    if len(head) > limits.head_bytes:", "    if False:"),
+        ("http1/response_head.py", "    if len(data) > limits.head_bytes:", "    if False:"),
+        ("http1/response_head.py", "    if line_bytes > limits.line_bytes:", "    if False:"),
+        ("http1/response_head.py", "    if lines > limits.header_lines + 2:", "    if False:"),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "_SHORT_HEAD_BYTES = 4 * DEFAULT_LIMITS.header_lines",
             "_SHORT_HEAD_BYTES = 400 * DEFAULT_LIMITS.header_lines",
         ),
@@ -356,7 +360,7 @@ MUTANTS: Final = [
             "        if self._count > most + (now - self._since) * INTERIM_PER_S:",
             "        if False:",
         ),
-        ("http1/head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
+        ("http1/response_head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
     ),
     *_mutants(
         "OpenSSL matches names; the matcher of its own takes no partial wildcards",
@@ -468,11 +472,15 @@ MUTANTS: Final = [
             "        elif incoming.unread() >= 2:\n            incoming.take(2)\n            self.chunk_left = None\n",
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             'return b"" if values or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one',
             'return b"" if values or not one.strip(b"+").isdigit() else one',
         ),
-        ("http1/head.py", '_is_field_line = re.compile(f"({TOKEN}+):', '_is_field_line = re.compile(f"({TOKEN}+) ?:'),
+        (
+            "http1/response_head.py",
+            '_is_field_line = re.compile(f"({TOKEN}+):',
+            '_is_field_line = re.compile(f"({TOKEN}+) ?:',
+        ),
     ),
     *_mutants(
         "bytes behind a response, or on an idle socket, end the connection",
@@ -495,19 +503,19 @@ MUTANTS: Final = [
     *_mutants(
         "CVE-2023-47641",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "                self.keep_alive = False  # faulty framing",
             "                pass  # faulty framing",
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '        if codings == [b"chunked"]:\n            self.length = CHUNKED\n',
             '        if codings == [b"chunked"]:\n            self.length = self.length if self.length >= 0 else CHUNKED\n',
         ),
     ),
     *_mutants(
         "trailers, names and pools are bounded",
-        ("http1/head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
+        ("http1/response_head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
         ("net/dial.py", "            while len(self._kept) > self._limit:", "            while False:"),
         (
             "base/headers.py",
@@ -720,32 +728,36 @@ MUTANTS: Final = [
     # -- obligations --
     *_mutants(
         "Transfer-Encoding with Content-Length",
-        ("http1/head.py", "            if with_length or self.version == 10:", "            if self.version == 10:"),
         (
-            "http1/head.py",
+            "http1/response_head.py",
+            "            if with_length or self.version == 10:",
+            "            if self.version == 10:",
+        ),
+        (
+            "http1/response_head.py",
             '        if codings == [b"chunked"]:\n            self.length = CHUNKED\n',
             '        if codings == [b"chunked"]:\n            self.length = self.length if self.length >= 0 else CHUNKED\n',
         ),
     ),
     *_mutants(
         "Transfer-Encoding in HTTP/1.0",
-        ("http1/head.py", "            if with_length or self.version == 10:", "            if with_length:"),
+        ("http1/response_head.py", "            if with_length or self.version == 10:", "            if with_length:"),
     ),
     *_mutants(
         "another coding than chunked; chunked not last",
-        ("http1/head.py", 'UNTIL_CLOSE if set(codings) == {b"identity"} else UNFRAMED', "UNTIL_CLOSE"),
-        ("http1/head.py", '        if codings == [b"chunked"]:', '        if b"chunked" in codings:'),
-        ("http1/head.py", '        if codings == [b"chunked"]:', '        if codings[-1:] == [b"chunked"]:'),
+        ("http1/response_head.py", 'UNTIL_CLOSE if set(codings) == {b"identity"} else UNFRAMED', "UNTIL_CLOSE"),
+        ("http1/response_head.py", '        if codings == [b"chunked"]:', '        if b"chunked" in codings:'),
+        ("http1/response_head.py", '        if codings == [b"chunked"]:', '        if codings[-1:] == [b"chunked"]:'),
     ),
     *_mutants(
         "Transfer-Encoding over two lines, ``chunked,``",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "                coding = value if coding is None else _listed(coding, value)",
             "                coding = value",
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             'for item in bytes(value).split(b",") if item.strip()]',
             'for item in bytes(value).split(b",")]',
         ),
@@ -753,30 +765,30 @@ MUTANTS: Final = [
     *_mutants(
         "equal lengths, twice or in a list",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "                if length is not None or not value.isdigit() or len(value)",
             '                if length is not None: value = b""\n                if not value.isdigit() or len(value)',
         ),
     ),
     *_mutants(
         "lengths that differ",
-        ("http1/head.py", 'return b"" if values or not', 'return b"" if not'),
-        ("http1/head.py", "        values.add(earlier)\n", "        values = {earlier}\n"),
+        ("http1/response_head.py", 'return b"" if values or not', 'return b"" if not'),
+        ("http1/response_head.py", "        values.add(earlier)\n", "        values = {earlier}\n"),
     ),
     *_mutants(
         "a length that is none",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one",
             'or not one.strip(b"+-").isdigit() or len(one) > MAX_LENGTH_DIGITS else one',
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one",
             'or not one.replace(b"_", b"").isdigit() or len(one) > MAX_LENGTH_DIGITS else one',
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "or not one.isdigit() or len(one) > MAX_LENGTH_DIGITS else one",
             "or not one.isdigit() else one",
         ),
@@ -784,26 +796,26 @@ MUTANTS: Final = [
     *_mutants(
         "blank before the colon, no colon, a bad name",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '_is_field_line = re.compile(f"({TOKEN}+):',
             '_is_field_line = re.compile(f"({TOKEN}+)[ \\t]*:',
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "        if not _is_field_line(line):",
             "        if b':' in line and not _is_field_line(line):",
         ),
-        ("http1/head.py", '_FIELD_LINES = f"(?:{TOKEN}+{_P}:', '_FIELD_LINES = f"(?:[^\\r\\n:]+{_P}:'),
+        ("http1/response_head.py", '_FIELD_LINES = f"(?:{TOKEN}+{_P}:', '_FIELD_LINES = f"(?:[^\\r\\n:]+{_P}:'),
     ),
     *_mutants(
         "blank before the first field",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '        if line[:1] in (b" ", b"\\t") and len(lines) > 1:',
             '        if line[:1] in (b" ", b"\\t") and lines:',
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '        if line[:1] in (b" ", b"\\t") and len(lines) > 1:',
             '        line = line.lstrip() if len(lines) == 1 else line\n        if line[:1] in (b" ", b"\\t") and len(lines) > 1:',
         ),
@@ -811,20 +823,36 @@ MUTANTS: Final = [
     *_mutants(
         "folded lines",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '            folded.append(line.strip(b" \\t"))\n            continue\n',
             "            continue\n",
         ),
     ),
     *_mutants(
         "bare CR, NUL, control characters",
-        ("http1/head.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\t\\r -~\\x80-\\xff]"'),
-        ("http1/head.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\0\\t -~\\x80-\\xff]"'),
-        ("http1/head.py", '_VALUE = r"[\\t -~\\x80-\\xff]"', '_VALUE = r"[\\t -\\x7f\\x80-\\xff]"'),
+        (
+            "http1/grammar.py",
+            'FIELD_VALUE: Final = r"[\\t -~\\x80-\\xff]"',
+            'FIELD_VALUE: Final = r"[\\t\\r -~\\x80-\\xff]"',
+        ),
+        (
+            "http1/grammar.py",
+            'FIELD_VALUE: Final = r"[\\t -~\\x80-\\xff]"',
+            'FIELD_VALUE: Final = r"[\\0\\t -~\\x80-\\xff]"',
+        ),
+        (
+            "http1/grammar.py",
+            'FIELD_VALUE: Final = r"[\\t -~\\x80-\\xff]"',
+            'FIELD_VALUE: Final = r"[\\t -\\x7f\\x80-\\xff]"',
+        ),
     ),
     *_mutants(
         "ends a line of a head, never one of chunked framing",
-        ("http1/head.py", '_LINE_END = re.compile(rb"\\r?\\n\\r?\\n")', '_LINE_END = re.compile(rb"\\r\\n\\r\\n")'),
+        (
+            "http1/response_head.py",
+            '_LINE_END = re.compile(rb"\\r?\\n\\r?\\n")',
+            '_LINE_END = re.compile(rb"\\r\\n\\r\\n")',
+        ),
         (
             "http1/body_reader.py",
             '[\\t -~\\x80-\\xff]*)?)\\r\\n" % MAX_CHUNK_DIGITS',
@@ -834,17 +862,17 @@ MUTANTS: Final = [
     *_mutants(
         "status line",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) +([1-9][0-9][0-9])',
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([0-9]+)',
         ),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
             '_is_status_line = re.compile(f"HTTP/.\\\\.([0-9]) ([1-9][0-9][0-9])',
         ),
@@ -852,7 +880,7 @@ MUTANTS: Final = [
     *_mutants(
         "the end within a head",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "        if not piece:\n            raise closed_early(buffer.data)\n",
             '        if not piece and buffer.data:\n            piece = b"\\r\\n\\r\\n"\n        if not piece:\n            raise closed_early(buffer.data)\n',
         ),
@@ -864,7 +892,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "hexadecimal digits, at most 15",
-        ("http1/head.py", "MAX_CHUNK_DIGITS = 15", "MAX_CHUNK_DIGITS = 40"),
+        ("http1/grammar.py", "MAX_CHUNK_DIGITS = 15", "MAX_CHUNK_DIGITS = 40"),
         ("http1/body_reader.py", 'rb"([0-9a-fA-F]{1,%d})', 'rb"((?:0x)?[0-9a-fA-F]{1,%d})'),
     ),
     *_mutants(
@@ -907,9 +935,9 @@ MUTANTS: Final = [
     *_mutants(
         "kept apart, limited",
         ("http1/body_reader.py", "                self.trailers, end = found\n", "                _, end = found\n"),
-        ("http1/head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
+        ("http1/response_head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "    match = _is_field_line(line)\n    if match is None:\n        raise",
             "    match = _is_field_line(line) or re.match(b'(.*)(.*)', line)\n    if match is None:\n        raise",
         ),
@@ -938,11 +966,11 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "HEAD, 204, 304",
-        ("http1/head.py", 'if method == "HEAD" or status == 304', "if status == 304"),
-        ("http1/head.py", "or status == 304 or status == 204", "or status == 204"),
-        ("http1/head.py", "or status == 304 or status == 204", "or status == 304"),
+        ("http1/response_head.py", 'if method == "HEAD" or status == 304', "if status == 304"),
+        ("http1/response_head.py", "or status == 304 or status == 204", "or status == 204"),
+        ("http1/response_head.py", "or status == 304 or status == 204", "or status == 304"),
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '                        connection = b"close" if connection is None else _listed(connection, b"close")\n',
             "                        pass\n",
         ),
@@ -955,7 +983,7 @@ MUTANTS: Final = [
             'not (method == "CONNECT" and head.status < 300):',
             'not (method == "CONNECT" and head.status < 200):',
         ),
-        ("http1/head.py", '        if method == "CONNECT" and status < 300:\n            return 0\n', ""),
+        ("http1/response_head.py", '        if method == "CONNECT" and status < 300:\n            return 0\n', ""),
     ),
     *_mutants(
         "an early answer",
@@ -969,7 +997,7 @@ MUTANTS: Final = [
     *_mutants(
         "all lines and both sides count",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             "                connection = value if connection is None else _listed(connection, value)",
             "                connection = value",
         ),
@@ -1073,7 +1101,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "never both framings, no fold, the right length",
-        ("http1/head.py", "    if length is not None and coding is not None:", "    if False:"),
+        ("http1/request_head.py", "    if length is not None and coding is not None:", "    if False:"),
         ("exchange/upload.py", "    if given is not None and length is not None and given != length:", "    if False:"),
         (
             "exchange/upload.py",
@@ -1209,7 +1237,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "curl: stuttering answers",
-        ("http1/head.py", "_LINE_END.search(data, max(0, before - 3))", "_LINE_END.search(data, before)"),
+        ("http1/response_head.py", "_LINE_END.search(data, max(0, before - 3))", "_LINE_END.search(data, before)"),
         (
             "http1/body_reader.py",
             "            if incoming.unread() and incoming.data[incoming.at] != 13:\n                break\n",
@@ -1248,7 +1276,7 @@ MUTANTS: Final = [
     *_mutants(
         "answers read as h11 and llhttp read them",
         (
-            "http1/head.py",
+            "http1/response_head.py",
             '        if codings == [b"chunked"]:\n            self.length = CHUNKED\n',
             '        if codings == [b"chunked"]:\n            self.length = self.length if self.length >= 0 else CHUNKED\n',
         ),

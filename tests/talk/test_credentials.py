@@ -209,7 +209,7 @@ def test_a_pool_refuses_to_leave_its_host_and_keeps_credentials_on_it(hops: Hops
 def test_credentials_are_remembered_by_the_connection_they_travel_on_and_no_longer() -> None:
     """The bytes of a request's fields are kept for the next one like it: with credentials only on their connection."""
     from poollib.connection import HTTPConnection
-    from poollib.http1 import head
+    from poollib.http1 import request_head
 
     class Lying(str):
         """Equals what it is not, and is sent as what it is."""
@@ -229,4 +229,4 @@ def test_credentials_are_remembered_by_the_connection_they_travel_on_and_no_long
         assert conn._private is not None
         conn.close()
         assert conn._private is None
-    assert not [key for key in head._memo if "Authorization" in dict(key)]
+    assert not [key for key in request_head._memo if "Authorization" in dict(key)]

@@ -24,7 +24,7 @@ from poollib.exceptions import (
     ReadTimeoutError,
     ResponseTooLargeError,
 )
-from poollib.http1.head import DEFAULT_LIMITS
+from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.sse import Event
 from tests.support.certs import certs
 from tests.support.script import (

@@ -225,7 +225,9 @@ def test_requests_name_urllib3_as_their_agent(installed: types.ModuleType) -> No
     """Servers and tests that look at ``User-Agent`` see ``python-poollib`` only where a program says poollib."""
 
     def sent() -> bytes:
-        return poollib.connection.HTTPConnection("a.example")._common_fields("/", poollib.http1.head.prepare_fields([]))
+        return poollib.connection.HTTPConnection("a.example")._common_fields(
+            "/", poollib.http1.request_head.prepare_fields([])
+        )
 
     assert b"\r\nUser-Agent: python-urllib3/2.8.0\r\n" in sent()
     assert installed.connection._get_default_user_agent() == "python-urllib3/2.8.0"

@@ -26,7 +26,7 @@ from poollib.exchange.upload import (
     plain_file,
     size_of,
 )
-from poollib.http1.head import NO_FIELDS, prepare_fields
+from poollib.http1.request_head import NO_FIELDS, prepare_fields
 
 
 def payload(body: Any, headers: dict[str, str] | None = None, chunked: bool = False, **more: Any) -> Payload:

@@ -10,7 +10,8 @@ import pytest
 from poollib.exceptions import InvalidResponseError
 from poollib.http1 import body_reader
 from poollib.http1.body_reader import BodyState, ChunkedBody, Feed, LengthBody
-from poollib.http1.head import DEFAULT_LIMITS, parse_head
+from poollib.http1.grammar import DEFAULT_LIMITS
+from poollib.http1.response_head import parse_head
 
 
 def incoming(data: bytes) -> Feed:

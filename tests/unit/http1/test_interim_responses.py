@@ -9,9 +9,10 @@ import pytest
 from poollib import connection
 from poollib.connection import HTTPConnection
 from poollib.exceptions import InvalidResponseError
-from poollib.http1 import head
-from poollib.http1.head import DEFAULT_LIMITS, Head, parse_head
+from poollib.http1 import response_head
+from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.interim_responses import INTERIM_PER_S, Interim
+from poollib.http1.response_head import Head, parse_head
 from poollib.net import proxy_tunnel
 from tests.support.script import ScriptServer
 from tests.talk.test_reading import OK, answer, pool_for
@@ -88,7 +89,7 @@ def test_an_answer_that_drips_in_while_a_body_is_sent_is_read_in_linear_time(
         looked_at += len(data)
         return parse_head(data, *args)
 
-    monkeypatch.setattr(head, "parse_head", counting)
+    monkeypatch.setattr(response_head, "parse_head", counting)
     monkeypatch.setattr(connection, "parse_head", counting)
     early = b"HTTP/1.1 103 Early\r\n" + b"Link: </a>\r\n" * 500 + b"\r\n"
     data = early + WAIT + early + OK + b"Content-Length: 0\r\n\r\n"

@@ -11,7 +11,7 @@ import pytest
 
 from poollib.base.endpoint import ProxyHop
 from poollib.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
-from poollib.http1.head import DEFAULT_LIMITS
+from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.net import proxy_tunnel
 
 HOST, PORT = "target.example", 443

@@ -1,4 +1,4 @@
-"""What is written: checked bytes or ValueError; the reading side is in tests/bytes."""
+"""What is written: checked bytes or ValueError; heads that are read are in test_response_head and tests/bytes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from poollib.http1.head import (
+from poollib.http1.request_head import (
     SKIP_HEADER,
     check_method,
     check_target,
     prepare_fields,
-    read_head,
     request_head,
     request_line,
     trailer_block,
@@ -104,22 +103,22 @@ def test_a_field_can_be_left_out_if_it_is_one_of_our_own() -> None:
 
 
 def test_the_memory_of_blocks_does_not_grow_for_ever() -> None:
-    from poollib.http1 import head
+    from poollib.http1 import request_head
 
     for number in range(1000):
         prepare_fields([("A", str(number))])
-    assert len(head._memo) <= head._MEMO_SIZE
+    assert len(request_head._memo) <= request_head._MEMO_SIZE
 
 
 def test_the_memory_of_blocks_is_bounded_in_bytes_too() -> None:
     """256 blocks of 500 kB were kept for ever; blanks around a value count, as they are part of what is kept."""
-    from poollib.http1 import head
+    from poollib.http1 import request_head
 
-    head._memo.clear()
+    request_head._memo.clear()
     for value in ("x" * 3000, " " * 3000 + "x"):
         assert prepare_fields([("A", value)]).block.endswith(b"x\r\n")
         assert prepare_fields([("B" * 3000, "x")]).block.endswith(b": x\r\n")
-    assert head._memo == {}
+    assert request_head._memo == {}
 
 
 @pytest.mark.parametrize(
@@ -127,14 +126,14 @@ def test_the_memory_of_blocks_is_bounded_in_bytes_too() -> None:
 )
 def test_no_credentials_stay_in_the_memory_of_blocks(name: str) -> None:
     """They would outlive the request, the pool and the manager, in every dump of the process's memory."""
-    from poollib.http1 import head
+    from poollib.http1 import request_head
 
-    head._memo.clear()
+    request_head._memo.clear()
     for _ in range(2):
         fields = prepare_fields([("Accept", "*/*"), (name, "s3cret")])
         assert fields.block == f"Accept: */*\r\n{name}: s3cret\r\n".encode()
         assert fields.is_private
-    assert head._memo == {}
+    assert request_head._memo == {}
 
 
 def test_a_value_and_a_number_that_look_alike_are_told_apart() -> None:
@@ -148,13 +147,3 @@ def test_trailers_are_checked_like_fields_and_are_none_that_come_too_late() -> N
     for name in ("Content-Length", "transfer-encoding", "Host", "Trailer", "Authorization"):
         with pytest.raises(ValueError, match="trailer"):
             trailer_block([(name, "x")])
-
-
-def test_a_head_is_read_from_whatever_gives_bytes() -> None:
-    head, rest = read_head(lambda n: b"HTTP/1.1 200 Connection established\r\nA: b\r\na: c\r\n\r\nrest")
-    assert (head.status, head.get("a"), rest, repr(head)) == (
-        200,
-        ["b", "c"],
-        b"rest",
-        "<Head 200 Connection established>",
-    )
