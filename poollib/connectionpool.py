@@ -45,6 +45,7 @@ from .client.endpoint_builder import (
 from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
 from .client.health import HealthCheck
 from .client.idle_queue import CustomQueuePool, IdleQueue
+from .client.request_encoding import RequestMethods
 from .client.request_loop import BY_CALLER, RETRYABLE, may_resend, run
 from .client.request_options import (
     HEALTH_OPTIONS,
@@ -62,7 +63,7 @@ from .client.send_gate import CROWD, SendGate, may_wait
 from .client.stats import PoolStatistics
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown, is_from_body
-from .http1.request_body import RequestMethods, rewind_body, set_file_position
+from .http1.request_body import rewind_body, set_file_position
 from .policy.retry import Retry
 from .pool.connection_pool import EndpointPool, State
 from .response import BaseHTTPResponse, HTTPResponse

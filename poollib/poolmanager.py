@@ -31,11 +31,12 @@ from .client.endpoint_builder import (
 from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
+from .client.request_encoding import RequestMethods
 from .client.request_loop import BY_CALLER, Call, run
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
-from .http1.request_body import RequestMethods, set_file_position
+from .http1.request_body import set_file_position
 from .policy.redirect import same_origin
 from .policy.retry import Retry
 from .pool.shared_limit import SharedLimit

@@ -88,15 +88,15 @@ class _SendKeywords(RequestOptions, total=False):
     release_conn: bool | None
     chunked: bool
     body_pos: Any  # as a pool has passed it on; no value for users to make
-    preload_content: bool
-    decode_content: bool
+    preload_content: bool | None
+    decode_content: bool | None
     enforce_content_length: bool
 
 
 class EncodeBodyKeywords(_SendKeywords, total=False):
     """The keywords of ``request_encode_body`` that ``urlopen`` gets."""
 
-    redirect: bool
+    redirect: bool | None
     body: Body | None
 
 
@@ -107,7 +107,7 @@ class EncodeUrlKeywords(EncodeBodyKeywords, FormKeywords, total=False):
 class RequestKeywords(_SendKeywords, FormKeywords, total=False):
     """The keywords of ``request`` that ``urlopen`` gets."""
 
-    redirect: bool
+    redirect: bool | None
 
 
 class ManagerUrlopenKeywords(_SendKeywords, FormKeywords, total=False):

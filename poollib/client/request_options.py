@@ -15,7 +15,7 @@ from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..exchange.base_response import BaseHTTPResponse
 from ..exchange.transport import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS
-from ..http1.request_body import encode_fields, encode_json
+from .request_encoding import encode_fields, encode_json
 from .request_loop import BY_CALLER, Call
 
 #: keywords of a pool that ``connection_pool.EndpointPool`` explains

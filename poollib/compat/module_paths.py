@@ -14,7 +14,7 @@ API_VERSION: Final = "2.8.0"
 # Paths that are a module: the module object itself.
 ALIASES: Final[dict[str, str]] = {
     "_collections": "base.headers",
-    "_request_methods": "http1.request_body",
+    "_request_methods": "client.request_encoding",
     "connection": "connection",
     "connectionpool": "connectionpool",
     "contrib.socks": "contrib.socks",
@@ -204,7 +204,8 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".net.socket_state": "is_connection_dropped",
         ".exceptions": _ERRORS_OF_POOLS,
         ".base.headers": "HTTPHeaderDict",
-        ".http1.request_body": "RequestMethods set_file_position to_str _TYPE_BODY_POSITION",
+        ".client.request_encoding": "RequestMethods",
+        ".http1.request_body": "set_file_position to_str _TYPE_BODY_POSITION",
         ".response": "BaseHTTPResponse",
         ".policy.retry": "Retry",
         ".base.timeout": "Timeout _TYPE_DEFAULT _DEFAULT_TIMEOUT _TYPE_TIMEOUT",
@@ -258,7 +259,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".connectionpool": "HTTPConnectionPool HTTPSConnectionPool connection_requires_http_tunnel",
         ".exceptions": "LocationValueError MaxRetryError ProxySchemeUnknown URLSchemeUnknown",
         ".base.headers": "HTTPHeaderDict RecentlyUsedContainer",
-        ".http1.request_body": "RequestMethods",
+        ".client.request_encoding": "RequestMethods",
         ".response": "BaseHTTPResponse",
         ".policy.retry": "Retry",
         ".base.timeout": "Timeout",
@@ -270,18 +271,21 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         "urllib.parse": "urljoin",
         "warnings": "warnings=*",
     },
-    "http1.request_body": {
+    "client.request_encoding": {
         ".compat.private_names": "_TYPE_BODY _TYPE_ENCODE_URL_FIELDS",
-        ".exceptions": "UnrewindableBodyError",
         ".base.headers": "HTTPHeaderDict",
         ".http1.multipart": "encode_multipart_formdata _TYPE_FIELDS",
         ".response": "BaseHTTPResponse",
-        "base64": "b64encode",
-        "enum": "Enum",
-        "io": "io=*",
         "json": "_json=*",
         "typing": "typing=*",
         "urllib.parse": "urlencode",
+    },
+    "http1.request_body": {
+        ".exceptions": "UnrewindableBodyError",
+        "base64": "b64encode",
+        "enum": "Enum",
+        "io": "io=*",
+        "typing": "typing=*",
     },
     "response": {
         ".compat.private_names": (

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, TextIO
 
 from ..exceptions import HTTPWarning
 from ..poolmanager import PoolManager
 from ..response import BaseHTTPResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..client.keywords import Body, Fields, QueryFields, RetriesArgument, TimeoutArgument
 
 _logger_name = __name__.partition(".")[0]  # "urllib3" as long as poollib is installed as that
 
@@ -23,18 +28,18 @@ def request(
     method: str,
     url: str,
     *,
-    body: Any = None,
-    fields: Any = None,
-    headers: Any = None,
+    body: Body | None = None,
+    fields: Fields | QueryFields | None = None,
+    headers: Mapping[str, str] | None = None,
     preload_content: bool | None = True,
     decode_content: bool | None = True,
     redirect: bool | None = True,
-    retries: Any = None,
-    timeout: Any = 3,
-    json: Any = None,
+    retries: RetriesArgument = None,
+    timeout: TimeoutArgument = 3,
+    json: object = None,
 ) -> BaseHTTPResponse:
     """The response to one request, through a manager that the whole process shares; 3 seconds a step at most."""
-    response: BaseHTTPResponse = _DEFAULT_POOL.request(
+    return _DEFAULT_POOL.request(
         method,
         url,
         body=body,
@@ -47,13 +52,12 @@ def request(
         timeout=timeout,
         json=json,
     )
-    return response
 
 
-def add_stderr_logger(level: int = logging.DEBUG) -> logging.StreamHandler[Any]:
+def add_stderr_logger(level: int = logging.DEBUG) -> logging.StreamHandler[TextIO]:
     """Log to standard error from now on; gives the handler, for taking it away again."""
     logger = logging.getLogger(_logger_name)
-    handler: logging.StreamHandler[Any] = logging.StreamHandler()
+    handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(level)

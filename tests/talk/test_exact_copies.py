@@ -17,10 +17,11 @@ import pytest
 from poollib import HTTPConnectionPool, HTTPHeaderDict, PoolManager, ProxyManager, make_headers
 from poollib.base.endpoint import ProxyHop
 from poollib.base.url import Url, encode_target, join, normalize_host, parse_url
+from poollib.client.request_encoding import encode_fields
 from poollib.connection import HTTPConnection, Options
 from poollib.exceptions import NewConnectionError
 from poollib.http1.multipart import RequestField, format_header_param_rfc2231
-from poollib.http1.request_body import body_to_chunks, encode_fields, to_bytes, to_str
+from poollib.http1.request_body import body_to_chunks, to_bytes, to_str
 from poollib.net.proxy_tunnel import authority, http_connect, socks4, socks5, socks_connect
 from poollib.policy.proxy_rules import parse_proxy
 from tests.support.httpd import Httpd, Request
