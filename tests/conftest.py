@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _live_pools() -> set[EndpointPool[object, object]]:
-    return {pool for reference in list(after_fork._pools) if isinstance(pool := reference(), EndpointPool)}
+    return {pool for pool in after_fork.remembered() if isinstance(pool, EndpointPool)}
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,13 @@
-"""Forks: what happens to pools in a forked child.
+"""What must be made anew in a forked child, and the one place where that is done.
 
 A child inherits the descriptors of its parent's connections, and locks in whatever state another thread left them.
-Every pool registers here, weakly; in the child each starts afresh: new locks, no lease, nobody in line, counts at zero,
-and its inherited connections are forgotten: the child's copy of the descriptor is closed and the peer learns nothing.
-What a connection needs to be forgotten, beyond sockets, is for its factory to say.
-A fork by C code (uWSGI without ``py-call-osafterfork``) calls no hooks: it is noticed by ``mark``, where a connection
-is lent and where a pool is made.
+So everything with a lock, a thread or connections of its own is registered here: what a module keeps by ``register``,
+objects, weakly, by ``remember``. In the child all of it is reset in one order: first the modules, as they were
+imported, then the objects, as they were made (a limit that pools share before those pools).  An inherited connection
+is dropped, not closed: the child's copy of the descriptor goes, and the peer learns nothing.  What that takes, beyond
+sockets, is for a pool's factory to say.
+``os.fork`` calls a hook.  A fork by C code (uWSGI without ``py-call-osafterfork``) calls none: ``same_process`` tells,
+which is asked where a connection is leased, where an object is registered, and for the housekeeper's thread.
 SQLAlchemy's advice about pools and ``os.fork`` and gunicorn's preforking are the cases in mind.
 """
 
@@ -15,8 +17,9 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, Protocol, TypeVar
 from weakref import ref
 
 from .logs import logger
@@ -24,19 +27,40 @@ from .logs import logger
 log = logger(__name__)
 
 
-class Forkable(Protocol):
+class Resettable(Protocol):
     """What can be remembered here: hashable by identity, weakly referable."""
 
     def _reset_after_fork(self) -> None:
-        """Called in the child, where no other thread runs."""
+        """Called in the child, where no other thread runs; perhaps more than once."""
 
 
-_pools: set[ref[Any]] = set()
-_strike_off = _pools.discard
-_pid = os.getpid()  # the process that they are of
-_catching_up = threading.RLock()
-#: ``mark[0]`` is false in a forked child, and before the first pool; whoever finds it so calls ``catch_up``.
-mark: Any = b"\0"
+class ProcessMark(Protocol):
+    """What tells a forked child from its parent."""
+
+    def __getitem__(self, place: int, /) -> int:
+        """At 0: false in a forked child."""
+
+
+R = TypeVar("R", bound=Resettable)
+
+
+class Reference(ref[R]):
+    """A weak reference to something remembered; ``number`` counts them in the order they were made."""
+
+    __slots__ = ("number",)
+
+    number: int
+
+
+_modules: list[Callable[[], object]] = []
+_objects: set[Reference[Any]] = set()
+_strike_off = _objects.discard
+_numbers = count()
+_pid = os.getpid()  # the process that all of it belongs to
+_reset_lock = threading.RLock()
+#: ``same_process[0]`` is false in a child that C code forked, and before anything is remembered: then call ``check``.
+#: Where a connection is leased it is looked at without a call, which would take three times as long.
+same_process: ProcessMark = b"\0"
 
 #: To ``madvise``: a forked child sees zeros in these pages. Linux 4.14, include/uapi/asm-generic/mman-common.h.
 MADV_WIPEONFORK = 18
@@ -48,20 +72,33 @@ class ProcessNumber:
     def __init__(self) -> None:
         self._pid = os.getpid()
 
-    def __getitem__(self, place: int) -> bool:
+    def __getitem__(self, place: int, /) -> int:
         return self._pid == os.getpid()
 
 
-def remember(pool: Forkable) -> ref[Any]:
-    """Have ``pool`` start afresh in every forked child, as long as it lives; a weak reference to it."""
-    if not mark[0]:
-        catch_up()
-    reference = ref(pool, _strike_off)
-    _pools.add(reference)
+def register(reset: Callable[[], object]) -> None:
+    """Have ``reset()`` called in every forked child: for what a module keeps."""
+    _modules.append(reset)
+
+
+def remember(thing: R) -> ref[R]:
+    """Have ``thing`` reset itself in every forked child, as long as it lives; a weak reference to it."""
+    check()
+    reference = Reference(thing, _strike_off)
+    reference.number = next(_numbers)
+    _objects.add(reference)
     return reference
 
 
-def forget(connection: object) -> None:
+def remembered() -> Iterator[Resettable]:
+    """All that is remembered and alive, in the order it was made."""
+    for reference in sorted(_objects, key=lambda reference: reference.number):
+        thing = reference()
+        if thing is not None:
+            yield thing
+
+
+def drop_descriptor(connection: object) -> None:
     """Drop an inherited connection without touching the peer: no shutdown, no TLS close_notify.
 
     The default for factories that have no ``forget`` of their own; other things than sockets are merely let go.
@@ -70,25 +107,19 @@ def forget(connection: object) -> None:
         os.close(connection.detach())
 
 
-def remembered() -> Iterator[Any]:
-    """All that is remembered and alive."""
-    for reference in list(_pools):
-        pool = reference()
-        if pool is not None:
-            yield pool
-
-
-def catch_up() -> None:
+def check() -> None:
     """In a child that C code forked: what the hook does in others.  One thread does it, the others wait for it."""
-    global mark
-    with _catching_up:
+    global same_process
+    if same_process[0]:
+        return
+    with _reset_lock:
         if _pid != os.getpid():
             _reset_all()
-        mark = _new_mark()
+        same_process = _new_mark()
 
 
-def _new_mark() -> Any:
-    """A page that the system wipes in forked children; a look at it takes 15 ns, which counts where much is lent.
+def _new_mark() -> ProcessMark:
+    """A page that the system wipes in forked children; a look at it takes 15 ns, which counts where much is leased.
 
     ProcessNumber where there is no such page.
     """
@@ -107,19 +138,25 @@ def _new_mark() -> Any:
 
 def _reset_all() -> None:
     global _pid
-    for pool in remembered():
-        try:
-            pool._reset_after_fork()
-        except Exception:
-            log.exception("%r could not start afresh after a fork", pool)
+    for reset in _modules:
+        _try(reset, reset)
+    for thing in remembered():
+        _try(thing._reset_after_fork, thing)
     _pid = os.getpid()
 
 
-def _at_fork() -> None:
-    global _catching_up
-    _catching_up = threading.RLock()
+def _try(reset: Callable[[], object], whose: object) -> None:
+    try:
+        reset()
+    except Exception:
+        log.exception("%r could not start afresh after a fork", whose)
+
+
+def _in_child() -> None:
+    global _reset_lock
+    _reset_lock = threading.RLock()
     _reset_all()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_at_fork)
+    os.register_at_fork(after_in_child=_in_child)

@@ -100,7 +100,7 @@ class ConnectionFactory:
         sock, connection.sock = connection.sock, None
         connection.close()
         if sock is not None:
-            after_fork.forget(sock)
+            after_fork.drop_descriptor(sock)
 
     def close(self, connection: Any) -> None:
         """Close it, and keep what it counted."""

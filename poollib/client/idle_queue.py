@@ -173,8 +173,8 @@ class CustomQueuePool(EndpointPool[Any, Any]):
 
     def acquire(self, timeout: float | None = None) -> Any:
         """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
-        if not after_fork.mark[0]:
-            after_fork.catch_up()
+        if not after_fork.same_process[0]:
+            after_fork.check()
         try:
             is_open = self.state is State.OPEN
             connection = self.queue.get(block=self._is_blocking, timeout=timeout) if is_open else None

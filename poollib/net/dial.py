@@ -10,7 +10,6 @@ urllib3.
 from __future__ import annotations
 
 import math
-import os
 import socket
 import threading
 from collections import OrderedDict
@@ -19,8 +18,8 @@ from contextvars import ContextVar
 from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeAlias
-from weakref import WeakSet
 
+from ..base import after_fork
 from ..base.exact_values import seconds
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
@@ -157,10 +156,10 @@ class CachingResolver:
         self._limit = limit
         self._clock = clock
         self._kept: OrderedDict[tuple[str, int], tuple[float, Sequence[Any]]] = OrderedDict()
-        self.renew_lock()
-        _all_names.add(self)
+        self._reset_after_fork()
+        after_fork.remember(self)
 
-    def renew_lock(self) -> None:
+    def _reset_after_fork(self) -> None:
         """A free lock: at the start, and in the child of a fork, where the thread that held it is not there."""
         self._lock = threading.RLock()  # guards _kept; a finaliser that comes in between may look a name up
 
@@ -193,8 +192,8 @@ class CachingResolver:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._kept = OrderedDict()
-        self.renew_lock()
-        _all_names.add(self)
+        self._reset_after_fork()
+        after_fork.remember(self)
 
     def _keep(self, key: tuple[str, int], entry: tuple[float, Sequence[Any]]) -> None:
         if not entry[1]:
@@ -204,18 +203,6 @@ class CachingResolver:
             self._kept.move_to_end(key)
             while len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
-
-
-_all_names: WeakSet[CachingResolver] = WeakSet()
-
-
-def _renew_locks() -> None:
-    for names in list(_all_names):
-        names.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def resolver_from(

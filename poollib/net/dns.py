@@ -9,13 +9,14 @@ there, in the caller's thread. Sharing follows the singleflight group of Go's ne
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from typing import Any, Final, Generic, TypeVar
+
+from ..base import after_fork
 
 Answer = TypeVar("Answer")
 
@@ -147,5 +148,4 @@ def _reset_after_fork() -> None:
     _lookups = _Lookups()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
+after_fork.register(_reset_after_fork)

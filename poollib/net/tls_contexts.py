@@ -23,6 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
+from ..base import after_fork
 from ..base.endpoint import TlsSettings
 from ..exceptions import SSLError
 from .caller_context import ALPN_PROTOCOLS, Loaded, Rules, Wanted, rules_of
@@ -52,8 +53,7 @@ def _forget_lock() -> None:
     _lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)
+after_fork.register(_forget_lock)
 
 
 def context_for(settings: TlsSettings) -> ssl.SSLContext:

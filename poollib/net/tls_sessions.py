@@ -9,13 +9,14 @@ advisories on sessions resumed across settings (curl CVE-2016-5419, CVE-2021-228
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..base import after_fork
 
 if TYPE_CHECKING:
     import ssl
@@ -200,6 +201,4 @@ def _lifetime_s(session: ssl.SSLSession) -> float:
 
 #: The sessions of this process.
 sessions: Final = SessionCache()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=sessions.renew_lock)
+after_fork.register(sessions.renew_lock)

@@ -8,10 +8,9 @@ The model is Finagle's RetryBudget and the ten per cent of "Site Reliability Eng
 
 from __future__ import annotations
 
-import os
 import threading
-from weakref import WeakSet
 
+from ..base import after_fork
 from ..base.exact_values import number
 
 
@@ -32,11 +31,11 @@ class RetryBudget:
         self.reserve = reserve
         self.refused = 0  # repetitions that there was no token for
         self._tokens = float(reserve)
-        self.renew_lock()
-        _budgets.add(self)
+        self._reset_after_fork()
+        after_fork.remember(self)
 
-    def renew_lock(self) -> None:
-        """Free the lock in the child of a fork: the thread that held it is not there."""
+    def _reset_after_fork(self) -> None:
+        """A free lock: at the start, and in the child of a fork, where the thread that held it is not there."""
         self._lock = threading.RLock()  # guards _tokens and refused
 
     @property
@@ -64,15 +63,3 @@ class RetryBudget:
 
     def __repr__(self) -> str:
         return f"RetryBudget(ratio={self.ratio}, reserve={self.reserve}): {self._tokens:.1f} left"
-
-
-_budgets: WeakSet[RetryBudget] = WeakSet()
-
-
-def _renew_locks() -> None:
-    for budget in list(_budgets):
-        budget.renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)

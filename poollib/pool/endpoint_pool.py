@@ -112,8 +112,8 @@ class EndpointPool(Finding[Endpoint, Connection]):
         numbers, ClosedPoolError, or what ``connect`` or ``on_acquire`` raised.
         """
         shared_limit = self._shared
-        if not after_fork.mark[0]:
-            after_fork.catch_up()
+        if not after_fork.same_process[0]:
+            after_fork.check()
         if shared_limit.held():
             raise RuntimeError(f"acquire from inside {self}: by a finaliser or signal handler that interrupted it")
         entry: Entry[Connection] | None = None
@@ -347,14 +347,15 @@ class EndpointPool(Finding[Endpoint, Connection]):
 
     def _reset_after_fork(self) -> None:
         """In a forked child: empty, with new locks; inherited connections are dropped without touching the peer."""
-        self._shared._reset_after_fork()
+        if not self._shared.is_shared:
+            self._shared.reset()
         inherited = [*self._remains_locked(), *self._leased.values()]
         self._inherited = {**(self._inherited or {}), **self._leased}  # their borrowers may still return them
         if self._state is not State.OPEN:
             self._state = State.CLOSED
         self._is_watched = False
         self._clear()
-        forget = getattr(self.factory, "forget", after_fork.forget)
+        forget = getattr(self.factory, "forget", after_fork.drop_descriptor)
         for entry in inherited:
             try:
                 forget(entry.connection)

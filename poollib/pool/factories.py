@@ -49,7 +49,7 @@ class TcpFactory:
 
     def forget(self, connection: socket.socket) -> None:
         """Close a forked child's copy of the descriptor; the peer does not notice."""
-        after_fork.forget(connection)
+        after_fork.drop_descriptor(connection)
 
     def _prepared(self, sock: socket.socket) -> socket.socket:
         """The same socket with its options set; it is closed if they cannot be."""

@@ -13,7 +13,6 @@ Names of ``threading`` and ``queue`` are looked up when they are used: gevent an
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -25,6 +24,7 @@ from math import inf
 from typing import Any, Protocol
 from weakref import ref
 
+from ..base import after_fork
 from ..base.logs import logger
 
 log = logger(__name__)
@@ -163,12 +163,15 @@ def _log_fault(text: str, *args: object) -> None:
         log.exception(text, *args)
 
 
-_by_process: dict[int, Housekeeper] = {}  # one in this process, made when it is first asked for
+_of_process: list[Housekeeper] = []  # the first is the process's, made when it is first asked for
+after_fork.register(_of_process.clear)  # a child has no thread until somebody asks for one
 
 
-def _the_collector() -> Housekeeper:
-    own = os.getpid()
-    return _by_process.get(own) or _by_process.setdefault(own, Housekeeper())
+def _the_housekeeper() -> Housekeeper:
+    after_fork.check()
+    if not _of_process:
+        _of_process.append(Housekeeper())  # of two threads that come here at once, the first one's counts for both
+    return _of_process[0]
 
 
 def watch(target: Sweepable) -> bool:
@@ -176,18 +179,18 @@ def watch(target: Sweepable) -> bool:
 
     False: its thread can't be started now; ask again later.
     """
-    return _the_collector().watch(target)
+    return _the_housekeeper().watch(target)
 
 
 def hasten(target: ref[Any], delay_s: float) -> None:
-    """Have a watched target asked in ``delay_s`` seconds at the latest.  Never blocks; safe in finalisers."""
-    _the_collector().hasten(target, delay_s)
+    """Have a watched target asked in ``delay_s`` seconds at the latest.  Never blocks; safe in finalisers.
+
+    Where nothing is watched yet, ``watch`` asks at once.  No fork is noticed here: pools call this under their lock.
+    """
+    if _of_process and after_fork.same_process[0]:
+        _of_process[0].hasten(target, delay_s)
 
 
 def is_running() -> bool:
     """Whether the background thread lives."""
-    return _the_collector().is_running
-
-
-if hasattr(os, "register_at_fork"):  # a child has no collector until somebody asks for one
-    os.register_at_fork(after_in_child=_by_process.clear)
+    return _the_housekeeper().is_running

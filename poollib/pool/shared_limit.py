@@ -10,7 +10,6 @@ of removals (a plain dict's is not).
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -42,7 +41,6 @@ class SharedLimit:
         "line",
         "lock",
         "order",
-        "pid",
         "trim_at",
         "used",
     )
@@ -55,13 +53,10 @@ class SharedLimit:
             after_fork.remember(self)
 
     def _reset_after_fork(self) -> None:
-        """In a forked child: a new lock and empty books; whoever comes first does it, of those that share it."""
-        if self.pid != os.getpid():
-            self.reset()
+        """In a forked child: a new lock and empty books; the pools that share it come after it."""
+        self.reset()
 
     def reset(self) -> None:
-        #: The process that the books are of; a fork by C code is noticed by it.
-        self.pid = os.getpid()
         #: Guards everything here and every field of the pools that share the shared_limit.  Re-entrant, because the
         #: garbage collector may run a finaliser that returns a connection in the very thread that holds it.
         self.lock = threading.RLock()

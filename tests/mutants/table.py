@@ -1346,6 +1346,6 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "forks by C code, which run no hooks",
-        ("pool/endpoint_pool.py", "        if not after_fork.mark[0]:\n            after_fork.catch_up()\n", ""),
+        ("pool/endpoint_pool.py", "        if not after_fork.same_process[0]:\n            after_fork.check()\n", ""),
     ),
 ]

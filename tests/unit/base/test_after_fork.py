@@ -150,7 +150,7 @@ class TestForksByC:
 
     def test_it_is_noticed_by_the_number_of_the_process_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where no page of memory tells."""
-        monkeypatch.setattr(after_fork, "mark", after_fork.ProcessNumber())
+        monkeypatch.setattr(after_fork, "same_process", after_fork.ProcessNumber())
         self.test_it_is_noticed_where_a_connection_is_lent()
         monkeypatch.setattr(after_fork, "MADV_WIPEONFORK", -1)
         assert isinstance(after_fork._new_mark(), after_fork.ProcessNumber)
@@ -167,11 +167,39 @@ class TestForksByC:
 
         assert in_child(look, self.fork) == "(2, 1)"
 
-    def test_the_collector_is_the_childs_own(self) -> None:
+    def test_what_modules_keep_is_reset_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The lock of the TLS contexts, lookups under way: they stayed as they were."""
+        told: list[str] = []
+        monkeypatch.setattr(after_fork, "_modules", list(after_fork._modules))
+        after_fork.register(lambda: told.append("module"))
+        pool: EndpointPool[str, Thing] = EndpointPool("home", Forgetful())
+        pool.release(pool.acquire())
+        assert in_child(lambda: (pool.acquire().number, told), self.fork) == "(2, ['module'])"
+
+    def test_the_housekeeper_is_the_childs_own(self) -> None:
         """Without a thread in the parent: after such a fork the interpreter's own lock is as it was."""
-        parents = housekeeper._the_collector()
+        parents = housekeeper._the_housekeeper()
         assert not parents.is_running
-        assert in_child(lambda: housekeeper._the_collector() is parents, self.fork) == "False"
+        assert in_child(lambda: housekeeper._the_housekeeper() is parents, self.fork) == "False"
+
+
+def test_modules_are_reset_first_then_objects_as_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that pools share is new before those pools take its lock."""
+    told: list[str] = []
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def _reset_after_fork(self) -> None:
+            told.append(self.name)
+
+    monkeypatch.setattr(after_fork, "_modules", list(after_fork._modules))
+    kept = [Named(f"object {number}") for number in range(20)]
+    for named in kept:
+        after_fork.remember(named)
+    after_fork.register(lambda: told.append("module"))
+    assert in_child(lambda: told) == str(["module", *(named.name for named in kept)])
 
 
 def test_nobody_waits_in_the_child() -> None:
@@ -188,7 +216,7 @@ def test_nobody_waits_in_the_child() -> None:
     pool.check()
 
 
-def test_the_collector_runs_in_the_child_only_if_asked_again() -> None:
+def test_the_housekeeper_runs_in_the_child_only_if_asked_again() -> None:
     pool: EndpointPool[str, Thing] = EndpointPool("home", CountingFactory(), background_collector=True)
 
     def ask() -> Any:
