@@ -52,7 +52,15 @@ MODULES: Final = (
     "urllib.parse",
     "warnings",
 )
-PACKAGES: Final = ("brotli", "brotlicffi", "certifi", "compression.zstd", "idna", "truststore", "zstandard")  # if here
+PACKAGES: Final = (
+    "backports.zstd",
+    "brotli",
+    "brotlicffi",
+    "certifi",
+    "compression.zstd",
+    "idna",
+    "truststore",
+)  # if here
 
 
 @cache  # once in a process

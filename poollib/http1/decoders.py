@@ -348,8 +348,8 @@ class BrotliDecoder(_BoundedDecoder):
 class ZstdDecoder(_BoundedDecoder):
     """zstd: RFC 8878, frames one after the other, skippable ones too, windows up to 8 MiB (RFC 9659).
 
-    Through compression.zstd (Python 3.14), or the package backports.zstd or zstandard; raises ImportError when
-    made without any of them. Bytes behind a frame that start no other are an error.
+    Through compression.zstd (Python 3.14) or the package backports.zstd; raises ImportError when made without both.
+    Bytes behind a frame that start no other are an error.
     """
 
     coding = "zstd"
@@ -358,7 +358,7 @@ class ZstdDecoder(_BoundedDecoder):
         super().__init__()
         backend = _zstd()
         if backend is None:
-            raise ImportError("the content coding zstd needs Python 3.14, or the package backports.zstd or zstandard")
+            raise ImportError("the content coding zstd needs Python 3.14 or the package backports.zstd")
         self._open_frame, error = backend
         self._errors = (error,)
         self._frame: _ZstdFrame | None = None
@@ -391,85 +391,6 @@ class _ZstdFrame(Protocol):
     @property
     def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _BlockwiseFrame:
-    """One frame through the package zstandard, whose objects know no output limit.
-
-    So it is fed one block at a time (RFC 8878 section 3.1.1): a block yields at most 128 KiB.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._input = _Backlog()
-        self._head = b""
-        self._head_size = 5
-        self._read_head: Callable[[], None] = self._read_frame_head
-        self._body_left = 0
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._stream.eof)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._input and not self.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        rest: list[bytes] = [self._stream.unused_data]
-        while self._input:
-            rest.append(bytes(self._input.peek(_WHOLE)))
-            self._input.skip(len(rest[-1]))
-        return b"".join(rest)
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        self._input.put(data)
-        plain: list[bytes] = []
-        while self._input and not self.eof and (max_length < 0 or not any(plain)):
-            plain.append(self._feed(self._body_left) if self._body_left else self._feed_head())
-        return b"".join(plain)
-
-    def _feed(self, size: int) -> bytes:
-        piece = bytes(self._input.peek(size))
-        self._input.skip(len(piece))
-        self._body_left -= len(piece)
-        plain: bytes = self._stream.decompress(piece)
-        return plain
-
-    def _feed_head(self) -> bytes:
-        piece = bytes(self._input.peek(self._head_size - len(self._head)))
-        self._input.skip(len(piece))
-        self._head += piece
-        plain: bytes = self._stream.decompress(piece)
-        if len(self._head) == self._head_size and not self.eof:
-            self._read_head()
-        return plain
-
-    def _read_frame_head(self) -> None:
-        """The magic number and the descriptor are in: section 3.1.1.1. A skippable frame yields nothing."""
-        if self._head[1:4] == b"\x2a\x4d\x18":
-            self._body_left = _WHOLE
-            return
-        descriptor = self._head[4]
-        is_single = descriptor >> 5 & 1
-        size_bytes = (is_single, 2, 4, 8)[descriptor >> 6]
-        self._body_left = (1 - is_single) + (0, 1, 2, 4)[descriptor & 3] + size_bytes
-        self._await_block()
-
-    def _read_block_head(self) -> None:
-        """A block's head is in: section 3.1.1.2. Behind the last block only a checksum may follow."""
-        head = int.from_bytes(self._head, "little")
-        is_run = head >> 1 & 3 == 1
-        self._body_left = 1 if is_run else head >> 3
-        if head & 1:
-            self._body_left += 4
-        self._await_block()
-
-    def _await_block(self) -> None:
-        self._head = b""
-        self._head_size = 3
-        self._read_head = self._read_block_head
 
 
 #: What makes the decoder of each coding that needs no package; br and zstd are looked for when they are named.
@@ -507,18 +428,15 @@ def _brotli() -> Any:
 
 @cache
 def _zstd() -> tuple[Callable[[], _ZstdFrame], type[Exception]] | None:
-    """Return what opens a frame, and the package's error; None without a package."""
+    """What opens a frame, and the package's error; None without a package that knows an output limit.
+
+    The package ``zstandard`` knows none: one call may inflate all it is given, so it is not used.
+    """
     package = _imported("compression.zstd") or _imported("backports.zstd")
-    if package is not None:
-        options = {package.DecompressionParameter.window_log_max: ZSTD_MAX_WINDOW_LOG}
-        return lambda: package.ZstdDecompressor(options=options), package.ZstdError
-    package = _imported("zstandard")
-    if package is not None:
-        window = 1 << ZSTD_MAX_WINDOW_LOG
-        return lambda: _BlockwiseFrame(
-            package.ZstdDecompressor(max_window_size=window).decompressobj()
-        ), package.ZstdError
-    return None
+    if package is None:
+        return None
+    options = {package.DecompressionParameter.window_log_max: ZSTD_MAX_WINDOW_LOG}
+    return lambda: package.ZstdDecompressor(options=options), package.ZstdError
 
 
 def _imported(name: str) -> Any:

@@ -31,7 +31,6 @@ from poollib.http1.decoders import (
     GzipDecoder,
     GzipDecoderState,
     ZstdDecoder,
-    _BlockwiseFrame,
     available_codings,
     gunzipped,
 )
@@ -316,7 +315,7 @@ def test_without_packages_br_and_zstd_are_left_alone() -> None:
         decoder_for("zstd, gzip")
     with pytest.raises(ImportError, match=r"brotli or brotlicffi, 1\.2 or newer"):
         BrotliDecoder()
-    with pytest.raises(ImportError, match=r"backports\.zstd or zstandard"):
+    with pytest.raises(ImportError, match=r"Python 3\.14 or the package backports\.zstd"):
         ZstdDecoder()
 
 
@@ -351,12 +350,12 @@ def test_content_decoders_reads_like_a_list() -> None:
 
 
 @pytest.mark.parametrize("module", ["decoders", "content_encoding", "multipart", "request_body", "sse"])
-def test_importing_the_room_imports_nothing_heavy(module: str) -> None:
+def test_importing_a_module_imports_nothing_heavy(module: str) -> None:
     """Packages and slow standard modules are imported where they are needed."""
     heavy = {
         "brotli",
         "brotlicffi",
-        "zstandard",
+        "backports",
         "urllib",
         "json",
         "email",
@@ -373,69 +372,6 @@ def test_importing_the_room_imports_nothing_heavy(module: str) -> None:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(str(node.module).split(".")[0])
     assert not names & heavy
-
-
-class TinyZstd:
-    """What zstandard's decompressobj does for frames of raw blocks and runs; notes how much came out of a call."""
-
-    def __init__(self) -> None:
-        self.eof = False
-        self.unused_data = b""
-        self.most = 0
-        self._data = b""
-        self._at = 6
-
-    def decompress(self, data: bytes) -> bytes:
-        self._data += data
-        plain = b""
-        while not self.eof and len(self._data) >= self._at + 3:
-            head = int.from_bytes(self._data[self._at : self._at + 3], "little")
-            is_run = head >> 1 & 3 == 1
-            end = self._at + 3 + (1 if is_run else head >> 3)
-            if len(self._data) < end:
-                break
-            body = self._data[self._at + 3 : end]
-            plain += body * (head >> 3) if is_run else body
-            self._at = end
-            self.eof = bool(head & 1)
-        if self.eof:
-            self.unused_data = self._data[self._at :]
-        self.most = max(self.most, len(plain))
-        return plain
-
-
-def block(body: bytes, *, run: int = 0, is_last: bool = False) -> bytes:
-    """Return a block of a zstd frame: RFC 8878 section 3.1.1.2."""
-    head = ((run or len(body)) << 3) | (2 if run else 0) | is_last
-    return head.to_bytes(3, "little") + body
-
-
-FRAME = bytes.fromhex("28b52ffd0058") + b"".join(
-    [block(b"raw"), block(b""), block(b"z", run=131_072), block(b"y", run=131_072), block(b"end", is_last=True)]
-)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_a_frame_without_limits_is_fed_block_by_block(size: int) -> None:
-    """The package zstandard knows no output limit: never more than one block of 128 KiB comes out of a call."""
-    stream = TinyZstd()
-    frame = _BlockwiseFrame(stream)
-    plain = b""
-    for at in range(0, len(FRAME), size):
-        plain += frame.decompress(FRAME[at : at + size], 1)
-        while not frame.needs_input and not frame.eof:
-            plain += frame.decompress(b"", 1)
-    assert plain == b"raw" + b"z" * 131_072 + b"y" * 131_072 + b"end"
-    assert stream.most == 131_072
-    assert frame.eof
-    assert frame.unused_data == b""
-
-
-def test_what_follows_a_frame_is_given_back() -> None:
-    """It is the next frame's."""
-    frame = _BlockwiseFrame(TinyZstd())
-    assert len(frame.decompress(FRAME + FRAME)) == 2 * 131_072 + 6
-    assert frame.unused_data == FRAME
 
 
 class TestUrllib3Names:
@@ -506,55 +442,33 @@ def only(monkeypatch: pytest.MonkeyPatch, no_packages: None) -> Callable[[str, A
     return give
 
 
-def test_zstandard_is_used_where_no_other_package_is(only: Callable[[str, Any], None]) -> None:
-    """Block by block, within the window of RFC 9659."""
-    windows: list[int] = []
+def test_the_package_zstandard_alone_decodes_nothing(only: Callable[[str, Any], None]) -> None:
+    """It knows no output limit, as brotli before 1.2: the coding is not offered, and its bodies come as they are."""
+    only("zstandard", types.SimpleNamespace(ZstdDecompressor=object, ZstdError=ValueError))
+    assert "zstd" not in available_codings()
+    assert decoder_for("zstd") is None
 
-    class Decompressor:
-        def __init__(self, max_window_size: int) -> None:
-            windows.append(max_window_size)
 
-        def decompressobj(self) -> TinyZstd:
-            return TinyZstd()
+@pytest.mark.parametrize("name", ["compression.zstd", "backports.zstd"])
+def test_a_frame_is_opened_with_the_largest_window_that_is_offered(only: Callable[[str, Any], None], name: str) -> None:
+    """RFC 9659 section 3: 8 MiB, whatever the package would take."""
+    opened: list[dict[str, int]] = []
 
-    class ZstdError(Exception):
-        pass
+    class Frame:
+        eof, needs_input, unused_data = True, True, b""
 
-    only("zstandard", types.SimpleNamespace(ZstdDecompressor=Decompressor, ZstdError=ZstdError))
-    assert "zstd" in available_codings()
+        def __init__(self, options: dict[str, int]) -> None:
+            opened.append(options)
+
+        def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+            return data
+
+    parameter = types.SimpleNamespace(window_log_max="window_log_max")
+    only(name, types.SimpleNamespace(ZstdDecompressor=Frame, ZstdError=ValueError, DecompressionParameter=parameter))
     decoder = decoder_for("zstd")
     assert type(decoder) is ZstdDecoder
-    plain = decoder.decompress(FRAME + FRAME[:-1], 10)
-    while decoder.has_unconsumed_tail:
-        plain += decoder.decompress(b"", 100_000)
-    frame = b"raw" + b"z" * 131_072 + b"y" * 131_072
-    assert plain == frame + b"end" + frame
-    with pytest.raises(DecodeError, match="cut short"):
-        decoder.flush()
-    assert set(windows) == {8 << 20}
-
-
-def test_a_skippable_frame_is_passed_to_zstandard_whole() -> None:
-    """RFC 8878 section 3.1.2: no blocks are in it, and it yields nothing."""
-
-    class Skips:
-        eof = False
-        unused_data = b""
-        fed = b""
-
-        def decompress(self, data: bytes) -> bytes:
-            self.fed += data
-            self.eof = len(self.fed) >= 8 + 5
-            self.unused_data, self.fed = self.fed[13:], self.fed[:13]
-            return b""
-
-    for size in (1, 5, 100):
-        stream = Skips()
-        frame = _BlockwiseFrame(stream)
-        data = bytes.fromhex("502a4d1805000000") + b"12345"
-        for at in range(0, len(data), size):
-            assert frame.decompress(data[at : at + size], 100) == b""
-        assert (frame.eof, frame.unused_data, stream.fed) == (True, b"", data)
+    assert decoder.decompress(b"frame") == b"frame"
+    assert opened == [{"window_log_max": 23}]
 
 
 def test_a_brotli_that_is_full_is_given_nothing_more(only: Callable[[str, Any], None]) -> None:
