@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
@@ -46,12 +46,11 @@ from .client.endpoint_builder import connection_requires_http_tunnel as connecti
 from .client.health import HealthCheck
 from .client.idle_queue import CustomQueuePool, IdleQueue
 from .client.request_encoding import RequestMethods
-from .client.request_loop import BY_CALLER, RETRYABLE, may_resend, run
+from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
 from .client.request_options import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
-    PoolCall,
     take,
     take_fields,
     take_options,
@@ -63,7 +62,8 @@ from .client.send_gate import CROWD, SendGate, may_wait
 from .client.stats import PoolStatistics
 from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown, is_from_body
-from .http1.request_body import rewind_body, set_file_position
+from .exchange.request import Request
+from .http1.request_body import set_file_position
 from .policy.retry import Retry
 from .pool.connection_pool import EndpointPool, State
 from .response import BaseHTTPResponse, HTTPResponse
@@ -266,9 +266,12 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         if headers is None:
             headers = self.headers
         options: Options | None = None
+        enforce_content_length: bool | None = None
         if response_kw or self._defaults:
             keywords = cast("dict[str, Any]", response_kw)
             url, body, headers = take_fields(method, url, body, headers, keywords)
+            if "enforce_content_length" in keywords:
+                enforce_content_length = bool(keywords.pop("enforce_content_length"))
             options = take_options(self._defaults, keywords)
         if type(retries) is not Retry and not isinstance(retries, Retry):
             default = self.retries if retries is None else None
@@ -287,62 +290,59 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         elif timeout._pool is not _DEFAULT_TIMEOUT:
             pool_timeout = timeout.pool_timeout
         target = self._target(url, assert_same_host, retries)
-        call = PoolCall(self, method, target, body, headers, retries, redirect)
-        call.timeout = timeout
-        call.pool_timeout = pool_timeout
-        call.release_conn = preload_content if release_conn is None else release_conn
-        call.chunked = chunked
-        call.preload_content = preload_content
-        call.decode_content = decode_content
-        call.options = options
-        call.response_kw = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
+        request = Request(self, method, target, body, headers, retries)
+        request.redirect = redirect
+        request.timeout = timeout
+        request.pool_timeout = pool_timeout
+        request.release_conn = preload_content if release_conn is None else release_conn
+        request.chunked = chunked
+        request.preload_content = preload_content
+        request.decode_content = decode_content
+        request.enforce_content_length = enforce_content_length
         if options is not None:
-            call.deadline, call.trace = options.deadline, options.trace
+            request.options, request.deadline, request.trace = options, options.deadline, options.trace
         if body is not None:
-            call.body_pos = set_file_position(body, body_pos)
+            request.body_start = set_file_position(body, body_pos)
         send = self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self)
-        response: BaseHTTPResponse = run(send, call)
-        return response
+        return run(send, request)
 
     # -- one attempt --
 
-    def _attempt(self, call: Any) -> Any:
-        """One attempt: lease, send, read. Returns or raises holding no connection unless the response owns it.
+    def _attempt(self, request: Request) -> BaseHTTPResponse:
+        """One attempt: lease, send, read the head. Returns or raises holding no connection unless the response owns it.
 
-        A kept connection that the server closed meanwhile is no attempt: if no byte of an answer came and the request
-        can be repeated, it goes out once more on another connection, and no retry is spent.
+        StaleConnection if a kept connection had been closed by the server meanwhile: no byte of an answer came, and the
+        request can be repeated.
         """
-        while True:
-            conn = lease = None
-            try:
-                conn = self._lease(call)
-                entry = self._endpoint_pool._leased.get(id(conn))
-                if entry is not None:
-                    lease = entry.reuses
-                if call.trace is not None:
-                    self._tell_lease(call.trace, conn)
-                return self._exchange(conn, call, lease)
-            except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
-                continue
-            except ProtocolError as error:
-                if not getattr(conn, "exchanges", 0) or getattr(conn, "answered", True) or not may_resend(call, error):
-                    raise
-            except BaseException:
-                if conn is not None:
-                    self._endpoint_pool.reclaim(conn, lease)
+        conn = lease = None
+        try:
+            conn = self._lease(request)
+            entry = self._endpoint_pool._leased.get(id(conn))
+            if entry is not None:
+                lease = entry.reuses
+            if request.trace is not None:
+                self._tell_lease(request.trace, conn)
+            return self._exchange(conn, request, lease)
+        except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
+            raise StaleConnection from None
+        except ProtocolError as error:
+            if not getattr(conn, "exchanges", 0) or getattr(conn, "answered", True) or not may_resend(request, error):
                 raise
-            if call.body_pos is not None:
-                rewind_body(call.body, call.body_pos)
+            raise StaleConnection from None
+        except BaseException:
+            if conn is not None:
+                self._endpoint_pool.reclaim(conn, lease)
+            raise
 
-    def _lease(self, call: PoolCall) -> Any:
-        timeout = call.pool_timeout
-        if call.deadline is not None:
-            timeout = call.deadline.cap_s(timeout, "waiting for a connection")
+    def _lease(self, request: Request) -> Any:
+        timeout = request.pool_timeout
+        if request.deadline is not None:
+            timeout = request.deadline.cap_s(timeout, "waiting for a connection")
         try:
             return self._get_conn(timeout=timeout)
         except PoolError:
-            if call.deadline is not None:
-                call.deadline.remaining_s("waiting for a connection")
+            if request.deadline is not None:
+                request.deadline.remaining_s("waiting for a connection")
             raise
 
     def _tell_lease(self, trace: Trace, conn: Any) -> None:
@@ -351,22 +351,24 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             reused = getattr(conn, "exchanges", 0) > 0
             notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
 
-    def _exchange(self, conn: Any, call: PoolCall, lease: int | None) -> Any:
-        conn.options = call.options
+    def _exchange(self, conn: Any, request: Request, lease: int | None) -> BaseHTTPResponse:
+        conn.options = request.options
         try:
-            headers = self._with_proxy_headers(call.headers) if self._is_forwarding else call.headers
-            make: Any = partial(self._make_request, **call.response_kw) if call.response_kw else self._make_request
+            headers = self._with_proxy_headers(request.headers) if self._is_forwarding else request.headers
+            make: Callable[..., Any] = self._make_request
+            if request.enforce_content_length is not None:
+                make = partial(make, enforce_content_length=request.enforce_content_length)
             response = make(
                 conn,
-                call.method,
-                call.url,
-                body=call.body,
+                request.method,
+                request.target,
+                body=request.body,
                 headers=headers,
-                retries=call.retries,
-                timeout=call.timeout,
-                chunked=call.chunked,
-                preload_content=call.preload_content,
-                decode_content=call.decode_content,
+                retries=request.retries,
+                timeout=request.timeout,
+                chunked=request.chunked,
+                preload_content=request.preload_content,
+                decode_content=request.decode_content,
             )
         except SettingsChanged:
             self._endpoint_pool.discard(conn, "settings changed")
@@ -374,24 +376,21 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         except BaseException as error:
             conn.close()
             self._put_conn(conn)
-            self._note(error, call.url)
+            self._note(error, request.target)
             if self.proxy is not None:
                 blame_proxy(conn, error)
             ours = error_of_override(error)
             if ours is not None:
                 raise ours from error
             raise
-        return self._hand_over(conn, response, call, lease)
+        return self._hand_over(conn, response, request, lease)
 
-    def _hand_over(self, conn: Any, response: Any, call: PoolCall, lease: int | None) -> Any:
-        """Give the connection back if the response is whole, else leave it with the response.
-
-        Preload if asked, unless the loop has to judge first: then it reads the body, or throws it away.
-        """
+    def _hand_over(self, conn: Any, response: Any, request: Request, lease: int | None) -> BaseHTTPResponse:
+        """Give the connection back if the response is whole, else leave it with the response: the loop judges that."""
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
         if isinstance(response, HTTPResponse):
-            retries = call.retries
+            retries = request.retries
             if retries.history:
                 response.retries = retries
             else:
@@ -399,19 +398,18 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             if response._source is None:
                 self._put_conn(conn)
                 return response
-            if call.options is not None:
-                response._max_decoded_size = call.options.max_decoded_size
+            if request.options is not None:
+                response._max_decoded_size = request.options.max_decoded_size
             response.attach(self, conn, lease)
-            if not _is_judged_first(response, call):
-                response.accept(call.preload_content)
             return response
-        response.retries = call.retries  # a stub that a recorder or a subclass put in the response's place
+        response.retries = request.retries  # a stub that a recorder or a subclass put in the response's place
         response._pool = self
-        if call.release_conn:
+        if request.release_conn:
             self._put_conn(conn)
         else:
             response._connection = conn
-        return response
+        stub: BaseHTTPResponse = response
+        return stub
 
     def _make_request(
         self,
@@ -587,19 +585,6 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         """Raise ReadTimeoutError if ``err`` is a timeout."""
         if isinstance(err, _SYSTEMS_TIMEOUT):
             raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
-
-
-def _is_judged_first(response: HTTPResponse, call: PoolCall) -> bool:
-    """Whether another request may follow this response: then its body waits for the loop's judgement."""
-    retries = call.retries
-    if retries.retry_on is not None or type(retries) is not Retry:
-        return True
-    if response.status < 300 and not retries.status_forcelist:
-        return False
-    follows = call.redirect or call.redirect is BY_CALLER
-    if follows and response.get_redirect_location():
-        return True
-    return retries.is_retry(call.method, response.status, "retry-after" in response.headers)
 
 
 _MISSING = object()

@@ -32,10 +32,11 @@ from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
 from .client.request_encoding import RequestMethods
-from .client.request_loop import BY_CALLER, Call, run
+from .client.request_loop import run
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
+from .exchange.request import BY_CALLER, Request
 from .http1.request_body import set_file_position
 from .policy.redirect import same_origin
 from .policy.retry import Retry
@@ -458,25 +459,26 @@ class PoolManager(RequestMethods):
         if not isinstance(retries, Retry):
             retries = Retry.from_int(kw.get("retries"), redirect=True)
         kw.pop("retries", None)
-        call = _ManagerCall(self, method, url, kw.pop("body", None), kw.pop("headers"), retries, True)
-        call.kw = kw
-        call.redirects_only = True
-        call.body_pos = kw.pop("body_pos", None)
-        call.trace = kw.get("trace")
-        first: list[BaseHTTPResponse] = [response]
+        request = _ManagerRequest(self, method, url, kw.pop("body", None), kw.pop("headers"), retries)
+        request.keywords = kw
+        request.redirects_only = True
+        request.body_start = kw.pop("body_pos", None)
+        request.trace = kw.get("trace")
+        request.preload_content = kw.get("preload_content", True)
+        return run(self._send_on, request, response)
 
-        def send(call: Any) -> BaseHTTPResponse:
-            if first:
-                return first.pop()
-            more = dict(call.kw, headers=call.headers, retries=call.retries)
-            if call.body is not None:
-                more["body"], more["body_pos"] = call.body, call.body_pos
-            response = self._send(call.method, call.url, more)
-            if response.retries is not None:
-                call.retries = response.retries
-            return response
+    def _send_on(self, request: _ManagerRequest) -> BaseHTTPResponse:
+        """One request of a chain of redirects; it notes what the pool has left of its retries."""
+        keywords = dict(request.keywords, headers=request.headers, retries=request.retries)
+        if request.body is not None:
+            keywords["body"], keywords["body_pos"] = request.body, request.body_start
+        response = self._send(request.method, request.target, keywords)
+        if response.retries is not None:
+            request.retries = response.retries
+        return response
 
-        return cast(BaseHTTPResponse, run(send, call))
+    def _absolute(self, target: str) -> str:
+        return target
 
     def _redirect_target(self, url: str, location: str) -> str:
         return join(url, location)
@@ -536,20 +538,16 @@ def _added(sum_: Any, value: Any) -> Any:
     return value if sum_ is None else None if value is None else sum_ + value
 
 
-class _ManagerCall(Call):
+class _ManagerRequest(Request):
     """A request as a manager sees it, with the keywords that stay the same over redirects."""
 
-    __slots__ = ("kw",)
+    __slots__ = ("keywords",)
 
-    kw: dict[str, Any]
-
-    def complete(self, response: Any) -> None:
-        if isinstance(response, HTTPResponse):
-            response.accept(self.kw.get("preload_content", True))
+    keywords: dict[str, Any]
 
     def drop_body(self) -> None:
         super().drop_body()
-        self.kw = {name: value for name, value in self.kw.items() if name not in _BODY_KEYWORDS}
+        self.keywords = {name: value for name, value in self.keywords.items() if name not in _BODY_KEYWORDS}
 
 
 _BODY_KEYWORDS = frozenset({"chunked", "trailers", "expect_continue", "fields", "json"})

@@ -178,6 +178,7 @@ class HTTPResponse(BaseHTTPResponse):
         That of a redirect is kept as it was sent, and decoded when somebody wants it: as a rule nobody does. Without
         ``preload`` it is only looked at whether the body was announced too large. Errors as those of ``read``.
         """
+        self.is_pending = False
         source = self._source
         if source is None or self._body is not None:
             return
@@ -396,6 +397,7 @@ class HTTPResponse(BaseHTTPResponse):
 
         ``lease``: which of its leases this is, so that after an interrupt none but this one is ended.
         """
+        self.is_pending = True
         self._lease = lease
         self._pool = pool
         self._connection = connection

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http.client import HTTPException
-from typing import Any, cast
+from typing import TypeVar
 
 from ..base.logs import logger, shown_url
-from ..base.timeout import Deadline
-from ..base.trace import Trace, notify
-from ..base.url import Url, join
+from ..base.trace import notify
+from ..base.url import join
 from ..exceptions import (
     READING_THE_BODY,
     DeadlineExceededError,
@@ -33,127 +32,84 @@ from ..exceptions import (
     is_nothing_sent,
     phase_of,
 )
+from ..exchange.base_response import BaseHTTPResponse
+from ..exchange.request import Request
 from ..http1.request_body import is_replayable, rewind_body
 from ..policy.redirect import (
     different_locations,
     dropped_fields,
     names_no_host,
     turns_into_get,
-    without_body_fields,
     without_fields,
 )
 from ..policy.retry import Retry
 
 log = logger(__name__)
 
-
-class _ByCaller(int):
-    """False to all who ask; see BY_CALLER."""
-
-    def __repr__(self) -> str:
-        return "False"
-
-
-#: As ``redirect=`` of a pool's urlopen: not to be followed, for whoever calls judges redirects, and reads their bodies
-#: or throws them away. Where it is lost on the way, bodies are read early; nothing else depends on it.
-BY_CALLER = cast(bool, _ByCaller(0))
+R = TypeVar("R", bound=Request)
 
 RETRYABLE = (TimeoutError, ProtocolError, SSLError, ProxyError, OSError, HTTPException)
 
 
-class Call:
-    """One request as the loop sees it: what is sent, what may follow, and whose it is.
+class StaleConnection(Exception):
+    """How an attempt ends that was none: the request goes out once more on another connection, and no retry is spent.
 
-    ``owner`` is the pool or manager, for error messages. Subclasses add what only ``send`` reads.
+    A kept connection had died before a byte of an answer came, or one was made by settings that hold no more.
     """
 
-    __slots__ = (
-        "body",
-        "body_pos",
-        "deadline",
-        "headers",
-        "method",
-        "owner",
-        "redirect",
-        "redirects_only",
-        "retries",
-        "trace",
-        "url",
-    )
 
-    def __init__(
-        self, owner: Any, method: str, url: str, body: Any, headers: Any, retries: Retry, redirect: bool
-    ) -> None:
-        self.owner = owner
-        self.method = method
-        self.url = url
-        self.body = body
-        self.headers = headers
-        self.retries = retries
-        self.redirect = redirect
-        self.redirects_only = False  # a manager's turn: the pools have judged errors and statuses
-        self.body_pos: Any = None
-        self.deadline: Deadline | None = None
-        self.trace: Trace | None = None
+def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPResponse | None = None) -> BaseHTTPResponse:
+    """The response that stands: neither retried nor redirected any further; its body is read if that was asked for.
 
-    def following(self, retries: Retry) -> Call:
-        """The same request once more, with what ``retries`` leaves."""
-        from copy import copy
-
-        call = copy(self)
-        call.retries = retries
-        return call
-
-    def drop_body(self) -> None:
-        """Go on as a GET without a body, and without what told of one."""
-        self.method, self.body, self.body_pos = "GET", None, None
-        self.headers = without_body_fields(self.headers)
-
-    def complete(self, response: Any) -> None:
-        """Read what the caller wants read of a response that goes up to it; nothing is read of one that does not."""
-
-
-def run(send: Callable[[Call], Any], call: Call) -> Any:
-    """The response that stands: neither retried nor redirected any further.
-
-    MaxRetryError when ``call.retries`` is spent; errors that may not be tried again as they come.
+    ``send`` makes one attempt: a response, an error, or StaleConnection. ``first``: what has come already in answer to
+    ``request``. MaxRetryError when ``request.retries`` is spent; errors that may not be tried again as they come.
     """
-    if call.retries.budget is not None and not call.redirects_only:
-        call.retries.budget.pay_in()
+    if request.retries.budget is not None and not request.redirects_only:
+        request.retries.budget.pay_in()
     while True:
         try:
-            response = send(call)
+            response = send(request) if first is None else first
+        except StaleConnection:
+            pass
         except RETRYABLE as error:
-            again = None if call.redirects_only else _after_error(call, error)
+            again = None if request.redirects_only else _after_error(request, error)
             if again is None:
                 raise
-            call = again
+            request = again
         else:
-            status, retries = response.status, call.retries
-            if (
+            status, retries = response.status, request.retries
+            stands = (  # the common case: neither a redirect nor a status to try again
                 (status < 300 or status == 304)
                 and not retries.status_forcelist
                 and retries.retry_on is None
                 and type(retries) is Retry
-            ):
-                return response  # the common case: neither a redirect nor a status to try again
-            following = _judged(call, response)
+            )
+            if stands and not (isinstance(response, BaseHTTPResponse) and response.is_pending):
+                return response
+            following = _judged(request, response, stands)
             if following is None:
                 return response
-            call = following
-        if call.body_pos is not None:
-            rewind_body(call.body, call.body_pos)
+            request, first = following, None
+        if request.body_start is not None:
+            rewind_body(request.body, request.body_start)
 
 
-def _judged(call: Call, response: Any) -> Call | None:
-    """As ``after``; of a response that stands, the body is read. If that fails, it is this attempt's error."""
+def _judged(request: R, response: BaseHTTPResponse, stands: bool) -> R | None:
+    """The request that follows; None if the response stands: its body is read then.
+
+    Here alone a body is read or thrown away, once it is known which. If reading fails, it is this attempt's error.
+    """
     try:
-        following = next_request(call, response)
-        if following is None:
-            call.complete(response)
-        return following
+        if not stands:
+            following = next_request(request, response)
+            if following is not None:
+                return following
+            stands = True
+        if isinstance(response, BaseHTTPResponse):  # a stub that a recorder put in the response's place stays as it is
+            request.complete(response)
+        return None
     except RETRYABLE as error:
-        again = _after_error(call, error) if phase_of(error) == READING_THE_BODY else None
+        again = _after_error(request, error) if stands or phase_of(error) == READING_THE_BODY else None
         if again is None:
             _let_go(response)
             raise
@@ -163,24 +119,24 @@ def _judged(call: Call, response: Any) -> Call | None:
         raise
 
 
-def _let_go(response: Any) -> None:
+def _let_go(response: BaseHTTPResponse) -> None:
     """Close a response that nobody will get, if it still holds a connection: whoever keeps the error kept the slot."""
     if getattr(response, "_connection", None) is not None:
         response.close()
 
 
-def _after_error(call: Call, error: Exception) -> Call | None:
+def _after_error(request: R, error: Exception) -> R | None:
     """The request once more after an error; None if the caller shall see the error, MaxRetryError if no try is left.
 
     No frame that looks at the error stays in its traceback, and one that was tried again keeps none at all: rings of
     errors and frames would hold memory until the garbage collector comes by.
     """
-    if isinstance(error, DeadlineExceededError) or is_from_body(error) or not _may_repeat(call, error):
+    if isinstance(error, DeadlineExceededError) or is_from_body(error) or not _may_repeat(request, error):
         return None
     before = error.__traceback__
     try:
-        pool = call.owner._pool_of(call.url)
-        retries = call.retries.increment(call.method, call.url, error=error, _pool=pool, _stacktrace=before)
+        pool = request.owner._pool_of(request.target)
+        retries = request.retries.increment(request.method, request.target, error=error, _pool=pool, _stacktrace=before)
     except RETRYABLE as raised:
         if raised is not error:
             raise
@@ -190,8 +146,8 @@ def _after_error(call: Call, error: Exception) -> Call | None:
         del before
     if retries.budget is not None and not retries.budget.draw():
         return None
-    _wait(call, retries, None, error)
-    shown = shown_url(call.url)
+    _wait(request, retries, None, error)
+    shown = shown_url(request.target)
     log.warning(
         "Retrying (%r) after connection broken by '%r': %s",
         retries,
@@ -200,7 +156,7 @@ def _after_error(call: Call, error: Exception) -> Call | None:
         extra={"__urllib3-retry-warning": {"retry": retries, "error": error, "url": shown}},
     )
     _forget_frames(error)
-    return call.following(retries)
+    return request.following(retries)
 
 
 def _forget_frames(error: BaseException | None) -> None:
@@ -210,72 +166,75 @@ def _forget_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _may_repeat(call: Call, error: Exception) -> bool:
+def _may_repeat(request: Request, error: Exception) -> bool:
     """Whether the server can't have seen the request, or may see it twice (RFC 9110 section 9.2.2), still whole."""
-    retries = call.retries
-    verdict = retries.verdict(call.method, error)
+    retries = request.retries
+    verdict = retries.verdict(request.method, error)
     if verdict is False:
         return False
     if is_nothing_sent(error) or retries._is_connection_error(error):
         return True
-    if _is_body_consumed(call):
+    if _is_body_consumed(request):
         return False
     if verdict:
         return True
-    return retries._is_read_error(error) or retries._is_method_retryable(call.method)  # Retry judges read errors itself
+    # Retry judges read errors itself
+    return retries._is_read_error(error) or retries._is_method_retryable(request.method)
 
 
-def may_resend(call: Call, error: Exception) -> bool:
+def may_resend(request: Request, error: Exception) -> bool:
     """Whether a request that died with the kept connection it went to may go out once more, on another one."""
     if is_nothing_sent(error):
         return True
-    return not is_from_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)
+    is_repeatable = request.retries._is_method_retryable(request.method) and not _is_body_consumed(request)
+    return is_repeatable and not is_from_body(error)
 
 
-def _is_body_consumed(call: Call) -> bool:
+def _is_body_consumed(request: Request) -> bool:
     """Whether the body, once sent, is gone: an iterator. Files that cannot go back are found out by going back."""
-    return call.body is not None and call.body_pos is None and not is_replayable(call.body)
+    return request.body is not None and request.body_start is None and not is_replayable(request.body)
 
 
-def _raise_if_body_consumed(call: Call) -> None:
-    if _is_body_consumed(call):
-        raise UnrewindableBodyError(f"the body cannot be sent again: this {type(call.body).__name__} is spent")
+def _raise_if_body_consumed(request: Request) -> None:
+    if _is_body_consumed(request):
+        raise UnrewindableBodyError(f"the body cannot be sent again: this {type(request.body).__name__} is spent")
 
 
-def next_request(call: Call, response: Any) -> Call | None:
+def next_request(request: R, response: BaseHTTPResponse) -> R | None:
     """The request that follows ``response``; None if the response stands.
 
     Drains the response, waits as ``retries`` says, and tells the trace. MaxRetryError where Retry asks to raise.
     """
-    location = call.redirect and response.get_redirect_location()
+    location = request.redirect and response.get_redirect_location()
     if location:
-        return _redirected(call, response, str(location))
-    if call.redirects_only:
+        return _redirected(request, response, str(location))
+    if request.redirects_only:
         return None
     try:
-        wanted = call.retries.verdict(call.method, response)
+        wanted = request.retries.verdict(request.method, response)
     except BaseException:
         response.close()
         raise
     if wanted is None:
         has_retry_after = bool(response.headers.get("Retry-After"))
-        wanted = call.retries.is_retry(call.method, response.status, has_retry_after)
+        wanted = request.retries.is_retry(request.method, response.status, has_retry_after)
     if not wanted:
         return None
-    retries = _incremented(call, response, call.retries.raise_on_status)
+    retries = _incremented(request, response, request.retries.raise_on_status)
     if retries is None or (retries.budget is not None and not retries.budget.draw()):
         return None
     response.drain_conn()
-    _raise_if_body_consumed(call)
-    _wait(call, retries, response, response.status)
-    log.debug("Retry: %s", shown_url(call.url))
-    return call.following(retries)
+    _raise_if_body_consumed(request)
+    _wait(request, retries, response, response.status)
+    log.debug("Retry: %s", shown_url(request.target))
+    return request.following(retries)
 
 
-def _incremented(call: Call, response: Any, raises: bool) -> Retry | None:
+def _incremented(request: Request, response: BaseHTTPResponse, raises: bool) -> Retry | None:
     """What is left after this response; None if nothing is and the response shall stand."""
     try:
-        return call.retries.increment(call.method, call.url, response=response, _pool=call.owner._pool_of(call.url))
+        pool = request.owner._pool_of(request.target)
+        return request.retries.increment(request.method, request.target, response=response, _pool=pool)
     except MaxRetryError:
         if raises:
             response.drain_conn()
@@ -283,43 +242,43 @@ def _incremented(call: Call, response: Any, raises: bool) -> Retry | None:
         return None
 
 
-def _redirected(call: Call, response: Any, location: str) -> Call | None:
+def _redirected(request: R, response: BaseHTTPResponse, location: str) -> R | None:
     """The redirect rule: method, body and fields of the request that goes to ``location``."""
     if locations := different_locations(response.headers):
         response.drain_conn()
         first, *others = locations
         raise LocationParseError.because(first, f"is one of several Locations: {', '.join(map(shown_url, others))}")
-    if call.retries.redirect_policy is not None and not _is_welcome(call, response, location):
+    if request.retries.redirect_policy is not None and not _is_welcome(request, response, location):
         return None
-    retries = _incremented(call, response, call.retries.raise_on_redirect)
+    retries = _incremented(request, response, request.retries.raise_on_redirect)
     if retries is None:
         return None
-    following = call.following(retries)
+    following = request.following(retries)
     try:
-        following.url = call.owner._redirect_target(call.url, location)
-        dropped = dropped_fields(call.url, following.url, call.owner._same_origin, retries)
+        following.target = request.owner._redirect_target(request.target, location)
+        dropped = dropped_fields(request.target, following.target, request.owner._same_origin, retries)
     except BaseException:
         response.drain_conn()
         raise
-    if turns_into_get(response.status, call.method):
+    if turns_into_get(response.status, request.method):
         following.drop_body()
     if dropped:
         following.headers = without_fields(following.headers, dropped)
     response.drain_conn()
     _raise_if_body_consumed(following)
-    if call.trace is not None:
-        notify(call.trace, "redirected", call.method, call.url, response.status, following.url)
-    _wait_for_retry_after(call, retries, response)
-    call.owner._log_redirect(call.url, following.url)
+    if request.trace is not None:
+        notify(request.trace, "redirected", request.method, request.target, response.status, following.target)
+    _wait_for_retry_after(request, retries, response)
+    request.owner._log_redirect(request.target, following.target)
     return following
 
 
-def _is_welcome(call: Call, response: Any, location: str) -> bool:
+def _is_welcome(request: Request, response: BaseHTTPResponse, location: str) -> bool:
     """What the caller's ``redirect_policy`` says of two absolute URLs; an error of its own frees the connection."""
-    owner, policy, url = call.owner, call.retries.redirect_policy, call.url
+    policy, url = request.retries.redirect_policy, request.target
     assert policy is not None
     if names_no_host(url):
-        url = Url(scheme=owner.scheme, host=owner.host, port=owner.port).url + ("" if url == "*" else url)
+        url = request.owner._absolute(url)
     try:
         return policy(url, join(url, location))
     except BaseException:
@@ -327,22 +286,22 @@ def _is_welcome(call: Call, response: Any, location: str) -> bool:
         raise
 
 
-def _wait(call: Call, retries: Retry, response: Any, reason: object) -> None:
-    wait_s = retries.wait_s(response) if call.trace is not None or call.deadline is not None else 0.0
-    if call.trace is not None:
-        notify(call.trace, "retried", call.method, call.url, reason, wait_s)
-    _check_wait(call, wait_s)
+def _wait(request: Request, retries: Retry, response: BaseHTTPResponse | None, reason: object) -> None:
+    wait_s = retries.wait_s(response) if request.trace is not None or request.deadline is not None else 0.0
+    if request.trace is not None:
+        notify(request.trace, "retried", request.method, request.target, reason, wait_s)
+    _check_wait(request, wait_s)
     retries.sleep(response)
 
 
-def _wait_for_retry_after(call: Call, retries: Retry, response: Any) -> None:
-    if call.deadline is not None:
-        _check_wait(call, retries.wait_s(response))
+def _wait_for_retry_after(request: Request, retries: Retry, response: BaseHTTPResponse) -> None:
+    if request.deadline is not None:
+        _check_wait(request, retries.wait_s(response))
     retries.sleep_for_retry(response)
 
 
-def _check_wait(call: Call, wait_s: float) -> None:
+def _check_wait(request: Request, wait_s: float) -> None:
     """Raise at once if the deadline ends before the wait would."""
-    if call.deadline is not None and wait_s and wait_s >= call.deadline.remaining_s("waiting before a retry"):
+    if request.deadline is not None and wait_s and wait_s >= request.deadline.remaining_s("waiting before a retry"):
         message = f"the deadline ends before a wait of {wait_s:.3g} s would"
         raise DeadlineExceededError(message, "waiting before a retry")

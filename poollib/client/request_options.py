@@ -1,8 +1,8 @@
 """The keywords of pools and requests beyond urllib3's: which there are, and how they are settled once.
 
-``connectionpool`` and ``poolmanager`` sort the keywords they are given by the tables here, and hand on one value:
-:class:`PoolCall` to an attempt, ``connection.Options`` to the connection.  What a keyword does is decided where it is
-used.  Unknown keywords are TypeErrors that name them.
+``connectionpool`` and ``poolmanager`` sort the keywords they are given by the tables here; those of a request become
+one value, ``Options``, which a ``Request`` carries to the exchange.  What a keyword does is decided where it is used.
+Unknown keywords are TypeErrors that name them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from typing import Any
 
 from ..base.exact_values import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
-from ..exchange.base_response import BaseHTTPResponse
 from ..exchange.transport import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS
 from .request_encoding import encode_fields, encode_json
-from .request_loop import BY_CALLER, Call
 
 #: keywords of a pool that ``connection_pool.EndpointPool`` explains
 LENDING_OPTIONS = (
@@ -35,44 +33,6 @@ HEALTH_OPTIONS = ("health_check_interval", "health_check_path")
 REQUEST_OPTIONS = ("trace", "max_response_size", "max_decoded_size", "expect_continue", "trailers", "limits")
 #: keywords of ``request`` that ``urlopen`` takes as well
 FIELD_OPTIONS = ("fields", "encode_multipart", "multipart_boundary", "json")
-#: what ``_make_request`` takes beyond the rest
-PASSED_ON = frozenset({"enforce_content_length"})
-
-
-class PoolCall(Call):
-    """A request to one pool, settled once: what the loop knows of it, and what only an attempt reads."""
-
-    __slots__ = (
-        "chunked",
-        "decode_content",
-        "options",
-        "pool_timeout",
-        "preload_content",
-        "release_conn",
-        "response_kw",
-        "timeout",
-    )
-
-    timeout: Timeout
-    pool_timeout: float | None
-    release_conn: bool
-    chunked: bool
-    preload_content: bool
-    decode_content: bool
-    options: Options | None
-    response_kw: dict[str, Any]  # what ``_make_request`` gets as it is
-
-    def complete(self, response: Any) -> None:
-        if isinstance(response, BaseHTTPResponse) and not (
-            self.redirect is BY_CALLER and response.get_redirect_location()
-        ):
-            response.accept(self.preload_content)
-
-    def drop_body(self) -> None:
-        super().drop_body()
-        self.chunked = False
-        if self.options is not None:
-            self.options = self.options._replace(expect_continue_s=None, trailers=None)
 
 
 def take(names: tuple[str, ...], keywords: dict[str, Any]) -> dict[str, Any]:
@@ -101,8 +61,8 @@ def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options 
     TypeError for what is left in ``keywords`` and means nothing.
     """
     given = {**defaults, **take(REQUEST_OPTIONS, keywords)}
-    if unknown := keywords.keys() - PASSED_ON:
-        raise TypeError(f"urlopen() got an unexpected keyword argument {min(unknown)!r}")
+    if keywords:
+        raise TypeError(f"urlopen() got an unexpected keyword argument {min(keywords)!r}")
     if not any(value is not None for value in given.values()):
         return None
     expect = given.get("expect_continue")

@@ -34,6 +34,7 @@ class BaseHTTPResponse(FileLike):
     decode_content = True
     chunked = False
     length_remaining: int | None = None
+    is_pending = False  # a live response of a pool whose body nobody has judged yet: see ``accept``
     _headers: HTTPHeaderDict | None = None
     _head: Head | None = None
     _request_url: str | None = None

@@ -86,9 +86,9 @@ MUTANTS: Final = [
         (
             "client/request_loop.py",
             "    if dropped:\n        following.headers = without_fields(following.headers, dropped)",
-            '    first = globals().setdefault("_first", {}).setdefault(id(call.owner), call)\n'
+            '    first = globals().setdefault("_first", {}).setdefault(id(request.owner), request)\n'
             "    if dropped:\n        following.headers = without_fields(following.headers, dropped)\n"
-            "    if call.owner._same_origin(first.url, following.url):\n        following.headers = first.headers",
+            "    if request.owner._same_origin(first.target, following.target):\n        following.headers = first.headers",
         ),
         (
             "policy/redirect.py",
@@ -317,8 +317,8 @@ MUTANTS: Final = [
         "what is for the proxy goes to the proxy alone",
         (
             "connectionpool.py",
-            "self._with_proxy_headers(call.headers) if self._is_forwarding else call.headers",
-            "self._with_proxy_headers(call.headers)",
+            "self._with_proxy_headers(request.headers) if self._is_forwarding else request.headers",
+            "self._with_proxy_headers(request.headers)",
         ),
         (
             "connectionpool.py",
@@ -616,8 +616,8 @@ MUTANTS: Final = [
         ),
         (
             "connectionpool.py",
-            "        conn.options = call.options\n",
-            "        conn.options = call.options or conn.options\n",
+            "        conn.options = request.options\n",
+            "        conn.options = request.options or conn.options\n",
         ),
     ),
     *_mutants(
@@ -644,23 +644,18 @@ MUTANTS: Final = [
         "a body's state is the attempt's: rewound, or an error",
         (
             "client/request_loop.py",
-            "        if call.body_pos is not None:\n            rewind_body(call.body, call.body_pos)\n",
+            "        if request.body_start is not None:\n            rewind_body(request.body, request.body_start)\n",
             "",
         ),
         (
             "client/request_loop.py",
-            "    if _is_body_consumed(call):\n        raise Unrewindable",
+            "    if _is_body_consumed(request):\n        raise Unrewindable",
             "    if False:\n        raise Unrewindable",
         ),
         (
             "client/request_loop.py",
-            "    if _is_body_consumed(call):\n        return False\n    if verdict:",
+            "    if _is_body_consumed(request):\n        return False\n    if verdict:",
             "    if verdict:",
-        ),
-        (
-            "connectionpool.py",
-            "            if call.body_pos is not None:\n                rewind_body(call.body, call.body_pos)\n",
-            "",
         ),
     ),
     *_mutants(
@@ -1084,12 +1079,12 @@ MUTANTS: Final = [
         "idempotent, whole and within the budget",
         (
             "client/request_loop.py",
-            "not is_from_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
-            "not is_from_body(error) and not _is_body_consumed(call)",
+            "is_repeatable = request.retries._is_method_retryable(request.method) and not _is_body_consumed(request)",
+            "is_repeatable = not _is_body_consumed(request)",
         ),
         (
             "client/request_loop.py",
-            "    if _is_body_consumed(call):\n        return False\n    if verdict:",
+            "    if _is_body_consumed(request):\n        return False\n    if verdict:",
             "    if verdict:",
         ),
         (
@@ -1171,8 +1166,8 @@ MUTANTS: Final = [
         ),
         (
             "client/request_loop.py",
-            "not is_from_body(error) and call.retries._is_method_retryable(call.method) and not _is_body_consumed(call)",
-            "not is_from_body(error) and not _is_body_consumed(call)",
+            "is_repeatable = request.retries._is_method_retryable(request.method) and not _is_body_consumed(request)",
+            "is_repeatable = not _is_body_consumed(request)",
         ),
     ),
     *_mutants(

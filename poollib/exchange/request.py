@@ -1,0 +1,150 @@
+"""Request: what is asked of a server, as one value from the public call down to the exchange.
+
+A pool's or a manager's ``urlopen`` makes it once, with every argument settled; everybody below reads it, and only
+``client/request_loop`` makes the next one of it (:meth:`Request.following`).  What pools and managers do differently
+when a request is repeated is declared here as :class:`RequestOwner`.  Writing a request to a socket is left to
+``connection``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
+from ..base.trace import Trace
+from ..policy.redirect import without_body_fields
+from .base_response import BaseHTTPResponse
+from .transport import Options
+
+if TYPE_CHECKING:
+    from ..http1.request_body import _TYPE_FAILEDTELL
+    from ..policy.retry import Retry
+
+
+class _ByCaller(int):
+    """False to all who ask; see BY_CALLER."""
+
+    def __repr__(self) -> str:
+        return "False"
+
+
+#: As ``redirect=`` of a pool's urlopen: not to be followed, for whoever calls judges redirects, and reads their bodies
+#: or throws them away. Where it is lost on the way, bodies are read early; nothing else depends on it.
+BY_CALLER = cast(bool, _ByCaller(0))
+
+
+class RequestOwner(Protocol):
+    """What the loop asks of the pool or manager whose request it repeats."""
+
+    def _pool_of(self, url: str) -> object:
+        """The pool that a target belongs to, for error messages."""
+
+    def _absolute(self, target: str) -> str:
+        """The URL of one of the owner's targets."""
+
+    def _redirect_target(self, url: str, location: str) -> str:
+        """The target that ``location`` means in an answer from ``url``. HostChangedError."""
+
+    def _same_origin(self, url: str, other: str) -> bool:
+        """Whether two targets have the same scheme, host and port."""
+
+    def _log_redirect(self, url: str, target: str) -> None:
+        """Tell the log of a redirect that is followed."""
+
+
+Self = TypeVar("Self", bound="Request")
+
+
+class Request:
+    """One request: what is sent, what may follow, and whose it is.
+
+    =================== ===================================================================================
+    owner               the pool or manager
+    method, target      the request line; for a manager the target is the absolute URL
+    body, body_start    anything urllib3 takes; where a file stood, or what kept it from telling; None: no file
+    headers             the caller's fields
+    retries             what may still be tried again
+    redirect            whether redirects are followed; BY_CALLER: judged by whoever calls
+    redirects_only      a manager's: the pools have judged errors and statuses
+    deadline, trace     as in ``options``, None if there are none
+    timeout             the caller's limits, each attempt has a clock of its own
+    pool_timeout        seconds to wait for a connection; None: the pool's
+    options             what is wanted beyond urllib3's arguments, None: nothing
+    chunked             whether the body is framed in chunks whatever its length
+    preload_content     whether the body is read before the response goes up
+    decode_content      whether reading undoes Content-Encoding
+    enforce_content_length  whether a body cut short is an error; None: the caller did not say, so it is
+    release_conn        whether a response of somebody else's class gives its connection back at once
+    =================== ===================================================================================
+    """
+
+    __slots__ = (
+        "body",
+        "body_start",
+        "chunked",
+        "deadline",
+        "decode_content",
+        "enforce_content_length",
+        "headers",
+        "method",
+        "options",
+        "owner",
+        "pool_timeout",
+        "preload_content",
+        "redirect",
+        "redirects_only",
+        "release_conn",
+        "retries",
+        "target",
+        "timeout",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        owner: RequestOwner,
+        method: str,
+        target: str,
+        body: Any,
+        headers: Mapping[str, str] | None,
+        retries: Retry,
+    ) -> None:
+        self.owner = owner
+        self.method = method
+        self.target = target
+        self.body = body
+        self.headers = headers
+        self.retries = retries
+        self.redirect = True
+        self.redirects_only = False
+        self.body_start: int | _TYPE_FAILEDTELL | None = None
+        self.deadline: Deadline | None = None
+        self.trace: Trace | None = None
+        self.timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT
+        self.pool_timeout: float | None = None
+        self.options: Options | None = None
+        self.chunked = False
+        self.preload_content = True
+        self.decode_content = True
+        self.enforce_content_length: bool | None = None
+        self.release_conn = True
+
+    def following(self: Self, retries: Retry) -> Self:
+        """The same request once more, with what ``retries`` leaves."""
+        request = copy(self)
+        request.retries = retries
+        return request
+
+    def drop_body(self) -> None:
+        """Go on as a GET without a body, and without what told of one."""
+        self.method, self.body, self.body_start, self.chunked = "GET", None, None, False
+        self.headers = without_body_fields(self.headers)
+        if self.options is not None:
+            self.options = self.options._replace(expect_continue_s=None, trailers=None)
+
+    def complete(self, response: BaseHTTPResponse) -> None:
+        """Read what the caller wants read of a response that goes up; of a redirect that the caller judges, nothing."""
+        if self.redirect is not BY_CALLER or not response.get_redirect_location():
+            response.accept(self.preload_content)
