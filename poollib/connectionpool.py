@@ -104,7 +104,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     (seconds) and ``health_check_path`` (see ``health``), and as defaults for every request ``trace``,
     ``max_response_size``, ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial
     instead of ``host``; ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see
-    ``dial.CachingResolver``; ``allowed_hosts``, ``blocked_networks``: see ``guard``; ``circuit_breaker``: see
+    ``dns.CachingResolver``; ``allowed_hosts``, ``blocked_networks``: see ``guard``; ``circuit_breaker``: see
     ``circuit``."""
 
     scheme = "http"

@@ -13,8 +13,8 @@ from typing import Any
 
 from .connection import HTTPConnection, HTTPSConnection
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from .net import dial
-from .net.proxy_tunnel import socks_connect
+from .net.dns import AddrInfo, addresses_within
+from .net.socks_tunnel import socks_connect
 from .policy.proxy_rules import SocksOptions, socks_hop
 
 
@@ -44,11 +44,11 @@ class SOCKSConnection(HTTPConnection):
     def proxies_passed(self) -> tuple[object, ...]:
         return (*super().proxies_passed(), sorted(self._socks_options.items()))
 
-    def _resolve(self, host: str, port: int) -> list[dial.AddrInfo]:
+    def _resolve(self, host: str, port: int) -> list[AddrInfo]:
         """The host's addresses, in the time that is left for connecting."""
         opening = self._opening or self._started_opening()
         timeout_s = opening.left_s("resolving")
-        return dial.addresses_within(host, port, timeout_s=timeout_s, resolver=self.resolver, owner=self)
+        return addresses_within(host, port, timeout_s=timeout_s, resolver=self.resolver, owner=self)
 
 
 SOCKSConnection.known_ways = (SOCKSConnection._new_conn,)

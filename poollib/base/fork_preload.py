@@ -28,7 +28,8 @@ OWN_MODULES: Final = (
     "socks_pools",
     "http1.sse",
     "net.tls",
-    "net.proxy_tunnel",
+    "net.http_tunnel",
+    "net.socks_tunnel",
 )
 MODULES: Final = (
     "base64",

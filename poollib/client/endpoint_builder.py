@@ -33,15 +33,14 @@ from ..exceptions import (
     is_from_body,
 )
 from ..exchange.transport import ProxyConfig, port_by_scheme, proxy_tls_settings
-from ..net.dial import _system_lookup as system_lookup
-from ..net.dial import resolver_from
+from ..net.dns import resolver_from, system_lookup
 
 if TYPE_CHECKING:
     from ..policy.proxy_rules import Proxy
     from ..policy.ssrf_guard import Guard
 
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
-#: ``dial.CachingResolver``.
+#: ``dns.CachingResolver``.
 DIAL_OPTIONS: Final = ("uds", "resolver", "resolve", "dns_cache")
 #: Keywords of a pool that keep its requests from hosts and addresses: see ``guard``.
 GUARD_OPTIONS: Final = ("allowed_hosts", "blocked_networks")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..exchange.upload import Trailers
     from ..http1.grammar import Limits
     from ..http1.multipart import RequestField
-    from ..net.dial import Resolver
+    from ..net.dns import Resolver
     from ..policy.circuit_breaker import CircuitBreaker
     from ..policy.proxy_rules import Proxy, ProxyRules
     from ..policy.retry import Retry

@@ -94,7 +94,7 @@ class ThinModule(ModuleType):
             for local, theirs in map(_renamed, names.split()):
                 homes[local] = (source, theirs)
         own.update(VALUES.get(path, {}))
-        own["_path"], own["_owners"] = path, homes
+        own["_path"], own["_owners"], own["_usual"] = path, homes, {}
         own["__all__"] = PACKAGES.get(path) or [name for name in (*homes, *own) if not name.startswith("_")]
         own["__file__"] = __file__
         own["__package__"] = name if path in PACKAGES else name.rpartition(".")[0]
@@ -113,22 +113,29 @@ class ThinModule(ModuleType):
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        """Set a name where it lives, and here: pytest and ``mock.patch`` undo it by deleting what was not here."""
         source, theirs = self._owners.get(name, ("", "*"))
-        if theirs == "*":
+        if theirs != "*":
+            owner = _source(source)
+            if name not in vars(self) and hasattr(owner, theirs):
+                self._usual[name] = getattr(owner, theirs)
+            setattr(owner, theirs, value)
+        if theirs == "*" or name in self._usual:
             super().__setattr__(name, value)
-        else:
-            setattr(_source(source), theirs, value)
 
     def __delattr__(self, name: str) -> None:
+        """Delete a name that was set here, and give back what was in its place; of others, delete it where it lives."""
         source, theirs = self._owners.get(name, ("", "*"))
-        if theirs == "*":
+        if theirs == "*" or name in vars(self):
             super().__delattr__(name)
-        else:
+        if name in self._usual:
+            setattr(_source(source), theirs, self._usual.pop(name))
+        elif theirs != "*":
             delattr(_source(source), theirs)
 
     def __dir__(self) -> Iterable[str]:
         inner = {name for name in self._submodules() if name} if self._path in PACKAGES else set()
-        return sorted({*vars(self), *self._owners, *inner} - {"_owners", "_path"})
+        return sorted({*vars(self), *self._owners, *inner} - {"_owners", "_path", "_usual"})
 
     def _submodules(self) -> Iterable[str]:
         prefix = f"{self._path}." if self._path else ""

@@ -24,7 +24,6 @@ ALIASES: Final[dict[str, str]] = {
     "http2.probe": "compat.http2_probe",
     "poolmanager": "poolmanager",
     "response": "response",
-    "util.connection": "net.dial",
     "util.request": "http1.request_body",
     "util.retry": "policy.retry",
     "util.ssl_": "net.tls",
@@ -105,6 +104,16 @@ THIN: Final[dict[str, dict[str, str]]] = {
         ".base.url": "Url",
         "typing": "typing=*",
     },
+    "util.connection": {
+        ".net.dial": "create_connection _set_socket_options",
+        ".net.dns": "HAS_IPV6 _has_ipv6 allowed_gai_family",
+        ".exceptions": "LocationParseError",
+        ".base.timeout": "_DEFAULT_TIMEOUT _TYPE_TIMEOUT",
+        ".net.socket_state": "is_connection_dropped",
+        ".compat.private_names": "_TYPE_SOCKET_OPTIONS",
+        "socket": "socket=*",
+        "typing": "typing=*",
+    },
     "_version": {},
     "http2": {
         ".compat.http2_probe": "inject_into_urllib3 extract_from_urllib3 orig_HTTPSConnection",
@@ -170,7 +179,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
             " _normalize_header_values _ssl_wrap_socket_and_match_hostname _url_from_connection _wrap_proxy_error"
             " assert_header_parsing"
         ),
-        ".net.dial": "connection=*",
+        ":util.connection": "connection=*",
         ".net.socket_state": "wait_for_read",
         ".exceptions": (
             "ConnectTimeoutError HeaderParsingError NameResolutionError NewConnectionError ProxyError SystemTimeWarning"
@@ -219,14 +228,6 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         "typing": "typing=*",
         "warnings": "warnings=*",
         "weakref": "weakref=*",
-    },
-    "net.dial": {
-        ".exceptions": "LocationParseError",
-        ".base.timeout": "_DEFAULT_TIMEOUT _TYPE_TIMEOUT",
-        ".net.socket_state": "is_connection_dropped",
-        ".compat.private_names": "_TYPE_SOCKET_OPTIONS",
-        "socket": "socket=*",
-        "typing": "typing=*",
     },
     "exceptions": {
         "email.errors": "MessageDefect",

@@ -46,6 +46,7 @@ from ..http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
 from ..http1.interim_responses import Interim
 from ..http1.request_head import Fields
 from ..net import dial
+from ..net.dns import Resolver
 from ..net.socket_state import SSLSocket, is_readable, quiet_check, with_receive
 from ..net.tls_sessions import sessions, way_of
 from .connect_timer import ConnectTimer
@@ -201,7 +202,7 @@ class Transport(_Base):
     proxy: Url | None = None
     proxy_config: ProxyConfig | None = None
     uds: str | None = None
-    resolver: dial.Resolver | None = None  # None: the system's
+    resolver: Resolver | None = None  # None: the system's
 
     if TYPE_CHECKING:  # what http.client keeps of us, which typeshed does not tell
         source_address: tuple[str, int] | None
@@ -337,7 +338,7 @@ class Transport(_Base):
         sys.audit("http.client.connect", self, self.host, self.port)
         return self._dial(self._dns_host, self.port)
 
-    def _dial(self, host: str, port: int, resolver: dial.Resolver | None = None) -> socket.socket:
+    def _dial(self, host: str, port: int, resolver: Resolver | None = None) -> socket.socket:
         opening = self._opening or self._started_opening()
         with opening.step("dial", host, port) as timeout_s:
             return dial.connect(
@@ -398,7 +399,7 @@ class Transport(_Base):
 
     def _tunnel(self) -> None:
         """Ask the proxy for the way to the tunnel's host; ProxyError."""
-        from ..net.proxy_tunnel import http_connect
+        from ..net.http_tunnel import http_connect
 
         host, port = self._tunnel_host or "", self._tunnel_port or 443
         opening = self._opening or self._started_opening()

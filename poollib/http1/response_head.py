@@ -1,6 +1,6 @@
 """A response's head: from received bytes to a :class:`Head`, which says how the body is framed.
 
-This module knows no socket, only callables that give bytes.  It hands heads to ``connection`` and ``proxy_tunnel`` and
+This module knows no socket, only callables that give bytes.  It hands heads to ``connection`` and ``http_tunnel`` and
 leaves the bodies' bytes to ``body_reader``, timeouts, decoding and retries to others.  What it accepts and refuses
 follows RFC 9112 (message syntax, framing by section 6.3 rule by rule) and RFC 9110 (field syntax); the table of both
 stands in ``docs/accepted.rst``.

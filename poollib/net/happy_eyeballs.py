@@ -19,11 +19,11 @@ from itertools import zip_longest
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from .dns import AddrInfo
+
 #: How long one address is waited for before the next one is tried beside it (RFC 8305 section 8).
 ATTEMPT_DELAY_S: Final = 0.25
 
-#: What ``getaddrinfo`` gives for one address: family, type, protocol, canonical name, socket address.
-AddrInfo: TypeAlias = tuple[int, int, int, str, Any]
 SocketOptions: TypeAlias = Iterable[tuple[int, int, int | bytes]]
 
 

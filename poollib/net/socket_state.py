@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 try:
     from ssl import SSLSocket as SSLSocket
@@ -21,6 +21,19 @@ try:
 except ImportError:  # a Python without OpenSSL still speaks plain HTTP
     SSLSocket = type("SSLSocket", (), {})  # type: ignore[misc, assignment]
     SSLWantReadError = BlockingIOError  # type: ignore[misc, assignment]
+
+
+class StreamSocket(Protocol):
+    """What is asked of a connected socket: the standard library's, TLS sockets, TLS in TLS, those of test doubles."""
+
+    def recv(self, bufsize: int, flags: int = ..., /) -> bytes: ...
+    def send(self, data: bytes | memoryview, /) -> int: ...
+    def sendall(self, data: bytes | memoryview, /) -> None: ...
+    def gettimeout(self) -> float | None: ...
+    def settimeout(self, value: float | None, /) -> None: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
 
 # Is there anything to read?
 

@@ -90,9 +90,9 @@ HARMLESS = ("late", "one byte", "one byte of a file", "close fails")
 #: What is under way in a function: the innermost that is listed here counts. In the last four, trouble is no error:
 #: it shows when the connection is used next, if it is.
 FUNCTIONS = {
-    "net.dial.addresses": _RESOLVE,
+    "net.dns.addresses": _RESOLVE,
     "net.dial.connect": _CONNECT,
-    "net.proxy_tunnel.http_connect": _TUNNEL,
+    "net.http_tunnel.http_connect": _TUNNEL,
     "exchange.transport._shake_hands": _TLS,
     "connection.request": _SEND,
     "connection.getresponse": _AWAIT,

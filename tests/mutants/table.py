@@ -416,17 +416,17 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "TLS begins on a fresh socket",
-        ("net/proxy_tunnel.py", "    if rest:  # what comes now", "    if False:  # what comes now"),
+        ("net/http_tunnel.py", "    if rest:  # what comes now", "    if False:  # what comes now"),
     ),
     *_mutants(
         "CONNECT is checked as any request",
-        ("net/proxy_tunnel.py", "    elif not _is_host(name):", "    elif False:"),
+        ("net/http_tunnel.py", "    elif not is_reg_name(name):", "    elif False:"),
         (
-            "net/proxy_tunnel.py",
+            "net/http_tunnel.py",
             '    ask = request_head("CONNECT", target, pairs)\n',
             "    ask = f\"CONNECT {target} HTTP/1.1\\r\\n{''.join(f'{n}: {v}{chr(13)}{chr(10)}' for n, v in pairs)}\\r\\n\".encode(\"latin-1\")\n",
         ),
-        ("net/proxy_tunnel.py", "    if not 0 < port < 65536:", "    if False:"),
+        ("net/proxy_handshake.py", "    if not 0 < port < 65536:", "    if False:"),
     ),
     *_mutants(
         "a connection that saw CONNECT is not used again",
@@ -516,7 +516,7 @@ MUTANTS: Final = [
     *_mutants(
         "trailers, names and pools are bounded",
         ("http1/response_head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
-        ("net/dial.py", "            while len(self._kept) > self._limit:", "            while False:"),
+        ("net/dns.py", "            while len(self._kept) > self._limit:", "            while False:"),
         (
             "base/headers.py",
             "            while len(self._container) > max(self._maxsize, 0):",
@@ -622,8 +622,8 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "any answer to CONNECT but 2xx is a ProxyError",
-        ("net/proxy_tunnel.py", "    if head.status >= 300:", "    if head.status >= 400:"),
-        ("net/proxy_tunnel.py", "        if head.status == 101:", "        if False:"),
+        ("net/http_tunnel.py", "    if head.status >= 300:", "    if head.status >= 400:"),
+        ("net/http_tunnel.py", "        if head.status == 101:", "        if False:"),
     ),
     *_mutants(
         "no error, record, repr or printed line shows",

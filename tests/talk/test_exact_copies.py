@@ -22,7 +22,8 @@ from poollib.connection import HTTPConnection, Options
 from poollib.exceptions import NewConnectionError
 from poollib.http1.multipart import RequestField, format_header_param_rfc2231
 from poollib.http1.request_body import body_to_chunks, to_bytes, to_str
-from poollib.net.proxy_tunnel import authority, http_connect, socks4, socks5, socks_connect
+from poollib.net.http_tunnel import authority, http_connect
+from poollib.net.socks_tunnel import socks4, socks5, socks_connect
 from poollib.policy.proxy_rules import parse_proxy
 from tests.support.httpd import Httpd, Request
 from tests.support.liars import EVIL, AgreeingText, LyingBytes, LyingInt, LyingText

@@ -14,7 +14,7 @@ import pytest
 from poollib import ProxyManager
 from poollib.base.endpoint import ProxyHop, TlsSettings
 from poollib.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
-from poollib.net import dial, proxy_tunnel, tls
+from poollib.net import dial, dns, http_tunnel, socks_tunnel, tls
 from tests.support.certs import certs
 from tests.support.script import (
     ScriptServer,
@@ -42,13 +42,13 @@ Opener = Callable[[Any], None]
 
 
 def by_connect(sock: Any) -> None:
-    proxy_tunnel.http_connect(sock, TARGET, 443, {"Proxy-Authorization": "Basic YTpi"}, timeout_s=4)
+    http_tunnel.http_connect(sock, TARGET, 443, {"Proxy-Authorization": "Basic YTpi"}, timeout_s=4)
 
 
 def by_socks(scheme: str) -> Opener:
     hop = ProxyHop(scheme, "127.0.0.1", 1080, username="ann", password="secret")
-    resolve = functools.partial(dial.addresses, resolver=lambda host, port: ["127.0.0.9"])
-    return lambda sock: proxy_tunnel.socks_connect(sock, hop, TARGET, 443, timeout_s=4, resolve=resolve)
+    resolve = functools.partial(dns.addresses, resolver=lambda host, port: ["127.0.0.9"])
+    return lambda sock: socks_tunnel.socks_connect(sock, hop, TARGET, 443, timeout_s=4, resolve=resolve)
 
 
 def trusting() -> TlsSettings:
@@ -181,7 +181,7 @@ def test_a_proxy_that_trickles_is_given_up_in_time() -> None:
     trickle = send_slowly(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 30, 1, 0.003)
     with ScriptServer([expect_head(), trickle, stall(done)]) as proxy, dialled(proxy) as sock:
         with pytest.raises(ConnectTimeoutError, match=r"connect timeout=0.03"):
-            proxy_tunnel.http_connect(sock, TARGET, 443, timeout_s=0.03)
+            http_tunnel.http_connect(sock, TARGET, 443, timeout_s=0.03)
         done.set()
 
 

@@ -209,6 +209,24 @@ def test_patching_a_thin_module_patches_the_room(installed: types.ModuleType) ->
     del installed.own
 
 
+def test_a_name_of_a_thin_module_may_be_patched_twice_and_deleted(
+    installed: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest takes a patch back by deleting the name where it was not in the module's dictionary before."""
+    usual = poollib.net.dial.create_connection  # type: ignore[attr-defined]
+    connection = importlib.import_module("urllib3.util.connection")
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            for value in ("first", "second"):
+                patch.setattr(connection, "create_connection", value)
+                assert poollib.net.dial.create_connection == value  # type: ignore[attr-defined]
+        assert poollib.net.dial.create_connection is connection.create_connection is usual  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.delattr(connection, "create_connection")
+        assert not hasattr(poollib.net.dial, "create_connection")  # type: ignore[attr-defined]
+    assert poollib.net.dial.create_connection is connection.create_connection is usual  # type: ignore[attr-defined]
+
+
 def test_loggers_have_urllib3s_names(installed: types.ModuleType, caplog: pytest.LogCaptureFixture) -> None:
     assert poollib.connectionpool.log.name == "urllib3.connectionpool"
     assert poollib.policy.retry.log.name == "urllib3.util.retry"

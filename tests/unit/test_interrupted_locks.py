@@ -10,12 +10,12 @@ import pytest
 
 from poollib import CircuitBreaker, PoolManager, RetryBudget
 from poollib.client.connection_factory import ConnectionFactory
-from poollib.net import dial, dns
+from poollib.net import dns
 from poollib.policy.circuit_breaker import Circuit
 
 
 def _names() -> Any:
-    return dial.CachingResolver(lambda host, port: ["127.0.0.1"], lifetime_s=60)
+    return dns.CachingResolver(lambda host, port: ["127.0.0.1"], lifetime_s=60)
 
 
 def _look_up() -> Any:

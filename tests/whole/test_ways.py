@@ -37,7 +37,8 @@ from poollib.exceptions import (
     ProtocolError,
     SSLError,
 )
-from poollib.net.dial import HAS_IPV6, TCP_KEEPALIVE
+from poollib.net.dial import TCP_KEEPALIVE
+from poollib.net.dns import HAS_IPV6
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, read_request
 from tests.support.proxies import Listener

@@ -13,7 +13,7 @@ from poollib.http1 import response_head
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.interim_responses import INTERIM_PER_S, Interim
 from poollib.http1.response_head import Head, parse_head
-from poollib.net import proxy_tunnel
+from poollib.net import http_tunnel
 from tests.support.script import ScriptServer
 from tests.talk.test_reading import OK, answer, pool_for
 
@@ -63,7 +63,7 @@ def test_a_response_may_be_waited_for_as_long_as_its_server_goes_on(monkeypatch:
 
 
 def test_a_proxy_may_be_waited_for_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy_tunnel, "monotonic", Clock().monotonic)
+    monkeypatch.setattr(http_tunnel, "monotonic", Clock().monotonic)
 
     class Talk:
         data = WAIT * 500 + OK + b"\r\n"
@@ -73,7 +73,7 @@ def test_a_proxy_may_be_waited_for_as_well(monkeypatch: pytest.MonkeyPatch) -> N
             return piece
 
     talk: Any = Talk()
-    proxy_tunnel._await_tunnel(talk, DEFAULT_LIMITS)
+    http_tunnel._await_tunnel(talk, DEFAULT_LIMITS)
     assert talk.data == b""
 
 

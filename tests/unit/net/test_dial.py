@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import pickle
 import socket
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from poollib.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
-from poollib.net import dial, happy_eyeballs
+from poollib.net import dial, dns, happy_eyeballs
 
 Info = tuple[int, int, int, str, Any]
 
@@ -99,7 +98,7 @@ def test_the_keepalive_preset_sets_what_the_platform_has(port: int) -> None:
         ]
 
 
-@pytest.mark.skipif(not dial.HAS_IPV6, reason="no IPv6 here")
+@pytest.mark.skipif(not dns.HAS_IPV6, reason="no IPv6 here")
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
 def test_an_ipv6_address_may_stand_in_brackets(host: str) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
@@ -388,52 +387,6 @@ def test_a_resolver_may_answer_with_numeric_addresses(port: int) -> None:
         assert sock.getpeername() == ("127.0.0.1", port)
 
 
-def test_fixed_answers_come_before_the_resolver() -> None:
-    names = dial.CachingResolver(lambda host, port: [f"asked {host}"], resolve={"A.example": ["127.0.0.9"]})
-    assert list(names("a.EXAMPLE", 80)) == ["127.0.0.9"]
-    assert list(names("b.example", 80)) == ["asked b.example"]
-
-
-class Asked:
-    """A resolver that counts."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, int]] = []
-
-    def __call__(self, host: str, port: int) -> list[str]:
-        self.asked.append((host, port))
-        return [f"127.0.0.{len(self.asked)}"]
-
-
-def test_answers_are_kept_for_their_lifetime_and_no_longer() -> None:
-    ask, now = Asked(), [0.0]
-    names = dial.CachingResolver(ask, lifetime_s=10, clock=lambda: now[0])
-    assert [*names("a", 80), *names("A", 80)] == ["127.0.0.1", "127.0.0.1"]
-    now[0] = 10
-    assert list(names("a", 80)) == ["127.0.0.2"]
-    assert len(ask.asked) == 2
-
-
-def test_without_a_lifetime_nothing_is_kept() -> None:
-    ask = Asked()
-    names = dial.CachingResolver(ask)
-    assert [*names("a", 80), *names("a", 80)] == ["127.0.0.1", "127.0.0.2"]
-
-
-def test_the_cache_is_bounded_and_can_forget() -> None:
-    """CVE-2026-34513: an unbounded DNS cache."""
-    ask = Asked()
-    names = dial.CachingResolver(ask, lifetime_s=10, limit=2)
-    for host in ("a", "b", "c", "b", "a"):
-        names(host, 80)
-    assert [host for host, _ in ask.asked] == ["a", "b", "c", "a"]
-    names.forget("a")
-    names("a", 80)
-    names.forget()
-    names("a", 80)
-    assert len(ask.asked) == 6
-
-
 def test_an_answer_that_leads_nowhere_is_not_kept(refusing_port: int, dead_port: int) -> None:
     cases = ((refusing_port, NewConnectionError, 5), (dead_port, ConnectTimeoutError, 0.01))
     for port, error, timeout_s in cases:
@@ -443,19 +396,11 @@ def test_an_answer_that_leads_nowhere_is_not_kept(refusing_port: int, dead_port:
             asked.append(host)
             return [info(port)]
 
-        names = dial.CachingResolver(ask, lifetime_s=1000)
+        names = dns.CachingResolver(ask, lifetime_s=1000)
         for _ in range(2):
             with pytest.raises(error):
                 dial.connect("a", port, timeout_s=timeout_s, resolver=names)
         assert len(asked) == 2
-
-
-def test_a_resolver_pickles_as_its_settings() -> None:
-    names = dial.CachingResolver(resolve={"a": ["127.0.0.9"]}, lifetime_s=10)
-    names("localhost", 80)
-    twin = pickle.loads(pickle.dumps(names))
-    assert twin("a", 80) == ("127.0.0.9",)
-    assert twin("localhost", 80) == names("localhost", 80)
 
 
 # urllib3 names
@@ -477,24 +422,3 @@ def test_create_connection_without_timeout_takes_the_default_of_the_process(port
             assert sock.gettimeout() is None
     finally:
         socket.setdefaulttimeout(None)
-
-
-def test_only_ipv4_is_asked_for_where_ipv6_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dial, "HAS_IPV6", False)
-    assert dial.allowed_gai_family() == socket.AF_INET
-    monkeypatch.setattr(dial, "HAS_IPV6", True)
-    assert dial.allowed_gai_family() == socket.AF_UNSPEC
-    assert not dial._has_ipv6("no address")
-
-
-@pytest.mark.parametrize("error", [RuntimeError("A test tried to use socket.socket."), PermissionError()])
-def test_the_look_for_ipv6_at_import_lets_no_error_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest-socket's error is no OSError, and says nothing about IPv6: it may be lifted later."""
-    if not socket.has_ipv6:
-        pytest.skip("no IPv6 in this Python")
-
-    def refuse(*args: object) -> None:
-        raise error
-
-    monkeypatch.setattr(socket, "socket", refuse)
-    assert dial._has_ipv6("::1") is not isinstance(error, OSError)

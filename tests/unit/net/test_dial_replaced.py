@@ -13,7 +13,7 @@ import pytest
 from poollib import HTTPConnectionPool
 from poollib.connection import HTTPConnection
 from poollib.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from poollib.net import dial
+from poollib.net import dial, dns
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ def test_without_unix_sockets_a_path_is_a_connection_error(monkeypatch: pytest.M
 
 def test_without_ipv6_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_ipv6", False)
-    assert not dial._has_ipv6("::1")
+    assert not dns._has_ipv6("::1")
 
 
 def test_an_answer_without_addresses_is_not_kept() -> None:
     """Who has none now may have one at the next call."""
     answers: list[list[str]] = [[], ["192.0.2.1"]]
-    names = dial.CachingResolver(lambda host, port: answers.pop(0), lifetime_s=60)
+    names = dns.CachingResolver(lambda host, port: answers.pop(0), lifetime_s=60)
     assert [list(names("a.example", 80)) for _ in range(3)] == [[], ["192.0.2.1"], ["192.0.2.1"]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import pickle
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 from poollib import HTTPConnectionPool, Timeout
 from poollib.exceptions import ConnectTimeoutError, NameResolutionError
-from poollib.net import dial, dns
+from poollib.net import dns
 from tests.support.interrupts import RealInterrupter
 
 LOOPBACK = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 9))
@@ -54,7 +55,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
 
 
 def resolve(host: str, timeout_s: float | None = LIMIT_S, **kw: Any) -> list[Any]:
-    return dial.addresses_within(host, 9, timeout_s=timeout_s, **kw)
+    return dns.addresses_within(host, 9, timeout_s=timeout_s, **kw)
 
 
 @contextmanager
@@ -110,7 +111,7 @@ def test_what_the_program_brings_sees_the_callers_context_and_thread_locals(
         seen.append((WHO.get(), getattr(OWN, "name", "nobody")))
         return [LOOPBACK]
 
-    resolver: Any = {"a resolver": answer, "a cached resolver": dial.CachingResolver(answer, lifetime_s=9)}.get(way)
+    resolver: Any = {"a resolver": answer, "a cached resolver": dns.CachingResolver(answer, lifetime_s=9)}.get(way)
     if resolver is None:
         monkeypatch.setattr(socket, "getaddrinfo", answer)
     resolve("a.test", resolver=resolver)
@@ -267,14 +268,14 @@ def test_an_interrupt_at_any_point_leaves_nothing_under_way(
 ) -> None:
     if not has_threads:
         refuse_threads(monkeypatch, RuntimeError("can't start new thread"))
-    folder, at = os.path.dirname(dial.__file__), 0
+    folder, at = os.path.dirname(dns.__file__), 0
     is_met = True
     while is_met:
         at += 1
         interrupter = RealInterrupter(at, folder)
         is_met = interrupter.run(lambda: resolve("a.test"))
         settled(interrupter.where)
-        assert dial._until.get() is None, f"the limit holds for later lookups: {interrupter.where}"
+        assert dns._until.get() is None, f"the limit holds for later lookups: {interrupter.where}"
         assert resolve("a.test") == [LOOPBACK], interrupter.where
     assert at > 20
 
@@ -330,3 +331,84 @@ def test_a_forked_child_waits_for_no_lookup_of_its_parents(system: System) -> No
             dns._lookups = held
     assert waiting.result() == [LOOPBACK]
     assert system.asked == ["a.test"] * 2
+
+
+# Kept answers
+
+
+def test_fixed_answers_come_before_the_resolver() -> None:
+    names = dns.CachingResolver(lambda host, port: [f"asked {host}"], resolve={"A.example": ["127.0.0.9"]})
+    assert list(names("a.EXAMPLE", 80)) == ["127.0.0.9"]
+    assert list(names("b.example", 80)) == ["asked b.example"]
+
+
+class Asked:
+    """A resolver that counts."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append((host, port))
+        return [f"127.0.0.{len(self.asked)}"]
+
+
+def test_answers_are_kept_for_their_lifetime_and_no_longer() -> None:
+    ask, now = Asked(), [0.0]
+    names = dns.CachingResolver(ask, lifetime_s=10, clock=lambda: now[0])
+    assert [*names("a", 80), *names("A", 80)] == ["127.0.0.1", "127.0.0.1"]
+    now[0] = 10
+    assert list(names("a", 80)) == ["127.0.0.2"]
+    assert len(ask.asked) == 2
+
+
+def test_without_a_lifetime_nothing_is_kept() -> None:
+    ask = Asked()
+    names = dns.CachingResolver(ask)
+    assert [*names("a", 80), *names("a", 80)] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_the_cache_is_bounded_and_can_forget() -> None:
+    """CVE-2026-34513: an unbounded DNS cache."""
+    ask = Asked()
+    names = dns.CachingResolver(ask, lifetime_s=10, limit=2)
+    for host in ("a", "b", "c", "b", "a"):
+        names(host, 80)
+    assert [host for host, _ in ask.asked] == ["a", "b", "c", "a"]
+    names.forget("a")
+    names("a", 80)
+    names.forget()
+    names("a", 80)
+    assert len(ask.asked) == 6
+
+
+def test_a_resolver_pickles_as_its_settings() -> None:
+    names = dns.CachingResolver(resolve={"a": ["127.0.0.9"]}, lifetime_s=10)
+    names("localhost", 80)
+    twin = pickle.loads(pickle.dumps(names))
+    assert twin("a", 80) == ("127.0.0.9",)
+    assert twin("localhost", 80) == names("localhost", 80)
+
+
+# urllib3 names
+
+
+def test_only_ipv4_is_asked_for_where_ipv6_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dns, "HAS_IPV6", False)
+    assert dns.allowed_gai_family() == socket.AF_INET
+    monkeypatch.setattr(dns, "HAS_IPV6", True)
+    assert dns.allowed_gai_family() == socket.AF_UNSPEC
+    assert not dns._has_ipv6("no address")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("A test tried to use socket.socket."), PermissionError()])
+def test_the_look_for_ipv6_at_import_lets_no_error_out(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest-socket's error is no OSError, and says nothing about IPv6: it may be lifted later."""
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 in this Python")
+
+    def refuse(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert dns._has_ipv6("::1") is not isinstance(error, OSError)

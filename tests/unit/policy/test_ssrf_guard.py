@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from poollib.exceptions import BlockedHostError
-from poollib.net.dial import CachingResolver
+from poollib.net.dns import CachingResolver
 from poollib.policy.ssrf_guard import Guard
 
 
