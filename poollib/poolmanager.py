@@ -372,10 +372,11 @@ class PoolManager(RequestMethods):
     def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> BaseHTTPResponse:  # type: ignore[override]
         """The response to a request on an absolute URL, after retries and redirects, also to other hosts.
 
-        Keywords are those of ``HTTPConnectionPool.urlopen``.
+        Keywords are those of ``HTTPConnectionPool.urlopen``; ``assert_same_host`` says nothing here, as in urllib3.
         """
         if type(method) is not str or type(url) is not str:
             method, url = exact(method), exact(url)
+        kw.pop("assert_same_host", None)
         retries = kw.get("retries")
         if retries is None:
             retries = self.connection_pool_kw.get("retries")
