@@ -406,7 +406,7 @@ class HTTPConnection(Transport):
         if self.sock is None:
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
             closed.phase = "waiting for the response"
-            raise closed
+            raise closed from closed.args[1]
         if self._attached_socket is not self.sock:
             self._attach_socket()
         incoming = self._receive_buffer

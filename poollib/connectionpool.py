@@ -312,7 +312,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         """One attempt: lease, send, read the head. Returns or raises holding no connection unless the response owns it.
 
         StaleConnection if a kept connection had been closed by the server meanwhile: no byte of an answer came, and the
-        request can be repeated.
+        request can be repeated, as the caller wants (``Trace.resent`` tells of it).
         """
         conn = lease = None
         try:
@@ -328,6 +328,8 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         except ProtocolError as error:
             if not getattr(conn, "exchanges", 0) or getattr(conn, "answered", True) or not may_resend(request, error):
                 raise
+            if request.trace is not None:
+                notify(request.trace, "resent", request.method, request.target, error)
             raise StaleConnection from None
         except BaseException:
             if conn is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from http.client import IncompleteRead as _StdIncompleteRead
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from .base.logs import shown_url
 
@@ -43,10 +43,24 @@ class HTTPError(Exception):
         return _revive, (type(self), args, state)
 
 
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def chained(error: _Error, met: BaseException) -> _Error:
+    """``error``, caused by ``met`` for those who look at ``__cause__`` and for those who look at ``__context__``."""
+    error.__cause__ = error.__context__ = met
+    return error
+
+
 def name_phase(error: BaseException, phase: str) -> None:
-    """Note in an error of poollib what was under way, unless it knows already."""
+    """Note in an error of poollib what was under way, unless it knows already.
+
+    Its context is its cause again: a caller that asks while it handles an error has become the context meanwhile.
+    """
     if isinstance(error, HTTPError):
         error.__dict__.setdefault("phase", phase)
+        if error.__cause__ is not None:
+            error.__context__ = error.__cause__
 
 
 # The other two facts are noted in errors of every class: those that a body, or a method that a program has replaced,
@@ -285,7 +299,17 @@ class ProtocolError(HTTPError):
 
 
 class InvalidResponseError(ProtocolError):
-    """The head or the framing of a response is one that RFC 9112 refuses."""
+    """A response is one that RFC 9112 refuses; ``met``: the exception that ``http.client`` raises for it, if it does.
+
+    That one stands in ``args[1]`` and is the cause, as in urllib3, for those who decide by it.
+    """
+
+    def __init__(self, message: str, met: BaseException | None = None) -> None:
+        if met is None:
+            super().__init__(message)
+        else:
+            super().__init__("Connection aborted.", met, message)
+            chained(self, met)
 
 
 class ResponseNotChunked(ProtocolError, ValueError):
@@ -349,8 +373,11 @@ class InvalidHeader(HTTPError):
     """A header field has a value that cannot be used."""
 
 
-class InvalidFramingError(InvalidResponseError, InvalidHeader):
-    """Content-Length or Transfer-Encoding is bad or contradicts itself (RFC 9112 section 6.3)."""
+class InvalidFramingError(InvalidHeader):
+    """Content-Length or Transfer-Encoding is bad or contradicts itself (RFC 9112 section 6.3).
+
+    No ProtocolError, as in urllib3: requests would take it for a lost connection, and nothing gets better by a retry.
+    """
 
 
 class HeaderParsingError(HTTPError):

@@ -30,7 +30,7 @@ class Trace:
         ├ interim_read               each 1xx response
         ├ head_read, body_ended
         ├ connection_returned | connection_closed
-        └ retried | redirected       and the tree starts anew
+        └ resent | retried | redirected       and the tree starts anew
 
     Times are seconds of ``time.monotonic``'s clock or differences of it. ``connection`` is only there to be told
     apart from others; a listener must not use it.
@@ -89,6 +89,9 @@ class Trace:
 
     def retried(self, method: str, target: str, reason: object, wait_s: float) -> None:
         """The request is tried again after ``wait_s`` seconds; ``reason`` is an error or a status."""
+
+    def resent(self, method: str, target: str, error: BaseException) -> None:
+        """A kept connection died unanswered; the request goes out on another one, and no retry is spent."""
 
     def redirected(self, method: str, target: str, status: int, location: str) -> None:
         """The request goes on at ``location``."""

@@ -183,11 +183,21 @@ def _may_repeat(request: Request, error: Exception) -> bool:
 
 
 def may_resend(request: Request, error: Exception) -> bool:
-    """Whether a request that died with the kept connection it went to may go out once more, on another one."""
+    """Whether a request that died with the kept connection it went to may go out once more, on another one.
+
+    Not where the caller wants none repeated that was sent (``retries=False``, 0, ``read=False``): such callers count
+    requests on the wire. What a redirect or a status has spent says nothing of that.
+    """
     if is_nothing_sent(error):
         return True
+    retries = request.retries
+    if not retries.history and (retries.total in _NONE or retries.read in _NONE):
+        return False
     is_repeatable = request.retries._is_method_retryable(request.method) and not _is_body_consumed(request)
     return is_repeatable and not is_from_body(error)
+
+
+_NONE = (0, False)
 
 
 def _is_body_consumed(request: Request) -> bool:

@@ -388,7 +388,7 @@ class _Download:
             raise ProtocolError(f"{shown_url(self._url)}: more bytes came than the {end} announced")
         if total is not None and size != total:
             cut = IncompleteRead(size, total - size)
-            raise ProtocolError(f"{shown_url(self._url)}: {size} bytes came of {total}", cut)
+            raise ProtocolError(f"{shown_url(self._url)}: {size} bytes came of {total}", cut) from cut
 
 
 def _is_plain(headers: HTTPHeaderDict) -> bool:

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..exceptions import IncompleteRead, InvalidChunkLength, ProtocolError, ResponseTooLargeError
+from ..exceptions import IncompleteRead, InvalidChunkLength, ProtocolError, ResponseTooLargeError, chained
 from .grammar import DEFAULT_LIMITS, MAX_CHUNK_DIGITS, RECEIVE_BYTES, TRUSTED_LENGTH, Limits
 from .response_head import CHUNKED, UNTIL_CLOSE, parse_trailers
 
@@ -189,9 +189,7 @@ class Body(ReadIntoMixin):
 
 def broken(inner: Exception) -> ProtocolError:
     """The error for a body that can't be read to its end, around the one that says why."""
-    error = ProtocolError(f"Connection broken: {inner!r}", inner)
-    error.__cause__ = inner
-    return error
+    return chained(ProtocolError(f"Connection broken: {inner!r}", inner), inner)
 
 
 class LengthBody(Body):

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from http.client import RemoteDisconnected
+from http.client import BadStatusLine, HTTPException, LineTooLong, RemoteDisconnected, UnknownProtocol
 
-from ..exceptions import InvalidFramingError, InvalidResponseError, ProtocolError
+from ..exceptions import InvalidFramingError, InvalidResponseError, ProtocolError, chained
 from .grammar import DEFAULT_LIMITS, FIELD_VALUE, MAX_LENGTH_DIGITS, RECEIVE_BYTES, TOKEN, Limits
 
 CHUNKED = -1  # body_length: chunked framing
@@ -215,9 +215,18 @@ def _check_limits(head: bytes, limits: Limits) -> None:
         raise InvalidResponseError(f"the head of the response is longer than {limits.head_bytes} bytes")
     lines = head.split(b"\n")
     if len(lines) > limits.header_lines + 3:
-        raise InvalidResponseError(f"the response has more than {limits.header_lines} header lines")
+        raise _too_many_lines(limits)
     if max(map(len, lines)) > limits.line_bytes:
-        raise InvalidResponseError(f"a header line is longer than {limits.line_bytes} bytes")
+        raise _line_too_long(limits)
+
+
+def _too_many_lines(limits: Limits) -> InvalidResponseError:
+    met = HTTPException(f"got more than {limits.header_lines} headers")
+    return InvalidResponseError(f"the response has more than {limits.header_lines} header lines", met)
+
+
+def _line_too_long(limits: Limits) -> InvalidResponseError:
+    return InvalidResponseError(f"a header line is longer than {limits.line_bytes} bytes", LineTooLong("header line"))
 
 
 _LINE_END = re.compile(rb"\r?\n\r?\n")
@@ -233,7 +242,7 @@ def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
     lines = _unfold(data[: data.index(b"\n", end.start())])
     status_line = _is_status_line(lines[0])
     if status_line is None:
-        raise InvalidResponseError(f"not a status line of HTTP/1.x: {_shown(lines[0])}")
+        raise InvalidResponseError(f"not a status line of HTTP/1.x: {_shown(lines[0])}", _bad_status_line(data))
     for line in lines[1:]:
         if not _is_field_line(line):
             raise InvalidResponseError(f"not a header line (RFC 9112 section 5): {_shown(line)}")
@@ -248,13 +257,13 @@ _START = b"HTTP/1."
 def _refuse_hopeless(data: bytes | bytearray, lines: int, line_bytes: int, limits: Limits) -> None:
     """Raise if no bytes to come can make this the start of a head: so many lines, the last of so many bytes."""
     if data[: len(_START)] != _START[: len(data)]:
-        raise InvalidResponseError(f"not an HTTP/1.x response: {_shown(bytes(data[:81]))}")
+        raise InvalidResponseError(f"not an HTTP/1.x response: {_shown(bytes(data[:81]))}", _bad_status_line(data))
     if len(data) > limits.head_bytes:
         raise InvalidResponseError(f"the head of the response is longer than {limits.head_bytes} bytes")
     if line_bytes > limits.line_bytes:
-        raise InvalidResponseError(f"a header line is longer than {limits.line_bytes} bytes")
+        raise _line_too_long(limits)
     if lines > limits.header_lines + 2:
-        raise InvalidResponseError(f"the response has more than {limits.header_lines} header lines")
+        raise _too_many_lines(limits)
 
 
 def _unfold(head: bytes) -> list[bytes]:
@@ -344,8 +353,19 @@ class HeadBuffer:
 def closed_early(data: bytes | bytearray) -> ProtocolError:
     """The error for a connection that ended before a response, or within its head."""
     if not data:
-        return ProtocolError("Connection aborted.", RemoteDisconnected("Remote end closed connection without response"))
-    return InvalidResponseError(f"the connection closed within the head of the response, after {len(data)} bytes")
+        gone = RemoteDisconnected("Remote end closed connection without response")
+        return chained(ProtocolError("Connection aborted.", gone), gone)
+    message = f"the connection closed within the head of the response, after {len(data)} bytes"
+    return InvalidResponseError(message, RemoteDisconnected(message) if b"\n" in data else _bad_status_line(data))
+
+
+def _bad_status_line(data: bytes | bytearray) -> HTTPException:
+    """What ``http.client`` raises for bytes that do not begin with a status line of HTTP/1.x."""
+    line = bytes(data[:81]).decode("latin-1").splitlines(keepends=True)[0]
+    version, _, status = line.partition(" ")
+    if version.startswith("HTTP/") and not version.startswith("HTTP/1.") and status[:3].isdigit():
+        return UnknownProtocol(version)
+    return BadStatusLine(line)
 
 
 def parse_trailers(data: bytes, at: int, limits: Limits) -> tuple[list[tuple[str, str]], int] | None:

@@ -73,7 +73,7 @@ TREE = {
     "WriteTimeoutError": (e.ReadTimeoutError,),
     "DeadlineExceededError": (e.TimeoutError,),
     "InvalidResponseError": (e.ProtocolError,),
-    "InvalidFramingError": (e.InvalidResponseError, e.InvalidHeader),
+    "InvalidFramingError": (e.InvalidHeader,),
     "ResponseTooLargeError": (e.HTTPError,),
     "InsecureRedirectError": (e.HTTPError,),
     "BlockedHostError": (e.HTTPError,),
