@@ -12,9 +12,16 @@ import sys
 
 TYPE_CHECKING = False  # typing's own would cost more than the rest of this import
 if TYPE_CHECKING:
-    from typing import Any
-
+    # The modules that urllib3 users reach as attributes of the package, and the public names.
+    from . import connection as connection
+    from . import connectionpool as connectionpool
+    from . import contrib as contrib
     from . import exceptions
+    from . import fields as fields
+    from . import filepost as filepost
+    from . import poolmanager as poolmanager
+    from . import response as response
+    from . import util as util
     from .base.headers import HTTPHeaderDict
     from .base.timeout import Timeout
     from .base.trace import Trace
@@ -23,9 +30,11 @@ if TYPE_CHECKING:
     from .extras.download import download
     from .extras.event_source import EventSource
     from .extras.shortcuts import add_stderr_logger, disable_warnings, request
+    from .http1.grammar import Limits
     from .http1.multipart import encode_multipart_formdata
     from .http1.request_body import make_headers
     from .policy.circuit_breaker import CircuitBreaker
+    from .policy.proxy_rules import Proxy
     from .policy.retry import Retry
     from .policy.retry_budget import RetryBudget
     from .poolmanager import PoolManager, ProxyManager, proxy_from_url
@@ -41,7 +50,9 @@ __all__ = [
     "HTTPHeaderDict",
     "HTTPResponse",
     "HTTPSConnectionPool",
+    "Limits",
     "PoolManager",
+    "Proxy",
     "ProxyManager",
     "Retry",
     "RetryBudget",
@@ -61,7 +72,7 @@ __all__ = [
 ]
 
 # Each public name's module, as the imports above tell type checkers.
-_HOMES = {
+_MODULES = {
     "BaseHTTPResponse": "response",
     "CircuitBreaker": "policy.circuit_breaker",
     "EventSource": "extras.event_source",
@@ -69,7 +80,9 @@ _HOMES = {
     "HTTPHeaderDict": "base.headers",
     "HTTPResponse": "response",
     "HTTPSConnectionPool": "connectionpool",
+    "Limits": "http1.grammar",
     "PoolManager": "poolmanager",
+    "Proxy": "policy.proxy_rules",
     "ProxyManager": "poolmanager",
     "Retry": "policy.retry",
     "RetryBudget": "policy.retry_budget",
@@ -103,23 +116,25 @@ _URLLIB3_PATHS = frozenset(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """A public name, fetched from its module and kept here; or a module, or one of urllib3's modules."""
-    from importlib import import_module
+if not TYPE_CHECKING:  # checkers know the names by the imports above, and that there are no others
 
-    if name in _HOMES:
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        return globals().setdefault(name, value)
-    if name in _URLLIB3_PATHS:
-        return import_module(f"{__name__}.compat").own_module(name)
-    if not name.startswith("_"):
-        module = f"{__name__}.{name}"
-        try:
-            return import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """A public name, fetched from its module and kept here; or a module, or one of urllib3's modules."""
+        from importlib import import_module
+
+        if name in _MODULES:
+            value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+            return globals().setdefault(name, value)
+        if name in _URLLIB3_PATHS:
+            return import_module(f"{__name__}.compat").own_module(name)
+        if not name.startswith("_"):
+            module = f"{__name__}.{name}"
+            try:
+                return import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
@@ -129,7 +144,7 @@ def __dir__() -> list[str]:
 def _before_fork() -> None:
     """Let no other thread be importing what the child may need: it would wait for that thread for ever."""
     threading = sys.modules.get("threading")
-    is_used = any(f"{__name__}.{room}" in sys.modules for room in _HOMES.values())
+    is_used = any(f"{__name__}.{module}" in sys.modules for module in _MODULES.values())
     if is_used and threading is not None and threading.active_count() > 1:
         from .base.fork_preload import load
 

@@ -1,9 +1,9 @@
 """PoolManager, ProxyManager: which pool for this URL.
 
 A manager finds or makes the ``HTTPConnectionPool`` for a URL's scheme, host and port, sends through ``pool.urlopen``,
-and takes the turns of the loop in ``request_loop`` that lead to other hosts.  It leaves errors, statuses and redirects
+and follows redirects to other hosts by the loop in ``client/request_loop``.  It leaves errors, statuses and redirects
 on one host to the pool, and everything about connections to the modules below.  What two requests must have in common
-to share a pool is said in ``pool_key``; the interface is urllib3's.
+to share a pool is said in ``client/pool_key``; the interface is urllib3's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .base import after_fork
@@ -33,6 +33,8 @@ from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
 from .client.request_encoding import RequestMethods
 from .client.request_loop import run
+from .client.request_target import RequestTargets
+from .client.stats import total_of, worst_of
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
@@ -44,6 +46,20 @@ from .pool.shared_limit import SharedLimit
 from .response import BaseHTTPResponse, HTTPResponse
 
 if TYPE_CHECKING:
+    import ssl
+    from typing import Literal
+
+    from typing_extensions import Self, Unpack
+
+    from .client.keywords import (
+        EnvironmentManagerKeywords,
+        ManagerKeywords,
+        ManagerUrlopenKeywords,
+        PoolKeywords,
+        ProxyFromUrlKeywords,
+        SocksManagerKeywords,
+    )
+    from .client.stats import ManagerHealth, ManagerStats
     from .policy.proxy_rules import ProxyRules
 
 log = logger(__name__)
@@ -82,8 +98,8 @@ class PoolManager(RequestMethods):
 
     ``num_pools``: how many pools are kept, the least recently used goes first. ``headers`` go with every request that
     brings none. ``total_maxsize``: the most connections to all hosts together; when they are spent, the longest idle
-    one makes module, and if none is idle a request waits. ``proxies``: a proxy per scheme or host pattern, or ``"env"``
-    for those that the environment names (see ``proxies.rules_from``); beside it ``proxy_headers``,
+    one makes room, and if none is idle a request waits. ``proxies``: a proxy per scheme or host pattern, or ``"env"``
+    for those that the environment names (see ``policy/proxy_rules``); beside it ``proxy_headers``,
     ``proxy_ssl_context`` and the like, as ``ProxyManager`` has them, for all proxies that say nothing else. Further
     keywords are the pools' (see ``HTTPConnectionPool``, ``HTTPSConnectionPool``). URLs may be ``http+unix://`` with a
     Unix socket's path, percent-encoded, as host.
@@ -93,30 +109,34 @@ class PoolManager(RequestMethods):
     proxy_config: ProxyConfig | None = None
 
     def __init__(
-        self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **connection_pool_kw: Any
+        self,
+        num_pools: int = 10,
+        headers: Mapping[str, str] | None = None,
+        **connection_pool_kw: Unpack[ManagerKeywords],
     ) -> None:
         super().__init__(headers)
         num_pools = cast(int, number("num_pools", num_pools))  # urllib3 takes a float
-        total_maxsize = connection_pool_kw.pop("total_maxsize", None)
+        keywords = cast("dict[str, Any]", connection_pool_kw)
+        total_maxsize = keywords.pop("total_maxsize", None)
         self._total_limit = None if total_maxsize is None else SharedLimit(total_maxsize)
-        may_have_proxies = "proxies" in connection_pool_kw
-        proxies = connection_pool_kw.pop("proxies", None)
-        has_one_proxy = "_proxy" in connection_pool_kw or "_socks_options" in connection_pool_kw
+        may_have_proxies = "proxies" in keywords
+        proxies = keywords.pop("proxies", None)
+        has_one_proxy = "_proxy" in keywords or "_socks_options" in keywords
         self._proxies: ProxyRules | None = None
         if proxies is not None and not has_one_proxy:
             from .policy.proxy_rules import rules_from
 
             self._proxies = rules_from(proxies, os.environ)
-        self._proxy_wishes = _taken_proxy_wishes(connection_pool_kw, may_have_proxies)
-        settle_names(connection_pool_kw)
-        self.connection_pool_kw = connection_pool_kw
+        self._proxy_defaults = _taken_proxy_defaults(keywords, may_have_proxies)
+        settle_names(keywords)
+        self.connection_pool_kw = keywords
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
-        self.pools: RecentlyUsedContainer[Any, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
+        self.pools: RecentlyUsedContainer[Hashable, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = dict(key_fn_by_scheme)  # its own: what a program puts in concerns this manager alone
         # Keywords, and a pool's key by origin while those are the manager's: read and replaced as one. No pool itself,
         # which would outlive its place in `pools`.
-        self._routes: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        self._routes: tuple[dict[str, Any], dict[str, Hashable]] = ({}, {})
         self._usual_timeout = Timeout.from_float(_DEFAULT_TIMEOUT)  # of all pools that are given none
 
         after_fork.remember(self)
@@ -125,10 +145,10 @@ class PoolManager(RequestMethods):
         """In a forked child: the thread that held the lock is not there."""
         self.pools.lock = threading.RLock()
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+    def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
         self.clear()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,7 +164,7 @@ class PoolManager(RequestMethods):
         after_fork.remember(self)
 
     def clear(self) -> None:
-        """Forget all pools; idle connections close now, lent ones when they come back.
+        """Forget all pools; idle connections close now, leased ones when they come back.
 
         What is under way in other threads ends on the pool it began on, its waits and repetitions included, as in
         urllib3; ``close_all`` ends that, too.
@@ -154,10 +174,10 @@ class PoolManager(RequestMethods):
                 pool.retire()
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **kw: Any) -> PoolManager:
-        """A manager with the settings that environment variables name (see ``environment``); ``kw`` win over them.
+    def from_env(cls, environ: Mapping[str, str] | None = None, **kw: Unpack[EnvironmentManagerKeywords]) -> Self:
+        """A manager with the settings that environment variables name (see ``policy/env_settings``); ``kw`` win.
 
-        Its proxies are those of the environment, too (see ``proxies.environment_rules``), unless ``proxies`` is given;
+        Its proxies are those of the environment, too (see ``policy/proxy_rules``), unless ``proxies`` is given;
         ``None`` there means no proxy. ``environ``: ``os.environ`` if None. ValueError that names the variable for a
         value that can't be meant.
         """
@@ -167,11 +187,13 @@ class PoolManager(RequestMethods):
         environ = os.environ if environ is None else environ
         if "proxies" not in kw:
             kw["proxies"] = environment_rules(environ)
-        return cls(**{**settings(environ), **kw})
+        return cls(**{**settings(environ), **cast("dict[str, Any]", kw)})
 
     # -- one pool per base URL --
 
-    def pool_for(self, base_url: str, *, streaming: bool = False, **pool_kwargs: Any) -> HTTPConnectionPool:
+    def pool_for(
+        self, base_url: str, *, streaming: bool = False, **pool_kwargs: Unpack[PoolKeywords]
+    ) -> HTTPConnectionPool:
         """The pool of a base URL, made at the first call; the same one however the URL is spelled, in any thread.
 
         Scheme, host, port and path tell base URLs apart; requests to the pool name whole paths, as in urllib3.
@@ -185,7 +207,7 @@ class PoolManager(RequestMethods):
             pool = self._named.get(key)
             if pool is None:
                 context = self._merge_pool_kwargs({"timeout": STREAMING_TIMEOUT} if streaming else {})
-                context.update(pool_kwargs, scheme=parsed.scheme)
+                context.update(cast("dict[str, Any]", pool_kwargs), scheme=parsed.scheme)
                 scheme, host, port = origin(parsed)
                 if scheme == UNIX_SCHEME:
                     context.update(unix_keywords(parsed.host or "", context))
@@ -213,8 +235,8 @@ class PoolManager(RequestMethods):
     def close_all(self) -> dict[str, Exception]:
         """Close and forget all pools, those of base URLs included; what failed, by pool. One failure stops no other.
 
-        Who waits for a connection, or before a repetition, gets ClosedPoolError; lent connections close when they come
-        back.
+        Who waits for a connection, or before a repetition, gets ClosedPoolError; leased connections close when they
+        come back.
         """
         failed: dict[str, Exception] = {}
         for pool in self._forget_pools():
@@ -241,25 +263,18 @@ class PoolManager(RequestMethods):
 
     # -- how it goes --
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> ManagerStats:
         """``{"pools": {name: figures}, "total": figures}``; ``docs/pooling.rst`` says what each figure means."""
         by_pool = {name: pool.stats() for name, pool in self._named_pools().items()}
-        total: dict[str, Any] = {}
-        for figures in by_pool.values():
-            for name, value in figures.items():
-                total[name] = _added(total.get(name), value)
-        return {"pools": by_pool, "total": total}
+        return {"pools": by_pool, "total": total_of(by_pool.values())}
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> ManagerHealth:
         """``{"status": "ok" | "degraded" | "failing", "pools": {name: report}}``, ready for JSON.
 
         Failing: every pool that was asked anything failed last; degraded: some did.
         """
         reports = {name: pool.health() for name, pool in self._named_pools().items()}
-        states = [report["state"] for report in reports.values() if report["state"] != "unknown"]
-        failing = states.count("failing")
-        status = "ok" if not failing else "failing" if failing == len(states) else "degraded"
-        return {"status": status, "pools": reports}
+        return {"status": worst_of(reports.values()), "pools": reports}
 
     def _named_pools(self) -> dict[str, HTTPConnectionPool]:
         """All pools by a name that tells them apart."""
@@ -309,8 +324,8 @@ class PoolManager(RequestMethods):
         proxy = None if self._proxies is None else self._proxies.choose(scheme, host, port)
         if proxy is None:
             return {}
-        usual = proxy._field_defaults
-        unsaid = {name: wish for name, wish in self._proxy_wishes.items() if getattr(proxy, name) is usual[name]}
+        given, usual = proxy._asdict(), proxy._field_defaults
+        unsaid = {name: value for name, value in self._proxy_defaults.items() if given[name] is usual[name]}
         return proxy_keywords(proxy._replace(**unsaid))
 
     def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
@@ -322,7 +337,7 @@ class PoolManager(RequestMethods):
             raise URLSchemeUnknown(scheme)
         return self.connection_from_pool_key(key_fn(request_context), request_context=request_context)
 
-    def connection_from_pool_key(self, pool_key: Any, request_context: dict[str, Any]) -> HTTPConnectionPool:
+    def connection_from_pool_key(self, pool_key: Hashable, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool of a key, made if there is none; racing threads get the same one."""
         with self.pools.lock:
             pool = self.pools.get(pool_key)
@@ -369,7 +384,9 @@ class PoolManager(RequestMethods):
 
     # -- a request --
 
-    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> BaseHTTPResponse:  # type: ignore[override]
+    def urlopen(  # type: ignore[override]  # other parameters than the base's, as in urllib3
+        self, method: str, url: str, redirect: bool = True, **kw: Unpack[ManagerUrlopenKeywords]
+    ) -> BaseHTTPResponse:
         """The response to a request on an absolute URL, after retries and redirects, also to other hosts.
 
         Keywords are those of ``HTTPConnectionPool.urlopen``; ``assert_same_host`` says nothing here, as in urllib3.
@@ -393,13 +410,14 @@ class PoolManager(RequestMethods):
             kw["timeout"] = _started(timeout)  # one clock for all hosts of this request
         body = kw.get("body")
         start = None if body is None else set_file_position(body, kw.get("body_pos"))
-        response = self._send(method, url, kw, BY_CALLER if redirect else False)
+        keywords: dict[str, Any] = kw  # type: ignore[assignment]  # a cast would cost each request a call
+        response = self._send(method, url, keywords, BY_CALLER if redirect else False)
         if not redirect or response.status < 300:
             return response
         if response.get_redirect_location():
-            return self._follow(method, url, {**kw, "body_pos": start}, response)
+            return self._follow(method, url, {**keywords, "body_pos": start}, response)
         if isinstance(response, HTTPResponse):  # somebody in between may have taken the Location away
-            response.accept(kw.get("preload_content", True))
+            response.accept(keywords.get("preload_content", True))
         return response
 
     def _send(self, method: str, url: str, kw: dict[str, Any], redirect: bool = BY_CALLER) -> BaseHTTPResponse:
@@ -435,7 +453,8 @@ class PoolManager(RequestMethods):
         # Lists and the like as they are now: the manager's may be changed in place.
         keywords = None if origin is None else {name: copied(value) for name, value in self.connection_pool_kw.items()}
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)
-        if getattr(pool, "_is_forwarding", False) or self._proxy_requires_url_absolute_form(parsed):
+        forwards = isinstance(pool, RequestTargets) and pool._is_forwarding
+        if forwards or self._proxy_requires_url_absolute_form(parsed):
             return pool, url.partition("#")[0]  # a fragment never travels; another kind of pool may not know
         if origin is not None and keywords is not None and type(self) is PoolManager:
             self._remember(origin, pool, keywords)
@@ -512,12 +531,12 @@ _PROXY_KEYWORDS = {
 }
 
 
-def _taken_proxy_wishes(keywords: dict[str, Any], has_proxies: bool) -> dict[str, Any]:
-    """What is wished of all proxies, taken out of a manager's keywords; TypeError where there are none."""
+def _taken_proxy_defaults(keywords: dict[str, Any], has_proxies: bool) -> dict[str, Any]:
+    """What holds for proxies that say nothing else, out of a manager's keywords; TypeError where there are none."""
     given = {name: keywords.pop(name) for name in _PROXY_KEYWORDS if name in keywords}
     if given and not has_proxies:
         raise TypeError(f"{next(iter(given))}: for a ProxyManager, or beside proxies=")
-    return {_PROXY_KEYWORDS[name]: wish for name, wish in given.items() if wish is not None}
+    return {_PROXY_KEYWORDS[name]: value for name, value in given.items() if value is not None}
 
 
 #: For responses without end: five minutes between two receives, no limit on the whole.
@@ -529,14 +548,6 @@ def _started(timeout: Timeout) -> Timeout:
     running = timeout.clone()
     running.deadline = timeout.start_deadline()
     return running
-
-
-def _added(sum_: Any, value: Any) -> Any:
-    """Two figures in sum: numbers added, counts by name added name by name, None where one has no limit."""
-    if isinstance(value, dict):
-        names = {**(sum_ or {}), **value}
-        return {name: (sum_ or {}).get(name, 0) + value.get(name, 0) for name in names}
-    return value if sum_ is None else None if value is None else sum_ + value
 
 
 class _ManagerRequest(Request):
@@ -569,11 +580,11 @@ class ProxyManager(PoolManager):
         num_pools: int = 10,
         headers: Mapping[str, str] | None = None,
         proxy_headers: Mapping[str, str] | None = None,
-        proxy_ssl_context: Any = None,
+        proxy_ssl_context: ssl.SSLContext | None = None,
         use_forwarding_for_https: bool = False,
-        proxy_assert_hostname: Any = None,
-        proxy_assert_fingerprint: str | None = None,
-        **connection_pool_kw: Any,
+        proxy_assert_hostname: str | Literal[False] | None = None,
+        proxy_assert_fingerprint: str | Sequence[str] | None = None,
+        **connection_pool_kw: Unpack[SocksManagerKeywords],
     ) -> None:
         from .policy.proxy_rules import Proxy, parse_proxy
 
@@ -594,8 +605,7 @@ class ProxyManager(PoolManager):
         self.proxy_headers = settled.get("_proxy_headers", {})
         self.proxy_ssl_context = proxy_ssl_context
         self.proxy_config = settled.get("_proxy_config")
-        connection_pool_kw.update(settled)
-        super().__init__(num_pools, headers, **connection_pool_kw)
+        super().__init__(num_pools, headers, **{**cast("dict[str, Any]", connection_pool_kw), **settled})
 
     def connection_from_host(
         self,
@@ -613,6 +623,6 @@ class ProxyManager(PoolManager):
         )
 
 
-def proxy_from_url(url: str, **kw: Any) -> ProxyManager:
+def proxy_from_url(url: str, **kw: Unpack[ProxyFromUrlKeywords]) -> ProxyManager:
     """A ProxyManager for the proxy at ``url``."""
     return ProxyManager(proxy_url=url, **kw)

@@ -1,8 +1,8 @@
 """Connections through a SOCKS proxy, and their pools.
 
-They dial the proxy and ask it, by ``tunnel``, for the way to the host; what follows (TLS, requests) is every other
-connection's.  Names are resolved here for ``socks4`` and ``socks5``, by the proxy for ``socks4a`` and ``socks5h``.
-Which URL means which proxy is left to ``proxies``; the classes are those of ``urllib3.contrib.socks``.
+They dial the proxy and ask it for a connection to the host; what follows (TLS, requests) is every other connection's.
+Names are resolved here for ``socks4`` and ``socks5``, by the proxy for ``socks4a`` and ``socks5h``. The protocol is
+left to ``net``, the meaning of a proxy's URL to ``policy/proxy_rules``. The classes are those of urllib3.contrib.socks.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A :class:`HealthCheck` belongs to one pool: it notes what the pool's requests meet, probes idle connections and, given a
 path, sends a real request at intervals; when that fails it refreshes the pool (its idle connections are dropped and
-opened anew) and logs the event.  The one collector thread tells it when; the probe itself runs in a thread of its own,
-so that a server that does not answer holds up nobody else's.  What it says is a plain dict, ready for an endpoint.
+opened anew) and logs the event.  The housekeeper tells it when; the probe itself runs in a thread of its own, so that
+a server that does not answer holds up nobody else's.  What it reports is a plain dict, ready for JSON.
 In a forked child probes begin with its first request, or when somebody asks how the endpoint is.
 """
 
@@ -13,7 +13,7 @@ import enum
 import threading
 import time
 import weakref
-from typing import Any, Protocol
+from typing import Literal, Protocol, TypedDict
 
 from ..base import after_fork
 from ..base.exact_values import number
@@ -35,6 +35,16 @@ class HealthState(enum.Enum):
     UNKNOWN = "unknown"
     OK = "ok"
     FAILING = "failing"
+
+
+class EndpointHealth(TypedDict):
+    """What is known of an endpoint, ready for JSON: the text of a HealthState, seconds, counts, an error as text."""
+
+    state: Literal["unknown", "ok", "failing"]
+    state_for_s: float
+    consecutive_failures: int
+    last_error: str | None
+    probes: int
 
 
 class CheckedPool(Protocol):
@@ -84,17 +94,17 @@ class HealthCheck:
         self._pool = weakref.ref(pool)
         self._interval_s = interval_s
         self._path = path
-        self._is_on = self._is_watched = False  # whether probes are wanted; whether the collector knows
+        self._is_on = self._is_watched = False  # whether probes are wanted; whether the housekeeper knows
         self._reset_after_fork()
         after_fork.remember(self)
 
     def start(self) -> None:
-        """Have the collector tell when it is time, if there is an interval."""
+        """Have the housekeeper tell when it is time, if there is an interval."""
         self._is_on = self._interval_s is not None
         self._be_watched()
 
     def _be_watched(self) -> None:
-        """See to it that the collector knows of this check: at the start, in a forked child, after a failed start."""
+        """See to it that the housekeeper knows of this check: at the start, in a forked child, after a failed start."""
         if self._is_on and not (self._is_watched and housekeeper.is_running()):
             self._is_watched = housekeeper.watch(self)
 
@@ -144,7 +154,7 @@ class HealthCheck:
         """Whether the last thing that was tried was answered."""
         return self._state is HealthState.OK
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> EndpointHealth:
         """State and for how long (seconds), consecutive failures, last error (text) and the number of probes."""
         self._be_watched()
         with self._lock:
@@ -157,7 +167,7 @@ class HealthCheck:
             }
 
     def sweep(self, now: float) -> float | None:
-        """Start a probe if it is time; seconds until the next. Called by the collector."""
+        """Start a probe if it is time; seconds until the next. Called by the housekeeper."""
         interval_s = self._interval_s
         if interval_s is None:
             return None

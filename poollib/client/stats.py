@@ -1,20 +1,82 @@
-"""Figures: how a pool is doing, in numbers.
+"""How a pool is doing: its counts and its health, as pools and managers tell them.
 
 A pool's users ask here what it has counted (:meth:`PoolStatistics.stats`), whether its endpoint answers, and to have
-its idle connections looked at or dropped. The counting is done where things happen: by ``connection_factory``, by the
-lending core, by ``circuit``; what requests have met is noted in ``health``. ``docs/pooling.rst`` says what each figure
-means."""
+its idle connections looked at or dropped. The counting is done where things happen: by ``connection_factory``, by
+``pool/state``, by ``circuit_breaker``; what requests have met is noted in ``health``. ``docs/pooling.rst`` says what
+each figure means; the choice follows psycopg_pool's ``get_stats``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..pool.connection_pool import EndpointPool
-from .connection_factory import ConnectionFactory
-from .health import CheckedPool, HealthCheck
+from ..pool.stats import PoolStats
+from .connection_factory import COUNTED, ConnectionFactory
+from .health import CheckedPool, EndpointHealth, HealthCheck
 
 if TYPE_CHECKING:
-    from ..policy.circuit_breaker import Circuit
+    from typing import Literal
+
+    from ..policy.circuit_breaker import Circuit, CircuitReport
+
+
+class _Stats(TypedDict):
+    idle: int
+    leased: int
+    opening: int
+    closing: int
+    waiting: int
+    maxsize: int | None
+    most_leased: int
+    opened: int
+    reused: int
+    returned: int
+    dropped: dict[str, int]
+    expired: int
+    waited: int
+    wait_s: float
+    timeouts: int
+    connect_errors: int
+    leaks: int
+    requests: int
+    bytes_sent: int
+    bytes_received: int
+    errors: int
+
+
+class HTTPPoolStats(_Stats, total=False):
+    """The figures of one pool, or of several in sum; those of a circuit where there is one."""
+
+    circuit_opened: int
+    circuit_refused: int
+
+
+class ManagerStats(TypedDict):
+    """The figures of a manager's pools, by name and in sum."""
+
+    pools: dict[str, HTTPPoolStats]
+    total: HTTPPoolStats
+
+
+class _PoolCounts(TypedDict):
+    pool: str
+    idle: int
+    leased: int
+    waiting: int
+
+
+class PoolHealth(EndpointHealth, _PoolCounts, total=False):
+    """What is known of a pool's endpoint, and the figures that a reader of it wants."""
+
+    circuit: CircuitReport
+
+
+class ManagerHealth(TypedDict):
+    """Failing: every pool that was asked anything failed last; degraded: some did."""
+
+    status: Literal["ok", "degraded", "failing"]
+    pools: dict[str, PoolHealth]
 
 
 class PoolStatistics:
@@ -35,24 +97,24 @@ class PoolStatistics:
         """How many requests were sent, repeated ones included."""
         return self._counts()["requests"]
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> HTTPPoolStats:
         """All figures of this pool; ``docs/pooling.rst`` says what each means."""
-        figures = self._endpoint_pool.stats()._asdict()
-        figures["dropped"] = dict(figures["dropped"])
+        connections = self._endpoint_pool.stats()
+        figures = {**connections._asdict(), "dropped": dict(connections.dropped)}
         if self._circuit is not None:
             figures["circuit_opened"], figures["circuit_refused"] = self._circuit.opened, self._circuit.refused
-        return {**figures, **self._counts(), "errors": self._factory.errors}
+        return cast(HTTPPoolStats, {**figures, **self._counts(), "errors": self._factory.errors})
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> PoolHealth:
         """What is known of the endpoint (see ``health``), with the figures a reader of it wants; JSON-ready."""
-        lending = self._endpoint_pool
+        pool = self._endpoint_pool
         check = self._health_check()
         if check.is_unknown and self.num_requests:
             check.note_success()
-        report = check.report()
+        counts = {"pool": pool.state.value, "idle": pool.idle, "leased": pool.leased, "waiting": pool.waiting}
+        report = cast(PoolHealth, {**check.report(), **counts})
         if self._circuit is not None:
             report["circuit"] = self._circuit.report()
-        report.update(pool=lending.state.value, idle=lending.idle, leased=lending.leased, waiting=lending.waiting)
         return report
 
     def probe_idle(self) -> int:
@@ -69,3 +131,26 @@ class PoolStatistics:
     def _health_check(self) -> HealthCheck:
         """The notes on the endpoint's health; made when there is something to note."""
         return self._health or self.__dict__.setdefault("_health", HealthCheck(cast(CheckedPool, self)))
+
+
+def total_of(every: Iterable[HTTPPoolStats]) -> HTTPPoolStats:
+    """The figures in sum, name by name; ``maxsize`` is None where one pool has no limit. Zeros where there are none."""
+    total: dict[str, Any] = {**PoolStats(maxsize=0)._asdict(), **dict.fromkeys(COUNTED, 0), "errors": 0, "dropped": {}}
+    for figures in every:
+        for name, value in figures.items():
+            total[name] = _added(total.get(name, 0), value)
+    return cast(HTTPPoolStats, total)
+
+
+def _added(sum_: Any, value: Any) -> Any:
+    """Two figures in sum: numbers added, counts by name added name by name, None where one has no limit."""
+    if isinstance(value, dict):
+        return {name: sum_.get(name, 0) + value.get(name, 0) for name in {**sum_, **value}}
+    return None if value is None or sum_ is None else sum_ + value
+
+
+def worst_of(reports: Iterable[PoolHealth]) -> Literal["ok", "degraded", "failing"]:
+    """What several pools' health comes to; those that were asked nothing yet don't count."""
+    states = [report["state"] for report in reports if report["state"] != "unknown"]
+    failing = states.count("failing")
+    return "ok" if not failing else "failing" if failing == len(states) else "degraded"

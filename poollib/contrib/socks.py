@@ -1,14 +1,14 @@
 """SOCKSProxyManager: requests to any host through a SOCKS proxy.
 
 It turns the proxy's URL into the settings of its pools, which are those of ``socks_pools``; a ``ProxyManager`` or a
-``PoolManager(proxies=...)`` takes the same URLs.  What each scheme means stands in ``proxies``, the protocols in
-``tunnel``.  The interface is that of ``urllib3.contrib.socks``.
+``PoolManager(proxies=...)`` takes the same URLs.  What each scheme means stands in ``policy/proxy_rules``, the
+protocols in ``net``.  The interface is that of ``urllib3.contrib.socks``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..base.logs import shown_url
 from ..base.url import parse_url
@@ -19,6 +19,11 @@ from ..socks_pools import SOCKSHTTPConnectionPool as SOCKSHTTPConnectionPool
 from ..socks_pools import SOCKSHTTPSConnection as SOCKSHTTPSConnection
 from ..socks_pools import SOCKSHTTPSConnectionPool as SOCKSHTTPSConnectionPool
 from ..socks_pools import pool_classes_by_scheme as socks_pool_classes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..client.keywords import SocksManagerKeywords
 
 
 class SOCKSProxyManager(PoolManager):
@@ -36,15 +41,16 @@ class SOCKSProxyManager(PoolManager):
         password: str | None = None,
         num_pools: int = 10,
         headers: Mapping[str, str] | None = None,
-        **connection_pool_kw: Any,
+        **connection_pool_kw: Unpack[SocksManagerKeywords],
     ) -> None:
         parsed = parse_url(proxy_url)
         if parsed.scheme not in SOCKS_SCHEMES:
             raise ValueError(f"Unable to determine SOCKS version from {shown_url(proxy_url)}")
         self.proxy_url = proxy_url
-        connection_pool_kw["_socks_options"] = socks_options(parsed, username, password)
-        super().__init__(num_pools, headers, **connection_pool_kw)
-        self.pool_classes_by_scheme = cast(Any, SOCKSProxyManager.pool_classes_by_scheme)
+        keywords = cast("dict[str, Any]", connection_pool_kw)
+        keywords["_socks_options"] = socks_options(parsed, username, password)
+        super().__init__(num_pools, headers, **keywords)
+        self.pool_classes_by_scheme = SOCKSProxyManager.pool_classes_by_scheme
 
 
 # -- urllib3 names --

@@ -18,7 +18,7 @@ import enum
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from ..base.exact_values import number, whole
 from ..exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError, is_nothing_sent
@@ -35,6 +35,15 @@ class CircuitState(enum.Enum):
     CLOSED = "closed"
     OPEN = "open"
     PROBING = "probing"
+
+
+class CircuitReport(TypedDict):
+    """How a circuit stands, ready for JSON: the text of a CircuitState, and counts."""
+
+    state: str
+    consecutive_failures: int
+    opened: int
+    refused: int
 
 
 class Circuit:
@@ -116,7 +125,7 @@ class Circuit:
             if self.state is CircuitState.PROBING:
                 self.state, self._open_until = CircuitState.OPEN, 0.0
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> CircuitReport:
         """State, failures in a row, how often it opened and what it refused; ready for JSON."""
         with self._lock:
             return {

@@ -74,11 +74,14 @@ def test_type_checkers_are_told_the_same_as_python() -> None:
         if isinstance(node, ast.ImportFrom) and node.level
         for alias in node.names
     }
-    assert told == {**poollib._HOMES, "exceptions": None}
-    assert poollib.__all__ == sorted(told)
+    names_of_modules = {name for name, module in told.items() if module is None}
+    assert {name: module for name, module in told.items() if module is not None} == poollib._MODULES
+    assert poollib.__all__ == sorted({*poollib._MODULES, "exceptions"})
+    for name in names_of_modules:
+        assert inspect.ismodule(getattr(poollib, name))
 
 
-def test_no_public_name_is_that_of_a_room() -> None:
+def test_no_public_name_is_that_of_a_module() -> None:
     """Importing a module sets its name in the package, and would put the module in the place of a function or class."""
     assert {name.removeprefix("poollib.") for name in modules()} & set(poollib.__all__) == {"exceptions"}
     for name in modules():
@@ -106,7 +109,7 @@ def test_a_name_that_does_not_exist_is_missing() -> None:
         importlib.import_module("poollib.nothing")
 
 
-def test_rooms_are_there_without_an_import_of_their_own() -> None:
+def test_modules_are_there_without_an_import_of_their_own() -> None:
     """As when the package imported them all; ``poollib.util`` is urllib3's, for ``import poollib as urllib3``."""
     program = """
 import poollib
@@ -116,7 +119,7 @@ print(poollib.pool.ConnectionPool.__name__, poollib.util.retry.Retry.__name__, p
     assert run(program).split() == ["HTTPError", "HTTPConnectionPool", "ConnectionPool", "Retry", "Timeout"]
 
 
-def test_a_room_that_cannot_be_imported_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_cannot_be_imported_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what does not exist is called missing."""
     (tmp_path / "broken.py").write_text("import a_module_that_nobody_has")
     monkeypatch.setattr(poollib, "__path__", [*poollib.__path__, str(tmp_path)])
