@@ -24,7 +24,15 @@ from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .base.trace import notify
 from .base.url import without_zone
-from .exceptions import HTTPError, InvalidResponseError, ProtocolError, SSLError, WriteTimeoutError, name_phase
+from .exceptions import (
+    HTTPError,
+    InvalidResponseError,
+    ProtocolError,
+    SSLError,
+    WriteTimeoutError,
+    is_from_body,
+    name_phase,
+)
 from .exchange import httpclient_hooks
 from .exchange.httpclient_hooks import Base, PatchedClass, base_doors, own_doors, untouched
 from .exchange.tls_transport import TlsTransport
@@ -33,7 +41,7 @@ from .exchange.transport import Options as Options
 from .exchange.transport import ProxyConfig as ProxyConfig
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .exchange.transport import proxy_tls_settings as proxy_tls_settings
-from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, is_the_bodys, payload_for
+from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
 from .http1.interim_responses import Interim
@@ -176,12 +184,12 @@ class HTTPConnection(Transport):
             httpclient_hooks.send(self, method, url, body, items, fields, chunked)
         except TimeoutError as error:
             self.close()
-            if is_the_bodys(error):
+            if is_from_body(error):
                 raise
             self._check_deadline("sending")
             raise WriteTimeoutError(self, url, "Write timed out.") from error
         except OSError as error:
-            if is_the_bodys(error):
+            if is_from_body(error):
                 self.close()
                 raise
             if not self._answered_before_failing():
@@ -297,7 +305,7 @@ class HTTPConnection(Transport):
         except AnsweredEarly:
             self._close_asked = True
         except Exception as error:
-            if is_the_bodys(error):
+            if is_from_body(error):
                 raise
             self._sending_failed(error)
         finally:

@@ -22,7 +22,7 @@ from ..exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
 from ..http1.body_reader import BodyState
 from ..http1.body_source import FileBody
 from ..http1.request_body import expects_body
-from ..http1.request_head import SKIP_HEADER, Fields, check_name, trailer_block
+from ..http1.request_head import SKIP_HEADER, Fields, check_name
 from .upload import Payload, payload_for, size_of
 
 USER_AGENT = "python-poollib/0.1"  # compat puts urllib3's here while poollib is installed as urllib3
@@ -115,8 +115,7 @@ def _send_body(conn: Any, payload: Payload) -> None:
     if left:
         raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {payload.length} bytes")
     if left is None:
-        trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
-        conn.send(b"0\r\n" + trailer_block((trailers or {}).items()))
+        conn.send(b"0\r\n" + payload.trailer_bytes())
 
 
 def receive(conn: Any, read: Callable[[Any], Any], made: Callable[..., Any]) -> Any:

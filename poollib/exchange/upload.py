@@ -26,8 +26,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..base.exact_values import whole
-from ..exceptions import mark_from_body
-from ..http1.request_body import MAKERS_OF_PIECES, body_length, body_to_chunks
+from ..http1.request_body import body_errors, body_length, body_to_chunks
 from ..http1.request_head import Fields, FieldValue, check_name, trailer_block
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
@@ -57,6 +56,12 @@ class Payload(NamedTuple):
     def is_small(self) -> bool:
         """Whether it leaves in one call with the head."""
         return isinstance(self.pieces, tuple) and self.length is not None and self.length <= JOIN_BYTES
+
+    def trailer_bytes(self) -> bytes:
+        """The trailers as they are sent behind the last chunk; a callable is asked for them now."""
+        with body_errors:
+            trailers = self.trailers() if callable(self.trailers) else self.trailers
+            return trailer_block((trailers or {}).items())
 
 
 def payload_for(
@@ -196,7 +201,7 @@ class Upload:
                     self._send_views([memoryview(b"".join((line, piece, b"\r\n")))[n:]])
             else:
                 self._send_parts(line, piece, b"\r\n")
-        self._send(head + b"0\r\n" + _settled_trailers(payload))
+        self._send(head + b"0\r\n" + payload.trailer_bytes())
 
     def _send_file(self, head: bytes, file: Any, payload: Payload) -> None:
         """Let the kernel copy the file; reading it, where this file system does not know how."""
@@ -336,24 +341,6 @@ class Upload:
         if not events:
             return 0
         return (READ if events[0][1] & ~select.POLLOUT else 0) | (WRITE if events[0][1] & select.POLLOUT else 0)
-
-
-def _settled_trailers(payload: Payload) -> bytes:
-    trailers = payload.trailers() if callable(payload.trailers) else payload.trailers
-    return trailer_block((trailers or {}).items())
-
-
-_MAKERS = frozenset({*MAKERS_OF_PIECES, _settled_trailers.__code__})
-
-
-def is_the_bodys(error: Exception) -> bool:
-    """Whether the body itself raised the error, not the socket: a file, an iterator or trailers; it is marked then."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code not in _MAKERS:
-        frames = frames.tb_next
-    if frames is not None:
-        mark_from_body(error)
-    return frames is not None
 
 
 READ, WRITE = 1, 2

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ..base.exact_values import exact, piece_of
-from ..exceptions import UnrewindableBodyError
+from ..exceptions import UnrewindableBodyError, mark_from_body
 from .multipart import MultipartStream, file_position, remaining_bytes
 from .request_head import SKIP_HEADER as SKIP_HEADER
 from .request_head import SKIPPABLE_HEADERS as SKIPPABLE_HEADERS
@@ -115,28 +115,44 @@ def _is_buffer(body: Any) -> bool:
     return True
 
 
+class _BodyErrors:
+    """``with body_errors:`` marks what a caller's body raises while it is read to be sent (``HTTPError.from_body``).
+
+    Around a loop that yields it costs nothing for a piece, and hears nothing of what sending the piece raises.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            mark_from_body(error)
+
+
+body_errors: Final = _BodyErrors()
+
+
 def _file_blocks(file: Any, blocksize: int) -> Iterator[Any]:
-    while True:
-        block = file.read(blocksize)
-        data = block if type(block) is bytes else piece_of(block or b"")
-        if not data:
-            return
-        yield data
+    with body_errors:
+        while True:
+            block = file.read(blocksize)
+            data = block if type(block) is bytes else piece_of(block or b"")
+            if not data:
+                return
+            yield data
 
 
 def _encoded(pieces: Iterator[Any]) -> Iterator[Any]:
     """Yield the pieces that have any bytes: an empty one would end a chunked body."""
-    for piece in pieces:
-        if type(piece) is not bytes:
-            if isinstance(piece, int):
-                raise TypeError(f"a body's pieces are bytes or str, not {piece!r}")
-            piece = b"" if piece is None else piece_of(piece)
-        if piece:
-            yield piece
-
-
-#: Whose frames stand in the traceback of what a body raises while it is sent.
-MAKERS_OF_PIECES = (_file_blocks.__code__, _encoded.__code__)
+    with body_errors:
+        for piece in pieces:
+            if type(piece) is not bytes:
+                if isinstance(piece, int):
+                    raise TypeError(f"a body's pieces are bytes or str, not {piece!r}")
+                piece = b"" if piece is None else piece_of(piece)
+            if piece:
+                yield piece
 
 
 class _TYPE_FAILEDTELL(Enum):

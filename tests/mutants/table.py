@@ -1207,13 +1207,13 @@ MUTANTS: Final = [
     *_mutants(
         "Go: the body's own error",
         (
-            "exchange/upload.py",
-            "    if frames is not None:\n        mark_from_body(error)",
-            "    if False:\n        mark_from_body(error)",
+            "http1/request_body.py",
+            "        if isinstance(error, Exception):\n            mark_from_body(error)",
+            "        if False:\n            mark_from_body(error)",
         ),
         (
             "connection.py",
-            "            if is_the_bodys(error):\n                raise\n            self._sending_failed(error)",
+            "            if is_from_body(error):\n                raise\n            self._sending_failed(error)",
             "            self._sending_failed(error)",
         ),
     ),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poollib.exceptions import UnrewindableBodyError
+from poollib.exceptions import UnrewindableBodyError, is_from_body
 from poollib.http1.decoders import available_codings
 from poollib.http1.multipart import MultipartStream
 from poollib.http1.request_body import (
@@ -155,6 +155,33 @@ class TestBodies:
         assert chunks is not None
         with pytest.raises(TypeError, match="a body's pieces are bytes or str, not 5"):
             list(chunks)
+
+    @pytest.mark.parametrize("error", [OSError(5, "m"), ValueError("m"), KeyboardInterrupt()], ids=repr)
+    @pytest.mark.parametrize("kind", ["file", "iterator"])
+    def test_what_a_body_raises_is_marked_as_its_own(self, kind: str, error: BaseException) -> None:
+        """An interrupt is nobody's."""
+
+        def failing(*_: object) -> bytes:
+            raise error
+
+        body: Any = map(failing, [1])
+        if kind == "file":
+            body = type("File", (), {"read": failing})()
+        chunks = body_to_chunks(body, "POST", 4).chunks
+        assert chunks is not None
+        with pytest.raises(type(error)) as caught:
+            list(chunks)
+        assert caught.value is error
+        assert is_from_body(error) == isinstance(error, Exception)
+
+    def test_what_is_raised_while_a_piece_is_sent_is_not_marked(self) -> None:
+        chunks = body_to_chunks(iter([b"a", b"b"]), "POST", 4).chunks
+        assert chunks is not None
+        error = OSError(32, "Broken pipe")
+        with pytest.raises(OSError, match="Broken pipe"):
+            for _ in chunks:
+                raise error
+        assert not is_from_body(error)
 
     @pytest.mark.parametrize(
         ("methods", "length"),
