@@ -3,9 +3,9 @@
 ``parse_url`` hands a :class:`Url` to the modules that ask where a request goes, ``encode_target`` the text of a
 request line to ``connection``, and ``join`` the address a redirect means to ``request_loop``.  Choosing a pool,
 resolving names and checking bytes on the wire are left to them.  The grammar is RFC 3986 (with RFC 6874 zone
-identifiers), results follow urllib3 2.8; where that guesses, this module refuses: control characters and outer
-blanks anywhere, a second "@", a backslash before the path, percent-encoded delimiters in a host, brackets
-around anything but IPv6, names that IDNA (RFC 5891) does not carry unchanged.
+identifiers), results follow urllib3 2.8: what may be percent-encoded is encoded, control characters and blanks too.
+Where others see another host, this module refuses: control characters and blanks there, a backslash before the path,
+brackets around anything but IPv6, names that IDNA (RFC 5891) does not carry unchanged.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ _not_query: Final = re.compile(f"[^%{_QUERY}]")
 _triple: Final = re.compile("%[0-9A-Fa-f]{2}")
 _unreserved: Final = re.compile(f"[{_UNRESERVED}]")
 _control: Final = re.compile("[\x00-\x1f\x7f]")
+_control_or_blank: Final = re.compile("[\x00-\x20\x7f]")
+_OUTER: Final = "".join(map(chr, range(0x21)))  # what the WHATWG's URL standard strips before it reads a URL
 _control_triple: Final = re.compile("%(?:[01][0-9A-Fa-f]|7[Ff])")
 _undecodable: Final = re.compile("[\udc80-\udcff]")  # as surrogateescape marks bytes that are not UTF-8
 _scheme: Final = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
-_reg_name: Final = re.compile(f"[{_UNRESERVED}!$&'()*+,;=]+")
+_reg_name: Final = re.compile(f"(?:[{_UNRESERVED}!$&'()*+,;=]|%[0-9A-F]{{2}})+")
 _foreign_host: Final = re.compile(r"(?:[^\s\\@\[\]:<>\"^`{|}%]|%[0-9A-Fa-f]{2})+")
 _port: Final = re.compile("0*([0-9]{1,5})")
 _hextet: Final = re.compile("[0-9A-Fa-f]{1,4}")
@@ -189,8 +191,9 @@ def _parse_any(url: str) -> Url:
 
 
 def _parsed(url: str) -> Url:
-    _refuse_blanks(url)
     scheme, rest = _split_scheme(url)
+    if scheme not in _NORMALISED:
+        _refuse_blanks(url)  # as nothing is encoded
     authority, path, query, fragment = _split_parts(rest)
     auth: str | None = None
     host: str | None = None
@@ -210,11 +213,10 @@ def _parsed(url: str) -> Url:
 def join(base: str, location: str) -> str:
     """The URL that ``location`` means when it is found in ``base`` (RFC 3986 section 5.2, strict).
 
-    Either may lack scheme and authority.  The fragment of ``base`` is gone.  LocationParseError for control
-    characters and outer blanks; the result is only put together here and still to be parsed.
+    Either may lack scheme and authority.  The fragment of ``base`` is gone, and so are blanks and control characters
+    before ``location``, as for urllib and browsers.  The result is only put together here and still to be parsed.
     """
-    base, location = exact(base), exact(location)
-    _refuse_blanks(location)
+    base, location = exact(base), exact(location).lstrip(_OUTER)
     scheme, authority, path, query, fragment = _split_reference(location)
     if scheme is None:
         scheme, base_authority, base_path, base_query, _ = _split_reference(base)
@@ -277,13 +279,13 @@ def without_zone(host: str) -> str:
 def encode_target(target: str) -> str:
     """``target`` (path and query, or "*") fit for a request line: encoded, without a fragment, dots untouched.
 
-    LocationParseError unless it starts with "/", or if it holds control characters.
+    LocationParseError unless it starts with "/".
     """
     if type(target) is not str:
         target = exact(target)
     if _plain_target.match(target) or target == "*":
         return target
-    if not target.startswith("/") or _control.search(target):
+    if not target.startswith("/"):
         _refuse(target, "is not a valid request URI")
     path, mark, query = target.partition("#")[0].partition("?")
     path = _encoded(path, _not_path)
@@ -298,7 +300,7 @@ def _refuse(part: str, why: str) -> NoReturn:
 
 
 def _refuse_blanks(url: str) -> None:
-    """Refuse control characters and blanks around a URL: others strip them and see another URL."""
+    """Refuse control characters and blanks around a URL that is not normalised: others would see another one."""
     if _control.search(url):
         _refuse(url, "contains invalid characters: control characters")
     if url != url.strip(" "):  # the one ASCII blank that is no control: U+00A0 and its kin are characters as any other
@@ -336,12 +338,15 @@ def _split_reference(url: str) -> tuple[str | None, str | None, str, str | None,
 
 
 def _split_authority(authority: str, scheme: str | None) -> tuple[str | None, str | None, int | None]:
-    """Userinfo, host and port (RFC 3986 section 3.2)."""
+    """Userinfo, host and port (RFC 3986 section 3.2); the last "@" ends the userinfo, as for everybody.
+
+    A host may be empty beside userinfo or a port, so that callers can say that it is missing.  A backslash is
+    refused: some end the host there, as at "/", and others read on to an "@".
+    """
     userinfo, _, hostport = authority.rpartition("@")
-    if "@" in userinfo:
-        _refuse(hostport, "has more than one @ before it")
-    if "\\" in authority or " " in userinfo:
-        _refuse(hostport, "is no host and port: backslash or blank before the path")
+    _check_host_characters(hostport)
+    if "\\" in authority:
+        _refuse(hostport, "is no host and port: backslash before the path")
     if hostport.startswith("["):
         end = hostport.find("]") + 1
         host, after = hostport[:end], hostport[end:]
@@ -350,12 +355,13 @@ def _split_authority(authority: str, scheme: str | None) -> tuple[str | None, st
         port = after[1:]
     else:
         host, _, port = hostport.partition(":")
-    if not host:
-        _refuse(hostport, "is not a valid host or port")
     auth = userinfo or None
     if auth is not None and scheme in _NORMALISED:
         auth = _encoded(auth, _not_userinfo)
-    return auth, normalize_host(host, scheme), _port_number(port, hostport)
+    number = _port_number(port, hostport)
+    if not host and auth is None and number is None:
+        return None, None, None  # "http://@" and "http://:" name nothing at all
+    return auth, normalize_host(host, scheme), number
 
 
 def _port_number(port: str, hostport: str) -> int | None:
@@ -408,10 +414,12 @@ def _encoded(text: str, refused: re.Pattern[str]) -> str:
             text = text.replace("%", "%25")
     if refused.search(text) is None:
         return text
-    try:
-        return refused.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)
-    except UnicodeEncodeError:
-        _refuse(text, "has a lone surrogate in it")
+    # A lone surrogate is no UTF-8, but three bytes that say which one it was.
+    return refused.sub(_as_triples, text)
+
+
+def _as_triples(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
 
 
 # -- hosts --
@@ -420,8 +428,9 @@ def _encoded(text: str, refused: re.Pattern[str]) -> str:
 def normalize_host(host: str | None, scheme: str | None) -> str | None:
     """``host`` as it goes into pool keys, Host and SNI: lower case, IDNA, zone identifier after a bare "%".
 
-    Hosts of schemes other than http and https are checked for delimiters only.  LocationParseError if it is
-    neither an address nor a name.
+    A percent-encoded octet is decoded if it needs no encoding, else kept.  Hosts of schemes other than http and https
+    are checked for delimiters only.  LocationParseError if it is neither an address nor a name.  An empty label
+    is for ``dial`` to refuse.
     """
     host = exact(host)
     if not host:
@@ -431,16 +440,19 @@ def normalize_host(host: str | None, scheme: str | None) -> str | None:
     if scheme not in _NORMALISED:
         return host if _foreign_host.fullmatch(host) else _refuse(host, "is not a valid host")
     if "%" in host:
-        host = _triple.sub(_decoded_unreserved, host)
+        host = _without_needless_triples(host)
     if not host.isascii():
         host = idna_encode(host)
     host = host.lower()
+    if "%" in host:
+        host = _triple.sub(lambda match: match[0].upper(), host)
     if not _reg_name.fullmatch(host):
-        _refuse(host, _why_no_host(host))
+        _check_host_characters(host)
+        _refuse(host, "is not a valid host")
     name = host[:-1] if host[-1] == "." else host
     labels = name.split(".")
-    if len(name) > _MAX_NAME or not all(0 < len(label) <= _MAX_LABEL for label in labels):
-        _refuse(host, "is not a valid host: a label is empty or too long")
+    if not name or len(name) > _MAX_NAME or not all(len(label) <= _MAX_LABEL for label in labels):
+        _refuse(host, "is not a valid host: a label is too long, or there is none")
     for label in labels:
         if label.startswith("xn--"):
             _check_a_label(label)
@@ -451,6 +463,20 @@ def _why_no_host(host: str) -> str:
     if _control_triple.search(host):
         return "has an invalid percent-encoded control character in its host"
     return "is not a valid host"
+
+
+def _check_host_characters(host: str) -> None:
+    """Refuse what no host has, before it is asked what else may be wrong."""
+    found = _control_or_blank.search(host)
+    if found is not None:
+        _refuse(host, f"contains invalid character {found[0]!r}")
+
+
+def _without_needless_triples(host: str) -> str:
+    """A name whose triples are only those that its characters need; refused if one stands for a control character."""
+    if len(_triple.findall(host)) != host.count("%") or _control_triple.search(host):
+        _refuse(host, _why_no_host(host))
+    return _triple.sub(_decoded_unreserved, host)
 
 
 def _decoded_unreserved(match: re.Match[str]) -> str:

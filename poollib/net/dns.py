@@ -46,6 +46,8 @@ def addresses(host: str, port: int, *, resolver: Resolver | None = None, owner: 
     Errors: NameResolutionError; LocationParseError for what is no host name.
     """
     name = host[1:-1] if host.startswith("[") else host
+    if "%" in name and ":" not in name:  # no zone: what a system made of it would be its own guess
+        raise LocationParseError.because(host, "has percent-encoded characters, which no host name has")
     try:
         if "\0" in name:  # getaddrinfo would resolve what stands before it
             raise ValueError("a NUL in a host name")

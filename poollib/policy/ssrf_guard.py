@@ -122,10 +122,10 @@ class Guard:
 
 def _settled(host: str) -> str:
     """A host of ``allowed_hosts`` as rules compare it; ValueError for what no URL's host can be."""
-    normal = normalize_host(host, "http")
-    if not normal or "*" in normal:
+    name = bare_host(normalize_host(host, "http") or "")
+    if "*" in name or "%" in name or not all(name.split(".")):
         raise ValueError(f"allowed_hosts: {host!r} is no host and no pattern like *.example.com")
-    return bare_host(normal)
+    return name
 
 
 class GuardedResolver:

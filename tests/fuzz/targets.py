@@ -272,8 +272,10 @@ def same_host(dialled: str, named: str) -> bool:
         seen, _, seen_zone = dialled.strip("[]").partition("%")
         return seen == address.lower() and seen_zone.lower() == zone.lower()
     labels = [label[4:].encode().decode("punycode") if label[:4] == "xn--" else label for label in dialled.split(".")]
-    named = unquote(named)
-    return dialled.isascii() and (dialled == named.lower() or ".".join(labels) == named.lower())
+    named = unquote(named).lower()
+    # A byte that is no UTF-8 comes from a head as Latin-1.
+    seen = (unquote(dialled).lower(), unquote(dialled, "latin-1").lower(), ".".join(labels))
+    return dialled.isascii() and named in seen
 
 
 def check_request(visit: Visit) -> None:

@@ -108,6 +108,39 @@ VALID = [
     ("http://google.com#@evil.com/", http("google.com", "", fragment="@evil.com/")),
     ("http://google.com?@evil.com/", http("google.com", "", "@evil.com/")),
     ("http://google.com/@evil", http("google.com", "/@evil")),
+    # control characters, blanks and lone surrogates are encoded, at the ends too
+    (
+        "http://us er\n:p\x00@a/p\tq \x7f?\r\nX: y #\x1f ",
+        http("a", "/p%09q%20%7F", "%0D%0AX:%20y%20", auth="us%20er%0A:p%00", fragment="%1F%20"),
+    ),
+    ("http://a/ ", http("a", "/%20")),
+    ("/a\r\nX-Injected: 1", Url(path="/a%0D%0AX-Injected:%201")),
+    ("10.0.0.1:80?a=1 HTTP/1.1\r\nX: y", Url(host="10.0.0.1", port=80, path="", query="a=1%20HTTP/1.1%0D%0AX:%20y")),
+    ("http://a/\ud800?\udc80#\udfff", http("a", "/%ED%A0%80", "%ED%B2%80", fragment="%ED%BF%BF")),
+    # the last @ ends the userinfo
+    ("http://a@b@c", http("c", auth="a%40b")),
+    ("http://foo:bar@baz@localhost/", http("localhost", "/", auth="foo:bar%40baz")),
+    ("ftp://a@b@c/", Url("ftp", auth="a@b", host="c", path="/")),
+    # a host may be missing
+    ("http://:8080", http("", port=8080)),
+    ("http://user@/x", http("", "/x", auth="user")),
+    (":80", Url(host="", port=80)),
+    ("http://@", Url("http")),
+    ("http://:/x", Url("http", path="/x")),
+    ("@", Url()),
+    (":", Url()),
+    # percent-encoding in a host is undone where it is not needed, else kept
+    ("http://host%2Fevil/", http("host%2Fevil", "/")),
+    ("http://HOST%21evil", http("host%21evil")),
+    ("http://host%40evil/", http("host%40evil", "/")),
+    ("http://host%3a80/", http("host%3A80", "/")),
+    ("http://host%20a/", http("host%20a", "/")),
+    ("http://K%C3%b6N.com", http("k%C3%B6n.com")),
+    ("http://a%25b", http("a%25b")),
+    ("http://a%2541", http("a%2541")),
+    ("http://%31%32%37.0.0%2e1/", http("127.0.0.1", "/")),
+    # empty labels are refused when they are looked up
+    ("http://%2ea..b", http(".a..b")),
     # dot segments
     ("http://x/..", http("x", "/")),
     ("http://x/a/..", http("x", "/")),
@@ -150,42 +183,30 @@ REFUSED = [
     # blanks and control characters (CVE-2023-24329, CVE-2022-0391, CVE-2019-11236)
     " http://a",
     "http://a ",
-    "http://a/ ",
     "\u00a0http://a/",
     "http://a b/",
     "http:// a/",
-    "http://us er@host",
-    "http://a/\r\nX-Injected: 1",
-    "http://a/?\n",
-    "http://a/#\n",
-    "http://a/b\tc",
-    "http://a/\x00",
-    "http://a/\x7f",
     "http://a\nb",
+    "http://u@a\nb",
+    "http://a\x7f/",
+    "http://a:80\t/",
+    "http://[::1] /",
     "\thttp://a",
+    "\r\n//a",
+    "\x00/a",
     # the host is not where it seems (CVE-2016-8624, CVE-2020-13956)
-    "http://a@b@c",
-    "http://foo:bar@baz@localhost/",
     "http://user\\@google.com",
     "http://google.com\\@evil.com/",
     "http://google.com\\evil",
     "1http://host",
-    "http://user@/x",
-    "http://:80/",
-    "http://@",
-    "@",
-    ":",
-    # percent-encoding in a host (CVE-2022-27780)
-    "http://host%2Fevil/",
-    "http://host%21evil/",
-    "http://host%40evil/",
-    "http://host%40evil/",
-    "http://host%3A80/",
+    # percent-encoding in a host (CVE-2022-27780): controls, and what is none
+    "http://host%0a/",
+    "http://host%1F/",
+    "http://host%7f/",
+    "http://host%2%35/",  # which would be %25 when its triple is decoded
+    "http://é%20b.com",
     "http://host%00/",
     "http://host%0d%0a/",
-    "http://host%20a/",
-    "http://ho%C3%A9.com",
-    "http://a%25b",
     "http://a%",
     # brackets hold IPv6 and nothing else (CVE-2024-11168, CVE-2025-0938, CVE-2025-47912)
     "http://[::1",
@@ -234,8 +255,6 @@ REFUSED = [
     "http://host:0x50",
     "http://host:8_0",
     # names
-    "http://a..b",
-    "http://.a",
     "http://.",
     "http://" + "a" * 64 + ".com",
     "http://" + ".".join(["a" * 63] * 4),
@@ -260,7 +279,6 @@ REFUSED = [
     "http://\u212a.com",
     "http://\u0130.com",
     "http://\ud800/",
-    "http://é..com",
     "http://" + "é" * 64 + ".com",
     "http://xn--abc-.com",
     "http://xn--.com",
@@ -268,12 +286,9 @@ REFUSED = [
     "http://xn--99999999.com",
     "http://xn--c-qun.com",
     "http://xn--dca.com",
-    # characters that UTF-8 does not have
-    "http://a/\ud800",
     # other schemes: not normalised, but not ambiguous either
     "ftp://a b/",
     "ftp://a\\@b/",
-    "ftp://a@b@c/",
     "ftp://[a]/",
     "ftp://a%zz/",
     "ftp://a/\r\n",
@@ -400,6 +415,9 @@ def test_nothing_given_is_an_empty_url() -> None:
         lambda n: "x-" * n,
         lambda n: " " * n + "a",
         lambda n: "http://" + "%41" * n,
+        lambda n: "http://" + "%20" * n,
+        lambda n: "http://h/" + " " * n,
+        lambda n: "http://" + "a\n@" * n + "h",
         lambda n: "http://" + "xn--a." * n,
     ],
 )
@@ -543,11 +561,25 @@ def test_joining_keeps_base_and_location_apart(base: str, location: str, result:
     assert join(base, location) == result
 
 
-@pytest.mark.parametrize("location", ["/a\r\nb", " /a", "/a\t", "http://x/\x00"])
-def test_a_location_with_blanks_around_it_or_control_characters_is_refused(location: str) -> None:
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("/a\r\nb", "http://a/a%0D%0Ab"),
+        (" \t/a", "http://a/a"),
+        ("\x00\x1f //b/", "http://b/"),
+        ("/a\t", "http://a/a%09"),
+        ("http://x/\x00", "http://x/%00"),
+    ],
+)
+def test_a_location_with_blanks_before_it_or_control_characters_leads_somewhere(location: str, url: str) -> None:
     """It comes from a server: see CVE-2023-24329."""
-    with pytest.raises(LocationParseError):
-        join(BASE, location)
+    assert parse_url(join(BASE, location)).url == url
+
+
+@pytest.mark.parametrize("location", ["http://b\tc/", "//b\r\n/", "http:// b/", "//b /"])
+def test_a_location_whose_host_has_blanks_or_control_characters_is_refused(location: str) -> None:
+    with pytest.raises(LocationParseError, match="contains invalid character"):
+        parse_url(join(BASE, location))
 
 
 @pytest.mark.parametrize("blank", ["\u00a0", "\u0085", "\u2003", "\u3000"])
@@ -605,6 +637,10 @@ def test_default_ports() -> None:
         ("/%zz%2f", "/%25zz%252F"),
         ("/%e9", "/%E9"),
         ("//a/../b", "//a/../b"),
+        ("/a\r\nb", "/a%0D%0Ab"),
+        ("/a\tb? \x7f", "/a%09b?%20%7F"),
+        ("/\x00", "/%00"),
+        ("/\ud800", "/%ED%A0%80"),
         ("/[x]|?[x]|", "/%5Bx%5D%7C?%5Bx%5D%7C"),
     ],
 )
@@ -614,8 +650,8 @@ def test_a_target_is_encoded_as_a_path_and_a_query(target: str, encoded: str) ->
     assert encode_target(encoded) == encoded
 
 
-@pytest.mark.parametrize("target", ["", "abc", "?q", "**", "http://h/a", "/a\r\nb", "/a\tb", "/\x00", "/\ud800"])
-def test_a_target_that_could_break_the_request_line_is_refused(target: str) -> None:
+@pytest.mark.parametrize("target", ["", "abc", "?q", "**", "http://h/a", " /", "\r\n/", "*\n"])
+def test_a_target_that_is_no_path_is_refused(target: str) -> None:
     """CVE-2019-9740, CVE-2020-26137 and their kin."""
     with pytest.raises(LocationParseError):
         encode_target(target)

@@ -195,6 +195,20 @@ def test_what_is_no_host_name_is_a_parse_error(host: str) -> None:
         dial.create_connection((host, 80), 5)
 
 
+@pytest.mark.parametrize("host", ["example%2F.com", "127.0.0.1%40evil.example", "127.0.0.1%25lo", "a%20b"])
+def test_a_host_with_percent_encoded_characters_is_not_looked_up(host: str) -> None:
+    """``parse_url`` keeps them; a resolver that decodes would reach another host (CVE-2022-27780)."""
+    asked: list[str] = []
+
+    def resolver(name: str, port: int) -> list[str]:
+        asked.append(name)
+        return ["127.0.0.1"]
+
+    with pytest.raises(LocationParseError, match="percent-encoded"):
+        dial.connect(host, 80, timeout_s=5, resolver=resolver)
+    assert asked == []
+
+
 class Torn(BaseException):
     """Stands for a KeyboardInterrupt at the worst moment."""
 

@@ -18,7 +18,7 @@ def test_one_name_is_no_collection_of_names() -> None:
         Guard("example.com")
 
 
-@pytest.mark.parametrize("host", ["", "*", "*.", "a:80", "http://a", "a/b", "*.*.a", "a..b"])
+@pytest.mark.parametrize("host", ["", "*", "*.", "a:80", "http://a", "a/b", "*.*.a", "a..b", ".a", "a%2Fb", "a%25"])
 def test_what_is_no_host_is_not_taken_for_one_that_never_matches(host: str) -> None:
     with pytest.raises(ValueError, match="host"):
         Guard([host])
