@@ -28,7 +28,8 @@ from .exceptions import (
     name_phase,
 )
 from .exchange.base_response import BaseHTTPResponse as BaseHTTPResponse
-from .exchange.httpclient_views import BodyFile, OriginalResponse, ReplacedFile
+from .exchange.decoding_hooks import DecodingHooks
+from .exchange.httpclient_views import BodyFile, ChunkedFile, OriginalResponse, ReplacedFile
 from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .http1.body_source import DecodedBody, FileBody
 from .http1.content_encoding import decoder_for
@@ -51,7 +52,7 @@ class Detached(NamedTuple):
     data: bytes
 
 
-class HTTPResponse(BaseHTTPResponse):
+class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     """A response whose body is read from a connection or from any file object.
 
     ``body`` may be bytes, str, or an object with ``read``; live responses are made by :meth:`received`.
@@ -116,8 +117,11 @@ class HTTPResponse(BaseHTTPResponse):
         if body and isinstance(body, (str, bytes)):
             self._body = body
         if hasattr(body, "read"):
-            self._source = FileBody(body, self.length_remaining if enforce_content_length else None)
-        if preload_content and self._body is None:
+            if self.chunked and hasattr(body, "fp"):
+                self._source = ChunkedFile(body, self)
+            else:
+                self._source = FileBody(body, self.length_remaining if enforce_content_length else None)
+        if preload_content and self._body is None and self._source is not None:
             self._body = self.read(decode_content=decode_content)
 
     @classmethod
@@ -205,16 +209,23 @@ class HTTPResponse(BaseHTTPResponse):
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """What is at hand or one receive brings, up to ``amt`` bytes (None: no limit); ``b""`` at the end."""
-        reader = self._reader(decode_content)
+        reader = self._reader(decode_content, "read1")
         if reader is None or amt == 0:
             return b""
         try:
-            data = reader.read1(LARGE_RECEIVE_BYTES if amt is None or amt < 0 else amt)
+            if amt is not None and amt >= 0:
+                data = reader.read1(amt)
+            else:
+                data = reader.read_all() if self._is_in_memory() else reader.read1(LARGE_RECEIVE_BYTES)
         except BaseException as error:
             self._fail(error)
             raise
         self._after_read()
         return data
+
+    def _is_in_memory(self) -> bool:
+        source = self._source
+        return isinstance(source, FileBody) and isinstance(source.file, io.BytesIO)
 
     def readinto(self, buffer: Any) -> int:
         """As ``read`` into ``buffer``: all of it is filled, less only at the end; how many bytes."""
@@ -267,14 +278,16 @@ class HTTPResponse(BaseHTTPResponse):
             amt = None
         if not self.chunked:
             raise ResponseNotChunked("Response is not chunked. Header 'transfer-encoding: chunked' is missing.")
-        if amt == 0 or self._method == "HEAD" or self._is_shut:
+        if amt == 0 or self._is_without_body() or self._is_shut:
             return
         if not self.supports_chunked_reads():
             raise BodyNotHttplibCompatible("the body is no live chunked body: its chunks can't be seen")
         source, reader = self._source, None if self._exhausted() else self._reader(decode_content)
+        if isinstance(source, ChunkedFile):
+            source.begin()
         while reader is not None and source is not None and self._source is source:
             try:
-                if reader is source and isinstance(source, ChunkedBody):
+                if reader is source and isinstance(source, (ChunkedBody, ChunkedFile)):
                     data = source.read_chunk(amt)
                 else:
                     data = reader.read1(amt or LARGE_RECEIVE_BYTES)
@@ -286,6 +299,15 @@ class HTTPResponse(BaseHTTPResponse):
             if not data:
                 return
             yield data
+
+    def _is_without_body(self) -> bool:
+        """Whether this answers HEAD; an original response handed in that says so is closed."""
+        original = self._given_original
+        if getattr(original, "_method", None) == "HEAD":
+            original.close()
+            self.release_conn()
+            return True
+        return self._method == "HEAD"
 
     def __iter__(self) -> Iterator[bytes]:
         """The decoded body line by line, each with its line end (LF)."""
@@ -336,8 +358,11 @@ class HTTPResponse(BaseHTTPResponse):
         """The trailer fields of a chunked body; empty until it is read to its end (RFC 9110 section 6.5)."""
         return HTTPHeaderDict.from_pairs(self._source.trailers if self._source is not None else ())
 
-    def _reader(self, decode_content: bool | None) -> Body | DecodedBody | None:
-        """Where bytes come from: the source, or the source through a decoder; None if there is no source."""
+    def _reader(self, decode_content: bool | None, name: str = "read") -> Body | DecodedBody | None:
+        """Where bytes come from: the source, or the source through a decoder; None if there is no source.
+
+        ``name``: the method that is refused where it can't be undone that bytes were decoded.
+        """
         source = self._source
         if source is None or source is self._plain:
             return source
@@ -351,11 +376,16 @@ class HTTPResponse(BaseHTTPResponse):
                 ):  # it was no such coding; who drains it finds nothing left
                     return None
                 raise RuntimeError(
-                    "Calling read(decode_content=False) is not supported after read(decode_content=True) was called."
+                    f"Calling {name}(decode_content=False) is not supported after"
+                    f" {name}(decode_content=True) was called."
                 )
             return decoded
         if not decode_content:
             return source
+        if type(self)._init_decoder is not DecodingHooks._init_decoder:
+            self._init_decoder()
+            if self._decoded is not None:
+                return self._decoded
         encoding = self._content_encoding()
         if not encoding:
             if source.received:
@@ -375,7 +405,7 @@ class HTTPResponse(BaseHTTPResponse):
         if source.left == 0:  # an answer to HEAD names the coding of a body that does not come
             return source
         try:
-            decoder = decoder_for(encoding)
+            decoder = decoder_for(encoding) if _get_decoder is _own_get_decoder else _get_decoder(encoding)
         except BaseException as error:
             self._fail(error)
             raise
@@ -492,6 +522,7 @@ class HTTPResponse(BaseHTTPResponse):
             if source is not None:  # nothing is left, wherever the reading ended
                 self._source, self._body = None, self._body or b""
         else:
+            self._decoded, self._plain = None, source  # there is nothing left to decode
             self._after_read()
 
     def close(self) -> None:
@@ -594,10 +625,12 @@ class HTTPResponse(BaseHTTPResponse):
     def _init_length(self, request_method: str | None) -> int | None:
         """The length that header fields name, for bodies from files; None if they name none."""
         value = self.headers.get("content-length")
-        if value is None or self.chunked:
+        if self.chunked:
             return None
         if self.status in (204, 304) or 100 <= self.status < 200 or request_method == "HEAD":
             return 0  # whatever the field says (RFC 9112 section 6.3 rule 1)
+        if value is None:
+            return None
         values = {item.strip(" \t") for item in value.split(",")}
         if len(values) > 1:
             raise InvalidHeader(f"Content-Length contained multiple unmatching values ({value})")
@@ -613,8 +646,10 @@ class HTTPResponse(BaseHTTPResponse):
     def _fp(self, file: Any) -> None:
         source = self._source
         live = source.live if isinstance(source, ReplacedFile) else source
-        is_live = live is not None and not isinstance(live, FileBody)
-        self._source = ReplacedFile(file, live, self) if is_live else FileBody(file, None)
+        if live is not None and not isinstance(live, FileBody):
+            self._source = ReplacedFile(file, live, self)
+        else:
+            self._source = FileBody(file, None) if hasattr(file, "read") else None
 
     @property
     def _original_response(self) -> Any:
@@ -631,10 +666,13 @@ class HTTPResponse(BaseHTTPResponse):
         if self._connection is not None:
             self._end_exchange(state)
 
-    chunk_left: int | None = None  # of the chunk that is being read; only where ``_fp`` was replaced
+    chunk_left: int | None = None  # of the chunk that is being read; only of files that are not the live body
 
     def _update_chunk_length(self) -> None:
         """Begin the next chunk where none is being read; 0 in ``chunk_left`` at the end. Caches override this."""
+        if self.chunk_left is None and isinstance(self._source, ChunkedFile):
+            self.chunk_left = self._source.next_size()
+            return
         live = self._source.live if isinstance(self._source, ReplacedFile) else self._source
         if self.chunk_left is None and isinstance(live, ChunkedBody):
             begun = (live.chunk_left or 0) > 0 or live.state is not BodyState.OPEN
@@ -675,3 +713,5 @@ from .http1.decoders import BrotliDecoder as BrotliDecoder  # noqa: E402
 from .http1.decoders import ContentDecoder as ContentDecoder  # noqa: E402
 from .http1.decoders import DeflateDecoder as DeflateDecoder  # noqa: E402
 from .http1.decoders import GzipDecoder as GzipDecoder  # noqa: E402
+
+_own_get_decoder = _get_decoder

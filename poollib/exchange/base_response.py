@@ -121,6 +121,10 @@ class BaseHTTPResponse(FileLike):
         """Up to ``amt`` bytes of the body, all the rest for None; ``b""`` at the end."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Close the response; a subclass's to say how."""
+        raise NotImplementedError
+
     def release_conn(self) -> None:
         """Give the connection back."""
         raise NotImplementedError

@@ -3,17 +3,25 @@
 :class:`OriginalResponse` has the fields as a message, for cookies; :class:`BodyFile` is the body before decoding as a
 file, with the socket below it (``fp.raw._sock``) for those who take it over or set its timeout.  Both read nothing by
 themselves: reading is the response's and its body reader's.  :class:`ReplacedFile` is the body of a response whose
-``_fp`` a program has replaced by a file of its own, as caches do to keep a copy.
+``_fp`` a program has replaced by a file of its own, as caches do to keep a copy; :class:`ChunkedFile` reads the chunks
+of an ``http.client`` response that a program hands in.
 """
 
 from __future__ import annotations
 
+import re
 import socket
+import sys
 from http.client import IncompleteRead
-from typing import Any
+from typing import Any, Final
 
-from ..http1.body_reader import Body, BodyState, ChunkedBody
+from ..exceptions import InvalidChunkLength, ProtocolError
+from ..http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from ..http1.body_source import FileBody
+from ..http1.grammar import DEFAULT_LIMITS
+
+_LINE_BYTES: Final = DEFAULT_LIMITS.chunk_line_bytes
+_chunk_size: Final = re.compile(rb"([0-9A-Fa-f]+)[ \t]*\r?\n?")
 
 
 class OriginalResponse:
@@ -223,3 +231,70 @@ class ReplacedFile(FileBody):
         super()._finish()
         # Of a file with bytes of its own the live body knows nothing: what it has left would be the next answer.
         self.state = BodyState.CLOSE if self.live.state is BodyState.OPEN else self.live.state
+
+
+class ChunkedFile(FileBody):
+    """The chunked body of an ``http.client`` response made by hand, whose ``fp`` gives the chunks as they were sent.
+
+    ``http.client`` takes them apart until somebody asks for chunks; from then on it is done here.  How much is left of
+    one is the response's ``chunk_left``, as in urllib3.  The file is closed at the end and at an error.
+    """
+
+    __slots__ = ("_by_chunk", "_response")
+
+    def __init__(self, file: Any, response: Any) -> None:
+        super().__init__(file, None)
+        self._response = response
+        self._by_chunk = False
+
+    def begin(self) -> None:
+        """Take the chunks apart here from now on, unless ``http.client`` has begun or can't be helped."""
+        if not self.received and getattr(self.file, "fp", None) is not None and hasattr(self.file, "_safe_read"):
+            self._by_chunk = True
+
+    def read_chunk(self, limit: int | None) -> bytes:
+        """The rest of the chunk, or the next one, up to ``limit`` bytes; ``b""`` only at the end."""
+        return self.read1(limit or (sys.maxsize if self._by_chunk else LARGE_RECEIVE_BYTES))
+
+    def next_size(self) -> int:
+        """The size of the next chunk; ProtocolError, InvalidChunkLength."""
+        size = self._line("size").partition(b";")[0]
+        if not size:
+            raise ProtocolError("Response ended prematurely")
+        match = _chunk_size.fullmatch(size)
+        if match is None:
+            raise InvalidChunkLength(self._response, size)
+        return int(match[1], 16)
+
+    def _take(self, limit: int | None) -> bytes:
+        if not self._by_chunk:
+            return super()._take(limit)
+        try:
+            if limit is None:
+                return b"".join(iter(lambda: self._next(sys.maxsize), b""))
+            return self._next(limit)
+        except BaseException:
+            self.close()
+            raise
+
+    def _next(self, limit: int) -> bytes:
+        response = self._response
+        response._update_chunk_length()
+        left = response.chunk_left
+        if not left:
+            while self._line("trailer") not in (b"\r\n", b""):
+                pass
+            self.close()
+            return b""
+        data: bytes = self.file._safe_read(min(limit, left))
+        response.chunk_left = left - len(data)
+        if not response.chunk_left:
+            self.file._safe_read(2)  # the line end behind the chunk
+            response.chunk_left = None
+        return data
+
+    def _line(self, kind: str) -> bytes:
+        line: bytes = self.file.fp.readline(_LINE_BYTES + 1)
+        if len(line) > _LINE_BYTES:
+            raise ProtocolError(f"Response chunk {kind} line exceeded maximum allowed length")
+        return line

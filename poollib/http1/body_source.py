@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..exceptions import DecodeError, IncompleteRead, ReadTimeoutError, ResponseTooLargeError, SSLError
+from ..exceptions import DecodeError, IncompleteRead, ProtocolError, ReadTimeoutError, ResponseTooLargeError, SSLError
 from .body_reader import Body, BodyState, ReadIntoMixin, ReceiveBuffer, broken
 from .decoders import ContentDecoder, GzipDecoder, gunzipped
 
@@ -23,22 +23,26 @@ WHOLE_OUTPUT_BYTES = 4 << 20
 PAUSE_S = 0.01  # what follows within this time is decoded with what came before, in one step
 _ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 
+if TYPE_CHECKING:
+    from .content_encoding import BytesQueueBuffer
+
 _NOTHING = ReceiveBuffer(lambda limit: b"")  # comes from a server where a file is read
 
 
 class FileBody(Body):
     """A body from any object with ``read``: a file, a recorder's stub, an ``http.client`` response.
 
-    ``length``: fewer bytes than that are an error, and so are more, unless the body is read whole, as in urllib3; None:
-    whatever the file gives is the body.
+    ``length``: fewer bytes than that are an error, and so are more, which a body read whole says when it is read once
+    more, as in urllib3; None: whatever the file gives is the body.
     """
 
-    __slots__ = ("_left", "file")
+    __slots__ = ("_excess", "_left", "file")
 
     def __init__(self, file: Any, length: int | None) -> None:
         super().__init__(_NOTHING, True, None)
         self.file = file
         self.left = self._left = length
+        self._excess = 0
 
     def read1(self, limit: int) -> bytes:
         return self._read(limit)
@@ -48,13 +52,11 @@ class FileBody(Body):
 
     def _read(self, limit: int | None) -> bytes:
         if self.state is not BodyState.OPEN or limit == 0:
+            if self._excess and limit:
+                raise self._too_much()
             return b""
-        file = self.file
         try:
-            if getattr(file, "closed", False) is True:  # by a mock, as responses', when it was asked whether it is
-                data: bytes = b""
-            else:
-                data = file.read() if limit is None else file.read(limit)
+            data = self._take(limit)
         except TimeoutError as error:
             raise ReadTimeoutError(None, None, "Read timed out.") from error
         except (HTTPException, OSError) as error:
@@ -63,11 +65,24 @@ class FileBody(Body):
         if self._left is not None:
             self._left -= len(data)
             if limit is None and self._left < 0:
-                self._left = 0
+                self._excess, self._left = -self._left, 0
             self.left = max(0, self._left)
         if limit is None or not data or self._was_closed():
             self._finish()
         return data
+
+    def _too_much(self) -> ProtocolError:
+        error = IncompleteRead(self.received, -self._excess)
+        if self._excess == self.received:
+            return ProtocolError("Response may not contain content.", error)
+        return broken(error)
+
+    def _take(self, limit: int | None) -> bytes:
+        """What the file gives, with its own errors."""
+        file = self.file
+        if getattr(file, "closed", False) is True:  # by a mock, as responses', when it was asked whether it is
+            return b""
+        return file.read() if limit is None else file.read(limit)  # type: ignore[no-any-return]
 
     def _was_closed(self) -> bool:
         """Whether the file closed itself with its last byte, as ``http.client``'s responses do."""
@@ -95,12 +110,13 @@ def _is_of_tls(error: Exception) -> bool:
 class DecodedBody(ReadIntoMixin):
     """A body source seen through a decoder: the same ways to read, each bounded by what was asked for."""
 
-    __slots__ = ("_decoder", "_encoding", "_limit_bytes", "_source", "ended", "produced")
+    __slots__ = ("_encoding", "_limit_bytes", "_source", "ahead", "decoder", "ended", "produced")
 
     def __init__(self, source: Body, decoder: ContentDecoder, encoding: str, limit_bytes: int | None) -> None:
         self._source = source
-        self._decoder = decoder
+        self.decoder = decoder
         self._encoding = encoding
+        self.ahead: BytesQueueBuffer | None = None  # what somebody else has decoded and put before the rest
         self._limit_bytes = limit_bytes
         self.produced = 0
         self.ended = False
@@ -111,9 +127,11 @@ class DecodedBody(ReadIntoMixin):
 
     def _next(self, limit: int, take: Callable[[int], bytes], step: int) -> bytes:
         """As ``read1``, from up to ``step`` coded bytes at a time."""
+        if self.ahead and limit > 0:
+            return self._counted(self.ahead.get(limit))
         if self.ended or limit <= 0:
             return b""
-        decoder = self._decoder
+        decoder = self.decoder
         while True:
             data = b"" if decoder.has_unconsumed_tail else take(step)
             if data or decoder.has_unconsumed_tail:
@@ -137,8 +155,8 @@ class DecodedBody(ReadIntoMixin):
 
     def read_all(self) -> bytes:
         """All the rest, decoded step by step, so that memory follows what comes out; a short gzip body at once."""
-        if not self.produced and not self.ended and type(self._decoder) is GzipDecoder:
-            whole = self._whole_gzip(self._decoder)
+        if not self.produced and not self.ended and type(self.decoder) is GzipDecoder and not self._is_begun():
+            whole = self._whole_gzip(self.decoder)
             if whole is not None:
                 return whole
         first = self._next_large()
@@ -151,6 +169,10 @@ class DecodedBody(ReadIntoMixin):
             out.write(piece)
             piece = self._next_large()
         return out.getvalue()
+
+    def _is_begun(self) -> bool:
+        """Whether somebody else has fed the decoder."""
+        return bool(self.ahead) or self.decoder.has_unconsumed_tail
 
     def _whole_gzip(self, decoder: GzipDecoder) -> bytes | None:
         """The whole body, if it is short and plain; else None, and what was taken for that is put in line."""
@@ -187,13 +209,13 @@ class DecodedBody(ReadIntoMixin):
 
     def _decompress(self, data: bytes, limit: int) -> bytes:
         try:
-            return self._decoder.decompress(data, max_length=limit)
+            return self.decoder.decompress(data, max_length=limit)
         except DecodeError as error:
             raise self._undecodable(error) from error
 
     def _flush(self) -> bytes:
         try:
-            return self._decoder.flush()
+            return self.decoder.flush()
         except DecodeError as error:
             raise self._undecodable(error) from error
 

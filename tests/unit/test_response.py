@@ -24,6 +24,7 @@ from poollib.exceptions import (
     SSLError,
 )
 from poollib.http1.sse import Event
+from poollib.response import BaseHTTPResponse
 
 TEXT = b"one\ntwo\r\nthree"
 
@@ -287,3 +288,42 @@ def test_a_response_of_http_client_that_ended_is_at_its_end() -> None:
         response = made(original)
         assert [response.read1(2), response.closed, response.read1(2), response.closed] == [b"bo", False, b"dy", True]
         original.close()
+
+
+def test_a_response_without_a_body_has_no_data() -> None:
+    """As in urllib3: None, where a body may have been handed in later."""
+    assert HTTPResponse().data is None
+    assert HTTPResponse(None).data is None
+    assert HTTPResponse(b"").data is None
+    assert HTTPResponse(io.BytesIO()).data == b""
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "5"}, {"Content-Length": "0"}])
+def test_a_body_where_none_may_be_is_given_once_and_then_an_error(headers: dict[str, str]) -> None:
+    response = HTTPResponse(io.BytesIO(b"12345"), status=204, headers=headers)
+    assert response.data == b"12345"
+    with pytest.raises(ProtocolError, match="Response may not contain content"):
+        response.read(16)
+
+
+def test_read1_of_what_is_in_memory_gives_all_of_it() -> None:
+    """It is at hand."""
+    data = bytes(1_000_000)
+    assert made(io.BytesIO(data)).read1() == data
+    assert made(io.BytesIO(zlib.compress(data)), {"Content-Encoding": "deflate"}).read1() == data
+
+
+def test_what_is_no_file_is_a_closed_one() -> None:
+    response = HTTPResponse("text")
+    response._fp = 2
+    assert response.closed
+    with pytest.raises(OSError, match="no file"):
+        response.fileno()
+
+
+def test_how_to_close_is_for_a_class_to_say() -> None:
+    response = BaseHTTPResponse(
+        status=200, version=11, version_string="HTTP/1.1", reason=None, decode_content=False, request_url=None
+    )
+    with pytest.raises(NotImplementedError):
+        response.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import http.client
 import io
 import socket
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool
+from poollib import HTTPConnectionPool, HTTPResponse
 from poollib.exceptions import ProtocolError
 from tests.support.httpd import Httpd, Response
 from tests.support.script import ScriptServer, expect_request, respond, send, stall
@@ -189,3 +191,112 @@ def test_a_head_without_a_body_has_its_views_too() -> None:
         assert response._original_response.isclosed()
         assert response._fp is None
         assert response.tell() == 0
+
+
+# -- chunks of a response of http.client that a program hands in --
+
+
+def by_hand(body: bytes, cls: type[HTTPResponse] = HTTPResponse, **more: Any) -> HTTPResponse:
+    """A response around one of http.client whose head was not read: its file stands at the first chunk."""
+    original = http.client.HTTPResponse(_NoSocket())  # type: ignore[arg-type]
+    original.fp = io.BytesIO(body)  # type: ignore[assignment]
+    headers = {"Transfer-Encoding": "chunked", **more.pop("headers", {})}
+    return cls(original, headers=headers, preload_content=False, original_response=original, **more)
+
+
+class _NoSocket:
+    def makefile(self, *args: Any) -> None:
+        return None
+
+
+AS_SENT = b"3\r\nfoo\r\nA;x=y\r\n0123456789\r\n0\r\nX: trailer\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("amt", "pieces"),
+    [
+        (None, [b"foo", b"0123456789"]),
+        (-1, [b"foo", b"0123456789"]),
+        (4, [b"foo", b"0123", b"4567", b"89"]),
+        (100, [b"foo", b"0123456789"]),
+    ],
+)
+@pytest.mark.parametrize("how", ["stream", "read_chunked"])
+def test_chunks_of_an_http_client_response_are_taken_apart(how: str, amt: int | None, pieces: list[bytes]) -> None:
+    """``AssertionError``: http.client reads no chunks of a response whose head it has not read."""
+    response = by_hand(AS_SENT)
+    assert list(getattr(response, how)(amt)) == pieces
+    assert response.closed
+    assert response._original_response.isclosed()
+
+
+def test_chunks_and_the_rest_may_be_read_in_turn() -> None:
+    response = by_hand(AS_SENT)
+    chunks = response.read_chunked(2)
+    assert [next(chunks), next(chunks), next(chunks)] == [b"fo", b"o", b"01"]
+    assert response.chunk_left == 8
+    assert response.read(3) == b"234"
+    assert response.read() == b"56789"
+    assert list(chunks) == []
+
+
+def test_coded_chunks_are_decoded() -> None:
+    data = gzip.compress(b"one\ntwo\n" * 999)
+    body = b"".join(b"%X\r\n%b\r\n" % (len(data[at : at + 9]), data[at : at + 9]) for at in range(0, len(data), 9))
+    response = by_hand(body + b"0\r\n\r\n", headers={"Content-Encoding": "gzip"})
+    assert list(response) == [b"one\n", b"two\n"] * 999
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "Response ended prematurely"),
+        (b"3\r\nfoo\r\n", "Response ended prematurely"),
+        (b"ZZZ\r\n", "InvalidChunkLength(got length b'ZZZ\\r\\n', 0 bytes read)"),
+        (b"+3\r\nfoo\r\n0\r\n\r\n", "InvalidChunkLength(got length b'+3\\r\\n', 0 bytes read)"),
+        (b"9\r\nfoo", "IncompleteRead(3 bytes read, 6 more expected)"),
+        (b"f" * 99999, "Response chunk size line exceeded maximum allowed length"),
+        (b"0\r\n" + b"x" * 99999, "Response chunk trailer line exceeded maximum allowed length"),
+    ],
+)
+def test_broken_chunks_of_an_http_client_response_are_errors(body: bytes, text: str) -> None:
+    response = by_hand(body)
+    with pytest.raises(ProtocolError) as caught:
+        list(response.stream())
+    assert text in str(caught.value).replace("\\\\", "\\")
+    assert response.closed
+    assert response._original_response.isclosed()
+
+
+def test_a_response_that_http_client_has_begun_is_left_to_it() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + AS_SENT)
+        far.shutdown(socket.SHUT_WR)
+        original = http.client.HTTPResponse(near)
+        original.begin()
+        response = HTTPResponse(original, headers=dict(original.getheaders()), preload_content=False)
+        assert response.read(1) == b"f"
+        assert b"".join(response.stream()) == b"oo0123456789"
+
+
+def test_chunks_begin_where_a_class_says() -> None:
+    class Own(HTTPResponse):
+        sizes = iter([3, 0])
+
+        def _update_chunk_length(self) -> None:
+            if self.chunk_left is None:
+                self._fp.fp.readline()
+                self.chunk_left = next(self.sizes)
+
+    assert list(by_hand(AS_SENT, Own).stream()) == [b"foo"]
+
+
+def test_an_original_response_to_head_is_closed_and_its_connection_given_back() -> None:
+    response = by_hand(AS_SENT)
+    response._original_response._method = "HEAD"
+    given: list[bool] = []
+    response.release_conn = lambda: given.append(True)  # type: ignore[method-assign]
+    assert list(response.stream()) == []
+    assert given == [True]
+    assert response._original_response.isclosed()
