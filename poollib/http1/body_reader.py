@@ -18,7 +18,6 @@ import enum
 import io
 import re
 from collections.abc import Callable
-from typing import Any
 
 from ..exceptions import IncompleteRead, InvalidChunkLength, ProtocolError, ResponseTooLargeError, chained
 from .grammar import DEFAULT_LIMITS, MAX_CHUNK_DIGITS, RECEIVE_BYTES, TRUSTED_LENGTH, Limits
@@ -87,19 +86,6 @@ class ReceiveBuffer:
             self.data = piece
         self.at = 0
         return bool(piece)
-
-
-class Feed(ReceiveBuffer):
-    """Incoming bytes from two callables."""
-
-    __slots__ = ("_recv_into",)
-
-    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[Any], int]) -> None:
-        super().__init__(recv)
-        self._recv_into = recv_into
-
-    def recv_into(self, view: Buffer) -> int:
-        return self._recv_into(view)
 
 
 class ReadIntoMixin:

@@ -54,7 +54,7 @@ def without_fields(headers: Mapping[str, str] | None, names: Iterable[str]) -> H
 def without_body_fields(headers: Mapping[str, str] | None) -> HTTPHeaderDict:
     """A copy of ``headers`` without those that describe or frame a body which will not be sent."""
     kept = HTTPHeaderDict(headers)
-    return without_fields(kept, filter(describes_body, list(kept)))
+    return without_fields(kept, filter(describes_body, kept))
 
 
 def same_origin(url: str, other: str) -> bool:

@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout
 from poollib.base.url import encode_target, parse_url
-from poollib.http1.body_reader import ChunkedBody, Feed
+from poollib.http1.body_reader import ChunkedBody
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.request_head import prepare_fields, request_line
 from poollib.http1.response_head import parse_head
+from tests.bytes.feeds import Feed
 
 FIELDS = [
     ("Server", "nginx/1.22.1"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from poollib.http1.body_reader import Body, Feed, body_reader
+from poollib.http1.body_reader import Body, Buffer, ReceiveBuffer, body_reader
 from poollib.http1.grammar import DEFAULT_LIMITS, Limits
 from poollib.http1.response_head import Head, complete_head
 
@@ -32,6 +32,19 @@ class Pieces:
         piece = self.recv(len(view))
         view[: len(piece)] = piece
         return len(piece)
+
+
+class Feed(ReceiveBuffer):
+    """Incoming bytes from two callables, as a body reader takes them."""
+
+    __slots__ = ("_recv_into",)
+
+    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[memoryview], int]) -> None:
+        super().__init__(recv)
+        self._recv_into = recv_into
+
+    def recv_into(self, view: Buffer) -> int:
+        return self._recv_into(memoryview(view))
 
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:

@@ -8,9 +8,9 @@ import pytest
 
 from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidResponseError, ProtocolError
 from poollib.http1 import response_head
-from poollib.http1.body_reader import BodyState, ChunkedBody, Feed, body_reader
+from poollib.http1.body_reader import BodyState, ChunkedBody, body_reader
 from poollib.http1.grammar import DEFAULT_LIMITS
-from tests.bytes.feeds import READERS, Pieces, Reader, cuts, read_response
+from tests.bytes.feeds import READERS, Feed, Pieces, Reader, cuts, read_response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -12,9 +12,10 @@ import h11
 import httptools
 
 from poollib.exceptions import HTTPError
-from poollib.http1.body_reader import Feed, body_reader
+from poollib.http1.body_reader import body_reader
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.response_head import complete_head
+from tests.bytes.feeds import Feed
 
 REFUSED, CUT, WHOLE = "refused", "cut", "whole"
 

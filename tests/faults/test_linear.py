@@ -23,7 +23,7 @@ from poollib.base.headers import HTTPHeaderDict
 from poollib.base.url import encode_target, join, parse_url
 from poollib.connection import HTTPConnection
 from poollib.exceptions import HTTPError
-from poollib.http1.body_reader import Feed, body_reader
+from poollib.http1.body_reader import body_reader
 from poollib.http1.content_encoding import decoder_for
 from poollib.http1.multipart import MultipartStream, encode_multipart_formdata
 from poollib.http1.request_head import _is_connection_close, check_value
@@ -34,6 +34,7 @@ from poollib.policy.proxy_rules import HostList
 from poollib.policy.retry import Retry
 from poollib.poolmanager import _match_simple
 from poollib.response import HTTPResponse
+from tests.bytes.feeds import Feed
 
 FOLDER = os.path.dirname(poollib.__file__)
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -17,14 +17,14 @@ from urllib.parse import unquote
 
 from poollib.base.url import DEFAULT_PORTS, Url, _parse_any, encode_target, join, parse_url
 from poollib.exceptions import HTTPError, InvalidHeader, LocationParseError, LocationValueError
-from poollib.http1.body_reader import ChunkedBody, Feed
+from poollib.http1.body_reader import ChunkedBody
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.multipart import MultipartStream, RequestField
 from poollib.http1.request_head import check_name, check_target, check_value, request_head
 from poollib.http1.response_head import complete_head
 from poollib.http1.sse import Event, EventParser
 from poollib.policy.retry import Retry, _unix_time
-from tests.bytes.feeds import Pieces, read_response
+from tests.bytes.feeds import Feed, Pieces, read_response
 from tests.fuzz.nowhere import Nowhere, Visit
 
 LIMITS = DEFAULT_LIMITS._replace(

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poollib.http1.body_reader import ChunkedBody, Feed
+from poollib.http1.body_reader import ChunkedBody
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.multipart import MultipartStream
 from poollib.http1.request_head import prepare_fields, request_head
 from poollib.http1.response_head import complete_head
-from tests.bytes.feeds import Pieces, read_response
+from tests.bytes.feeds import Feed, Pieces, read_response
 from tests.fuzz.targets import TARGETS
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"

@@ -9,9 +9,10 @@ import pytest
 
 from poollib.exceptions import InvalidResponseError
 from poollib.http1 import body_reader
-from poollib.http1.body_reader import BodyState, ChunkedBody, Feed, LengthBody
+from poollib.http1.body_reader import BodyState, ChunkedBody, LengthBody
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.response_head import parse_head
+from tests.bytes.feeds import Feed
 
 
 def incoming(data: bytes) -> Feed:

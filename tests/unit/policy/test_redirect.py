@@ -61,6 +61,12 @@ def test_no_field_that_describes_a_body_stays_without_it(name: str, spelled: typ
     assert list(without_body_fields({spelled(name): "1", "X-Kept": "2"})) == ["X-Kept"]
 
 
+def test_a_body_that_is_not_sent_takes_its_headers_along() -> None:
+    """RFC 9110 section 15.4 and CVE-2023-45803: a 303 leaves nothing that describes the old body."""
+    headers = HTTPHeaderDict([(name, "1") for name in ("Host", *BODY_FIELDS, "X-Content")])
+    assert list(without_body_fields(headers)) == ["Host", "X-Content"]
+
+
 @pytest.mark.parametrize(
     "name", ["Accept", "Authorization", "Host", "X-Content", "Contents", "Range", "If-Match", "TE"]
 )
