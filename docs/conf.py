@@ -8,7 +8,7 @@ _root = pathlib.Path(__file__).resolve().parent.parent
 project = "poollib"
 author = "poollib contributors"
 copyright = "2026, poollib contributors"
-release = re.findall(r'^__version__ = "(.+)"', (_root / "poollib/__init__.py").read_text(), re.M)[0]
+release = re.findall(r'^VERSION: Final = "(.+)"', (_root / "poollib/base/version.py").read_text(), re.M)[0]
 
 extensions = []
 exclude_patterns = ["_build"]

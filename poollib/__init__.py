@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .poolmanager import PoolManager, ProxyManager, proxy_from_url
     from .response import BaseHTTPResponse, HTTPResponse
 
-__version__ = "0.1.0"
+__version__: str  # base.version has it
 
 __all__ = [
     "BaseHTTPResponse",
@@ -125,6 +125,10 @@ if not TYPE_CHECKING:  # checkers know the names by the imports above, and that 
         if name in _MODULES:
             value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
             return globals().setdefault(name, value)
+        if name == "__version__":
+            from .base.version import VERSION
+
+            return globals().setdefault(name, VERSION)
         if name in _URLLIB3_PATHS:
             return import_module(f"{__name__}.compat").own_module(name)
         if not name.startswith("_"):
@@ -138,7 +142,7 @@ if not TYPE_CHECKING:  # checkers know the names by the imports above, and that 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def _before_fork() -> None:

@@ -18,6 +18,7 @@ from types import FunctionType
 from typing import Any
 
 from ..base.headers import HTTPHeaderDict
+from ..base.version import VERSION
 from ..exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
 from ..http1.body_reader import BodyState
 from ..http1.body_source import FileBody
@@ -25,7 +26,7 @@ from ..http1.request_body import expects_body
 from ..http1.request_head import SKIP_HEADER, Fields, check_name
 from .upload import Payload, payload_for, size_of
 
-USER_AGENT = "python-poollib/0.1"  # compat puts urllib3's here while poollib is installed as urllib3
+USER_AGENT = f"python-poollib/{VERSION}"  # compat puts urllib3's here while poollib is installed as urllib3
 
 Base = http.client.HTTPConnection
 # The doors; ``connection`` compares them at every request, since agents come late and go again, with what they were.

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import poollib
+from poollib.base.version import VERSION
+from poollib.exchange import httpclient_hooks
 
 FOLDER = Path(poollib.__file__).parent
 
@@ -92,6 +94,14 @@ def test_no_public_name_is_that_of_a_module() -> None:
 def test_dir_shows_all_public_names() -> None:
     listed = run("import poollib; print(*dir(poollib))").split()
     assert {*poollib.__all__, "__all__", "__version__"} <= set(listed)
+
+
+def test_the_version_is_written_once() -> None:
+    """The metadata, the package and the User-Agent said different ones."""
+    assert poollib.__version__ == VERSION
+    assert f"python-poollib/{VERSION}" == httpclient_hooks.USER_AGENT
+    assert [file.name for file in FOLDER.rglob("*.py") if f'"{VERSION}"' in file.read_text()] == ["version.py"]
+    assert "version = attr: poollib.base.version.VERSION" in (FOLDER.parent / "setup.cfg").read_text()
 
 
 def test_star_gives_all_public_names() -> None:
