@@ -45,6 +45,7 @@ from .client.endpoint_builder import (
 from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
 from .client.health import HealthCheck
 from .client.idle_queue import CustomQueuePool, IdleQueue
+from .client.lease import Lease
 from .client.request_encoding import RequestMethods
 from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
 from .client.request_options import (
@@ -314,15 +315,15 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         StaleConnection if a kept connection had been closed by the server meanwhile: no byte of an answer came, and the
         request can be repeated, as the caller wants (``Trace.resent`` tells of it).
         """
-        conn = lease = None
+        conn = number = None
         try:
             conn = self._lease(request)
-            entry = self._endpoint_pool._leased.get(id(conn))
+            entry = self._endpoint_pool._leased.get(id(conn))  # as lease_of, without a call for each request
             if entry is not None:
-                lease = entry.reuses
+                number = entry.reuses
             if request.trace is not None:
                 self._tell_lease(request.trace, conn)
-            return self._exchange(conn, request, lease)
+            return self._exchange(conn, request, number)
         except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
             raise StaleConnection from None
         except ProtocolError as error:
@@ -333,7 +334,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             raise StaleConnection from None
         except BaseException:
             if conn is not None:
-                self._endpoint_pool.reclaim(conn, lease)
+                self._endpoint_pool.reclaim(conn, number)
             raise
 
     def _lease(self, request: Request) -> Any:
@@ -353,7 +354,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             reused = getattr(conn, "exchanges", 0) > 0
             notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
 
-    def _exchange(self, conn: Any, request: Request, lease: int | None) -> BaseHTTPResponse:
+    def _exchange(self, conn: Any, request: Request, number: int | None) -> BaseHTTPResponse:
         conn.options = request.options
         try:
             headers = self._with_proxy_headers(request.headers) if self._is_forwarding else request.headers
@@ -385,9 +386,9 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             if ours is not None:
                 raise ours from error
             raise
-        return self._hand_over(conn, response, request, lease)
+        return self._hand_over(conn, response, request, number)
 
-    def _hand_over(self, conn: Any, response: Any, request: Request, lease: int | None) -> BaseHTTPResponse:
+    def _hand_over(self, conn: Any, response: Any, request: Request, number: int | None) -> BaseHTTPResponse:
         """Give the connection back if the response is whole, else leave it with the response: the loop judges that."""
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
@@ -402,7 +403,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
                 return response
             if request.options is not None:
                 response._max_decoded_size = request.options.max_decoded_size
-            response.attach(self, conn, lease)
+            response.attach(Lease(self, conn, self._endpoint_pool, number))
             return response
         response.retries = request.retries  # a stub that a recorder or a subclass put in the response's place
         response._pool = self

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .base.headers import HTTPHeaderDict
 from .base.logs import logger, shown_url
+from .client.lease import Lease
 from .exceptions import (
     READING_THE_BODY,
     BodyNotHttplibCompatible,
@@ -68,7 +69,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     _body: Any = None
     _pool: Any = None
     _connection: Any = None
-    _lease: int | None = None
+    _lease: Lease | None = None
     _method: str | None = None
     _max_decoded_size: int | None = None
     _given_original: Any = None
@@ -422,15 +423,12 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     # -- the connection --
 
-    def attach(self, pool: Any, connection: Any, lease: int | None = None) -> None:
-        """Own ``connection`` until the body has ended (which may be now), then give it back to ``pool``.
-
-        ``lease``: which of its leases this is, so that after an interrupt none but this one is ended.
-        """
+    def attach(self, lease: Lease) -> None:
+        """Own the connection until the body has ended (which may be now), then give it back."""
         self.is_pending = True
         self._lease = lease
-        self._pool = pool
-        self._connection = connection
+        self._pool = lease.owner
+        self._connection = lease.connection
         source = self._source
         if source is not None and source.state is not BodyState.OPEN:
             self._end_exchange(source.state)
@@ -454,8 +452,8 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         data = source.incoming.take(source.incoming.unread())
         self._connection = None
         sock = connection.detach()
-        if self._pool is not None:
-            self._pool._endpoint_pool.detach(connection)
+        if self._lease is not None:
+            self._lease.detach()
         source.state = BodyState.CLOSE
         return Detached(sock, data)
 
@@ -496,13 +494,17 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     def release_conn(self) -> None:
         """Give the connection back to its pool, which keeps it only if its response was read to the end."""
         connection, self._connection = self._connection, None
-        if connection is not None and self._pool is not None:
+        if connection is None:
+            return
+        lease, self._lease = self._lease, None
+        if lease is not None:
             try:
-                self._pool._put_conn(connection)
+                lease.release()
             except BaseException:
-                if self._lease is not None:
-                    self._pool._endpoint_pool.reclaim(connection, self._lease)
+                lease.reclaim()
                 raise
+        elif self._pool is not None:  # whoever made this response has handed both in
+            Lease(self._pool, connection).release()
 
     def drain_conn(self) -> None:
         """Throw the rest away, undecoded; more than 64 KiB or 1 s of it costs more than a new connection."""
@@ -553,10 +555,10 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         connection = self._connection
         sock = getattr(connection, "sock", None)
         if sock is not None:
-            if self._pool is None or self._lease is None:
+            if self._lease is None:
                 sock.shutdown(socket.SHUT_RD)
                 return
-            if self._pool._endpoint_pool.while_lent(connection, self._lease, lambda: sock.shutdown(socket.SHUT_RD)):
+            if self._lease.while_held(lambda: sock.shutdown(socket.SHUT_RD)):
                 return
         if self._head is not None:
             raise RuntimeError("Cannot shutdown as connection has already been released to the pool")
