@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from . import response as responses
 from .base.endpoint import TlsSettings
 from .base.exact_values import exact
 from .base.headers import HTTPHeaderDict
@@ -410,7 +411,7 @@ class HTTPConnection(Transport):
         """
         if self._through_doors or self.response_class is not http.client.HTTPResponse:
             self._through_doors = self._drained = False
-            return cast(HTTPResponse, httpclient_hooks.receive(self, HTTPConnection.getresponse, HTTPResponse))
+            return cast(HTTPResponse, httpclient_hooks.receive(self, _GETRESPONSE, responses.HTTPResponse))
         if self.sock is None:
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
             closed.phase = "waiting for the response"
@@ -459,13 +460,13 @@ class HTTPConnection(Transport):
                 self.state = _IDLE
             else:
                 self.response_ended(keep)
-            return HTTPResponse.received(head, None, data[end:], method, url)
+            return responses.HTTPResponse.received(head, None, data[end:], method, url)
         incoming.data, incoming.at = (data, end) if end < len(data) else (b"", 0)
         self.state = _READING
         if length >= LARGE_BODY_BYTES:
             receive_ahead(self.sock)
         body = body_reader(incoming, length, keep, limit, self._limits(), enforce)
-        response = HTTPResponse.received(head, body, None, method, url)
+        response = responses.HTTPResponse.received(head, body, None, method, url)
         if options is not None:
             response._max_decoded_size = options.max_decoded_size
         if not enforce:
@@ -492,7 +493,7 @@ class HTTPConnection(Transport):
         self.state = _READING
         if (trace := self._trace()) is not None:
             notify(trace, "head_read", head.status, head.reason)
-        response = HTTPResponse.received(head, UpgradedBody(incoming), None, method, url)
+        response = responses.HTTPResponse.received(head, UpgradedBody(incoming), None, method, url)
         response._connection = self
         return response
 
@@ -577,6 +578,9 @@ class HTTPConnection(Transport):
 
 
 _PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouched(own_doors(HTTPConnection))
+# Kept, for programs put classes of their own in the place of this module's; the response's class is looked up where
+# they put theirs, as in urllib3.
+_GETRESPONSE = HTTPConnection.getresponse
 _BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_doors(Base))
 
 _NO_BODY = b"Content-Length: 0\r\n\r\n"

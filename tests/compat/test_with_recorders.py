@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+import boto3
 import pytest
 import requests
 import requests_mock
@@ -106,3 +107,20 @@ def test_vcr_records_bodies_and_redirects(server: Httpd, tmp_path: pathlib.Path)
         assert requests.post(server.url + "/from", data=b"the body").json() == recorded
         with pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException):
             requests.post(server.url + "/from", data=b"another")
+
+
+def test_vcr_records_and_replays_a_boto3_client(server: Httpd, tmp_path: pathlib.Path) -> None:
+    """It swaps connection classes below botocore's, whose own class still reads the answer."""
+    listing = b"<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>"
+    server.routes["/"] = lambda request: Response(listing, headers={"Content-Type": "application/xml"})
+    for mode in ("once", "none"):
+        with vcr.use_cassette(str(tmp_path / "tape.yaml"), record_mode=mode):
+            client = boto3.client(
+                "s3",
+                endpoint_url=server.url,
+                region_name="us-east-1",
+                aws_access_key_id="who",
+                aws_secret_access_key="secret",
+            )
+            assert client.list_buckets()["Buckets"] == []
+    assert len(server.requests) == 1

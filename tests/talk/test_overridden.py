@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout
+from poollib import HTTPConnectionPool, HTTPHeaderDict, Retry, Timeout, connection, response
 from poollib.connection import HTTPConnection
 from poollib.exceptions import (
     ClosedPoolError,
@@ -357,3 +357,42 @@ def test_a_plain_error_of_a_replaced_method_becomes_one_of_ours(
         assert error.args[-1] is plain
         assert len(tries) == 1 + retries
         assert pool.num_connections == len(tries)
+
+
+# -- classes that a program has put in the place of a module's ---------------------------------------------------
+
+
+def test_a_connection_reads_its_answer_while_another_class_has_its_name(
+    server: Httpd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vcrpy below botocore's connections: "super(type, obj): obj must be an instance or subtype of type"."""
+
+    class Recording(HTTPConnection):
+        def getresponse(self) -> Any:
+            return super().getresponse()
+
+    class Own(HTTPConnection):
+        def send(self, data: Any) -> None:
+            super().send(data)
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Own
+
+    monkeypatch.setattr(connection, "HTTPConnection", Recording)
+    with Pool(server.host, server.port) as pool:
+        assert pool.request("GET", "/").status == 200
+
+
+def test_a_replaced_response_class_is_what_requests_get(server: Httpd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that urllib3 looks up at each answer: ``urllib3.response.HTTPResponse``."""
+
+    class Own(response.HTTPResponse):
+        def read(self, *args: Any, **kw: Any) -> bytes:
+            return super().read(*args, **kw).upper()
+
+    server.routes["/lower"] = lambda request: Response(b"lower")
+    monkeypatch.setattr(response, "HTTPResponse", Own)
+    with HTTPConnectionPool(server.host, server.port) as pool:
+        got = pool.request("GET", "/lower", preload_content=False)
+        assert isinstance(got, Own)
+        assert got.read() == b"LOWER"
