@@ -10,6 +10,7 @@ It follows RFC 1928 and RFC 1929 (SOCKS 5 and its passwords), and the SOCKS 4 an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -44,18 +45,22 @@ def socks_connect(
     host = exact(host)
     if hop.scheme not in SOCKS_SCHEMES:
         raise ValueError(f"scheme: {hop.scheme!r} is none of {', '.join(sorted(SOCKS_SCHEMES))}")
+    address_of: Callable[[], str] | None = None
     if resolve is not None and hop.scheme in ("socks4", "socks5") and _literal(host) is None:
-        host = _resolved(hop, host, resolve(host, port), owner)
+        address_of = partial(_resolved, hop, host, port, resolve, owner)
     if hop.scheme.startswith("socks4"):
+        host = host if address_of is None else address_of()
         socks4(sock, host, port, user_id=hop.username or "", timeout_s=timeout_s, owner=owner)
     else:
         login = None if hop.username is None else (hop.username, hop.password or "")
-        socks5(sock, host, port, login=login, timeout_s=timeout_s, owner=owner)
+        socks5(sock, host, port, login=login, timeout_s=timeout_s, owner=owner, address_of=address_of)
 
 
-def _resolved(hop: ProxyHop, host: str, infos: Iterable[AddrInfo], owner: object) -> str:
+def _resolved(
+    hop: ProxyHop, host: str, port: int, resolve: Callable[[str, int], Iterable[AddrInfo]], owner: object
+) -> str:
     """The first address that the proxy's protocol can carry."""
-    for info in infos:
+    for info in resolve(host, port):
         address: str = info[4][0]
         if hop.scheme != "socks4" or ":" not in address:
             return address
@@ -127,26 +132,34 @@ def socks5(
     login: tuple[str, str] | None = None,
     timeout_s: float | None = None,
     owner: object = None,
+    address_of: Callable[[], str] | None = None,
 ) -> None:
     """Nothing, once a SOCKS 5 proxy has connected to host and port; the proxy resolves a name.
 
-    ``login``: user and password, offered beside "no login". ``timeout_s``: for all of it, ``None`` for no limit.
+    ``address_of``: gives the address to ask for in the name's place. It is called once the proxy has let us in, as
+    PySocks does: a proxy that refuses is told of before a name that nobody knows. ``login``: user and password, offered
+    beside "no login". ``timeout_s``: for all of it, ``None`` for no limit.
     Errors: NewConnectionError that says what the proxy answered, ConnectTimeoutError; ValueError for a host, port,
     user or password that cannot be sent.
     """
     host, port = exact(host), checked_port(port)
-    address = _literal(host)
-    if address is None:
-        name = _name(host)
-        place = bytes((_NAME, len(name))) + name
-    else:
-        place = bytes((_IPV4 if address.version == 4 else _IPV6,)) + address.packed
-    ask = b"\5\1\0" + place + port.to_bytes(2, "big")
+    place = _place(host)
     password = None if login is None else _password_message(*login)
     with ProxyHandshake(sock, f"{host}:{port}", timeout_s, owner) as handshake:
         _agree_on_login(handshake, password)
-        handshake.send(ask)
+        if address_of is not None:
+            place = _place(address_of())
+        handshake.send(b"\5\1\0" + place + port.to_bytes(2, "big"))
         _read_socks5_reply(handshake)
+
+
+def _place(host: str) -> bytes:
+    """RFC 1928 section 5: an address or a name, its kind in front."""
+    address = _literal(host)
+    if address is None:
+        name = _name(host)
+        return bytes((_NAME, len(name))) + name
+    return bytes((_IPV4 if address.version == 4 else _IPV6,)) + address.packed
 
 
 def _password_message(user: str, password: str) -> bytes:

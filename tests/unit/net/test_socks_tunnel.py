@@ -239,3 +239,20 @@ def test_socks4_takes_the_first_ipv4_address_and_socks5_the_first() -> None:
 def test_another_scheme_is_refused() -> None:
     with ProxyEnd(b"") as proxy, pytest.raises(ValueError, match="scheme: 'socks6' is none of socks4, socks4a"):
         socks_tunnel.socks_connect(proxy.near, ProxyHop("socks6", "p", 1), HOST, PORT)
+
+
+def test_the_proxy_is_greeted_before_a_name_is_looked_up() -> None:
+    """As PySocks does it: where the proxy lets nobody in, nobody learns the name, and the error is the proxy's."""
+
+    def resolve(host: str, port: int) -> list[Any]:
+        raise AssertionError("looked up for a proxy that lets nobody in")
+
+    with ProxyEnd(b"\5\xff") as proxy, pytest.raises(NewConnectionError, match="authentication methods were rejected"):
+        socks_tunnel.socks_connect(proxy.near, ProxyHop("socks5", "p", 1), HOST, PORT, resolve=resolve)
+
+
+def test_a_name_without_an_address_is_told_after_the_greeting() -> None:
+    with ProxyEnd(b"\5\0") as proxy:
+        with pytest.raises(NewConnectionError, match="has no address"):
+            socks_tunnel.socks_connect(proxy.near, ProxyHop("socks5", "p", 1), HOST, PORT, resolve=resolving())
+        assert proxy.told() == b"\5\1\0"
