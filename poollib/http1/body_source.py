@@ -26,7 +26,12 @@ _ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 if TYPE_CHECKING:
     from .content_encoding import BytesQueueBuffer
 
-_NOTHING = ReceiveBuffer(lambda limit: b"")  # comes from a server where a file is read
+
+def _receive_nothing(limit: int) -> bytes:
+    return b""
+
+
+_NOTHING = ReceiveBuffer(_receive_nothing)  # comes from a server where a file is read; pickles with its response
 
 
 class FileBody(Body):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import pickle
 import socket
 import ssl
 import zlib
@@ -327,3 +328,16 @@ def test_how_to_close_is_for_a_class_to_say() -> None:
     )
     with pytest.raises(NotImplementedError):
         response.close()
+
+
+@pytest.mark.parametrize("read", [0, 5, None])
+@pytest.mark.parametrize("length", [{}, {"Content-Length": "11"}])
+def test_a_response_around_a_file_pickles_also_half_read(read: int | None, length: dict[str, str]) -> None:
+    """requests-cache keeps them so: "Can't pickle <function <lambda>>"."""
+    response = HTTPResponse(io.BytesIO(b"hello world"), {"A": "b", **length}, 203, preload_content=False)
+    assert response.data == b"hello world" if read is None else response.read(read) == b"hello world"[:read]
+    again = pickle.loads(pickle.dumps(response))
+    assert (again.status, again.headers["A"]) == (203, "b")
+    assert again.read() == (b"" if read is None else b"hello world"[read:])
+    if read is None:
+        assert again.data == b"hello world"
