@@ -34,6 +34,7 @@ _not_userinfo: Final = re.compile(f"[^%{_USERINFO}]")
 _not_path: Final = re.compile(f"[^%{_PATH}]")
 _not_query: Final = re.compile(f"[^%{_QUERY}]")
 _triple: Final = re.compile("%[0-9A-Fa-f]{2}")
+_PERCENT_RE = _triple  # urllib3's name: yt-dlp and streamlink put their own in its place, to leave triples alone
 _unreserved: Final = re.compile(f"[{_UNRESERVED}]")
 _control: Final = re.compile("[\x00-\x1f\x7f]")
 _control_or_blank: Final = re.compile("[\x00-\x20\x7f]")
@@ -409,7 +410,7 @@ def _encoded(text: str, refused: re.Pattern[str]) -> str:
     A percent sign that starts no triple means that the text was not encoded yet: then each one is encoded.
     """
     if "%" in text:
-        text, triples = _triple.subn(lambda match: match[0].upper(), text)
+        text, triples = _PERCENT_RE.subn(lambda match: match[0].upper(), text)
         if triples != text.count("%"):
             text = text.replace("%", "%25")
     if refused.search(text) is None:

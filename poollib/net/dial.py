@@ -17,7 +17,7 @@ from typing import Final
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from .dns import AddrInfo, Resolver, addresses_within, system_lookup
-from .happy_eyeballs import DialOptions, first_connected
+from .happy_eyeballs import DialOptions, first_connected, set_socket_options
 from .happy_eyeballs import SocketOptions as SocketOptions
 from .socket_state import ReadByFile
 
@@ -62,7 +62,7 @@ def connect(
     else:
         infos = addresses_within(host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
     try:
-        sock = first_connected(infos, DialOptions(until, source_address, socket_options))
+        sock = first_connected(infos, DialOptions(until, source_address, socket_options, _set_socket_options))
     except TimeoutError as err:
         _forget(resolver, host)
         where = uds or f"{host}:{port}"
@@ -108,7 +108,7 @@ def create_connection(
         infos = system_lookup(host.strip("[]"), port)
     except UnicodeError as err:
         raise LocationParseError(f"'{host}', label empty or too long") from err
-    sock = first_connected(infos, DialOptions(until, source_address, socket_options))
+    sock = first_connected(infos, DialOptions(until, source_address, socket_options, _set_socket_options))
     sock.settimeout(timeout_s)
     return sock
 
@@ -137,6 +137,4 @@ def _by_replaced(
         raise NewConnectionError(owner, f"Failed to establish a new connection: {err} ({host}:{port})") from err
 
 
-def _set_socket_options(sock: socket.socket, options: SocketOptions | None) -> None:
-    for option in options or ():
-        sock.setsockopt(*option)
+_set_socket_options = set_socket_options  # looked up at each call: programs put their own in its place

@@ -14,7 +14,7 @@ import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from time import monotonic
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -27,12 +27,19 @@ ATTEMPT_DELAY_S: Final = 0.25
 SocketOptions: TypeAlias = Iterable[tuple[int, int, int | bytes]]
 
 
+def set_socket_options(sock: socket.socket, options: SocketOptions | None) -> None:
+    """Set each option on a socket."""
+    for option in options or ():
+        sock.setsockopt(*option)
+
+
 class DialOptions(NamedTuple):
     """What every attempt for one connection shares."""
 
     until: float  # on time.monotonic(); math.inf without a timeout
     source_address: tuple[str, int] | None
     socket_options: SocketOptions | None
+    set_options: Callable[[socket.socket, SocketOptions | None], None] = set_socket_options
 
 
 def first_connected(infos: list[AddrInfo], way: DialOptions) -> socket.socket:
@@ -69,9 +76,10 @@ def _prepared(info: AddrInfo, way: DialOptions) -> socket.socket:
     family = info[0]
     sock = socket.socket(family, info[1], info[2])
     try:
-        for option in way.socket_options or ():
-            if family in _TCP_FAMILIES or option[0] == socket.SOL_SOCKET:
-                sock.setsockopt(*option)
+        options = way.socket_options
+        if options and family not in _TCP_FAMILIES:
+            options = [option for option in options if option[0] == socket.SOL_SOCKET]
+        way.set_options(sock, options)
         if way.source_address is not None and family in _TCP_FAMILIES:
             sock.bind(way.source_address)
     except BaseException:

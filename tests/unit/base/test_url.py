@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import subprocess
 import sys
@@ -693,3 +694,19 @@ def test_an_address_of_another_scheme_is_left_as_it_is_written() -> None:
     assert parse_url("http://[FE80::A]/").host == "[fe80::a]"
     with pytest.raises(LocationParseError):
         parse_url("ftp://[FE80:::A]/")
+
+
+def test_triples_stay_as_they_are_where_a_program_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """yt-dlp and streamlink put an object with ``subn`` in the place of ``urllib3.util.url._PERCENT_RE``."""
+    util = importlib.import_module("poollib.util.url")
+    usual = util._PERCENT_RE
+
+    class KeepsTriples:
+        @staticmethod
+        def subn(repl: Any, string: str, *rest: Any) -> tuple[str, int]:
+            return string, usual.subn(repl, string)[1]
+
+    assert parse_url("http://h/%7b?a=%7d").url == "http://h/%7B?a=%7D"
+    monkeypatch.setattr(util, "_PERCENT_RE", KeepsTriples)
+    assert parse_url("http://h/%7b?a=%7d").url == "http://h/%7b?a=%7d"
+    assert parse_url("http://h/%7b%").url == "http://h/%257b%25"

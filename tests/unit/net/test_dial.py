@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import socket
 import sys
 import time
@@ -436,3 +437,16 @@ def test_create_connection_without_timeout_takes_the_default_of_the_process(port
             assert sock.gettimeout() is None
     finally:
         socket.setdefaulttimeout(None)
+
+
+def test_options_are_set_by_a_function_that_programs_replace(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``urllib3.util.connection._set_socket_options``, for one address and for a race."""
+    seen: list[Any] = []
+    util = importlib.import_module("poollib.util.connection")
+    monkeypatch.setattr(util, "_set_socket_options", lambda sock, options: seen.append(options))
+    option = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    dial.connect("127.0.0.1", port, timeout_s=5, socket_options=[option]).close()
+    both = lambda host, port: ["127.0.0.1", "127.0.0.1"]  # noqa: E731
+    dial.connect("two.example", port, timeout_s=5, socket_options=[option], resolver=both).close()
+    dial.create_connection(("127.0.0.1", port), 5).close()
+    assert seen == [[option], [option], None]
