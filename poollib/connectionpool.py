@@ -110,6 +110,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
 
     scheme = "http"
     ConnectionCls: ClassVar[type[Any]] = HTTPConnection
+    _is_socks: ClassVar[bool] = False  # whether `_socks_options` are the way to the server, or a program's own
 
     # What few pools have stands here, in Figures or in RequestTargets, until it is set: a manager may keep hundreds of
     # pools.

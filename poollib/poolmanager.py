@@ -368,7 +368,7 @@ class PoolManager(RequestMethods):
             for name in SSL_KEYWORDS:
                 context.pop(name, None)
         classes = self.pool_classes_by_scheme
-        if classes is pool_classes_by_scheme and context.get("_socks_options") is not None:
+        if classes == pool_classes_by_scheme and context.get("_socks_options") is not None:
             from .socks_pools import pool_classes_by_scheme as classes
         return classes[scheme](host, port, **context)
 

@@ -62,12 +62,14 @@ class SOCKSHTTPConnectionPool(HTTPConnectionPool):
     """A pool of SOCKSConnection; it takes ``_socks_options``."""
 
     ConnectionCls = SOCKSConnection
+    _is_socks = True
 
 
 class SOCKSHTTPSConnectionPool(HTTPSConnectionPool):
     """A pool of SOCKSHTTPSConnection; it takes ``_socks_options``."""
 
     ConnectionCls = SOCKSHTTPSConnection
+    _is_socks = True
 
 
 pool_classes_by_scheme: dict[str, type[HTTPConnectionPool]] = {

@@ -124,7 +124,7 @@ def tls_settings_of(pool: Any) -> TlsSettings:
 
 
 def _hop_of(pool: Any) -> ProxyHop | None:
-    options = pool._conn_kw.get("_socks_options")
+    options = pool._conn_kw.get("_socks_options") if pool._is_socks else None  # elsewhere they are a program's own
     if options is not None:
         from ..policy.proxy_rules import socks_hop
 

@@ -17,7 +17,8 @@ import pytest
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from poollib.base.endpoint import Endpoint
 from poollib.client.endpoint_builder import blame_proxy, connection_requires_http_tunnel, proxy_keywords
-from poollib.contrib.socks import SOCKSProxyManager
+from poollib.connection import HTTPConnection
+from poollib.contrib.socks import SOCKSHTTPConnectionPool, SOCKSProxyManager
 from poollib.exceptions import ConnectTimeoutError, DeadlineExceededError, NewConnectionError, ProxyError
 from poollib.policy.proxy_rules import Proxy
 
@@ -201,3 +202,31 @@ def test_the_login_of_a_proxys_url_is_kept_as_a_header_alone() -> None:
 
 def test_a_unix_sockets_path_may_be_a_path_object() -> None:
     assert HTTPConnectionPool("localhost", uds=pathlib.Path("/run/a.sock"))._endpoint_pool.endpoint.uds == "/run/a.sock"
+
+
+def test_private_keywords_of_a_programs_own_classes_go_to_them_unread() -> None:
+    """yt-dlp's ``_socks_options`` are a dict of its own: "KeyError: 'socks_version'"."""
+
+    class Connection(HTTPConnection):
+        def __init__(self, _socks_options: Any, **kw: Any) -> None:
+            self.options_seen = _socks_options
+            super().__init__(**kw)
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    own = {"proxy_type": 2, "addr": "p.example", "port": 1080, "rdns": True}
+    manager = PoolManager(_socks_options=own)
+    manager.pool_classes_by_scheme = {"http": Pool, "https": Pool}
+    pool = manager.connection_from_url("http://h.example/")
+    assert pool._new_conn().options_seen == own
+
+
+def test_an_unpickled_manager_still_leads_through_its_socks_proxy() -> None:
+    for manager in (
+        ProxyManager("socks5://h:1"),
+        SOCKSProxyManager("socks5://h:1"),
+        PoolManager(proxies="socks5://h:1"),
+    ):
+        there = pickle.loads(pickle.dumps(manager))
+        assert isinstance(there.connection_from_url("http://x/"), SOCKSHTTPConnectionPool)
