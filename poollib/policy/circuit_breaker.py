@@ -1,7 +1,7 @@
 """A circuit breaker: an endpoint that can't be connected to is left alone for a while.
 
-``connectionpool`` asks a :class:`Circuit` before each attempt and tells it the outcome; ``CircuitBreaker`` is the wish.
-It counts failures to connect alone (lookup, dialling, tunnel, TLS): a server that answers badly is there.
+``connectionpool`` makes its attempts through a :class:`Circuit`, which a :class:`CircuitBreaker` describes.  It counts
+failures to connect alone (lookup, dialling, tunnel, TLS): a server that answers badly is there.
 The pattern is Michael Nygard's ("Release It!"); time comes in as an argument.
 
 ::
@@ -18,10 +18,13 @@ import enum
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict, TypeVar
 
 from ..base.exact_values import number, whole
 from ..exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError, is_nothing_sent
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
 
 
 class CircuitBreaker(NamedTuple):
@@ -49,13 +52,13 @@ class CircuitReport(TypedDict):
 class Circuit:
     """The circuit of one endpoint. The lock guards all that changes."""
 
-    __slots__ = ("__weakref__", "_failures", "_lock", "_open_until", "opened", "refused", "state", "wish")
+    __slots__ = ("__weakref__", "_failures", "_lock", "_open_until", "opened", "refused", "settings", "state")
 
-    def __init__(self, wish: CircuitBreaker) -> None:
-        settled = CircuitBreaker(whole("failures", wish.failures), number("pause", wish.pause))
-        if settled.failures < 1 or settled.pause < 0:
-            raise ValueError(f"a circuit breaker opens after 1 failure or more, for 0 s or more; not {wish!r}")
-        self.wish = settled
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        settings = CircuitBreaker(whole("failures", breaker.failures), number("pause", breaker.pause))
+        if settings.failures < 1 or settings.pause < 0:
+            raise ValueError(f"a circuit breaker opens after 1 failure or more, for 0 s or more; not {breaker!r}")
+        self.settings = settings
         self._reset_after_fork()
 
     def _reset_after_fork(self) -> None:
@@ -68,16 +71,19 @@ class Circuit:
         self._open_until = 0.0
 
     def wrap(
-        self, attempt: Callable[[Any], Any], owner: Any, clock: Callable[[], float] = monotonic
-    ) -> Callable[[Any], Any]:
-        """``attempt``, made where the circuit lets it, which hears how it ended. CircuitOpenError."""
+        self, attempt: Callable[[_Request], _Response], owner: object, clock: Callable[[], float] = monotonic
+    ) -> Callable[[_Request], _Response]:
+        """``attempt``, made only where the circuit allows it, with its outcome counted. CircuitOpenError.
 
-        def guarded(call: Any) -> Any:
+        ``owner``: the pool, for the error.
+        """
+
+        def guarded(request: _Request) -> _Response:
             wait_s = self.wait_s(clock())
             if wait_s is not None:
                 raise CircuitOpenError(owner, f"no connection could be made; next try in {wait_s:.3g} s", wait_s)
             try:
-                answer = attempt(call)
+                response = attempt(request)
             except BaseException as error:
                 if isinstance(error, BlockedHostError) or not isinstance(error, Exception):
                     self.gave_up()
@@ -89,7 +95,7 @@ class Circuit:
                     self.gave_up()
                 raise
             self.got_through()
-            return answer
+            return response
 
         return guarded
 
@@ -115,9 +121,9 @@ class Circuit:
         """No connection could be made."""
         with self._lock:
             self._failures += 1
-            if self.state is CircuitState.PROBING or self._failures >= self.wish.failures:
+            if self.state is CircuitState.PROBING or self._failures >= self.settings.failures:
                 self.opened += self.state is CircuitState.CLOSED
-                self.state, self._open_until = CircuitState.OPEN, now + self.wish.pause
+                self.state, self._open_until = CircuitState.OPEN, now + self.settings.pause
 
     def gave_up(self) -> None:
         """An attempt ended before it tried to connect (no slot, an interrupt, a guard): the next one may probe."""
@@ -136,6 +142,6 @@ class Circuit:
             }
 
 
-def circuit_from(wish: CircuitBreaker | int) -> Circuit:
+def circuit_from(breaker: CircuitBreaker | int) -> Circuit:
     """The circuit for a pool's keyword: a number means so many failures."""
-    return Circuit(wish if isinstance(wish, CircuitBreaker) else CircuitBreaker(wish))
+    return Circuit(breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker(breaker))

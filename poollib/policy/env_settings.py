@@ -1,6 +1,6 @@
 """Settings from environment variables, as plain keyword arguments.
 
-This module reads a mapping (``os.environ``, or any other) and hands ``PoolManager.from_env`` the keywords it names; it
+This module reads a mapping (``os.environ``, or any other) and gives ``PoolManager.from_env`` the keywords it names; it
 knows which variable means what, and nothing of pools.  A value that can't be meant is an error that names the
 variable; a variable that is absent or empty says nothing.  The names are those that services already use for httpx's
 limits and timeouts.
@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from ..base.timeout import Timeout
 
-#: variable -> keyword of PoolManager; whole numbers, at least 1
-_COUNTS = {
-    "HTTP_MAX_KEEPALIVE_CONNECTIONS": "maxsize",
-    "HTTP_MAX_CONNECTIONS": "total_maxsize",
-}
-#: variable -> keyword of PoolManager; seconds, or "none" for no limit
-_SECONDS = {"HTTP_KEEPALIVE_EXPIRY": "idle_timeout"}
 #: variable -> keyword of Timeout; seconds, or "none" for no limit
 _TIMEOUTS = {
     "HTTP_CONNECT_TIMEOUT": "connect",
@@ -30,7 +23,16 @@ _TIMEOUTS = {
 }
 
 
-def settings(environ: Mapping[str, str]) -> dict[str, Any]:
+class EnvironmentSettings(TypedDict, total=False):
+    """Keywords of ``PoolManager``, those that the environment sets."""
+
+    maxsize: int
+    total_maxsize: int
+    idle_timeout: float | None
+    timeout: Timeout
+
+
+def settings(environ: Mapping[str, str]) -> EnvironmentSettings:
     """Keywords for ``PoolManager``; ValueError naming the variable whose value is no number of its kind.
 
     ==================================  ==================  ===================================================
@@ -45,30 +47,29 @@ def settings(environ: Mapping[str, str]) -> dict[str, Any]:
     ``HTTP_POOL_TIMEOUT``               ``Timeout.pool``    seconds to wait for a connection
     ==================================  ==================  ===================================================
     """
-    found: dict[str, Any] = {}
-    for variable, keyword in _COUNTS.items():
-        if text := environ.get(variable, "").strip():
-            found[keyword] = _count(variable, text)
-    for variable, keyword in _SECONDS.items():
-        if text := environ.get(variable, "").strip():
-            found[keyword] = _seconds(variable, text)
-    timeouts = {
-        keyword: _seconds(variable, text)
-        for variable, keyword in _TIMEOUTS.items()
-        if (text := environ.get(variable, "").strip())
-    }
+    found: EnvironmentSettings = {}
+    given = {variable: text for variable, value in environ.items() if (text := value.strip())}
+    if "HTTP_MAX_KEEPALIVE_CONNECTIONS" in given:
+        found["maxsize"] = _count("HTTP_MAX_KEEPALIVE_CONNECTIONS", given)
+    if "HTTP_MAX_CONNECTIONS" in given:
+        found["total_maxsize"] = _count("HTTP_MAX_CONNECTIONS", given)
+    if "HTTP_KEEPALIVE_EXPIRY" in given:
+        found["idle_timeout"] = _seconds("HTTP_KEEPALIVE_EXPIRY", given)
+    timeouts = {keyword: _seconds(variable, given) for variable, keyword in _TIMEOUTS.items() if variable in given}
     if timeouts:
         found["timeout"] = Timeout(**timeouts)
     return found
 
 
-def _count(variable: str, text: str) -> int:
+def _count(variable: str, given: Mapping[str, str]) -> int:
+    text = given[variable]
     if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= 1_000_000):
         raise ValueError(f"environment variable {variable} must be a whole number from 1 to 1000000, not {text!r}")
     return int(text)
 
 
-def _seconds(variable: str, text: str) -> float | None:
+def _seconds(variable: str, given: Mapping[str, str]) -> float | None:
+    text = given[variable]
     if text.lower() == "none":
         return None
     try:

@@ -1,7 +1,7 @@
 """Which proxy is asked for a URL, if any, and what a proxy's URL means.
 
-``poolmanager`` asks :class:`ProxyRules` for each new pool and turns the :class:`Proxy` it gets into the pool's
-settings; ``socks_pools`` reads what a SOCKS URL says.
+``poolmanager`` asks :class:`ProxyRules` for each new pool and makes the pool's settings of the :class:`Proxy` it gets;
+``socks_pools`` reads what a SOCKS URL says.
 Nothing is dialled or resolved here: a host that is a name matches no network, whatever its addresses are.
 It follows the habits of curl and Go for the environment (there is no standard), RFC 4632 and RFC 4291 for networks,
 and the httpoxy advisory (CVE-2016-5385).
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict, cast
 
 from ..base.endpoint import ProxyHop, shown_fields
 from ..base.exact_values import exact
@@ -21,6 +21,9 @@ from ..base.ip import Network, address_of, bare_host, network_of
 from ..base.logs import shown_url
 from ..base.url import DEFAULT_PORTS, Url, parse_url
 from ..exceptions import LocationParseError, ProxySchemeUnknown
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 SOCKS_PORT: Final = 1080  # RFC 1928 section 3
 SOCKS4: Final = 1  # PySocks's numbers, which callers of urllib3 use
@@ -35,7 +38,7 @@ SOCKS_SCHEMES: Final = {
 
 
 class SocksOptions(TypedDict):
-    """The way to a SOCKS proxy, as urllib3 has it; ``rdns``: names are resolved there."""
+    """How to reach a SOCKS proxy, as urllib3 has it; ``rdns``: names are resolved there."""
 
     socks_version: int
     proxy_host: str | None
@@ -46,7 +49,7 @@ class SocksOptions(TypedDict):
 
 
 class Proxy(NamedTuple):
-    """A proxy: its URL (``http``, ``https`` or a SOCKS scheme), and for HTTP proxies what it is told and must prove.
+    """A proxy: its URL (``http``, ``https`` or a SOCKS scheme), for HTTP proxies header fields and TLS settings.
 
     ``headers`` reach the proxy and nobody else; user and password in the URL become a ``Proxy-Authorization`` among
     them. ``ssl_context``, ``assert_hostname``, ``assert_fingerprint``: what is wanted of TLS with an https proxy.
@@ -55,7 +58,7 @@ class Proxy(NamedTuple):
 
     url: str | Url
     headers: Mapping[str, str] | None = None
-    ssl_context: Any = None
+    ssl_context: SSLContext | None = None
     use_forwarding_for_https: bool = False
     assert_hostname: str | bool | None = None
     assert_fingerprint: str | Sequence[str] | None = None
@@ -81,12 +84,12 @@ def parse_proxy(url: str | Url) -> Url:
 
 def login_header(url: Url, headers: Mapping[str, str] | None) -> dict[str, str]:
     """``headers`` with a Basic ``Proxy-Authorization`` for the URL's user (RFC 7617), unless they hold one."""
-    told = dict(headers or {})
-    if url.auth is not None and "proxy-authorization" not in HTTPHeaderDict(told):
+    merged = dict(headers or {})
+    if url.auth is not None and "proxy-authorization" not in HTTPHeaderDict(merged):
         user, password = url.auth_decoded
         login = f"{user or ''}:{password or ''}".encode()
-        told["Proxy-Authorization"] = "Basic " + b64encode(login).decode("ascii")
-    return told
+        merged["Proxy-Authorization"] = "Basic " + b64encode(login).decode("ascii")
+    return merged
 
 
 def socks_options(url: Url, username: str | None = None, password: str | None = None) -> SocksOptions:
@@ -130,9 +133,9 @@ class ProxyRules:
     def __init__(self, by_pattern: Mapping[str, str | Proxy | None], no_proxy: str | Iterable[str] = "") -> None:
         self.no_proxy = HostList(no_proxy)
         ranked = []
-        for pattern, wish in by_pattern.items():
+        for pattern, given in by_pattern.items():
             scheme, host, port = _parsed_pattern(pattern)
-            proxy = Proxy(wish) if isinstance(wish, str) and wish else wish or None
+            proxy = Proxy(given) if isinstance(given, str) and given else given or None
             if proxy is not None:
                 assert isinstance(proxy, Proxy), f"{pattern}: a URL, a Proxy or None"
                 parse_proxy(proxy.url)
@@ -187,7 +190,11 @@ def _fits(pattern: str, name: str) -> bool:
 # The environment
 
 
-def rules_from(proxies: Any, environ: Mapping[str, str]) -> ProxyRules | None:
+#: What ``PoolManager(proxies=...)`` takes.
+Proxies: TypeAlias = "ProxyRules | Proxy | Mapping[str, str | Proxy | None] | str | None"
+
+
+def rules_from(proxies: Proxies, environ: Mapping[str, str]) -> ProxyRules | None:
     """The rules that ``PoolManager(proxies=...)`` means; None for none.
 
     ``"env"``: those of the environment; a mapping of patterns (see :class:`ProxyRules`), with ``"no_proxy"`` among its
@@ -202,7 +209,7 @@ def rules_from(proxies: Any, environ: Mapping[str, str]) -> ProxyRules | None:
     if not isinstance(proxies, Mapping):
         raise TypeError(f"proxies: a mapping, a URL, a Proxy or 'env', not {type(proxies).__name__}")
     patterns = {pattern: proxy for pattern, proxy in proxies.items() if pattern != "no_proxy"}
-    return ProxyRules(patterns, proxies.get("no_proxy") or "")
+    return ProxyRules(patterns, cast("str | Iterable[str]", proxies.get("no_proxy") or ""))
 
 
 def environment_rules(environ: Mapping[str, str]) -> ProxyRules | None:
@@ -229,6 +236,7 @@ def _variable(environ: Mapping[str, str], name: str) -> tuple[str, str]:
 
 
 def _environment_proxy(name: str, url: str) -> str:
+    """``url``; ValueError naming the variable if it is no proxy's."""
     try:
         parse_proxy(url)
     except ProxySchemeUnknown as err:
@@ -242,7 +250,7 @@ class HostList:
     """Hosts as NO_PROXY lists them, by commas or blanks.
 
     ``example.com`` and ``.example.com`` mean the name and everything below it, ``*`` everything, ``10.1.2.3`` and
-    ``fd00::1`` an address however it is written (see ``addresses``), ``10.0.0.0/8`` and ``fd00::/8`` a network;
+    ``fd00::1`` an address however it is written (see ``base/ip``), ``10.0.0.0/8`` and ``fd00::/8`` a network;
     ``host:port`` (an IPv6 address in brackets) that port alone. A zone (``fe80::1%eth0``) is no part of an address
     (CVE-2025-22870). Names may be written as IDNs. What can't be meant matches nothing.
     """

@@ -1,7 +1,7 @@
 """What may be tried again, how often, and how long to wait before it: :class:`Retry`, an immutable value.
 
-``request_loop`` asks :meth:`Retry.is_retry` and :meth:`Retry.increment` after each turn and hands the new Retry to
-the next; a caller makes one and may share it.  Sending, redirecting and draining are left to ``request_loop``, as
+``request_loop`` asks :meth:`Retry.is_retry` and :meth:`Retry.increment` after each attempt and passes the new Retry to
+the next one; a caller makes one and may share it.  Sending, redirecting and draining are left to ``request_loop``, as
 is the question whether a body can be sent twice.  Behaviour follows urllib3 2.8; methods that may be repeated
 follow RFC 9110 section 9.2.2, Retry-After its sections 10.2.3 and 5.6.7.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Final, NamedTuple, NoReturn
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ..base.exact_values import number, whole
 from ..base.logs import logger, shown_url
@@ -48,6 +48,21 @@ _ASCTIME: Final = rf"[A-Z][a-z]{{2}} ([A-Z][a-z]{{2}}) ([0-9 ][0-9]) {_CLOCK} ([
 _SECONDS: Final = "0*([0-9]{1,12})"
 
 
+#: ``retry_on(method, outcome)``: the outcome is an exception or a response.
+RetryOn: TypeAlias = Callable[[str, Any], "bool | None"]
+RedirectPolicy: TypeAlias = Callable[[str, str], bool]
+
+
+class Headed(Protocol):
+    """What is read of a response: its status and fields, without its body."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def get_redirect_location(self) -> str | bool | None: ...
+
+
 class RequestHistory(NamedTuple):
     """One failed or redirected attempt: what was asked, and the error, status or new location it met."""
 
@@ -59,7 +74,7 @@ class RequestHistory(NamedTuple):
 
     def __repr__(self) -> str:
         shown = self._replace(url=_shown(self.url), redirect_location=_shown(self.redirect_location))
-        return f"RequestHistory({', '.join(f'{name}={value!r}' for name, value in shown._asdict().items())})"
+        return f"RequestHistory({', '.join(f'{n}={value!r}' for n, value in zip(self._fields, shown, strict=True))})"
 
 
 def _shown(url: str | None) -> str | None:
@@ -98,11 +113,11 @@ class Retry:
 
     allow_downgrade = True
     jitter: str | None = None
-    retry_on: Callable[[str, Any], bool | None] | None = None
-    redirect_policy: Callable[[str, str], bool] | None = None
+    retry_on: RetryOn | None = None
+    redirect_policy: RedirectPolicy | None = None
     budget: RetryBudget | None = None
-    _before_s = 0.0  # the wait before this one
-    _drawn_s: float | None = None  # this wait, once drawn
+    previous_wait_s = 0.0  # with jitter: the backoff before the attempt that this Retry was made after
+    _drawn_s: float | None = None  # with jitter: the backoff before the next attempt, once drawn
 
     def __init__(
         self,
@@ -126,8 +141,8 @@ class Retry:
         *,
         allow_downgrade: bool = True,
         jitter: str | None = None,
-        retry_on: Callable[[str, Any], bool | None] | None = None,
-        redirect_policy: Callable[[str, str], bool] | None = None,
+        retry_on: RetryOn | None = None,
+        redirect_policy: RedirectPolicy | None = None,
         budget: RetryBudget | None = None,
     ) -> None:
         self.total = _count(total, "total")
@@ -139,7 +154,7 @@ class Retry:
             redirect = 0
             raise_on_redirect = False
         self.redirect = _count(redirect, "redirect")
-        self.status_forcelist = status_forcelist or set()
+        self.status_forcelist: Collection[int] = status_forcelist or set()
         self.allowed_methods = allowed_methods
         self.backoff_factor = number("backoff_factor", backoff_factor)
         self.backoff_max = number("backoff_max", backoff_max)
@@ -153,10 +168,15 @@ class Retry:
         self.allow_downgrade = allow_downgrade
         if jitter is not None and jitter not in _JITTERS:
             raise ValueError(f"jitter is one of {', '.join(_JITTERS)}, not {jitter!r}")
-        given = {"jitter": jitter, "retry_on": retry_on, "redirect_policy": redirect_policy, "budget": budget}
-        for name, value in given.items():
-            if value is not None:
-                setattr(self, name, value)
+        # Few use these: where one is not set, the class's None stands for it.
+        if jitter is not None:
+            self.jitter = jitter
+        if retry_on is not None:
+            self.retry_on = retry_on
+        if redirect_policy is not None:
+            self.redirect_policy = redirect_policy
+        if budget is not None:
+            self.budget = budget
 
     def new(self, **kw: Any) -> Retry:
         """Another Retry of the same class that differs in ``kw``; subclasses add their own arguments here."""
@@ -219,7 +239,7 @@ class Retry:
             and status_code in self.RETRY_AFTER_STATUS_CODES
         )
 
-    def verdict(self, method: str, outcome: Any) -> bool | None:
+    def verdict(self, method: str, outcome: object) -> bool | None:
         """What ``retry_on`` says of an error or a response; None where it leaves that to the usual rules."""
         return None if self.retry_on is None else self.retry_on(method, outcome)
 
@@ -249,9 +269,9 @@ class Retry:
         self,
         method: str | None = None,
         url: str | None = None,
-        response: Any = None,
+        response: Headed | None = None,
         error: Exception | None = None,
-        _pool: Any = None,
+        _pool: object = None,
         _stacktrace: TracebackType | None = None,
     ) -> Retry:
         """The Retry that is left after one more ``error``, or one more ``response`` to retry or redirect.
@@ -261,7 +281,7 @@ class Retry:
         kind = "total" if error is None else self._kind_of_error(error, method, _stacktrace)
         cause = ResponseError.GENERIC_ERROR
         status: int | None = None
-        location: str | None = None
+        location: str | bool | None = None
         if error is None and response is not None:
             location = response.get_redirect_location() or None
             status = response.status or None
@@ -270,19 +290,29 @@ class Retry:
             elif status is not None:
                 kind, cause = "status", ResponseError.SPECIFIC_ERROR.format(status_code=status)
 
-        left = {name: getattr(self, name) for name in ("total", "connect", "read", "redirect", "status", "other")}
-        for name in {"total", kind}:
-            if left[name] is not None:
-                left[name] -= 1
-        entry = RequestHistory(method, url, error, status, location)
-        retry = self.new(**left, history=(*self.history, entry))
+        entry = RequestHistory(method, url, error, status, cast("str | None", location))
+        retry = self.new(**self._counts_after(kind), history=(*self.history, entry))
         if self.jitter is not None:
-            retry._before_s = self.get_backoff_time()
+            retry.previous_wait_s = self.get_backoff_time()
         if retry.is_exhausted():
             reason = error or ResponseError(cause)
             raise MaxRetryError(_pool, url, reason) from reason
         log.debug("Incremented Retry for (url='%s'): %r", shown_url(url), retry)
         return retry
+
+    def _counts_after(self, kind: str) -> dict[str, int | None]:
+        """The six counts when one more of this kind is used up, which ``total`` counts as well."""
+        counts = {
+            "total": self.total,
+            "connect": self.connect,
+            "read": self.read,
+            "redirect": self.redirect,
+            "status": self.status,
+            "other": self.other,
+        }
+        return {
+            name: count if count is None or name not in ("total", kind) else count - 1 for name, count in counts.items()
+        }
 
     def _kind_of_error(self, error: Exception, method: str | None, stacktrace: TracebackType | None) -> str:
         """Which count ``error`` uses up: "connect", "read" or "other"; raises it if it must not be repeated."""
@@ -301,7 +331,7 @@ class Retry:
 
     # -- how long to wait --
 
-    def wait_s(self, response: Any = None) -> float:
+    def wait_s(self, response: Headed | None = None) -> float:
         """Seconds to wait before the next attempt: the response's Retry-After, else the backoff.
 
         InvalidHeader if the server's Retry-After is none.
@@ -331,7 +361,7 @@ class Retry:
         return max(0.0, min(float(self.backoff_max), value))
 
     def _jittered_s(self, failures: int) -> float:
-        """The wait after so many failures, drawn once: whoever asks again gets the same."""
+        """The backoff after so many failures, drawn once: asked again, it is the same."""
         if not failures:
             return 0.0
         if self._drawn_s is None:
@@ -340,13 +370,13 @@ class Retry:
             factor, cap = float(self.backoff_factor), float(self.backoff_max)
             value = min(cap, factor * 2.0 ** min(failures - 1, 1000))
             if self.jitter == "decorrelated":
-                drawn = min(cap, uniform(factor, max(factor, 3 * self._before_s)))
+                drawn = min(cap, uniform(factor, max(factor, 3 * self.previous_wait_s)))
             else:
                 drawn = uniform(value / 2 if self.jitter == "equal" else 0.0, value)
             self._drawn_s = drawn
         return self._drawn_s
 
-    def get_retry_after(self, response: Any) -> float | None:
+    def get_retry_after(self, response: Headed) -> float | None:
         """Seconds that the response's Retry-After asks for, ``None`` without one; InvalidHeader if it is bad."""
         value = response.headers.get("Retry-After")
         return None if value is None else self.parse_retry_after(value)
@@ -367,14 +397,14 @@ class Retry:
             seconds = moment - time.time()
         return max(0, min(seconds, self.retry_after_max))
 
-    def sleep(self, response: Any = None) -> None:
+    def sleep(self, response: Headed | None = None) -> None:
         """Wait as long as ``wait_s`` says: first what the response's Retry-After asks for, else the backoff."""
         if not self._has_own_sleep():
             _sleep(self.wait_s(response))
         elif not (self.respect_retry_after_header and response is not None and self.sleep_for_retry(response)):
             self._sleep_backoff()
 
-    def sleep_for_retry(self, response: Any) -> bool:
+    def sleep_for_retry(self, response: Headed) -> bool:
         """Wait as the response's Retry-After asks; whether it asked for any waiting."""
         after = self.get_retry_after(response)
         if not after:
@@ -386,9 +416,12 @@ class Retry:
         _sleep(self.get_backoff_time())
 
     def _has_own_sleep(self) -> bool:
-        """Whether a subclass or a patch waits in a way of its own, which ``wait_s`` cannot foretell."""
+        """Whether a subclass or a patch waits in a way of its own, which ``wait_s`` cannot predict."""
         cls = type(self)
-        return (cls.sleep, cls.sleep_for_retry, cls._sleep_backoff) != _PLAIN_SLEEP
+        return (cls.sleep, cls.sleep_for_retry, cls._sleep_backoff) != cls._PLAIN_SLEEP
+
+    #: The methods that wait, as they stand here; a function in a tuple is not bound.
+    _PLAIN_SLEEP: ClassVar = (sleep, sleep_for_retry, _sleep_backoff)
 
     def __repr__(self) -> str:
         return (
@@ -397,12 +430,12 @@ class Retry:
         )
 
 
-def _count(value: Any, name: str) -> Any:
+def _count(value: int | None, name: str) -> int | None:
     """``value`` if it can count retries; otherwise TypeError naming the argument, ValueError for a NaN."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, float):
-        return number(name, value)
+    if isinstance(value, float):  # infinity, mostly
+        return cast(int, number(name, value))
     try:
         return whole(name, value)
     except TypeError:
@@ -455,4 +488,3 @@ def _full_year(year: str) -> int:
 
 
 Retry.DEFAULT = Retry(3)
-_PLAIN_SLEEP: Final = (Retry.sleep, Retry.sleep_for_retry, Retry._sleep_backoff)

@@ -1,7 +1,7 @@
 """How many repetitions a service can bear: :class:`RetryBudget`, shared by all requests of a manager.
 
-``Retry(budget=...)`` carries it, ``request_loop`` pays in with each request and draws with each repetition; when it is
-empty, the first failure is the last. What may be repeated otherwise is ``retry``'s to say.
+``Retry(budget=...)`` carries it; ``request_loop`` adds to it with each request and draws a token for each repetition.
+Without a token nothing is repeated. What may be repeated otherwise is ``retry``'s to say.
 Repetitions multiply an outage: without a budget three of them are four times the load on a server that fails already.
 The model is Finagle's RetryBudget and the ten per cent of "Site Reliability Engineering", chapter 21.
 """

@@ -2,8 +2,8 @@
 
 A pool with ``allowed_hosts`` or ``blocked_networks`` has a :class:`Guard`; it checks the host when the pool is made, so
 on every redirect to another one, and every address between lookup and dialling, so that no answer of the DNS gets
-around it. How names are looked up is left to the resolver it stands in front of, what a host or an address means to
-``addresses``. What can't be read is refused.
+around it. How names are looked up is left to the resolver that it wraps, what a host or an address means to
+``base/ip``. What can't be read is refused.
 Behind a proxy names are resolved by the proxy: there the guard sees hosts and literal addresses alone.
 It follows the OWASP cheat sheet on the matter, and RFC 6890 (what is no address of the Internet).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ..base.ip import (
     Address,
@@ -28,6 +28,10 @@ from ..base.ip import (
 )
 from ..base.url import normalize_host
 from ..exceptions import BlockedHostError
+
+#: What resolvers give: an address as text, or a tuple as ``getaddrinfo`` gives it.
+Answer: TypeAlias = "tuple[Any, ...] | str"
+Resolver: TypeAlias = Callable[[str, int], Sequence[Answer]]
 
 #: In ``blocked_networks``: every address that is not one of the public Internet.
 PRIVATE = "private"
@@ -46,23 +50,27 @@ class Guard:
         self, allowed_hosts: Collection[str] | None = None, blocked_networks: Iterable[object] | None = None
     ) -> None:
         self._given = (allowed_hosts, blocked_networks)
-        #: whether the caller has a list or a set in hands that can be changed in place; then it counts as it is now
+        #: whether the caller gave a list or a set: these can be changed in place, and count as they are at each check
         self.may_change = any(isinstance(given, (list, set)) for given in self._given)
-        self._end_exchange(allowed_hosts, blocked_networks)
+        self._read_rules(allowed_hosts, blocked_networks)
         self._seen = self.given()
 
-    def given(self) -> tuple[Any, ...]:
+    def given(self) -> tuple[Collection[str] | None, Iterable[object] | None]:
         """What the caller's lists say now."""
-        return tuple(copy(given) if isinstance(given, (list, set)) else given for given in self._given)
+        hosts, networks = self._given
+        return (
+            copy(hosts) if isinstance(hosts, (list, set)) else hosts,
+            copy(networks) if isinstance(networks, (list, set)) else networks,
+        )
 
-    def _end_exchange(self, allowed_hosts: Collection[str] | None, blocked_networks: Iterable[object] | None) -> None:
+    def _read_rules(self, allowed_hosts: Collection[str] | None, blocked_networks: Iterable[object] | None) -> None:
         if isinstance(allowed_hosts, str):
             raise TypeError("allowed_hosts is a collection of names, not one name")
         networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
         hosts = None if allowed_hosts is None else list(allowed_hosts)
-        exact = None if hosts is None else [_settled(host) for host in hosts if host[:2] != "*."]
+        exact = None if hosts is None else [_normal_host(host) for host in hosts if host[:2] != "*."]
         self._allowed = None if exact is None else frozenset(address_of(name) or name for name in exact)
-        self._suffixes = tuple("." + _settled(host[2:]) for host in hosts or () if host[:2] == "*.")
+        self._suffixes = tuple("." + _normal_host(host[2:]) for host in hosts or () if host[:2] == "*.")
         self._private = PRIVATE in networks
         self._networks: list[Network] = [
             network_of(str(network), strict=True) for network in networks if network != PRIVATE
@@ -71,32 +79,32 @@ class Guard:
     def check_host(self, host: str | None) -> None:
         """BlockedHostError for a host that is not allowed, and for the literal of a blocked address."""
         if self.may_change:
-            self._look_again()
+            self._reread_if_changed()
         name = bare_host(host or "")
         if not self._is_allowed(name):
             raise BlockedHostError(f"{host!r} is none of the allowed hosts")
         if self._is_blocked(readings_of(name), unread=ends_in_number(name)):
             raise BlockedHostError(f"{host!r} lies in a blocked network")
 
-    def wrap_resolver(self, resolver: Callable[[str, int], Sequence[Any]]) -> GuardedResolver:
+    def wrap_resolver(self, resolver: Resolver) -> GuardedResolver:
         """A resolver whose answers are those of ``resolver`` that are not blocked."""
         return GuardedResolver(self, resolver)
 
-    def may_dial(self, answer: Any) -> bool:
-        """Whether a resolver's answer, text or a tuple as ``getaddrinfo`` gives it, is an address that is not blocked.
+    def may_dial(self, answer: Answer) -> bool:
+        """Whether a resolver's answer is an address that is not blocked.
 
         A name in it is not: the system would look it up once more.
         """
         if self.may_change:
-            self._look_again()
+            self._reread_if_changed()
         text = answer if isinstance(answer, str) else str(answer[4][0])
         address = literal_of(bare_host(text))
         return not self._is_blocked([] if address is None else [address], unread=True)
 
-    def _look_again(self) -> None:
+    def _reread_if_changed(self) -> None:
         given = self.given()
         if given != self._seen:
-            self._end_exchange(*given)
+            self._read_rules(*given)
             self._seen = given
 
     def _is_allowed(self, name: str) -> bool:
@@ -120,7 +128,7 @@ class Guard:
         return any(address in network for network in self._networks if network.version == address.version)
 
 
-def _settled(host: str) -> str:
+def _normal_host(host: str) -> str:
     """A host of ``allowed_hosts`` as rules compare it; ValueError for what no URL's host can be."""
     name = bare_host(normalize_host(host, "http") or "")
     if "*" in name or "%" in name or not all(name.split(".")):
@@ -128,28 +136,34 @@ def _settled(host: str) -> str:
     return name
 
 
+@runtime_checkable
+class CachingResolver(Protocol):
+    """A resolver that keeps answers, as ``net/dns.CachingResolver`` does."""
+
+    def forget(self, host: str | None = None) -> None: ...
+
+
 class GuardedResolver:
-    """A resolver in front of which a guard stands; equal to another only if it is the same.
+    """A resolver without the answers that a guard refuses; equal to another only if it is the same.
 
     ``unguarded``: the resolver itself, for the host of a proxy.
     """
 
     __slots__ = ("_guard", "unguarded")
 
-    def __init__(self, guard: Guard, ask: Callable[[str, int], Sequence[Any]]) -> None:
+    def __init__(self, guard: Guard, resolver: Resolver) -> None:
         self._guard = guard
-        self.unguarded = ask
+        self.unguarded = resolver
 
-    def __call__(self, host: str, port: int) -> list[Any]:
+    def __call__(self, host: str, port: int) -> list[Answer]:
         """The answers that may be connected to; BlockedHostError if there is an answer, but none of these."""
         answers = list(self.unguarded(host, port))
-        open_ones = [answer for answer in answers if self._guard.may_dial(answer)]
-        if answers and not open_ones:
+        allowed = [answer for answer in answers if self._guard.may_dial(answer)]
+        if answers and not allowed:
             raise BlockedHostError(f"{host!r} resolves to blocked addresses only")
-        return open_ones
+        return allowed
 
     def forget(self, host: str | None = None) -> None:
         """Drop the kept answers for a host, where any are kept."""
-        forget = getattr(self.unguarded, "forget", None)
-        if forget is not None:
-            forget(host)
+        if isinstance(self.unguarded, CachingResolver):
+            self.unguarded.forget(host)

@@ -88,10 +88,10 @@ def test_of_many_threads_one_probes() -> None:
     assert sum(allowed) == 1
 
 
-@pytest.mark.parametrize("wish", [CircuitBreaker(0), CircuitBreaker(1, -1)])
-def test_odd_settings_are_refused(wish: CircuitBreaker) -> None:
+@pytest.mark.parametrize("breaker", [CircuitBreaker(0), CircuitBreaker(1, -1)])
+def test_invalid_settings_are_refused(breaker: CircuitBreaker) -> None:
     with pytest.raises(ValueError, match="circuit breaker"):
-        circuit_from(wish)
+        circuit_from(breaker)
 
 
 def _closed_port() -> int:
@@ -194,9 +194,9 @@ def test_an_attempt_that_found_no_slot_says_nothing_of_the_endpoint() -> None:
 
 def test_numbers_of_a_breaker_are_of_every_kind_but_count() -> None:
     """With NaN it never opened, or never closed."""
-    wish = Circuit(CircuitBreaker(Index(5), Fraction(1, 2))).wish  # type: ignore[arg-type]
-    assert wish == (5, 0.5)
-    assert [type(number) for number in wish] == [int, float]
+    settings = Circuit(CircuitBreaker(Index(5), Fraction(1, 2))).settings  # type: ignore[arg-type]
+    assert settings == (5, 0.5)
+    assert [type(number) for number in settings] == [int, float]
     for odd in (CircuitBreaker(pause=float("nan")), CircuitBreaker(failures=float("nan"))):  # type: ignore[arg-type]
         with pytest.raises((TypeError, ValueError), match=r"pause|failures"):
             Circuit(odd)
