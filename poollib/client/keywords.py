@@ -9,8 +9,8 @@ urllib3 2.8.0; what goes beyond it is marked.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     import ssl
@@ -22,28 +22,20 @@ if TYPE_CHECKING:
     from ..base.trace import Trace
     from ..exchange.upload import Trailers
     from ..http1.grammar import Limits
-    from ..http1.multipart import RequestField
+    from ..http1.multipart import _TYPE_FIELDS, SupportsRead
     from ..net.dns import Resolver
     from ..policy.circuit_breaker import CircuitBreaker
     from ..policy.proxy_rules import Proxy, ProxyRules
     from ..policy.retry import Retry
 
 
-class SupportsRead(Protocol):
-    """A file, or what reads like one: the next bytes, at most so many; empty at the end."""
-
-    def read(self, size: int, /) -> Buffer | str | None: ...
-
-
 #: A request's body: at once, from a file, or in pieces. Text is sent as UTF-8.
-Body: TypeAlias = "Buffer | str | SupportsRead | Iterable[bytes] | Iterable[str] | Iterable[Buffer | str]"
-#: One field of a form: its value, or file name, value and content type; a value may be an open file (beyond urllib3).
-FieldContent: TypeAlias = "str | bytes | SupportsRead"
-FieldValue: TypeAlias = "FieldContent | tuple[str | None, FieldContent] | tuple[str | None, FieldContent, str | None]"
+Body: TypeAlias = "Buffer | str | SupportsRead | Iterable[Buffer | str]"
 #: Fields of a form.
-Fields: TypeAlias = "Mapping[str, FieldValue] | Iterable[tuple[str, FieldValue] | RequestField]"
-#: Fields of a query.
-QueryFields: TypeAlias = "Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]"
+Fields: TypeAlias = "_TYPE_FIELDS"
+_Pair: TypeAlias = tuple[str, str | bytes]
+#: Fields of a query; what is right for a query is right for a form.
+QueryFields: TypeAlias = "Mapping[str, str | bytes] | Sequence[_Pair] | Set[_Pair] | Iterator[_Pair]"
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
 #: A certificate or key: its file's path, or (beyond urllib3) the PEM text itself as bytes.
@@ -73,7 +65,7 @@ class FormKeywords(TypedDict, total=False):
 class ResponseKeywords(RequestOptions, FormKeywords, total=False):
     """The keywords of a pool's ``urlopen`` that are no parameters of its own."""
 
-    fields: Fields | QueryFields | None
+    fields: Fields | None
     json: object
     enforce_content_length: bool
 
@@ -115,7 +107,7 @@ class ManagerUrlopenKeywords(_SendKeywords, FormKeywords, total=False):
 
     body: Body | None
     headers: Mapping[str, str] | None
-    fields: Fields | QueryFields | None
+    fields: Fields | None
     json: object
 
 

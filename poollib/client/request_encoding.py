@@ -57,7 +57,7 @@ class RequestMethods:
         method: str,
         url: str,
         body: Body | None = None,
-        fields: Fields | QueryFields | None = None,
+        fields: Fields | None = None,
         headers: Mapping[str, str] | None = None,
         json: object = None,
         **urlopen_kw: Unpack[RequestKeywords],
@@ -135,7 +135,7 @@ class EncodedRequest(NamedTuple):
 def encode_fields(
     method: str,
     url: str,
-    fields: Fields | QueryFields | None,
+    fields: Fields | None,
     body: Body | None = None,
     headers: Mapping[str, str] | None = None,
     encode_multipart: bool = True,
@@ -164,14 +164,14 @@ def encode_json(value: object, headers: Mapping[str, str] | None = None) -> tupl
     return text.encode("utf-8"), _with_content_type(headers, "application/json")
 
 
-def _with_query(url: str, fields: Fields | QueryFields) -> str:
+def _with_query(url: str, fields: Fields) -> str:
     """Return ``url`` with the fields behind its query, if it has one, and before its fragment."""
     url, mark, fragment = exact(url).partition("#")
     joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
     return f"{url}{joint}{_urlencoded(fields)}{mark}{fragment}"
 
 
-def _urlencoded(fields: Fields | QueryFields) -> str:
+def _urlencoded(fields: Fields) -> str:
     """Return the fields as application/x-www-form-urlencoded."""
     from urllib.parse import urlencode
 
@@ -182,7 +182,7 @@ def _urlencoded(fields: Fields | QueryFields) -> str:
 
 
 def _encode_form(
-    fields: Fields | QueryFields,
+    fields: Fields,
     body: Body | None,
     headers: Mapping[str, str] | None,
     encode_multipart: bool,

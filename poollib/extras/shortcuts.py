@@ -17,7 +17,7 @@ from ..response import BaseHTTPResponse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..client.keywords import Body, Fields, QueryFields, RetriesArgument, TimeoutArgument
+    from ..client.keywords import Body, Fields, RetriesArgument, TimeoutArgument
 
 _logger_name = __name__.partition(".")[0]  # "urllib3" as long as poollib is installed as that
 
@@ -29,7 +29,7 @@ def request(
     url: str,
     *,
     body: Body | None = None,
-    fields: Fields | QueryFields | None = None,
+    fields: Fields | None = None,
     headers: Mapping[str, str] | None = None,
     preload_content: bool | None = True,
     decode_content: bool | None = True,

@@ -20,7 +20,16 @@ from ..base.exact_values import exact, piece_of
 from ..exceptions import UnrewindableBodyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+    from typing import Protocol
+
+    from typing_extensions import Buffer
+
+    class SupportsRead(Protocol):
+        """A file, or what reads like one: the next bytes, at most so many; empty at the end."""
+
+        def read(self, size: int, /) -> Buffer | str | None: ...
+
 
 BLOCK_BYTES = 65_536
 """What is read from a file at a time; larger blocks gain little (docs: the cost of an upload)."""
@@ -31,9 +40,15 @@ _line_breaker = re.compile(r"[\r\n\0]")
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_boundary = re.compile(r"[!-~](?:[ -~]{0,68}[!-~])?").fullmatch
 
-_TYPE_FIELD_VALUE: TypeAlias = Any
-_TYPE_FIELD_VALUE_TUPLE: TypeAlias = Any
-_TYPE_FIELDS: TypeAlias = Any
+#: What a field holds: text (sent as UTF-8), bytes, or (beyond urllib3) an open file.
+_TYPE_FIELD_VALUE: TypeAlias = "str | Buffer | SupportsRead"
+#: A field by its value alone, or with a file name and perhaps a content type.
+_TYPE_FIELD_VALUE_TUPLE: TypeAlias = (
+    "_TYPE_FIELD_VALUE | tuple[str | None, _TYPE_FIELD_VALUE] | tuple[str | None, _TYPE_FIELD_VALUE, str | None]"
+)
+_Field: TypeAlias = "tuple[str, _TYPE_FIELD_VALUE_TUPLE] | RequestField"
+# Any iterable will do; a checker that is told so reads a dict's literal as an iterable of its keys.
+_TYPE_FIELDS: TypeAlias = "Mapping[str, _TYPE_FIELD_VALUE_TUPLE] | Sequence[_Field] | Set[_Field] | Iterator[_Field]"
 
 
 class MultipartStream:
@@ -258,15 +273,16 @@ class RequestField:
         """
         content_type: str | None = None
         filename: str | bytes | None = None
-        data = value
-        if isinstance(value, tuple):
-            if len(value) == 3:
-                filename, data, content_type = value
-            else:
-                filename, data = value
+        data: _TYPE_FIELD_VALUE
+        if not isinstance(value, tuple):
+            data = value
+            if hasattr(value, "read"):
+                filename = _name_of_file(value)
                 content_type = guess_content_type(filename)
-        elif hasattr(value, "read"):
-            filename = _name_of_file(value)
+        elif len(value) == 3:
+            filename, data, content_type = value
+        else:
+            filename, data = value
             content_type = guess_content_type(filename)
         field = cls(fieldname, data, filename=filename, header_formatter=header_formatter)
         field.make_multipart(content_type=content_type)
