@@ -111,11 +111,13 @@ class ManagerUrlopenKeywords(_SendKeywords, FormKeywords, total=False):
     json: object
 
 
-class DownloadKeywords(RequestOptions, total=False):
-    """The keywords of ``download`` that go to ``manager.request``."""
+class StreamKeywords(RequestOptions, total=False):
+    """The keywords of ``download`` and ``EventSource`` that ``manager.request`` gets."""
 
+    fields: QueryFields | None
     retries: RetriesArgument
-    redirect: bool
+    redirect: bool | None
+    assert_same_host: bool
     timeout: TimeoutArgument
     pool_timeout: float | None
     decode_content: bool

@@ -4,7 +4,7 @@ The bytes go to a name of their own beside the target (``.part``), which becomes
 counted.  After a cut the rest is asked for with Range and If-Range (RFC 9110 sections 13.1.5 and 14), and is taken
 only from an answer that shows the same strong validator (section 15.3.7.3), so that two versions are never joined; what
 makes the version known is kept beside the part, and a later call can go on, too. Requests, their retries and redirects
-are the manager's, files are made in ``partfiles``; this module only decides where to begin the next request.
+are the manager's, files are made in ``part_file``; this module only decides where to begin the next request.
 
 One download::
 
@@ -22,7 +22,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from ..base.headers import HTTPHeaderDict
 from ..base.logs import shown_url
@@ -38,7 +38,14 @@ from ..exceptions import (
     ResponseError,
 )
 from ..poolmanager import PoolManager
+from ..response import HTTPResponse
 from . import part_file
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..client.keywords import StreamKeywords
+    from ..client.request_encoding import RequestMethods
 
 BLOCK_BYTES = 262144  # read and written at a time
 BARREN_ATTEMPTS = 5  # attempts in a row that brought nothing new before the last error is raised
@@ -54,6 +61,12 @@ _strong_tag = re.compile(r'"[^"]*"').fullmatch
 Progress = Callable[[int, "int | None"], object]
 
 
+class SupportsWrite(Protocol):
+    """A binary file to write to; how many bytes it took, None: all."""
+
+    def write(self, data: bytes, /) -> int | None: ...
+
+
 class Downloaded(NamedTuple):
     """What came: the file's size, the fields of the last response, and how many requests it took."""
 
@@ -64,13 +77,13 @@ class Downloaded(NamedTuple):
 
 def download(
     url: str,
-    path_or_file: Any,
+    path_or_file: str | os.PathLike[str] | SupportsWrite,
     *,
-    manager: Any = None,
+    manager: RequestMethods | None = None,
     resume: bool = True,
     progress: Progress | None = None,
     headers: Mapping[str, str] | None = None,
-    **request_kw: Any,
+    **request_kw: Unpack[StreamKeywords],
 ) -> Downloaded:
     """The body of ``url`` in a file at ``path_or_file``, or written to the open binary file that it is.
 
@@ -87,11 +100,13 @@ def download(
     URL. A part that others can have written, or reached by a link, is not gone on with.
     """
     target = _OpenFile(path_or_file) if hasattr(path_or_file, "write") else _PathTarget(path_or_file, url)
-    own = None if manager is not None else PoolManager()
+    own: PoolManager | None = None
+    if manager is None:
+        manager = own = PoolManager()
     try:
         target.open(resume)
-        fields = HTTPHeaderDict(getattr(manager, "headers", None) if headers is None else headers)
-        task = _Download(manager or own, url, target, progress, fields, request_kw)
+        fields = HTTPHeaderDict(manager.headers if headers is None else headers)
+        task = _Download(manager, url, target, progress, fields, request_kw)
         done = task.run(resume)
         target.finish()
         return done
@@ -250,12 +265,12 @@ class _Download:
 
     def __init__(
         self,
-        manager: Any,
+        manager: RequestMethods,
         url: str,
         target: _OpenFile,
         progress: Progress | None,
         headers: HTTPHeaderDict,
-        request_kw: dict[str, Any],
+        request_kw: StreamKeywords,
     ) -> None:
         self._manager = manager
         self._url = url
@@ -287,8 +302,9 @@ class _Download:
 
     def _attempt(self) -> HTTPHeaderDict:
         """Ask for what is missing and write it down; the fields of the response that brought the end."""
-        response = self._manager.request(
-            "GET", self._url, headers=self._fields(), preload_content=False, **self._request_kw
+        response = cast(
+            HTTPResponse,
+            self._manager.request("GET", self._url, headers=self._fields(), preload_content=False, **self._request_kw),
         )
         try:
             if self._begin(response):
@@ -311,7 +327,7 @@ class _Download:
             target.restart()
         return fields
 
-    def _begin(self, response: Any) -> bool:
+    def _begin(self, response: HTTPResponse) -> bool:
         """Bring the target to where the response begins; False if there is nothing more to come."""
         target, status = self._target, response.status
         if status == 206 and target.size and self._goes_on(response):
@@ -328,7 +344,7 @@ class _Download:
             raise ProtocolError(f"{shown_url(self._url)}: the range that came is not the one that was asked for")
         raise ResponseError(f"{shown_url(self._url)}: {status} {response.reason}")
 
-    def _goes_on(self, response: Any) -> bool:
+    def _goes_on(self, response: HTTPResponse) -> bool:
         """Whether a 206 goes on where the part ends, in the same version (RFC 9110 sections 14.4 and 15.3.7)."""
         target = self._target
         match = _content_range(response.headers.get("content-range", ""))
@@ -344,7 +360,7 @@ class _Download:
         self._end = end
         return True
 
-    def _is_same_version(self, response: Any) -> bool:
+    def _is_same_version(self, response: HTTPResponse) -> bool:
         """Whether the response shows the strong validator that the part has (RFC 9110 section 15.3.7.3).
 
         A server that answers 206 has not always looked at If-Range, and must repeat an entity tag (section 15.3.7).
@@ -352,7 +368,7 @@ class _Download:
         version, shown = self._target.version, self._version_of(response)
         return shown.validator == version.validator and shown.source == version.source
 
-    def _version_of(self, response: Any) -> _Version:
+    def _version_of(self, response: HTTPResponse) -> _Version:
         """The version that a response shows; none for a coded body, which has neither such a length nor ranges."""
         if not _is_plain(response.headers):
             return _Version()
@@ -361,7 +377,7 @@ class _Download:
         source = _digest(response.url or self._url, has_query=validator[:1] != '"')
         return _Version(validator, _length(response), source)
 
-    def _is_whole(self, response: Any) -> bool:
+    def _is_whole(self, response: HTTPResponse) -> bool:
         """Whether a 416 says that the part is all there is."""
         match = _unsatisfied_range(response.headers.get("content-range", ""))
         etag = response.headers.get("etag")
@@ -372,7 +388,7 @@ class _Download:
             and (etag is None or etag == version.validator)
         )
 
-    def _copy(self, response: Any) -> None:
+    def _copy(self, response: HTTPResponse) -> None:
         target, buffer, progress = self._target, self._buffer, self._progress
         while n := response.readinto1(buffer):
             target.write(buffer[:n])
@@ -408,7 +424,7 @@ def _is_whole_file(headers: HTTPHeaderDict) -> bool:
     return field is None or (match is not None and match[1] == "0" and match[3] == str(int(match[2]) + 1))
 
 
-def _length(response: Any) -> int | None:
+def _length(response: HTTPResponse) -> int | None:
     """The announced length of the body; None if there is none that counts."""
     length = response.headers.get("content-length", "").partition(",")[0].strip()
     return int(length) if length.isascii() and length.isdigit() and not response.chunked else None

@@ -1,8 +1,8 @@
 """EventSource: the events of a server-sent stream, across connections.
 
 It reads one stream after the other: when one ends or breaks, it waits as long as the server asks for and connects anew
-with the id of the last event, so that a server that keeps ids leaves no gap.  Bytes become events in ``sse``; requests
-are the manager's.  Source: the HTML standard, section "Server-sent events", with its rules for reconnecting.
+with the id of the last event, so that a server that keeps ids leaves no gap.  Bytes become events in ``http1/sse``;
+requests are the manager's.  Source: the HTML standard, section "Server-sent events", with its rules for reconnecting.
 
 Its life::
 
@@ -18,7 +18,7 @@ import enum
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from ..base.headers import HTTPHeaderDict
 from ..base.logs import shown_url
@@ -33,6 +33,13 @@ from ..exceptions import (
 )
 from ..http1.sse import Event, EventParser
 from ..poolmanager import PoolManager
+from ..response import HTTPResponse
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from ..client.keywords import StreamKeywords
+    from ..client.request_encoding import RequestMethods
 
 RETRY_MS = 3000  # until the server says otherwise; the standard wants "a few seconds", browsers take 3 to 5
 LONGEST_WAIT_S = 60.0  # between attempts that fail one after the other
@@ -71,28 +78,30 @@ class EventSource:
         self,
         url: str,
         *,
-        manager: Any = None,
+        manager: RequestMethods | None = None,
         headers: Mapping[str, str] | None = None,
         last_event_id: str = "",
         retry_ms: int = RETRY_MS,
-        **request_kw: Any,
+        **request_kw: Unpack[StreamKeywords],
     ) -> None:
         self.url = url
         self.last_event_id = last_event_id
         self.retry_ms = retry_ms
         self.connects = 0
         self.state = EventSourceState.CONNECTING
-        self._owned = None if manager is not None else PoolManager()
-        self._manager: Any = manager or self._owned
-        self._headers = getattr(manager, "headers", None) if headers is None else headers
+        self._owned: PoolManager | None = None
+        if manager is None:
+            manager = self._owned = PoolManager()
+        self._manager = manager
+        self._headers = self._manager.headers if headers is None else headers
         self._request_kw = request_kw
-        self._response: Any = None
+        self._response: HTTPResponse | None = None
         self._closed = threading.Event()
 
     def __repr__(self) -> str:
         return f"<EventSource({shown_url(self.url)!r}) {self.state.value}>"
 
-    def __enter__(self) -> EventSource:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -150,8 +159,10 @@ class EventSource:
         if self.last_event_id and not _no_field_value(self.last_event_id):
             headers["Last-Event-ID"] = self.last_event_id.encode().decode("latin-1")  # UTF-8, says the standard
         self.connects += 1
-        response = self._manager.request("GET", self.url, headers=headers, preload_content=False, **self._request_kw)
-        self._response = response
+        response = self._response = cast(
+            HTTPResponse,
+            self._manager.request("GET", self.url, headers=headers, preload_content=False, **self._request_kw),
+        )
         if response.status == 204:
             return False
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -165,6 +176,7 @@ class EventSource:
     def _events(self) -> Iterator[Event]:
         parser = EventParser(self.last_event_id)
         response = self._response
+        assert response is not None, "connected"
         while not self._closed.is_set() and (piece := response.read1(None, True)):
             for event in parser.feed(piece):
                 self.last_event_id = event.id
