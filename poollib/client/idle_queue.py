@@ -58,7 +58,7 @@ class IdleQueue(queue.LifoQueue[Any]):
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Give a connection back, or take in a foreign one (None: a slot only); ``queue.Full`` if there is no room."""
         own = self._out.pop(id(item), None)
-        spare = None if own is not None else self._any_out()
+        spare = None if own is not None else self._any_leased_by_get()
         if own is not None:
             self._endpoint_pool.release(own)
             return
@@ -67,11 +67,11 @@ class IdleQueue(queue.LifoQueue[Any]):
         if item is None:
             return
         try:
-            self._endpoint_pool.adopt(item)
+            self._endpoint_pool.add_idle(item)
         except (FullPoolError, ClosedPoolError) as error:
             raise queue.Full from error
 
-    def _any_out(self) -> Any:
+    def _any_leased_by_get(self) -> Any:
         """One that was leased through get(), put back by this; None if there is none."""
         try:
             return self._out.popitem()[1]
@@ -99,7 +99,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
     """Lending in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
 
     Of the EndpointPool below only making, counting and closing of connections is used: to it all that the queue holds
-    is lent, which ``_resting`` tells apart. So nothing ages, and waiting is the queue's.
+    is lent, which ``_queued`` tells apart. So nothing ages, and waiting is the queue's.
     """
 
     def __init__(
@@ -118,8 +118,8 @@ class CustomQueuePool(EndpointPool[Any, Any]):
 
     def _fill(self, chosen: queue.Queue[Any]) -> None:
         """Use this queue from now on; each of its places is for a connection that is still to be made."""
-        self._resting: set[int] = set()  # keys of the connections in the queue; changed under the lock
-        self._most_lent = 0
+        self._queued: set[int] = set()  # keys of the connections in the queue; changed under the lock
+        self._peak_leased = 0
         self.queue = chosen
         for _ in range(self._slots):
             chosen.put(None)
@@ -128,32 +128,32 @@ class CustomQueuePool(EndpointPool[Any, Any]):
 
     @property
     def idle(self) -> int:
-        return len(self._resting)
+        return len(self._queued)
 
     @property
     def leased(self) -> int:
-        return len(self._leased) - len(self._resting)
+        return len(self._leased) - len(self._queued)
 
     def idle_connections(self) -> list[Any]:
         with self._shared, self._lock:
-            return [entry.connection for entry in self._leased.values() if entry.key in self._resting]
+            return [entry.connection for entry in self._leased.values() if entry.key in self._queued]
 
     def stats(self) -> PoolStats:
         stats = super().stats()
         idle = min(self.idle, stats.leased)
-        return stats._replace(idle=idle, leased=stats.leased - idle, most_leased=self._most_lent)
+        return stats._replace(idle=idle, leased=stats.leased - idle, most_leased=self._peak_leased)
 
-    def _note_lent(self, connection: Any) -> None:
+    def _note_leased(self, connection: Any) -> None:
         """A connection of the queue, or a new one, goes out."""
         with self._shared, self._lock:
-            if (key := id(connection)) in self._resting:
-                self._resting.discard(key)
+            if (key := id(connection)) in self._queued:
+                self._queued.discard(key)
                 self._reused += 1
                 if self._settings.leak_timeout is not None:
                     self._leased[key].leased_at = self._clock()
-            self._most_lent = max(self._most_lent, self.leased)
+            self._peak_leased = max(self._peak_leased, self.leased)
 
-    def _note_resting(self, connection: Any) -> None:
+    def _note_queued(self, connection: Any) -> None:
         """It lies in the queue, or is about to: its lease is over, nobody can be interrupted in it any more.
 
         FullPoolError for a second return: the queue would lend the connection to two.
@@ -162,11 +162,11 @@ class CustomQueuePool(EndpointPool[Any, Any]):
             entry = self._leased.get(id(connection))
             if entry is None:
                 return
-            if entry.key in self._resting:
-                raise FullPoolError(self, f"{connection!r} was returned twice", **self._error_figures_locked(None))
-            self._resting.add(entry.key)
+            if entry.key in self._queued:
+                raise self._error_locked(FullPoolError, f"{connection!r} was returned twice")
+            self._queued.add(entry.key)
             self._returned += 1
-            entry.leased_at, entry.is_reported = math.inf, False
+            entry.leased_at, entry.is_leak_reported = math.inf, False
             entry.reuses += 1
 
     # -- lending --
@@ -191,7 +191,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
                 connection = None
             if connection is None:
                 connection = super().acquire(timeout)
-            self._note_lent(connection)
+            self._note_leased(connection)
             return connection
         except BaseException:  # what came out of the queue, or the place that did, must not be lost
             if connection is None:
@@ -206,13 +206,13 @@ class CustomQueuePool(EndpointPool[Any, Any]):
 
     def release(self, connection: Any, *, idle_limit: float | None = None) -> None:
         """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
-        if self._shared.held():  # a finaliser in the middle of a decision
-            self._put_off(connection, idle_limit, None)
+        if self._shared.is_held():  # a finaliser in the middle of a decision
+            self._defer_return(connection, idle_limit, None)
             return
         if self.state is not State.OPEN:
             self._drop(connection, "the pool is closed")
             return
-        self._note_resting(connection)
+        self._note_queued(connection)
         try:
             self.queue.put(connection, block=False)
         except queue.Full:
@@ -233,12 +233,12 @@ class CustomQueuePool(EndpointPool[Any, Any]):
 
     def _drop(self, connection: Any, reason: str) -> None:
         """Close it; its place in the queue is somebody else's already."""
-        self._resting.discard(id(connection))
+        self._queued.discard(id(connection))
         super().discard(connection, reason)
 
     def discard(self, connection: Any, reason: str = "discarded") -> None:
-        if self._shared.held():
-            self._put_off(connection, None, reason)
+        if self._shared.is_held():
+            self._defer_return(connection, None, reason)
             return
         self._drop(connection, reason)
         self._free_slot()
@@ -247,11 +247,11 @@ class CustomQueuePool(EndpointPool[Any, Any]):
         was_ours = id(connection) in self._leased
         super().reclaim(connection, lease)
         if was_ours and id(connection) not in self._leased:
-            self._resting.discard(id(connection))
+            self._queued.discard(id(connection))
             self._free_slot()
 
     def detach(self, connection: Any) -> Any:
-        self._resting.discard(id(connection))
+        self._queued.discard(id(connection))
         super().detach(connection)
         self._free_slot()
         return connection
@@ -282,7 +282,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
 
     def close(self, timeout: float | None = None) -> bool:
         """As of any pool. The state comes first: who returns one from now on closes it, or finds it in the queue."""
-        self._send_all_away()
+        self._start_closing()
         self._empty("the pool is closed")
         closed = super().close(timeout)
         self._free_slot()

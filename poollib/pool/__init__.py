@@ -1,15 +1,15 @@
-"""A pool of anything: lends connections of any kind, to one endpoint or to many.
+"""A pool of anything: leases connections of any kind, to one endpoint or to many.
 
-``ConnectionPool`` lends connections to many endpoints under one limit, ``EndpointPool`` to one; both take a factory
+``ConnectionPool`` leases connections to many endpoints under one limit, ``EndpointPool`` to one; both take a factory
 that knows how to make, check and close a connection, and some factories are ready in ``factories``.
-Nothing in this package knows HTTP; it could lend integers.
+Nothing in this package knows HTTP; it could lease integers.
 ``state`` holds what a pool has and decides under its lock, ``acquire`` and ``lifecycle`` act with no lock held, and
-``housekeeper`` looks after what lies idle.
+``housekeeper`` is the thread that closes what is idle for too long.
 """
 
 from .connection_pool import ConnectionPool
 from .endpoint_pool import EndpointPool
-from .lifecycle import Factory
+from .factory import Factory
 from .settings import Settings
 from .shared_limit import SharedLimit
 from .state import State

@@ -1,4 +1,4 @@
-"""Finding: the long way to a connection, where none lies idle that is fit: replace, open, or wait in line.
+"""AcquireSlowPath: the long way to a connection, where none lies idle that is fit: replace, open, or wait in line.
 
 ``endpoint_pool`` comes here when the newest idle connection will not do; what is granted to whom is decided in
 ``state``. All that an acquire has got so far stands in its ``Waiter``; whoever is interrupted gives back what is in
@@ -13,14 +13,14 @@ from math import inf
 from ..base.exact_values import seconds
 from ..base.trace import notify
 from . import housekeeper
-from .entry import Entry
-from .lifecycle import LONGEST_PAUSE_S, WARM_LONGEST_PAUSE_S, WARM_PAUSE_S, Lifecycle, stack_of_acquirer
+from .entry import Entry, Permit
+from .lifecycle import LONGEST_PAUSE_S, WARM_LONGEST_PAUSE_S, WARM_PAUSE_S, ConnectionLifecycle, stack_of_acquirer
 from .state import IDLE_TIMEOUT, Connection, Endpoint, State
-from .waiter import Permit, Waiter, enqueued
+from .waiter import Waiter, enqueued
 
 
-class Finding(Lifecycle[Endpoint, Connection]):
-    """A pool's ways to find a connection for who asks, and to open one ahead of demand."""
+class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
+    """A pool's way to a connection that is not at hand, and to one opened ahead of demand."""
 
     __slots__ = ("_is_watched", "_on_acquire")
 
@@ -29,32 +29,32 @@ class Finding(Lifecycle[Endpoint, Connection]):
 
     def start_housekeeping(self) -> None:
         """Be swept from now on, if the settings want it."""
-        is_wanted = self._settings.wants_collector and self._state is State.OPEN
+        is_wanted = self.needs_housekeeper and self._state is State.OPEN
         if is_wanted and not (self._is_watched and housekeeper.is_running()):
             self._is_watched = housekeeper.watch(self)
 
-    def _acquire_slowly(
-        self, waiter: Waiter, unfit: Entry[Connection] | None, timeout: float | None
+    def _acquire_slow_path(
+        self, waiter: Waiter[Connection], unusable: Entry[Connection] | None, timeout: float | None
     ) -> Entry[Connection]:
-        """A fit entry, leased: the long way of acquire.  ``unfit`` is leased already and gets replaced.
+        """A usable entry, leased.  ``unusable``: one that is leased already and gets replaced.
 
         If this is interrupted, ``waiter`` holds what is to be given back.
         """
         timeout_s = self._settings.acquire_timeout if timeout is None else seconds("a timeout", timeout)
-        if unfit is None:
+        if unusable is None:
             self._request_grant(waiter, timeout_s)
         else:
-            waiter.grant = unfit
-            self._replace_unfit(waiter)
+            waiter.grant = unusable
+            self._replace_unusable(waiter)
         while isinstance(waiter.grant, Entry):
-            if self._is_fit(waiter.grant, self._clock()):
+            if self._is_usable(waiter.grant, self._clock()):
                 return waiter.grant
-            self._replace_unfit(waiter)
+            self._replace_unusable(waiter)
         return self._open_connection(waiter, timeout_s)
 
-    def _request_grant(self, waiter: Waiter, timeout_s: float | None) -> None:
-        """Put a grant into the waiter, after standing in line for it if need be."""
-        if self._settings.wants_collector:
+    def _request_grant(self, waiter: Waiter[Connection], timeout_s: float | None) -> None:
+        """Put a grant into the waiter, after waiting for it if need be."""
+        if self.needs_housekeeper:
             self.start_housekeeping()
         with self._shared, self._lock:
             self._raise_unless_open_locked(0.0)
@@ -62,12 +62,12 @@ class Finding(Lifecycle[Endpoint, Connection]):
                 waiter.prepare_to_wait()
                 self._waiters = enqueued(self._waiters, waiter)
                 if self._shared.is_shared:
-                    self._shared.line = enqueued(self._shared.line, waiter)
+                    self._shared.waiters = enqueued(self._shared.waiters, waiter)
         if waiter.grant is None:
             self._wait_for_grant(waiter, timeout_s)
 
-    def _wait_for_grant(self, waiter: Waiter, timeout_s: float | None) -> None:
-        """Sleep in line until the waiter holds a grant.  EmptyPoolError in time, ClosedPoolError at once."""
+    def _wait_for_grant(self, waiter: Waiter[Connection], timeout_s: float | None) -> None:
+        """Sleep until the waiter holds a grant.  EmptyPoolError when the time is over, ClosedPoolError at once."""
         self._report_leaks(waiter.since)
         waiter.wait(timeout_s)
         if waiter.grant is None:
@@ -82,39 +82,33 @@ class Finding(Lifecycle[Endpoint, Connection]):
         if self.trace is not None:
             notify(self.trace, "connection_waited", self.endpoint, self._clock() - waiter.since)
 
-    def _replace_unfit(self, waiter: Waiter) -> None:
-        """Close the unfit entry in the waiter, and put another idle one or a permit in its place.
+    def _replace_unusable(self, waiter: Waiter[Connection]) -> None:
+        """Close the unusable entry in the waiter, and put another idle one or a permit in its place.
 
-        A permit, too, if the newest lay idle too long, for the others lay longer; and after a few misses, so that
-        no caller pays for a crowd of dead connections.
+        A permit, too, if the newest was idle too long, for the others are idle for longer; and after a few misses, so
+        that no caller pays for many dead connections.
         """
         entry = waiter.grant
         assert isinstance(entry, Entry)
-        entry.reason = self._expiry_reason(entry, self._clock()) or "dead"
-        self._close_connection(entry)
+        entry.reason = self.expiry_reason(entry, self._clock()) or "dead"
+        self.close_connection(entry)
         permit = Permit()
         with self._shared, self._lock:
             self._reused -= 1
             self._count_drop_locked(entry.reason)
-            self._opening += 1  # the entry's slot becomes the permit's
-            waiter.grant = permit
-            del self._leased[entry.key]
             waiter.misses += 1
             if self._idle and entry.reason != IDLE_TIMEOUT and waiter.misses < self._settings.dispose_batch_size:
-                newest = self._idle[-1]
-                self._leased[newest.key] = newest
-                waiter.grant = newest
-                if self._shared.order is not None:
-                    del self._shared.order[newest.key]
-                del self._idle[-1]
-                newest.reuses += 1
-                self._reused += 1
-                permit.pending = False
-                self._opening -= 1
+                waiter.grant = None
+                del self._leased[entry.key]
                 self._shared.used -= 1
+                self._lease_idle_locked(waiter)
                 self._slot_freed_locked()
+            else:
+                self._opening += 1  # the entry's slot becomes the permit's
+                waiter.grant = permit
+                del self._leased[entry.key]
 
-    def _open_connection(self, waiter: Waiter, timeout_s: float | None) -> Entry[Connection]:
+    def _open_connection(self, waiter: Waiter[Connection], timeout_s: float | None) -> Entry[Connection]:
         """A new entry, leased, in place of the waiter's permit."""
         permit = waiter.grant
         assert isinstance(permit, Permit)
@@ -138,25 +132,21 @@ class Finding(Lifecycle[Endpoint, Connection]):
             notify(self.trace, "connection_opened", self.endpoint, entry.connection)
         return entry
 
-    def _lease_idle(self, waiter: Waiter, connection: Connection) -> None:
-        """Put the entry of a connection into the waiter, leased, if it still lies idle."""
+    def _lease_if_idle(self, waiter: Waiter[Connection], connection: Connection) -> None:
+        """Put the entry of a connection into the waiter, leased, if it is still idle; no reuse is counted."""
         with self._shared, self._lock:
             for place, entry in enumerate(self._idle):
                 if entry.connection is connection:
-                    self._leased[entry.key] = entry
-                    waiter.grant = entry
-                    if self._shared.order is not None:
-                        del self._shared.order[entry.key]
-                    del self._idle[place]
-                    entry.reuses += 1
-                    waiter.lease = entry.reuses
+                    waiter.lease = entry.reuses + 1
+                    self._reused -= 1
+                    self._lease_idle_locked(waiter, place)
                     return
 
     def _run_acquire_hooks(self, entry: Entry[Connection]) -> None:
-        """What only some pools do with every lending: hooks, listeners, leak reports, opening ahead."""
+        """What only some pools do with every lease: hooks, listeners, leak reports, opening ahead."""
         if self._settings.leak_timeout is not None:
-            entry.is_reported = False
-            entry.taker = stack_of_acquirer()
+            entry.is_leak_reported = False
+            entry.acquired_by = stack_of_acquirer()
             entry.leased_at = self._clock()
         if len(self._idle) < self._settings.min_idle:
             with self._shared, self._lock:
@@ -171,7 +161,7 @@ class Finding(Lifecycle[Endpoint, Connection]):
         if self.trace is not None and entry.reuses:
             notify(self.trace, "connection_reused", self.endpoint, entry.connection)
 
-    def _undo_acquire(self, waiter: Waiter | None, entry: Entry[Connection] | None) -> None:
+    def _undo_acquire(self, waiter: Waiter[Connection] | None, entry: Entry[Connection] | None) -> None:
         """An acquire failed or was interrupted: what it got so far is given back, or closed if it was in use."""
         if waiter is not None:
             self._cancel_waiter(waiter)
@@ -186,8 +176,8 @@ class Finding(Lifecycle[Endpoint, Connection]):
                 self._discard_leased_locked(entry, reason)
         self._run_pending(-inf)
 
-    def _cancel_waiter(self, waiter: Waiter) -> None:
-        """Give back what an abandoned waiter holds: the next in line gets it."""
+    def _cancel_waiter(self, waiter: Waiter[Connection]) -> None:
+        """Give back what an abandoned waiter holds: the next waiter gets it."""
         with self._shared, self._lock:
             self._remove_waiter_locked(waiter)
             grant = waiter.grant
@@ -198,7 +188,9 @@ class Finding(Lifecycle[Endpoint, Connection]):
                     self._discard_leased_locked(grant, grant.reason)
                 else:
                     self._schedule_expiry_locked(grant, None)
-                    self._take_back_locked(grant, self._clock())
+                    self._return_locked(grant, self._clock())
+            else:
+                self._slot_freed_locked()  # what came free when it was interrupted
         if isinstance(grant, Permit):
             self._close_victim(grant)
         self._run_pending(-inf)
@@ -206,9 +198,9 @@ class Finding(Lifecycle[Endpoint, Connection]):
     # -- ahead of demand ---------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> float | None:
-        """Close all that is too old, tell of leaks, open what ``min_idle`` lacks; seconds until the next call.
+        """Close all that is too old, report leaks, open what ``min_idle`` lacks; seconds until the next call.
 
-        None: never again, the pool is closed.  The collector calls this; without one, anybody may.  One connection at
+        None: never again, the pool is closed.  The housekeeper calls this; without it, anybody may.  One connection at
         most is opened in one call, within WARM_TIMEOUT_S, so that no pool keeps the others waiting.
         """
         with self._shared, self._lock:
@@ -229,7 +221,7 @@ class Finding(Lifecycle[Endpoint, Connection]):
             return inf
         if now < self._warm_after:
             return self._warm_after
-        waiter = Waiter(self, now)
+        waiter: Waiter[Connection] = Waiter(self, now)
         try:
             if not self._may_open_ahead(waiter):
                 return inf
@@ -245,7 +237,7 @@ class Finding(Lifecycle[Endpoint, Connection]):
         self._warm_pause_s = WARM_PAUSE_S
         return now
 
-    def _may_open_ahead(self, waiter: Waiter) -> bool:
+    def _may_open_ahead(self, waiter: Waiter[Connection]) -> bool:
         """Whether the waiter holds a permit now."""
         permit = Permit(is_ahead=True)
         with self._shared, self._lock:
@@ -257,8 +249,8 @@ class Finding(Lifecycle[Endpoint, Connection]):
             self._warming += 1
         return True
 
-    def _fill_ahead(self, waiter: Waiter) -> bool:
-        """Whether a new connection has taken the place of the waiter's permit; ``_cancel_waiter`` lays it down."""
+    def _fill_ahead(self, waiter: Waiter[Connection]) -> bool:
+        """Whether a new connection has taken the place of the waiter's permit; ``_cancel_waiter`` makes it idle."""
         permit, entry = waiter.grant, None
         assert isinstance(permit, Permit)
         try:

@@ -1,8 +1,9 @@
-"""ConnectionPool: lends connections to any number of endpoints, under one limit for all.
+"""ConnectionPool: leases connections to any number of endpoints, under one limit for all.
 
-It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a shared_limit (``total_maxsize``),
-and drops those that have become empty; callers get connections, or a whole ``EndpointPool`` that takes part.
-How one endpoint's connections are lent, aged and closed is left to ``endpoint_pool``, who is served first to ``state``.
+It makes one ``EndpointPool`` for each endpoint that is asked for, lets them share a limit (``total_maxsize``), and
+drops those that have become empty; callers get connections, or a whole ``EndpointPool`` that takes part.
+How one endpoint's connections are leased, aged and closed is left to ``endpoint_pool``, who is served first to
+``state``.
 A dict of pools with one limit above is Apache HttpClient's pooling manager; its name and verbs are generic-connection-
 pool's, so that any kind of connection fits.
 """
@@ -20,10 +21,10 @@ from ..base import after_fork
 from ..base.trace import Trace
 from ..exceptions import ClosedPoolError
 from .endpoint_pool import EndpointPool
-from .lifecycle import Factory
+from .factory import Factory
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from .shared_limit import SharedLimit
-from .state import State, shrink_locked
+from .state import State
 from .stats import PoolStats, sum_of
 
 Endpoint = TypeVar("Endpoint", bound=Hashable)
@@ -36,11 +37,11 @@ FEW_ENDPOINTS = 64
 
 
 class ConnectionPool(Generic[Endpoint, Connection]):
-    """Lends connections made by ``factory`` to hashable endpoints.  Thread-safe.
+    """Leases connections made by ``factory`` to hashable endpoints.  Thread-safe.
 
     ``total_maxsize`` is the most connections to all endpoints together (None: no limit): when it is spent, the longest
-    idle connection of any endpoint makes module, and if none lies idle, borrowers wait, whatever ``block`` says, in one
-    line for all endpoints.  The other settings hold for each endpoint; the table of ``Settings`` explains them.
+    idle connection of any endpoint makes room, and if none is idle, ``acquire`` waits, whatever ``block`` says, in one
+    queue for all endpoints.  The other settings hold for each endpoint; the table of ``Settings`` explains them.
 
     It pickles as factory and settings.  In a forked child it starts empty.
     """
@@ -78,36 +79,36 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         self._clock = clock
         self._shared = SharedLimit(total_maxsize)
         self._state = State.OPEN
-        self._pools: dict[Endpoint, EndpointPool[Endpoint, Connection]] = {}  # written under the shared_limit's lock
+        self._pools: dict[Endpoint, EndpointPool[Endpoint, Connection]] = {}  # written under the shared lock
         self._external_pools: WeakSet[EndpointPool[Any, Any]] = (
             WeakSet()
         )  # made by endpoint_pool(), owned by the caller
-        self._owners: dict[int, EndpointPool[Endpoint, Connection]] = {}  # id(connection) -> who lent it
+        self._owners: dict[int, EndpointPool[Endpoint, Connection]] = {}  # id(connection) -> who leased it
         self._past = PoolStats()  # of the pools that were dropped
         self._look_for_empty_at = FEW_ENDPOINTS
         after_fork.remember(self)
 
-    # -- borrowing ---------------------------------------------------------------------------------------------
+    # -- leasing ----------------------------------------------------------------------------------------------
 
     @contextmanager
     def connection(self, endpoint: Endpoint, timeout: float | None = None) -> Iterator[Connection]:
         """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
         connection = self.acquire(endpoint, timeout)
-        home: EndpointPool[Endpoint, Connection] | None = None
+        owner: EndpointPool[Endpoint, Connection] | None = None
         lease: int | None = None
         try:
-            home = self._owners[id(connection)]
-            lease = home.lease_of(connection)
+            owner = self._owners[id(connection)]
+            lease = owner.lease_of(connection)
             try:
                 yield connection
             except BaseException as error:
-                if home.lease_of(connection) == lease:
+                if owner.lease_of(connection) == lease:
                     self.discard(connection, type(error).__name__)
                 raise
-            if home.lease_of(connection) == lease:  # else the block detached or returned it
+            if owner.lease_of(connection) == lease:  # else the block detached or returned it
                 self.release(connection)
         except BaseException:
-            self._reclaim(home or self._owners.get(id(connection)), connection, lease)
+            self._reclaim(owner or self._owners.get(id(connection)), connection, lease)
             raise
 
     def acquire(self, endpoint: Endpoint, timeout: float | None = None) -> Connection:
@@ -133,24 +134,24 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
         """Give a clean connection back.  See EndpointPool.release."""
-        self._end(connection, lambda home: home.release(connection, idle_limit=idle_limit))
+        self._end(connection, lambda owner: owner.release(connection, idle_limit=idle_limit))
 
     def discard(self, connection: Connection, reason: str = "discarded") -> None:
         """Close a connection that must not be used again.  See EndpointPool.discard."""
-        self._end(connection, lambda home: home.discard(connection, reason))
+        self._end(connection, lambda owner: owner.discard(connection, reason))
 
     def detach(self, connection: Connection) -> Connection:
         """The connection itself, now the caller's own.  See EndpointPool.detach."""
-        self._end(connection, lambda home: home.detach(connection))
+        self._end(connection, lambda owner: owner.detach(connection))
         return connection
 
     def endpoint_pool(
         self, endpoint: Endpoint, factory: Factory[Any, Any] | None = None, **settings: Any
     ) -> EndpointPool[Any, Any]:
-        """A new pool for one endpoint that takes part in the shared_limit; it lives as long as the caller holds it.
+        """A new pool for one endpoint that takes part in the shared limit; it lives as long as the caller holds it.
 
         ``settings`` are keywords of EndpointPool; what is not given is as in this pool.  It is closed, swept and
-        counted together with the others, and never lent from by ``acquire`` of this pool.
+        counted together with the others, and ``acquire`` of this pool never takes from it.
         """
         keywords = {**self._settings._asdict(), "clock": self._clock, "trace": self.trace, **settings}
         maker = self.factory if factory is None else factory
@@ -197,12 +198,12 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     def resize_total(self, total_maxsize: int | None) -> None:
         """Change the limit of all endpoints together.
 
-        Smaller: the longest idle are closed now, lent ones on return, until it holds.
+        Smaller: the longest idle are closed now, leased ones on return, until it holds.
         """
         total_maxsize = check_limit("total_maxsize", total_maxsize)
         with self._shared, self._shared.lock:
             self._shared.limit = total_maxsize
-            shrink_locked(self._shared)
+            self._shared.shrink_locked()
         for pool in self._every_pool():
             pool.serve_waiters()
 
@@ -215,7 +216,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         return min((pause_s for pause_s in pauses if pause_s is not None), default=None)
 
     def _reset_after_fork(self) -> None:
-        """In a forked child: counts at zero; the endpoints' pools look after themselves."""
+        """In a forked child: counts at zero; the endpoints' pools are reset after it."""
         self._past = PoolStats()
 
     def __enter__(self) -> ConnectionPool[Endpoint, Connection]:
@@ -226,8 +227,8 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _make, (type(self), self.factory, {**self._settings._asdict(), "total_maxsize": self._shared.limit})
+    def __reduce__(self) -> tuple[object, ...]:
+        return _make, (type(self), self.factory, self._settings, self._shared.limit)
 
     # -- looking -----------------------------------------------------------------------------------------------
 
@@ -274,42 +275,42 @@ class ConnectionPool(Generic[Endpoint, Connection]):
             for pool in pools:
                 pool.check()
             total = sum(pool.stats().total for pool in pools)
-            assert total == self._shared.used, f"{total} connections, {self._shared.used} in the shared_limit"
+            assert total == self._shared.used, f"{total} connections, {self._shared.used} in the shared limit"
             idle = {id(connection) for pool in pools for connection in pool.idle_connections()}
-            assert idle == set(self._shared.order or ()), "the order of the idle is not that of the pools"
+            assert idle == set(self._shared.idle_order or ()), "the order of the idle is not that of the pools"
             waiting = sum(pool.waiting for pool in pools)
-            assert waiting == len(self._shared.line), f"{waiting} wait, {len(self._shared.line)} in line"
+            assert waiting == len(self._shared.waiters), f"{waiting} wait, {len(self._shared.waiters)} in line"
 
     # -- helpers -----------------------------------------------------------------------------------------------
 
     def _end(self, connection: Connection, end: Callable[[EndpointPool[Endpoint, Connection]], object]) -> None:
-        """End a lease with the pool that lent the connection; it is struck off the index first, while it is its own."""
-        home: EndpointPool[Endpoint, Connection] | None = None
+        """End a lease with the pool that owns the connection; it leaves the index first, while it is still leased."""
+        owner: EndpointPool[Endpoint, Connection] | None = None
         lease: int | None = None
         try:
-            home = self._owner_of(connection)
-            lease = home.lease_of(connection)
+            owner = self._owner_of(connection)
+            lease = owner.lease_of(connection)
             self._owners.pop(id(connection), None)
-            end(home)
+            end(owner)
         except BaseException:
-            self._reclaim(home or self._owners.get(id(connection)), connection, lease)
+            self._reclaim(owner or self._owners.get(id(connection)), connection, lease)
             raise
 
     def _reclaim(
-        self, home: EndpointPool[Endpoint, Connection] | None, connection: Connection, lease: int | None
+        self, owner: EndpointPool[Endpoint, Connection] | None, connection: Connection, lease: int | None
     ) -> None:
         """See EndpointPool.reclaim."""
-        if home is None:
+        if owner is None:
             return
-        if lease in (None, home.lease_of(connection)):
+        if lease in (None, owner.lease_of(connection)):
             self._owners.pop(id(connection), None)
-        home.reclaim(connection, lease)
+        owner.reclaim(connection, lease)
 
     def _owner_of(self, connection: Connection) -> EndpointPool[Endpoint, Connection]:
-        """Who lent it."""
-        home = self._owners.get(id(connection))
-        if home is not None:
-            return home
+        """The pool that leased it out."""
+        owner = self._owners.get(id(connection))
+        if owner is not None:
+            return owner
         for pool in list(self._pools.values()):
             if any(idle is connection for idle in pool.idle_connections()):
                 return pool  # which raises FullPoolError
@@ -341,7 +342,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     def _drop_empty_pools(self) -> None:
         """Forget the endpoints without connections; amortised, this costs O(1) for each new endpoint."""
         with self._shared, self._shared.lock:
-            gone = [pool for pool in self._pools.values() if pool.retire_locked()]
+            gone = [pool for pool in self._pools.values() if pool.close_if_empty_locked()]
             for pool in gone:
                 del self._pools[pool.endpoint]
             self._past = sum_of([self._past, *(pool.stats() for pool in gone)], None)
@@ -363,6 +364,11 @@ class ConnectionPool(Generic[Endpoint, Connection]):
             raise ClosedPoolError(self, f"the pool is {self._state.value}")
 
 
-def _make(cls: type[ConnectionPool[Any, Any]], factory: Any, settings: dict[str, Any]) -> ConnectionPool[Any, Any]:
+def _make(
+    cls: type[ConnectionPool[Endpoint, Connection]],
+    factory: Factory[Endpoint, Connection],
+    settings: Settings,
+    total_maxsize: int | None,
+) -> ConnectionPool[Endpoint, Connection]:
     """What a pickled pool unpickles to: a new one with the same settings."""
-    return cls(factory, **settings)
+    return cls(factory, total_maxsize=total_maxsize, **settings._asdict())

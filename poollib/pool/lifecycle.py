@@ -1,8 +1,7 @@
-"""Handling: what is done with connections once it is decided, with no lock held.
+"""Opening, checking and closing a pool's connections once it is decided, with no lock held.
 
-It opens, checks and closes connections through the factory, opens ahead of demand, trims what is too old, tells of
-leaks, and lets threads wait; ``endpoint_pool`` puts these together to the verbs of a pool.
-Every decision stands in ``state``; here the lock is taken only to write down what was done.
+It calls the factory, closes what is too old, reports leaks, and lets threads wait; ``endpoint_pool`` makes a pool's
+methods of these.  Every decision stands in ``state``; here the lock is taken only to note what was done.
 "Decide under the lock, return what is to be closed, do I/O outside" is httpcore's habit; opening ahead with growing
 pauses after failures is psycopg_pool's.
 """
@@ -15,29 +14,27 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import Generic, cast
 
 from ..base.logs import logger
 from ..base.trace import Trace, notify
-from .entry import Entry
+from .entry import Entry, Permit
+from .factory import Factory, on_full_of, warm_of
 from .settings import Settings
 from .shared_limit import SharedLimit
-from .state import POOL_FULL, Connection, Endpoint, LockedState
-from .waiter import Permit, Waiter
+from .state import POOL_FULL, Connection, Endpoint, PoolState
+from .waiter import Waiter
 
 log = logger(__name__)
-
-_E = TypeVar("_E", contravariant=True)
-_C = TypeVar("_C")
 
 #: ``max_lifetime`` is shortened by up to this share, so that connections opened together do not end together
 #: (psycopg_pool shortens by up to 5 % as well).
 LIFETIME_JITTER = 0.05
-#: Opening ahead of demand may take this long; the collector thread serves all pools and must not hang on one.
+#: Opening ahead of demand may take this long; the housekeeper serves all pools and must not hang on one.
 WARM_TIMEOUT_S = 5.0
 #: After a failure to open ahead of demand: the first pause, doubled each time up to the last.
 WARM_PAUSE_S, WARM_LONGEST_PAUSE_S = 1.0, 60.0
-#: The collector comes by at least once an hour.
+#: The housekeeper sweeps at least once an hour.
 LONGEST_PAUSE_S = 3600.0
 #: Before any reading of the clock; a constant, for ``-inf`` would be an object of its own each time.
 NEVER = -inf
@@ -45,36 +42,8 @@ NEVER = -inf
 LEAK_FRAMES = 20
 
 
-class Factory(Protocol[_E, _C]):
-    """How connections are made, checked and closed.  The three methods here are required.
-
-    Optional, the first two looked up when the pool is made:
-
-    ================================ ==================================================================
-    ``on_acquire(connection)``       called before every lending; an error discards the connection and is raised
-    ``on_release(connection)``       called before a connection is laid back; an error discards it and is logged
-    ``on_full(connection)``          called with a connection that is closed because ``maxsize`` others lie idle,
-                                     if the pool was given no other ``on_full``
-    ``warm(connection, timeout)``    called after ``connect`` when the pool opens ahead of demand (``min_idle``), for
-                                     factories whose ``connect`` puts off the work
-    ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
-                                     without touching the peer
-    ``reset_after_fork()``                   called in a forked child, after those: for what the factory itself holds
-    ================================ ==================================================================
-    """
-
-    def connect(self, endpoint: _E, timeout: float | None) -> _C:
-        """A new connection, within ``timeout`` seconds (None: no limit); any error goes to the borrower."""
-
-    def usable(self, connection: _C) -> bool:
-        """Whether an idle connection may be lent; an error means no."""
-
-    def close(self, connection: _C) -> None:
-        """Close it; errors are logged."""
-
-
-class Lifecycle(LockedState[Endpoint, Connection]):
-    """The books of one pool, and the hands that carry out what they say."""
+class ConnectionLifecycle(PoolState[Endpoint, Connection]):
+    """What a pool does with its connections."""
 
     __slots__ = ("_on_full", "_warm_after", "_warm_pause_s", "factory", "trace")
 
@@ -95,8 +64,8 @@ class Lifecycle(LockedState[Endpoint, Connection]):
 
     # -- opening and checking ----------------------------------------------------------------------------------
 
-    def _is_fit(self, entry: Entry[Connection], now: float) -> bool:
-        """Whether an entry may be lent: young enough, and the factory finds it usable.  No lock is held."""
+    def _is_usable(self, entry: Entry[Connection], now: float) -> bool:
+        """Whether an entry may be leased: young enough, and the factory finds it usable.  No lock is held."""
         if now >= entry.stale_at:
             return False
         if now - entry.idle_since >= self._idle_timeout and len(self._idle) >= self._settings.min_idle:
@@ -124,22 +93,22 @@ class Lifecycle(LockedState[Endpoint, Connection]):
         now, ends_at = self._clock(), inf
         if max_lifetime is not None:
             ends_at = now + max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
-        return Entry(connection, self._me, now, ends_at, generation)
+        return Entry(connection, self._self_ref, now, ends_at, generation)
 
     def _connect_warm(self) -> Entry[Connection] | None:
-        """A connection that is really open, on no list yet; None if that failed, which is logged."""
-        warm: Callable[[Connection, float], object] | None = getattr(self.factory, "warm", None)
+        """A connection that is really open, in no table yet; None if that failed, which is logged."""
         try:
             entry = self._connect(WARM_TIMEOUT_S)
         except Exception:
             log.warning("opening ahead of demand failed for %r", self, exc_info=True)
             return None
+        warm = warm_of(self.factory)
         try:
             if warm is not None:
                 warm(entry.connection, WARM_TIMEOUT_S)
         except BaseException as error:
             entry.reason = "warm failed"
-            self._close_connection(entry)
+            self.close_connection(entry)
             if not isinstance(error, Exception):
                 raise
             with self._shared, self._lock:
@@ -157,36 +126,36 @@ class Lifecycle(LockedState[Endpoint, Connection]):
             return inf
         with self._shared, self._lock:
             leaked = self._leaked_locked(now, leak_timeout)
-            next_at = min((e.leased_at for e in self._leased.values() if not e.is_reported), default=now)
+            next_at = min((e.leased_at for e in self._leased.values() if not e.is_leak_reported), default=now)
         for entry in leaked:
-            taker = "".join(entry.taker.format()) if entry.taker is not None else "  unknown\n"
+            stack = "".join(entry.acquired_by.format()) if entry.acquired_by is not None else "  unknown\n"
             held_s = now - entry.leased_at
-            log.warning("%r is held for %.3g s from %r; taken by:\n%s", entry.connection, held_s, self, taker)
+            log.warning("%r is held for %.3g s from %r; taken by:\n%s", entry.connection, held_s, self, stack)
         return min(next_at, now) + leak_timeout
 
     # -- closing and waiting ------------------------------------------------------------------------------------
 
     def _run_pending(self, now: float) -> None:
-        """Close what is to be closed, trim what became too old by ``now``, carry out late returns."""
+        """Close what is to be closed and what became too old by ``now``; make deferred returns."""
         shared_limit = self._shared
-        if now >= shared_limit.trim_at:
+        if now >= shared_limit.expire_at:
             with self._shared, self._lock:
-                pools: set[Any] = self._expire_oldest_locked(now)
+                pools = self._expire_oldest_locked(now)
             for pool in pools:
-                pool._close_pending()
-        self._close_pending()
-        if shared_limit.late:
+                pool.close_pending()
+        self.close_pending()
+        if shared_limit.deferred:
             shared_limit.run_deferred()
 
-    def _close_pending(self) -> None:
-        """Close what is to be closed, one after the other; what another thread dooms meanwhile, that one closes."""
+    def close_pending(self) -> None:
+        """Close what is to be closed, one after the other; what another thread adds meanwhile, that one closes."""
         while self._to_close:
             self._close_one_pending()
-            if self._shared.late:
+            if self._shared.deferred:
                 self._shared.run_deferred()
 
     def _close_one_pending(self) -> None:
-        """Close a doomed connection, if there is one, and free its slot."""
+        """Close one connection that is to be closed, if there is one, and free its slot."""
         entry: Entry[Connection] | None = None
         try:
             with self._lock:
@@ -194,7 +163,7 @@ class Lifecycle(LockedState[Endpoint, Connection]):
                     entry = self._to_close[-1]
                     del self._to_close[-1]
             if entry is not None:
-                self._close_connection(entry)
+                self.close_connection(entry)
         except BaseException:
             if entry is not None:
                 with suppress(Exception):
@@ -208,9 +177,9 @@ class Lifecycle(LockedState[Endpoint, Connection]):
                     self._slot_freed_locked()
 
     def reclaim(self, connection: Connection, lease: int | None) -> None:
-        """Close a connection whose borrower was interrupted, unless it was given back: it may be lent to another now.
+        """Close a connection whose user was interrupted, unless it was given back: it may be leased to another now.
 
-        ``lease``: the ``reuses`` of its entry when it was lent; None: no attempt was made to give it back.
+        ``lease``: the ``reuses`` of its entry when it was leased; None: no attempt was made to give it back.
         """
         with self._shared, self._lock:
             entry = self._leased.get(id(connection))
@@ -220,27 +189,28 @@ class Lifecycle(LockedState[Endpoint, Connection]):
         self._run_pending(-inf)
 
     def _close_unless_here(self, entry: Entry[Connection]) -> None:
-        """Close a new connection that was not lent, unless it is one that the pool has already."""
+        """Close a new connection that was not leased, unless it is one that the pool has already."""
         with self._lock:
             is_here = self._is_here_locked(entry)
         if not is_here:
-            self._close_connection(entry)
+            self.close_connection(entry)
 
     def _close_victim(self, permit: Permit) -> None:
         """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
         entry, permit.victim = permit.victim, None
         if entry is not None:
-            home: Lifecycle[Any, Any] | None = entry.home()
-            (home or self)._close_connection(entry)
+            pool = entry.pool_ref()
+            if pool is not None:
+                pool.close_connection(entry)
+            else:  # gone; pools that share a limit mostly share a factory
+                self.close_connection(cast("Entry[Connection]", entry))
 
-    def _close_connection(self, entry: Entry[Connection]) -> None:
-        """Close it, and tell; nobody else has it any more.  Errors are logged."""
+    def close_connection(self, entry: Entry[Connection]) -> None:
+        """Close it, and tell the listener; nobody else has it any more.  Errors are logged."""
         reason = entry.reason or "interrupted"
         try:
             if reason == POOL_FULL:
-                on_full = self._on_full or getattr(self.factory, "on_full", None)
-                if on_full is not None:
-                    on_full(entry.connection)
+                self._call_on_full(entry.connection)
         except Exception:
             log.exception("on_full failed for %r", entry.connection)
         try:
@@ -250,62 +220,69 @@ class Lifecycle(LockedState[Endpoint, Connection]):
         if self.trace is not None:
             notify(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
 
+    def _call_on_full(self, connection: Connection) -> None:
+        """Tell whoever wants to know that a connection is closed because the pool is full."""
+        on_full = self._on_full or on_full_of(self.factory)
+        if on_full is not None:
+            on_full(connection)
+
     def _wait_until(self, is_true_locked: Callable[[], bool], timeout_s: float | None) -> bool:
         """Whether something became true within ``timeout_s`` seconds; None: wait as long as it takes."""
         give_up_at = None if timeout_s is None else self._clock() + timeout_s
         left_s = timeout_s
         while True:
-            waiter = Waiter(self, 0.0)
+            waiter: Waiter[Connection] = Waiter(self, 0.0)
             waiter.prepare_to_wait()
             with self._shared, self._lock:
                 if is_true_locked():
                     return True
                 if left_s is not None and left_s <= 0:
                     return False
-                if self._watchers is None:
-                    self._watchers = []
-                self._watchers.append(waiter)
+                if self._drain_waiters is None:
+                    self._drain_waiters = []
+                self._drain_waiters.append(waiter)
             if not waiter.wait(left_s):
                 left_s = 0.0
             elif give_up_at is not None:
                 left_s = give_up_at - self._clock()
 
 
-class Remains:
-    """What a vanished pool leaves: ``count`` connections in the shared books, and ``entries`` to be closed."""
+class OrphanedConnections(Generic[Connection]):
+    """What a finalised pool leaves: ``count`` connections in the shared limit, and ``entries`` to be closed."""
 
-    __slots__ = ("_count", "_entries", "_factory", "_shared")
+    __slots__ = ("_close", "_count", "_entries", "_shared")
 
     def __init__(
-        self, shared_limit: SharedLimit, entries: list[Entry[Any]], count: int, factory: Factory[Any, Any]
+        self,
+        shared_limit: SharedLimit,
+        entries: list[Entry[Connection]],
+        count: int,
+        close: Callable[[Connection], object],
     ) -> None:
         self._shared = shared_limit
         self._entries = entries
         self._count = count
-        self._factory = factory
+        self._close = close
 
-    def release_vanished_pool(self) -> None:
-        """Strike all off, and close what nobody else can; called again after an interrupt, it goes on."""
+    def release(self) -> None:
+        """Free their slots, and close what nobody else can; called again after an interrupt, it goes on."""
         shared_limit = self._shared
         with shared_limit.lock:
             count, self._count = self._count, 0
             shared_limit.used -= count
-            if shared_limit.excess and not shared_limit.is_over:
-                shared_limit.excess = False
-            if shared_limit.order is not None:
+            if shared_limit.is_shrinking and not shared_limit.is_exceeded:
+                shared_limit.is_shrinking = False
+            if shared_limit.idle_order is not None:
                 for entry in self._entries:
-                    shared_limit.order.pop(entry.key, None)
-            if shared_limit.line:
-                next(iter(shared_limit.line)).pool._serve_locked()
+                    shared_limit.idle_order.pop(entry.key, None)
+            if shared_limit.waiters:
+                next(iter(shared_limit.waiters)).pool.serve_waiters_locked()
         while self._entries:
-            self._close(self._entries[-1])
+            try:
+                self._close(self._entries[-1].connection)
+            except Exception:
+                log.warning("closing %r failed", self._entries[-1].connection, exc_info=True)
             del self._entries[-1]
-
-    def _close(self, entry: Entry[Any]) -> None:
-        try:
-            self._factory.close(entry.connection)
-        except Exception:
-            log.warning("closing %r failed", entry.connection, exc_info=True)
 
 
 def stack_of_acquirer() -> traceback.StackSummary:

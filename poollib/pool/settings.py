@@ -1,4 +1,4 @@
-"""Settings: the numbers a pool is run by, as one value.
+"""The numbers a pool is run by, as one value.
 
 Pools make it from their keywords, check it here once, hand it on to the pools they make, and pickle as it.
 What the numbers mean for a connection is decided in ``state`` and ``endpoint_pool``.
@@ -62,12 +62,12 @@ class Settings(NamedTuple):
         return settled
 
     @property
-    def wants_collector(self) -> bool:
+    def needs_housekeeper(self) -> bool:
         """Whether a background thread is asked for."""
         return self.background_collector or self.min_idle > 0
 
 
-def shared(settings: Settings) -> Settings:
+def interned(settings: Settings) -> Settings:
     """The same settings; one value for all pools that are made in a row with equal ones (it takes 128 bytes)."""
     global _latest
     latest = _latest

@@ -1,11 +1,11 @@
-"""Budget: what the pools of several endpoints share, so that one limit can hold for all of them.
+"""What the pools of several endpoints share, so that one limit can hold for all of them.
 
-It is one lock, one count of all connections with its limit, one line of everybody who waits, and one order of all
-idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has a shared_limit of its
-own. It hands the pools nothing but these; who is served and what is closed is decided in ``state``.
-One lock for all, rather than one for each endpoint and one above, leaves no order of locks to get wrong, and holds
-are below a microsecond; the order is an ``OrderedDict`` because its first item is found in O(1) after any number
-of removals (a plain dict's is not).
+It is one lock, one count of all connections with its limit, one queue of everybody who waits, and one order of all
+idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has one of its own.
+The pools read and write these fields under the lock; who is served and what is closed is decided in ``state``.
+One lock for all, rather than one for each endpoint and one above, leaves no order of locks to get wrong, and it is
+held for less than a microsecond; the order is an ``OrderedDict`` because its first item is found in O(1) after any
+number of removals (a plain dict's is not).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from ..base import after_fork
 from ..base.logs import logger
-from .entry import Entry
+from .entry import Entry, Permit
 from .settings import check_limit
 from .waiter import NO_WAITERS, Waiter
 
@@ -28,52 +29,53 @@ log = logger(__name__)
 class SharedLimit:
     """``limit``: the most connections of all pools together; None: no limit.
 
-    ``shared`` is False for the private shared_limit of a pool that stands alone: its own queue is order enough.
+    ``shared`` is False for the limit of a pool that stands alone: its own queue is order enough.
     """
 
     __slots__ = (
         "__weakref__",
-        "_carriers",
-        "excess",
-        "held",
-        "late",
+        "_running_deferred",
+        "deferred",
+        "expire_at",
+        "idle_order",
+        "is_held",
+        "is_shrinking",
         "limit",
-        "line",
         "lock",
-        "order",
-        "trim_at",
         "used",
+        "waiters",
     )
 
     def __init__(self, limit: int | None = None, *, shared: bool = True) -> None:
         self.limit = check_limit("total_maxsize", limit)
-        self.order: OrderedDict[int, Entry[Any]] | None = OrderedDict() if shared else None
+        self.idle_order: OrderedDict[int, Entry[object]] | None = OrderedDict() if shared else None
         self.reset()
-        if shared:  # another's is looked after by its pool
+        if shared:  # another's is reset by its pool
             after_fork.remember(self)
 
     def _reset_after_fork(self) -> None:
-        """In a forked child: a new lock and empty books; the pools that share it come after it."""
+        """In a forked child: a new lock and nothing counted; the pools that share it are reset after it."""
         self.reset()
 
     def reset(self) -> None:
-        #: Guards everything here and every field of the pools that share the shared_limit.  Re-entrant, because the
-        #: garbage collector may run a finaliser that returns a connection in the very thread that holds it.
+        """Start with a new lock and nothing counted; the limit stays."""
+        #: Guards everything here and every field of the pools that share it.  Re-entrant, because the garbage
+        #: collector may run a finaliser that returns a connection in the very thread that holds it.
         self.lock = threading.RLock()
         #: Whether this thread holds the lock (the method ``threading.Condition`` relies on, too).
-        self.held: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
-        #: Returns that came from inside the lock; they are carried out as soon as it is free.
-        self.late: deque[Callable[[], object]] | None = None
-        self._carriers: set[int] = NO_CARRIERS  # the threads that carry out such returns
+        self.is_held: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
+        #: Returns that came while their own thread held the lock; they are made as soon as it is free.
+        self.deferred: deque[Callable[[], object]] | None = None
+        self._running_deferred: set[int] = NOT_RUNNING  # the threads that make such returns now
         #: Connections of all pools: leased, idle, opening and closing.
         self.used = 0
         #: Whether the limit was made smaller than what exists; returned connections are closed until it holds.
-        self.excess = False
-        #: When the next idle connection may have become too old; asked on acquire and release.
-        self.trim_at = inf
-        self.line: OrderedDict[Waiter, None] = NO_WAITERS
-        if self.order is not None:
-            self.order.clear()
+        self.is_shrinking = False
+        #: When the next idle connection may have become too old; looked at in acquire and release.
+        self.expire_at = inf
+        self.waiters: OrderedDict[Waiter[object], None] = NO_WAITERS
+        if self.idle_order is not None:
+            self.idle_order.clear()
 
     @property
     def is_limited(self) -> bool:
@@ -82,16 +84,16 @@ class SharedLimit:
 
     @property
     def is_shared(self) -> bool:
-        """Whether there are several pools, so that the line and the order of all count."""
-        return self.order is not None
+        """Whether there are several pools, so that the queue and the order of all count."""
+        return self.idle_order is not None
 
     @property
-    def is_over(self) -> bool:
+    def is_exceeded(self) -> bool:
         """Whether more connections exist than may."""
         return self.limit is not None and self.used > self.limit
 
     @property
-    def is_spent(self) -> bool:
+    def is_full(self) -> bool:
         """Whether no further connection may be opened before another is gone."""
         return self.limit is not None and self.used >= self.limit
 
@@ -101,48 +103,67 @@ class SharedLimit:
     def check_locked(self) -> None:
         """Assert what must hold between any two calls; for tests."""
         assert self.used >= 0, "more connections gone than opened"
-        assert self.excess or not self.is_over, f"{self.used} of {self.limit}"
+        assert self.is_shrinking or not self.is_exceeded, f"{self.used} of {self.limit}"
+
+    def shrink_locked(self) -> None:
+        """Have the longest idle connections of any endpoint closed until the limit holds; leased ones on return."""
+        self.is_shrinking = self.is_exceeded
+        excess = 0 if self.limit is None else self.used - self.limit
+        oldest = () if self.idle_order is None else self.idle_order.values()
+        for entry in list(islice(oldest, max(0, excess))):
+            pool = entry.pool_ref()
+            if pool is not None:
+                pool.discard_idle_locked(entry, "resized")
+
+    def evict_oldest_locked(self, permit: Permit) -> bool:
+        """Whether the longest idle connection of any endpoint made room for the permit, which has a slot already."""
+        while self.idle_order:
+            entry = next(iter(self.idle_order.values()))
+            pool = entry.pool_ref()
+            if pool is not None and pool.evict_locked(entry, permit):
+                return True
+            del self.idle_order[entry.key]  # its pool is being finalised and closes it
+        return False
 
     def __enter__(self) -> None:
-        """``with shared_limit, shared_limit.lock:`` is the way to take the lock: late returns are carried out at its
-        end.
+        """``with shared_limit, shared_limit.lock:`` is the way to take the lock: deferred returns are made at its end.
 
         The lock is taken by its own ``with``, for that cannot be interrupted between taking it and guarding it.
         """
 
     def __exit__(self, *exc_info: object) -> None:
-        if self.late and not self.held():
+        if self.deferred and not self.is_held():
             self.run_deferred()
 
     def defer(self, action: Callable[[], object]) -> None:
         """Have something done as soon as the lock is free, which this thread holds."""
-        if self.late is None:
-            self.late, self._carriers = deque(), set()
-        self.late.append(action)
+        if self.deferred is None:
+            self.deferred, self._running_deferred = deque(), set()
+        self.deferred.append(action)
 
     def run_deferred(self) -> None:
-        """Do the returns that arrived while the lock was held by the thread that made them, one after the other.
+        """Make the returns that came while the lock was held by the thread that made them, one after the other.
 
         An action that is interrupted is done again, so it must find out whether it was done.  A return made by one of
         them comes by here again: it leaves the rest to the loop that runs already.
         """
         me = threading.get_ident()
-        if me in self._carriers or self.held():
+        if me in self._running_deferred or self.is_held():
             return
         try:
-            self._carriers.add(me)
-            while self.late:
-                self._carry_out_one()
+            self._running_deferred.add(me)
+            while self.deferred:
+                self._run_one_deferred()
         finally:
-            self._carriers.discard(me)
+            self._running_deferred.discard(me)
 
-    def _carry_out_one(self) -> None:
+    def _run_one_deferred(self) -> None:
         action: Callable[[], object] | None = None
         try:
             with self.lock:
-                if self.late:
-                    action = self.late[0]
-                    del self.late[0]
+                if self.deferred:
+                    action = self.deferred[0]
+                    del self.deferred[0]
             if action is not None:
                 action()
         except Exception:
@@ -153,5 +174,5 @@ class SharedLimit:
             raise
 
 
-#: For all budgets that had no such return.
-NO_CARRIERS: Final[set[int]] = set()
+#: For all limits that had no such return.
+NOT_RUNNING: Final[set[int]] = set()

@@ -1,66 +1,70 @@
-"""Claim: what one call of ``acquire`` has got so far, and the bed it sleeps in while it has nothing.
+"""One call of ``acquire`` that has not got its connection yet.
 
-The pool puts an entry (a connection, already leased) or a permit (leave to open one) into the waiter, always
-under its lock, and wakes the thread; whoever leaves early gives back what the waiter holds at that moment.
+The pool puts an entry (a connection, already leased) or a permit into the waiter, always under its lock, and wakes the
+thread; whoever leaves early gives back what the waiter holds at that moment.
 Who is served when is decided in ``state``; nothing here takes the pool's lock.
-Handing over instead of waking to compete follows psycopg_pool's WaitingClient and Go's wantConn.
+Handing over instead of waking threads to compete follows psycopg_pool's WaitingClient and Go's wantConn.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from .entry import Entry
+from .entry import Connection_co, Connection_contra, Entry, Permit
 
-
-class Permit:
-    """Leave to open one connection; it is counted as ``connect_timer`` until it is spent.
-
-    ``victim`` is an idle connection that made module: whoever holds the permit closes it before dialling, so that
-    the peers never see one connection more than the limit allows.  ``is_ahead``: nobody waits for the connection.
-    """
-
-    __slots__ = ("is_ahead", "pending", "victim")
-
-    def __init__(self, is_ahead: bool = False) -> None:
-        self.victim: Entry[Any] | None = None
-        self.is_ahead = is_ahead
-        self.pending = True
+Connection = TypeVar("Connection")
 
 
-class Waiter:
+class WaiterPool(Protocol[Connection_contra]):
+    """What pools that share a limit ask of each other for a waiter; the lock, one for all, is held."""
+
+    def serve_waiter_locked(self, waiter: Waiter[Connection_contra]) -> bool:
+        """Whether this waiter of the pool was granted something."""
+
+    def serve_waiters_locked(self) -> None:
+        """Hand what is free to those who have waited longest among those who can use it."""
+
+
+class Waiter(Generic[Connection_co]):
     """One acquire under way.  ``grant`` is None while there is nothing for it; written under the pool's lock."""
 
-    __slots__ = ("grant", "lease", "misses", "pool", "since", "wakeup")
+    __slots__ = ("_wakeup", "grant", "lease", "misses", "pool", "since")
 
-    def __init__(self, pool: Any, since: float) -> None:
+    _wakeup: threading.Lock
+
+    def __init__(self, pool: WaiterPool[Connection_co], since: float) -> None:
         self.pool = pool
         self.since = since
-        self.misses = 0  # unfit connections it was given
-        self.grant: Entry[Any] | Permit | None = None
+        self.misses = 0  # unusable connections it was given
+        self.grant: Entry[Connection_co] | Permit | None = None
         self.lease: int | None = None  # which lease of the entry it is, where it may be given back twice
-        self.wakeup: Any = None
 
     def prepare_to_wait(self) -> None:
-        """Make the waiter ready to sleep; who holds the pool's lock wakes it with ``bed.release()``, once."""
-        self.wakeup = threading.Lock()  # looked up now: gevent and eventlet may have replaced it after the import
-        self.wakeup.acquire()
+        """Make the waiter ready to sleep; who holds the pool's lock calls ``wake``, once."""
+        self._wakeup = threading.Lock()  # looked up now: gevent and eventlet may have replaced it after the import
+        self._wakeup.acquire()
+
+    def wake(self) -> None:
+        """Have ``wait`` return True."""
+        self._wakeup.release()
 
     def wait(self, seconds: float | None) -> bool:
         """True once woken; False when ``seconds`` passed first.  ``None`` sleeps as long as it takes."""
         limit_s = -1 if seconds is None else min(seconds, threading.TIMEOUT_MAX)
-        return bool(self.wakeup.acquire(True, limit_s))
+        return self._wakeup.acquire(True, limit_s)
 
 
-#: The line of all pools where nobody waits: each is without a line of its own (128 bytes) until somebody does.
-NO_WAITERS: Final[OrderedDict[Waiter, None]] = OrderedDict()
+#: The queue of waiters of all pools where nobody waits: each has none of its own (128 bytes) until somebody does.
+NO_WAITERS: Final[OrderedDict[Waiter[Any], None]] = OrderedDict()
 
 
-def enqueued(line: OrderedDict[Waiter, None], waiter: Waiter) -> OrderedDict[Waiter, None]:
-    """The line with one more waiter at its end."""
-    if line is NO_WAITERS:
-        line = OrderedDict()
-    line[waiter] = None
-    return line
+def enqueued(
+    waiters: OrderedDict[Waiter[Connection], None], waiter: Waiter[Connection]
+) -> OrderedDict[Waiter[Connection], None]:
+    """The queue with one more waiter at its end."""
+    if waiters is NO_WAITERS:
+        waiters = OrderedDict()
+    waiters[waiter] = None
+    return waiters

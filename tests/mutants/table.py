@@ -286,7 +286,7 @@ MUTANTS: Final = [
         "chunk lines, extensions and trailers have limits",
         ("http1/body_reader.py", " or len(match[0]) - 2 > self._limits.chunk_line_bytes:", ":"),
         ("http1/body_reader.py", " or incoming.unread() > self._limits.chunk_line_bytes + 2:", ":"),
-        ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
+        ("http1/body_reader.py", "self._is_shrinking > self._limits.overhead_bytes or ", ""),
         ("http1/response_head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
         ("http1/response_head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
     ),
@@ -894,7 +894,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "ignored, limited in proportion to the data",
-        ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
+        ("http1/body_reader.py", "self._is_shrinking > self._limits.overhead_bytes or ", ""),
         ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - 2 * data)"),
         ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - FREE_BYTES)"),
     ),
@@ -1143,7 +1143,7 @@ MUTANTS: Final = [
         ("pool/acquire.py", "            self._remove_waiter_locked(waiter)\n            grant", "            grant"),
         (
             "pool/endpoint_pool.py",
-            '        if shared_limit.held():\n            raise RuntimeError(f"acquire from',
+            '        if shared_limit.is_held():\n            raise RuntimeError(f"acquire from',
             '        if False:\n            raise RuntimeError(f"acquire from',
         ),
     ),
@@ -1296,8 +1296,8 @@ MUTANTS: Final = [
         ),
         (
             "pool/endpoint_pool.py",
-            "            if shared_limit.late or self._to_close or now >= shared_limit.trim_at:\n                self._run_pending(now)\n        except BaseException:\n",
-            "            if shared_limit.late or self._to_close or now >= shared_limit.trim_at:\n                self._run_pending(now)\n        except Exception:\n",
+            "            if shared_limit.deferred or self._to_close or now >= shared_limit.expire_at:\n                self._run_pending(now)\n        except BaseException:\n",
+            "            if shared_limit.deferred or self._to_close or now >= shared_limit.expire_at:\n                self._run_pending(now)\n        except Exception:\n",
         ),
         (
             "pool/endpoint_pool.py",

@@ -147,7 +147,7 @@ def test_who_gets_a_connection_of_a_pool_that_is_closed_meanwhile_is_told() -> N
     pool = chosen(maxsize=1, block=True)
     pool._put_conn(pool._get_conn())
     lending = pool._endpoint_pool
-    lending._send_all_away()  # the first step of close()
+    lending._start_closing()  # the first step of close()
     with pytest.raises(ClosedPoolError):
         pool._get_conn(timeout=1)
     get = lending.queue.get  # type: ignore[attr-defined]

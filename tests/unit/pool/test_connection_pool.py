@@ -762,7 +762,7 @@ class TestAdoption:
     def test_an_adopted_connection_is_lent_next(self) -> None:
         rig = Rig()
         foreign = Thing(99, "home")
-        rig.pool.adopt(foreign)
+        rig.pool.add_idle(foreign)
         assert rig.pool.acquire() is foreign
         rig.pool.check()
 
@@ -770,12 +770,12 @@ class TestAdoption:
         rig = Rig()
         rig.pool.acquire()
         with pytest.raises(FullPoolError):
-            rig.pool.adopt(Thing(99, "home"))
+            rig.pool.add_idle(Thing(99, "home"))
 
     def test_an_own_connection_is_not_adopted(self) -> None:
         rig = Rig(maxsize=2)
         with pytest.raises(ValueError, match="belongs to"):
-            rig.pool.adopt(rig.pool.acquire())
+            rig.pool.add_idle(rig.pool.acquire())
 
     def test_who_waits_gets_it(self) -> None:
         rig = Rig(block=True)

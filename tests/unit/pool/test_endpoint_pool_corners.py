@@ -303,14 +303,14 @@ class Vanishing(SharedLimit):
             collect()
 
     @property
-    def is_spent(self) -> bool:
+    def is_full(self) -> bool:
         self._come_by()
-        return super().is_spent
+        return super().is_full
 
     @property
-    def is_over(self) -> bool:
+    def is_exceeded(self) -> bool:
         self._come_by()
-        return super().is_over
+        return super().is_exceeded
 
 
 @pytest.mark.parametrize("moment", ["acquire", "resize"])
@@ -513,7 +513,7 @@ def test_everybody_who_waits_for_the_end_hears_of_it() -> None:
     waiters = [threading.Thread(target=lambda: over.append(pool.wait_closed(5)), daemon=True) for _ in range(3)]
     for waiter in waiters:
         waiter.start()
-    until(lambda: len(pool._watchers or ()) == 3)
+    until(lambda: len(pool._drain_waiters or ()) == 3)
     pool.release(thing)
     for waiter in waiters:
         waiter.join(5)

@@ -22,7 +22,7 @@ class Interposed(EndpointPool[str, Thing]):
         is_granted = super()._grant_locked(waiter)
         finaliser, self.finaliser = self.finaliser, None
         if finaliser is not None:
-            assert self._shared.held()
+            assert self._shared.is_held()
             finaliser()
         return is_granted
 
@@ -75,8 +75,8 @@ def test_a_late_return_that_was_done_already_ends_no_other_lease() -> None:
     thing = pool.acquire()
     with pool._shared, pool._lock:
         pool.release(thing)
-        assert pool._shared.late is not None
-        again = pool._shared.late[0]
+        assert pool._shared.deferred is not None
+        again = pool._shared.deferred[0]
     assert pool.acquire(0) is thing
     again()
     assert pool.leased == 1
@@ -230,7 +230,7 @@ def test_the_next_look_is_when_the_next_one_is_due() -> None:
     clock.advance(6)
     pool.acquire()
     pool.release(three, idle_limit=9)
-    assert (pool.idle_connections(), pool._shared.trim_at) == ([one, three], clock() + 9)
+    assert (pool.idle_connections(), pool._shared.expire_at) == ([one, three], clock() + 9)
     pool.check()
 
 
@@ -261,7 +261,7 @@ def test_a_pool_that_vanishes_with_connections_to_be_closed_leaves_no_count_behi
     things = [pool.acquire() for _ in range(2)]
     pool.release(things.pop())
     with shared_limit, shared_limit.lock:
-        pool._discard_idle_locked(pool._idle[0], "old")
+        pool.discard_idle_locked(pool._idle[0], "old")
         del pool
     things.clear()
     assert shared_limit.used == 0

@@ -227,7 +227,7 @@ class TestTls:
         until(lambda: bool(tls_server.connections))
         tls_server.connections[0].shutdown(socket.SHUT_RDWR)
         pool: EndpointPool[Any, ssl.SSLSocket] = EndpointPool(tls_server.address, factory)
-        pool.adopt(sock)
+        pool.add_idle(sock)
         until(lambda: is_readable(sock))
         fresh = pool.acquire(5)
         assert fresh is not sock

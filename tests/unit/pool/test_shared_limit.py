@@ -196,7 +196,7 @@ class TestTheBudget:
         """Counted, not timed: one entry of the order is looked at for each connection that makes room."""
         rig = Rig(total_maxsize=2_000)
         rig.idle_at(*range(2_000))
-        order = rig.pool.shared_limit.order
+        order = rig.pool.shared_limit.idle_order
         assert order is not None
         assert next(iter(order.values())).connection.endpoint == 0
         for endpoint in range(2_000, 2_010):
