@@ -59,4 +59,4 @@ class Lease:
         if self._endpoint_pool is None or self._number is None:
             action()
             return True
-        return self._endpoint_pool.while_lent(self.connection, self._number, action)
+        return self._endpoint_pool.while_leased(self.connection, self._number, action)

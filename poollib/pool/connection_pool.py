@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from ..base import after_fork
@@ -32,6 +32,8 @@ Connection = TypeVar("Connection")
 
 __all__ = ["ConnectionPool", "EndpointPool", "Factory", "PoolStats", "Settings", "State"]
 
+#: Also of another kind of connection: those made with a factory of their own, which share the limit.
+AnyEndpointPool: TypeAlias = EndpointPool[Any, Any]
 #: Below this many endpoints nobody looks for empty ones; above, whenever the number has doubled.
 FEW_ENDPOINTS = 64
 
@@ -80,9 +82,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         self._shared = SharedLimit(total_maxsize)
         self._state = State.OPEN
         self._pools: dict[Endpoint, EndpointPool[Endpoint, Connection]] = {}  # written under the shared lock
-        self._external_pools: WeakSet[EndpointPool[Any, Any]] = (
-            WeakSet()
-        )  # made by endpoint_pool(), owned by the caller
+        self._external_pools: WeakSet[AnyEndpointPool] = WeakSet()  # made by endpoint_pool(), owned by the caller
         self._owners: dict[int, EndpointPool[Endpoint, Connection]] = {}  # id(connection) -> who leased it
         self._past = PoolStats()  # of the pools that were dropped
         self._look_for_empty_at = FEW_ENDPOINTS
@@ -147,7 +147,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def endpoint_pool(
         self, endpoint: Endpoint, factory: Factory[Any, Any] | None = None, **settings: Any
-    ) -> EndpointPool[Any, Any]:
+    ) -> AnyEndpointPool:
         """A new pool for one endpoint that takes part in the shared limit; it lives as long as the caller holds it.
 
         ``settings`` are keywords of EndpointPool; what is not given is as in this pool.  It is closed, swept and
@@ -155,7 +155,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         """
         keywords = {**self._settings._asdict(), "clock": self._clock, "trace": self.trace, **settings}
         maker = self.factory if factory is None else factory
-        pool: EndpointPool[Any, Any] = EndpointPool(endpoint, maker, shared_limit=self._shared, **keywords)
+        pool: AnyEndpointPool = EndpointPool(endpoint, maker, shared_limit=self._shared, **keywords)
         with self._shared, self._shared.lock:
             self._raise_unless_open()
             self._external_pools.add(pool)
@@ -316,7 +316,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
                 return pool  # which raises FullPoolError
         raise ValueError(f"{connection!r} is not lent by {self!r}")
 
-    def _every_pool(self) -> list[EndpointPool[Any, Any]]:
+    def _every_pool(self) -> list[AnyEndpointPool]:
         with self._shared, self._shared.lock:
             return [*self._pools.values(), *self._external_pools]
 
@@ -350,8 +350,8 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def _all_in_time(
         self,
-        pools: list[EndpointPool[Any, Any]],
-        wait: Callable[[EndpointPool[Any, Any], float | None], bool],
+        pools: list[AnyEndpointPool],
+        wait: Callable[[AnyEndpointPool, float | None], bool],
         timeout: float | None,
     ) -> bool:
         """Whether ``wait`` is true of all pools within ``timeout`` seconds together; None: as long as it takes."""

@@ -1,11 +1,11 @@
-"""The collector: the one background thread of all pools in a process.
+"""The one background thread of all pools in a process, which closes what is idle for too long and opens ``min_idle``.
 
-Whoever wants to be looked after calls ``watch(self)``: the thread starts with the first, holds them all weakly, asks
+Whoever wants to be swept calls ``watch(self)``: the thread starts with the first, holds them all weakly, asks
 each to ``sweep(now)`` and sleeps until the earliest wants to be asked again.  It ends when the last one is gone or
 wants nothing more, so that a program that closed its pools has no thread left.
 What is done in a sweep belongs to the pools; an error in one is logged and touches no other.
-All news reach the thread through a ``queue.SimpleQueue``, whose ``put`` may be called from finalisers and signal
-handlers; the thread alone owns the timetable, so it needs no lock.  HikariCP's housekeeper is the model.
+All requests reach the thread through a ``queue.SimpleQueue``, whose ``put`` may be called from finalisers and signal
+handlers; the thread alone owns the schedule, so it needs no lock.  HikariCP's housekeeper is the model.
 No exception ends the thread before its time.  Where it can't be started (a thread limit, an interpreter on its way
 out), ``watch`` says so, and who wants to be watched asks again later.
 Names of ``threading`` and ``queue`` are looked up when they are used: gevent and eventlet replace them any time.
@@ -21,7 +21,7 @@ from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import ref
 
 from ..base import after_fork
@@ -31,7 +31,7 @@ log = logger(__name__)
 
 #: A pool whose sweep failed is asked again after this many seconds.
 PAUSE_AFTER_ERROR_S = 30.0
-#: After an error of the timetable itself, so that one which comes again does not occupy a processor.
+#: After an error of the schedule itself, so that one which comes again does not occupy a processor.
 PAUSE_AFTER_FAULT_S = 1.0
 #: The thread looks at the clock at least once a day; far longer waits overflow the system's timers.
 LONGEST_PAUSE_S = 86_400.0
@@ -47,15 +47,15 @@ class Sweepable(Protocol):
 
 
 class Housekeeper:
-    """A timetable and the thread that follows it.  The module keeps one of them for the process."""
+    """A schedule and the thread that follows it.  The module keeps one of them for the process."""
 
     def __init__(self) -> None:
-        self._news: queue.SimpleQueue[tuple[ref[Any], float | None]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[ref[Sweepable], float | None]] = queue.SimpleQueue()
         #: Guards _thread.  Re-entrant, for a finaliser that runs in the thread which holds it may ask, too.
         self._start_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._due: dict[ref[Any], float] = {}  # every watched one, and when it is asked next
-        self._timetable: list[tuple[float, int, ref[Any]]] = []  # a heap; rows that _due contradicts are void
+        self._due: dict[ref[Sweepable], float] = {}  # every watched one, and when it is asked next
+        self._schedule: list[tuple[float, int, ref[Sweepable]]] = []  # a heap; rows that _due contradicts are void
         self._row = count()
 
     @property
@@ -66,7 +66,7 @@ class Housekeeper:
 
     def watch(self, target: Sweepable) -> bool:
         """Whether ``target`` is asked to sweep from now on, first at once; False: the thread could not be started."""
-        self._news.put((ref(target, self._forget), 0.0))
+        self._requests.put((ref(target, self._forget), 0.0))
         with self._start_lock:
             if self.is_running:
                 return True
@@ -79,12 +79,12 @@ class Housekeeper:
             self._thread = thread
             return True
 
-    def hasten(self, target: ref[Any], delay_s: float) -> None:
+    def hasten(self, target: ref[Sweepable], delay_s: float) -> None:
         """Ask a watched target again in ``delay_s`` seconds, if it was not to be asked sooner.  Never blocks."""
-        self._news.put((target, delay_s))
+        self._requests.put((target, delay_s))
 
-    def _forget(self, target: ref[Any]) -> None:
-        self._news.put((target, None))
+    def _forget(self, target: ref[Sweepable]) -> None:
+        self._requests.put((target, None))
 
     def _run(self) -> None:
         me = threading.current_thread()
@@ -94,34 +94,34 @@ class Housekeeper:
             self._thread = me
         while not self._is_over():
             try:
-                self._read_news()
+                self._read_requests()
                 self._sweep_the_due()
             except BaseException:
                 _log_fault("the timetable of the pools failed")
                 time.sleep(PAUSE_AFTER_FAULT_S)
 
     def _is_over(self) -> bool:
-        """Whether there is nobody to be asked any more; the thread is struck off then."""
-        if self._due or not self._news.empty():
+        """Whether there is nobody to be swept any more; the thread is forgotten then."""
+        if self._due or not self._requests.empty():
             return False
         with self._start_lock:
-            if not self._news.empty():
+            if not self._requests.empty():
                 return False
-            self._timetable.clear()
+            self._schedule.clear()
             self._thread = None
             return True
 
-    def _read_news(self) -> None:
-        """Sleep until news come or somebody is due, and enter all news into the timetable."""
-        next_at = self._timetable[0][0] if self._timetable else inf
+    def _read_requests(self) -> None:
+        """Sleep until a request comes or somebody is due, and enter all requests into the schedule."""
+        next_at = self._schedule[0][0] if self._schedule else inf
         try:
-            self._enter(*self._news.get(timeout=max(0.0, min(LONGEST_PAUSE_S, next_at - time.monotonic()))))
+            self._enter(*self._requests.get(timeout=max(0.0, min(LONGEST_PAUSE_S, next_at - time.monotonic()))))
             while True:
-                self._enter(*self._news.get_nowait())
+                self._enter(*self._requests.get_nowait())
         except queue.Empty:
             return
 
-    def _enter(self, reference: ref[Any], delay_s: float | None) -> None:
+    def _enter(self, reference: ref[Sweepable], delay_s: float | None) -> None:
         """Note that a target is to be asked in ``delay_s`` seconds, if not sooner; None: it has vanished."""
         target = reference()  # held until the end: from its death on an equal reference is not found
         if target is None:
@@ -133,15 +133,15 @@ class Housekeeper:
                 self._due.pop(reference, None)  # this one becomes the key, for it tells when the target vanishes
             if at != self._due.get(reference):
                 self._due[reference] = at
-                heappush(self._timetable, (at, next(self._row), reference))
+                heappush(self._schedule, (at, next(self._row), reference))
 
     def _sweep_the_due(self) -> None:
-        while self._timetable and self._timetable[0][0] <= time.monotonic():
-            at, _, reference = heappop(self._timetable)
+        while self._schedule and self._schedule[0][0] <= time.monotonic():
+            at, _, reference = heappop(self._schedule)
             if self._due.get(reference) == at:
                 self._sweep(reference)
 
-    def _sweep(self, reference: ref[Any]) -> None:
+    def _sweep(self, reference: ref[Sweepable]) -> None:
         target = reference()
         if target is None:
             self._due.pop(reference, None)
@@ -175,14 +175,14 @@ def _the_housekeeper() -> Housekeeper:
 
 
 def watch(target: Sweepable) -> bool:
-    """Whether the process's collector asks ``target`` to ``sweep``, first at once.  ``target`` is held weakly.
+    """Whether the process's housekeeper asks ``target`` to ``sweep``, first at once.  ``target`` is held weakly.
 
     False: its thread can't be started now; ask again later.
     """
     return _the_housekeeper().watch(target)
 
 
-def hasten(target: ref[Any], delay_s: float) -> None:
+def hasten(target: ref[Sweepable], delay_s: float) -> None:
     """Have a watched target asked in ``delay_s`` seconds at the latest.  Never blocks; safe in finalisers.
 
     Where nothing is watched yet, ``watch`` asks at once.  No fork is noticed here: pools call this under their lock.

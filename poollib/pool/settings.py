@@ -7,12 +7,12 @@ Names and meanings follow urllib3 (``maxsize``, ``block``), HikariCP and generic
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..base.exact_values import seconds, whole
 
 #: At most this many idle connections are closed for their age in one acquire or release, so that no caller pays for
-#: a crowd; a close of a socket costs about 10 us.
+#: many; a close of a socket costs about 10 us.
 DISPOSE_BATCH_SIZE = 4
 
 
@@ -21,13 +21,13 @@ class Settings(NamedTuple):
 
     ==================== ==============================================================================
     maxsize              the most connections to an endpoint; None: no limit
-    block                True: a borrower waits when all are lent.  False: never for ``maxsize``: beyond it connections
-                         are opened, and closed on return if ``maxsize`` others lie idle
+    block                True: ``acquire`` waits when all are leased.  False: never for ``maxsize``: beyond it
+                         connections are opened, and closed on return if ``maxsize`` others are idle
     idle_timeout         seconds after which an idle connection is closed, down to ``min_idle``; None: never
-    max_lifetime         seconds after which any connection is closed (less up to 5 %), a lent one on its return;
+    max_lifetime         seconds after which any connection is closed (less up to 5 %), a leased one on its return;
                          None: never
-    min_idle             connections opened ahead of demand and kept; above 0 it starts the collector
-    background_collector True: the process's collector closes what is too old.  False: acquire and release do
+    min_idle             connections opened ahead of demand and kept; above 0 it starts the housekeeper
+    background_collector True: the process's housekeeper thread closes what is too old.  False: acquire and release do
     dispose_batch_size   the most connections closed for their age in one acquire or release
     acquire_timeout      seconds ``acquire`` waits if not told otherwise; None: for ever
     leak_timeout         seconds after which a lease is reported, once, with the stack of who took it; None: never
@@ -46,14 +46,14 @@ class Settings(NamedTuple):
 
     def checked(self) -> Settings:
         """These settings, in int and float.  ValueError names what makes no sense in them."""
-        times = ("idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout")
-        given = {name: value for name in times if (value := getattr(self, name)) is not None}
-        settled_times: dict[str, Any] = {name: seconds(name, value) for name, value in given.items()}
         settled = self._replace(
             maxsize=check_limit("maxsize", self.maxsize),
             min_idle=whole("min_idle", self.min_idle),
             dispose_batch_size=whole("dispose_batch_size", self.dispose_batch_size),
-            **settled_times,
+            idle_timeout=_seconds_or_none("idle_timeout", self.idle_timeout),
+            max_lifetime=_seconds_or_none("max_lifetime", self.max_lifetime),
+            acquire_timeout=_seconds_or_none("acquire_timeout", self.acquire_timeout),
+            leak_timeout=_seconds_or_none("leak_timeout", self.leak_timeout),
         )
         if settled.min_idle < 0 or (settled.maxsize is not None and settled.min_idle > settled.maxsize):
             raise ValueError(f"min_idle must be between 0 and maxsize ({settled.maxsize}), not {settled.min_idle!r}")
@@ -78,6 +78,10 @@ def interned(settings: Settings) -> Settings:
 
 
 _latest = Settings()
+
+
+def _seconds_or_none(name: str, value: float | None) -> float | None:
+    return None if value is None else seconds(name, value)
 
 
 def check_limit(name: str, limit: int | None) -> int | None:

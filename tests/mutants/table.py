@@ -286,7 +286,7 @@ MUTANTS: Final = [
         "chunk lines, extensions and trailers have limits",
         ("http1/body_reader.py", " or len(match[0]) - 2 > self._limits.chunk_line_bytes:", ":"),
         ("http1/body_reader.py", " or incoming.unread() > self._limits.chunk_line_bytes + 2:", ":"),
-        ("http1/body_reader.py", "self._is_shrinking > self._limits.overhead_bytes or ", ""),
+        ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
         ("http1/response_head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),
         ("http1/response_head.py", "if len(lines) > limits.trailer_lines:", "if False:"),
     ),
@@ -894,7 +894,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "ignored, limited in proportion to the data",
-        ("http1/body_reader.py", "self._is_shrinking > self._limits.overhead_bytes or ", ""),
+        ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
         ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - 2 * data)"),
         ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - FREE_BYTES)"),
     ),
@@ -1319,7 +1319,7 @@ MUTANTS: Final = [
         "returns by finalisers inside the lock",
         (
             "pool/shared_limit.py",
-            "        if self.late and not self.held():\n            self.run_deferred()\n",
+            "        if self.deferred and not self.is_held():\n            self.run_deferred()\n",
             "        pass\n",
         ),
         (

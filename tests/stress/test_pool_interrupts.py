@@ -114,7 +114,7 @@ def torture(name: str, step: int) -> int:
 SCENES = ["reuse", "discard", "replace_dead", "expire", "close"]
 
 
-class DialOptions:
+class Way:
     """One way to lend and take back, after which nothing may be lent, whatever came in between."""
 
     def __init__(self) -> None:
@@ -155,6 +155,11 @@ class DialOptions:
         with suppress(ZeroDivisionError), self.many.connection("home", 0):
             raise ZeroDivisionError
 
+    def evict(self) -> None:
+        """The limit of all endpoints is full: the longest idle makes room."""
+        with self.many.connection("elsewhere", 0):
+            pass
+
     def look_through(self) -> None:
         self.pool.idle_connections()[0].is_quiet = False
         self.pool.drop_unusable()
@@ -180,28 +185,26 @@ class DialOptions:
             gc.collect()  # a generator that was not entered or left ends with its frame
         self.pool.serve_waiters()
         self.many.check()
-        stats = self.pool.stats()
+        stats = self.many.stats()
         assert (stats.leased, stats.opening, stats.closing) == (0, 0, 0), stats
         assert self.pool._warming == 0
         assert self.many.shared_limit.used == stats.idle
         assert self.many._owners.keys() == set()
 
 
-WAYS = sorted(
-    name for name, value in vars(DialOptions).items() if callable(value) and name[0] != "_" and name != "settle"
-)
+WAYS = sorted(name for name, value in vars(Way).items() if callable(value) and name[0] != "_" and name != "settle")
 
 
 def torture_way(name: str, step: int) -> int:
     """Interrupt one way at every ``step``-th point, the standard library's included; how many interrupts came."""
     folders = (FOLDER, contextlib.__file__)
     counter = RealInterrupter(0, folders)
-    counter.run(getattr(DialOptions(), name))
+    counter.run(getattr(Way(), name))
     if not counter.count:
         pytest.skip("this interpreter does not trace bytecodes from a call on")
     came, lost = 0, {}
     for at in range(1, counter.count + 1, step):
-        way, interrupter = DialOptions(), RealInterrupter(at, folders)
+        way, interrupter = Way(), RealInterrupter(at, folders)
         came += interrupter.run(getattr(way, name))
         try:
             way.settle()

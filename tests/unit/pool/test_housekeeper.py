@@ -152,7 +152,7 @@ class TestTheThread:
         self, alone: Housekeeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(housekeeper, "PAUSE_AFTER_FAULT_S", 0.0)
-        alone._news.put(("no reference", 0.0))  # type: ignore[arg-type]
+        alone._requests.put(("no reference", 0.0))  # type: ignore[arg-type]
         sleeper = Sleeper()
         alone.watch(sleeper)
         assert sleeper.swept.wait(5)
