@@ -64,6 +64,12 @@ _HTTP_PROXY_HINT = (
     ". Your proxy appears to only use HTTP and not HTTPS: its URL should perhaps begin with http://, see"
     " https://urllib3.readthedocs.io/en/latest/advanced-usage.html#https-proxy-error-http-proxy"
 )
+_UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
+# Where requests is asked for an http URL, it names no authority and no context for the proxy.
+_CA_HINT = (
+    ". Its certificate is always checked: name its authority by proxy_ssl_context or ca_certs, or by the variable"
+    " SSL_CERT_FILE where a library in between passes neither on"
+)
 
 port_by_scheme = {"http": 80, "https": 443}
 
@@ -365,7 +371,8 @@ class Transport(_Base):
         try:
             wrapped = self._shake_hands(sock, self.proxy_tls_settings, hostname, self.port, in_tls=False)
         except (SSLError, ProtocolError) as error:
-            hint = _HTTP_PROXY_HINT if "does not speak TLS" in str(error) else ""
+            text = str(error)
+            hint = _HTTP_PROXY_HINT if "does not speak TLS" in text else _CA_HINT if _UNVERIFIED in text else ""
             raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
         self.proxy_is_verified = wrapped.is_verified
         return wrapped.sock

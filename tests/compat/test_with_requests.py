@@ -16,8 +16,9 @@ import requests.adapters
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
 import poollib
-from tests.support.certs import Certs
+from tests.support.certs import Certs, certs
 from tests.support.httpd import Httpd, Request, Response
+from tests.support.script import ScriptServer, close, expect_head, expect_request, respond, send
 
 
 class Fields(dict[str, str]):
@@ -350,3 +351,41 @@ def test_a_cache_takes_and_gives_responses(server: Httpd) -> None:
             assert b"".join(response.iter_content(4)) == b"in chunks"
         assert session.get(server.url + "/chunks?2").from_cache
     assert [request.target for request in server.requests] == ["/counted", "/chunks", "/chunks?2"]
+
+
+def test_an_https_proxy_is_verified_by_the_file_that_verify_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For https URLs; for http ones requests names none, and asks for CERT_NONE, which is not the proxy's."""
+    refused = [expect_head(), send(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n")]
+    authority = certs()
+    with ScriptServer(refused, repeat=True, tls=authority.server()) as proxy:
+        proxies = dict.fromkeys(("http", "https"), f"https://localhost:{proxy.port}")
+        with pytest.raises(requests.exceptions.ProxyError, match="418"):
+            requests.get("https://target.example/", proxies=proxies, verify=authority.ca_file)
+        with pytest.raises(requests.exceptions.ProxyError, match="SSL_CERT_FILE"):
+            requests.get("http://target.example/", proxies=proxies, verify=authority.ca_file)
+        monkeypatch.setenv("SSL_CERT_FILE", authority.ca_file)
+        assert requests.get("http://target.example/", proxies=proxies).status_code == 418
+
+
+@pytest.mark.parametrize("url", ["http://:8080", "https:/x:3128", "http:///x.example:3128"])
+def test_a_proxy_without_a_host_is_no_proxy(url: str) -> None:
+    with pytest.raises(requests.exceptions.InvalidProxyURL):
+        requests.get("http://target.example/", proxies={"http": url})
+
+
+def test_lengths_that_differ_are_an_invalid_header() -> None:
+    answer = send(b"HTTP/1.1 200 OK\r\nContent-Length: 16, 32\r\n\r\n" + b"x" * 16)
+    with ScriptServer([expect_request(), answer]) as server, pytest.raises(requests.exceptions.InvalidHeader):
+        requests.get(f"http://{server.host}:{server.port}/")
+
+
+def test_a_session_sends_one_request_where_none_is_repeated() -> None:
+    """Its adapters ask for ``Retry(0, read=False)``: also on a kept connection that died unanswered."""
+    script = [expect_request(), respond(b"x"), expect_request(), close()]
+    with ScriptServer(script) as server, requests.Session() as session:
+        url = f"http://{server.host}:{server.port}/"
+        assert session.put(url, data="1").text == "x"
+        with pytest.raises(requests.ConnectionError) as caught:
+            session.put(url, data="2")
+        assert isinstance(caught.value.args[0].__context__, ConnectionResetError)
+        assert server.opened == 1
