@@ -567,13 +567,13 @@ class HTTPConnection(Transport):
             skippable = "', '".join(sorted(name.title() for name in SKIPPABLE_HEADERS))
             raise ValueError(f"urllib3.util.SKIP_HEADER only supports '{skippable}'")
 
-    def _shake_hands(self, sock: Any, settings: TlsSettings, host: str, port: int, *, in_tls: bool) -> Any:
+    def _wrap_in_tls(self, sock: Any, settings: TlsSettings, host: str, port: int, *, in_tls: bool) -> Any:
         """As the channel does; by ``ssl_wrap_socket`` of this module, where a recorder or mock has put its own."""
         from .net import tls
 
         wrap_socket = globals().get("ssl_wrap_socket", tls.ssl_wrap_socket)
         if wrap_socket is tls.ssl_wrap_socket:
-            return super()._shake_hands(sock, settings, host, port, in_tls=in_tls)
+            return super()._wrap_in_tls(sock, settings, host, port, in_tls=in_tls)
         return tls.wrap_by(wrap_socket, sock, settings, host, tls_in_tls=in_tls)
 
 

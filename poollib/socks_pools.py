@@ -51,7 +51,7 @@ class SOCKSConnection(HTTPConnection):
         return addresses_within(host, port, timeout_s=timeout_s, resolver=self.resolver, owner=self)
 
 
-SOCKSConnection.known_ways = (SOCKSConnection._new_conn,)
+SOCKSConnection.own_dialling = (SOCKSConnection._new_conn,)
 
 
 class SOCKSHTTPSConnection(SOCKSConnection, HTTPSConnection):

@@ -118,7 +118,7 @@ class TlsTransport(Transport):
         if self.proxy_is_forwarding:
             return
         host, port = (self._tunnel_host, self._tunnel_port or 443) if self._tunnel_host else (self.host, self.port)
-        wrapped = self._shake_hands(self.sock, self.tls_settings, host, port, in_tls=self._proxy_speaks_tls())
+        wrapped = self._wrap_in_tls(self.sock, self.tls_settings, host, port, in_tls=self._proxy_speaks_tls())
         self.sock, self.is_verified = wrapped.sock, wrapped.is_verified
 
     @property

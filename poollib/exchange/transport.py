@@ -48,7 +48,7 @@ from ..http1.request_head import Fields
 from ..net import dial
 from ..net.dns import Resolver
 from ..net.socket_state import SSLSocket, is_readable, quiet_check, with_receive
-from ..net.tls_sessions import sessions, way_of
+from ..net.tls_sessions import Route, session_key, sessions
 from .connect_timer import ConnectTimer
 from .upload import Trailers
 
@@ -222,7 +222,7 @@ class Transport(_Base):
     _opening: ConnectTimer | None = None  # while the connection is being made
     _reached_proxy = False
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
-    known_ways: tuple[Any, ...] = ()  # the methods _new_conn that sessions.way_of() describes
+    own_dialling: tuple[object, ...] = ()  # the methods _new_conn that dial by what a Route says
 
     def __init__(
         self,
@@ -369,7 +369,7 @@ class Transport(_Base):
     def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
         """TLS with an HTTPS proxy, by the proxy's own settings; ProxyError around what goes wrong."""
         try:
-            wrapped = self._shake_hands(sock, self.proxy_tls_settings, hostname, self.port, in_tls=False)
+            wrapped = self._wrap_in_tls(sock, self.proxy_tls_settings, hostname, self.port, in_tls=False)
         except (SSLError, ProtocolError) as error:
             text = str(error)
             hint = _HTTP_PROXY_HINT if "does not speak TLS" in text else _CA_HINT if _UNVERIFIED in text else ""
@@ -382,20 +382,31 @@ class Transport(_Base):
         """What is wanted of TLS with an https proxy, as one value."""
         return proxy_tls_settings(self.proxy_config)
 
-    def _shake_hands(self, sock: Any, settings: TlsSettings, host: str, port: int, *, in_tls: bool) -> Any:
-        """The ``tls.TlsSocket`` over a socket; its session is kept, and one kept before is resumed."""
+    def _wrap_in_tls(self, sock: Any, settings: TlsSettings, host: str, port: int, *, in_tls: bool) -> Any:
+        """The TLS socket over a socket, after its handshake; its session is kept, and one kept before is resumed."""
         from ..net import tls
 
         opening = self._opening or self._started_opening()
         with opening.step("tls", host) as timeout_s:
             context = tls.context_for(settings)
-            way = None if settings.ssl_context is not None else way_of(self, host, port)
-            session = None if way is None else sessions.take(context, way)
+            key = None if settings.ssl_context is not None else self.session_key(host, port)
+            session = None if key is None else sessions.take(context, key)
             wrapped = tls.wrap(
                 sock, settings, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
             )
-        self._session_at = None if way is None else (context, way)
+        self._session_at = None if key is None else (context, key)
         return wrapped
+
+    def session_key(self, host: str, port: int) -> Hashable | None:
+        """By what TLS sessions with this host are kept; None: they are not.
+
+        What a class of somebody else's dials by, and what a caller's context for the proxy holds, is unknown.
+        """
+        config = self.proxy_config
+        if type(self)._new_conn not in self.own_dialling or (config is not None and config.ssl_context is not None):
+            return None
+        route = Route(self._dns_host, self.port, self.uds, self.source_address, self.resolver, self.proxies_passed())
+        return session_key(host, port, route)
 
     def proxies_passed(self) -> tuple[object, ...]:
         """What tells apart the proxies on the way, and who comes to them; empty for none."""
@@ -633,7 +644,7 @@ def _stand_on_class() -> None:
 
 
 _stand_on_class()
-Transport.known_ways = (Transport._new_conn,)
+Transport.own_dialling = (Transport._new_conn,)
 
 
 def is_ragged_end(error: OSError | ValueError) -> bool:

@@ -1,11 +1,12 @@
-"""An ``SSLContext`` that a caller hands in, and how what is wished beside it holds for one TLS socket alone.
+"""An ``SSLContext`` that a caller hands in, and how the settings beside it hold for one TLS socket alone.
 
 The verify mode, the check of the name and the versions are properties of a TLS socket that it takes over from the
-context it is made of: where a wish differs from the caller's context, :func:`rules_for` makes a second context with
-that wish, ``tls`` makes the socket of the second one and then gives it the caller's, for authorities and client
-certificate. The caller's context is never changed, not for an instant, so nobody else who uses it meets the wish.
-Authorities and client certificates can't be put on a socket, nor taken out of a context again: ``tls`` loads them into
-the caller's context, and :class:`Loaded` sees to it that a context gets one set of them.
+context it is made of: where a setting differs from the caller's context, :func:`context_under` makes a second context
+with that setting, ``tls`` makes the socket of the second one and then gives it the caller's, for authorities and client
+certificate. The caller's context is never changed, not for an instant, so no other user of it meets the setting.
+Authorities and client certificates can't be put on a socket, nor taken out of a context again: ``tls_contexts`` loads
+them into the caller's context, and :class:`Loaded` sees to it that a context gets one set of them.
+Contexts of other classes (truststore's, mocks) are read here alone, in :func:`rules_of` and :func:`state_of`.
 It follows OpenSSL's ``SSL_new`` and ``SSL_set_SSL_CTX`` (what is copied from which context), and the advisories on
 settings that leak by a shared context (Python CVE-2024-0397, curl CVE-2026-11564).
 """
@@ -15,10 +16,10 @@ from __future__ import annotations
 import contextlib
 import ssl
 import warnings
-import weakref
 from _ssl import _SSLContext
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from ..exceptions import SSLError
 
@@ -33,8 +34,12 @@ class Rules(NamedTuple):
     oldest: int
     newest: int
 
+    def differs_in_name_check_only(self, other: Rules) -> bool:
+        """Whether the rules are the same but perhaps for ``checks_name``."""
+        return self == Rules(other.verify_mode, self.checks_name, other.oldest, other.newest)
 
-def rules_of(context: Any) -> Rules:
+
+def rules_of(context: ssl.SSLContext) -> Rules:
     """The rules that sockets of this context obey now; its owner may change them at any time."""
     return Rules(
         context.verify_mode,
@@ -44,7 +49,7 @@ def rules_of(context: Any) -> Rules:
     )
 
 
-def state_of(context: Any) -> tuple[Any, ...]:
+def state_of(context: ssl.SSLContext) -> tuple[object, ...]:
     """What of a context can be read and decides trust: to notice that its owner has changed it (1 us)."""
     if type(context).__module__ != "ssl":
         return (*rules_of(context), getattr(context, "verify_flags", None), getattr(context, "options", None))
@@ -65,7 +70,7 @@ _read_mode, _read_flags, _read_options, _read_oldest, _read_newest = (
 )
 
 
-def context_under(rules: Rules, context: Any) -> Any:
+def context_under(rules: Rules, context: ssl.SSLContext) -> ssl.SSLContext:
     """A context whose sockets obey ``rules``: the given one where it says so itself, else a second one like it.
 
     A context that shakes hands its own way (truststore's) can't be given such rules: SSLError, unless it is only
@@ -76,7 +81,7 @@ def context_under(rules: Rules, context: Any) -> Any:
         return context
     if _is_plain(context):
         return _second(context, rules)
-    if held == rules._replace(checks_name=held.checks_name):
+    if held.differs_in_name_check_only(rules):
         return context
     raise SSLError(
         f"cert_reqs and versions can't be given beside an ssl_context of {type(context).__module__}."
@@ -84,7 +89,12 @@ def context_under(rules: Rules, context: Any) -> Any:
     )
 
 
-def _is_plain(context: Any) -> bool:
+def checks_common_name(context: ssl.SSLContext) -> bool:
+    """Whether its owner lets a certificate's common name stand for a host name; LibreSSL has no such switch."""
+    return bool(getattr(context, "hostname_checks_common_name", False))
+
+
+def _is_plain(context: ssl.SSLContext) -> bool:
     """Whether it makes sockets as the standard library's own class does."""
     makers = [getattr(type(context), name, None) for name in ("wrap_socket", "wrap_bio")]
     return all(getattr(maker, "__module__", None) == "ssl" for maker in makers)
@@ -142,9 +152,9 @@ class Loaded:
     """
 
     def __init__(self) -> None:
-        self._sets: weakref.WeakKeyDictionary[Any, dict[str, tuple[Hashable, Hashable]]] = weakref.WeakKeyDictionary()
+        self._sets: WeakKeyDictionary[ssl.SSLContext, dict[str, tuple[Hashable, Hashable]]] = WeakKeyDictionary()
 
-    def load(self, context: Any, wanted: Iterable[Wanted]) -> None:
+    def load(self, context: ssl.SSLContext, wanted: Iterable[Wanted]) -> None:
         """Load what is wanted and was not loaded before.
 
         SSLError if something else was, or if the context was used without it: those connections were not to believe,

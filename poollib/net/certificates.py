@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ..base.url import idna_encode
 from ..exceptions import SSLError
@@ -23,6 +23,10 @@ _HASH_NAMES: Final = {32: "md5", 40: "sha1", 64: "sha256"}
 _KEY_PIN: Final = "sha256/"
 _LONGEST_NAME: Final = 253  # RFC 1035; longer names made the IDNA codec slow (CVE-2022-45061)
 _MOST_DER_BYTES: Final = 1 << 20  # OpenSSL's limit for a whole chain in a handshake is 100 KiB
+
+
+#: What ``getpeercert()`` gives: the fields that can be read of a verified certificate, by name.
+PeerCertificate: TypeAlias = Mapping[str, Any]
 
 
 class CertificateError(ValueError):
@@ -146,7 +150,7 @@ def assert_fingerprint(cert: bytes | None, fingerprint: str) -> None:
     check_pins(cert, fingerprint)
 
 
-def match_hostname(cert: Mapping[str, Any] | None, hostname: str, hostname_checks_common_name: bool = False) -> None:
+def match_hostname(cert: PeerCertificate | None, hostname: str, hostname_checks_common_name: bool = False) -> None:
     """Nothing, if the certificate (as ``getpeercert()`` gives it) stands for ``hostname``, a name or an IP address.
 
     The common name counts only if asked for, and only where there is no subjectAltName at all.
@@ -191,7 +195,7 @@ def _address(hostname: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _dnsname_match(dn: Any, hostname: str, max_wildcards: int = 1) -> bool:
+def _dnsname_match(dn: object, hostname: str, max_wildcards: int = 1) -> bool:
     """Whether the name of a certificate matches: ``*`` is one whole label, the leftmost (RFC 9525 section 6.3).
 
     Stricter than urllib3, where ``a*.example`` matches ``ab.example``: RFC 9525 forbids that.

@@ -1,10 +1,8 @@
 """A connected socket for a host and port, or for a Unix path.
 
-Names become addresses, ``happy_eyeballs`` makes a connection of them, and it is handed to ``tunnel``, ``tls`` or
-``connection`` with its options and its timeout set.
+``dns`` has the addresses of a name, ``happy_eyeballs`` makes a connection to one of them, and :func:`connect` gives it
+to ``transport`` with its options and its timeout set, every error mapped to poollib's.
 Which endpoint to dial, how long all steps of a connection may take together and when to try again is decided above.
-It follows RFC 6724 as far as ``getaddrinfo`` sorts by it, and RFC 4007 section 11 for zones; errors are those of
-urllib3.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ from typing import Final
 
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
-from .dns import AddrInfo, Resolver, addresses_within, system_lookup
+from .dns import AddrInfo, ForgettingResolver, Resolver, addresses_within, system_lookup
 from .happy_eyeballs import DialOptions, first_connected, set_socket_options
 from .happy_eyeballs import SocketOptions as SocketOptions
-from .socket_state import ReadByFile
+from .socket_state import with_receive
 
 
 def _keepalive_options() -> list[tuple[int, int, int]]:
@@ -62,7 +60,9 @@ def connect(
     else:
         infos = addresses_within(host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
     try:
-        sock = first_connected(infos, DialOptions(until, source_address, socket_options, _set_socket_options))
+        sock = with_receive(
+            first_connected(infos, DialOptions(until, source_address, socket_options, _set_socket_options))
+        )
     except TimeoutError as err:
         _forget(resolver, host)
         where = uds or f"{host}:{port}"
@@ -71,24 +71,20 @@ def connect(
         _forget(resolver, host)
         where = uds or f"{host}:{port}"
         raise NewConnectionError(owner, f"Failed to establish a new connection: {err} ({where})") from err
-    if type(sock).__module__ == "httpretty.core":  # it answers as http.client asks
-        sock = ReadByFile(sock)  # type: ignore[assignment]
     if sock.gettimeout() != timeout_s:  # to set it is a system call
         sock.settimeout(timeout_s)
     return sock
 
 
-def _forget(resolver: object, host: str) -> None:
-    forget = getattr(resolver, "forget", None)
-    if forget is not None:
-        forget(host.strip("[]"))
+def _forget(resolver: Resolver | None, host: str) -> None:
+    if isinstance(resolver, ForgettingResolver):
+        resolver.forget(host.strip("[]"))
 
 
 def _unix_info(path: str, owner: object) -> AddrInfo:
-    family = getattr(socket, "AF_UNIX", None)
-    if family is None:
+    if not hasattr(socket, "AF_UNIX"):
         raise NewConnectionError(owner, f"Failed to establish a new connection: no Unix sockets here ({path})")
-    return (family, socket.SOCK_STREAM, 0, "", path)
+    return (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)
 
 
 # urllib3 names

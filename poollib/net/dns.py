@@ -19,19 +19,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from types import FunctionType
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from ..base import after_fork
 from ..base.exact_values import seconds
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError
 
 #: What ``getaddrinfo`` gives for one address: family, type, protocol, canonical name, socket address.
-AddrInfo: TypeAlias = tuple[int, int, int, str, Any]
+AddrInfo: TypeAlias = "tuple[int, int, int, str, SocketAddress]"
+
+#: Host and port and, of IPv6, flow label and zone; the path of a Unix socket.
+SocketAddress: TypeAlias = "tuple[object, ...] | str"
+
+#: One answer of a resolver: what ``getaddrinfo`` would give, or a numeric address.
+Answer: TypeAlias = "AddrInfo | str"
 
 #: Takes host and port, returns addresses in the order to try: ``AddrInfo`` tuples or numeric addresses as text.
-Resolver: TypeAlias = Callable[[str, int], "Sequence[AddrInfo | str]"]
-
-Answer = TypeVar("Answer")
+Resolver: TypeAlias = Callable[[str, int], Sequence[Answer]]
 
 #: So many lookups run at once; who comes then waits for one to end, within its own limit. Go allows 500, libuv 4.
 MOST_THREADS: Final = 64
@@ -98,7 +103,7 @@ class CachingResolver:
         self,
         resolver: Resolver | None = None,
         *,
-        resolve: Mapping[str, Sequence[Any]] | None = None,
+        resolve: Mapping[str, Sequence[Answer]] | None = None,
         lifetime_s: float | None = None,
         limit: int = 256,
         clock: Callable[[], float] = time.monotonic,
@@ -108,7 +113,7 @@ class CachingResolver:
         self._lifetime_s = None if lifetime_s is None else seconds("lifetime_s", lifetime_s)
         self._limit = limit
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, int], tuple[float, Sequence[Any]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], tuple[float, Sequence[Answer]]] = OrderedDict()
         self._reset_after_fork()
         after_fork.remember(self)
 
@@ -116,7 +121,7 @@ class CachingResolver:
         """A free lock: at the start, and in the child of a fork, where the thread that held it is not there."""
         self._lock = threading.RLock()  # guards _kept; a finaliser that comes in between may look a name up
 
-    def __call__(self, host: str, port: int) -> Sequence[Any]:
+    def __call__(self, host: str, port: int) -> Sequence[Answer]:
         """The answer for a host: a fixed one, a kept one, a fresh one."""
         name = host.lower()
         if name in self._fixed:
@@ -138,17 +143,17 @@ class CachingResolver:
             for key in [key for key in self._kept if host is None or key[0] == host.lower()]:
                 del self._kept[key]
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """The settings: what was kept belongs to this process."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_kept")}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         self._kept = OrderedDict()
         self._reset_after_fork()
         after_fork.remember(self)
 
-    def _keep(self, key: tuple[str, int], entry: tuple[float, Sequence[Any]]) -> None:
+    def _keep(self, key: tuple[str, int], entry: tuple[float, Sequence[Answer]]) -> None:
         if not entry[1]:
             return
         with self._lock:
@@ -158,8 +163,15 @@ class CachingResolver:
                 self._kept.popitem(last=False)
 
 
+@runtime_checkable
+class ForgettingResolver(Protocol):
+    """A resolver that keeps answers, and drops those that lead nowhere."""
+
+    def forget(self, host: str) -> None: ...
+
+
 def resolver_from(
-    resolver: Resolver | None, resolve: Mapping[str, Sequence[Any]] | None, dns_cache: float | None
+    resolver: Resolver | None, resolve: Mapping[str, Sequence[Answer]] | None, dns_cache: float | None
 ) -> Resolver | None:
     """The resolver that a pool's keywords mean: ``resolve`` answers, ``dns_cache`` seconds; None: the system's."""
     if not resolve and dns_cache is None:
@@ -184,7 +196,9 @@ def system_lookup(host: str, port: int) -> list[AddrInfo]:
     What a program has put in getaddrinfo's place runs in the caller's thread, where its thread-locals are.
     """
     until, family = _until.get(), allowed_gai_family()
-    if until is None or getattr(socket.getaddrinfo, "__globals__", None) is not vars(socket):
+    getaddrinfo = socket.getaddrinfo
+    is_own = isinstance(getaddrinfo, FunctionType) and getaddrinfo.__globals__ is vars(socket)
+    if until is None or not is_own:
         return _ask_system(host, port, family)
     ask = partial(_ask_system, host, port, family)
     return within(max(0.0, until - time.monotonic()), (host, port, family), ask)
@@ -197,7 +211,7 @@ def _ask_system(host: str, port: int, family: int) -> list[AddrInfo]:
         return list(socket.getaddrinfo(host.encode("ascii"), port, family, socket.SOCK_STREAM))
 
 
-def _answers(answers: Iterable[Any], port: int) -> list[AddrInfo]:
+def _answers(answers: Iterable[Answer], port: int) -> list[AddrInfo]:
     """A resolver's answers as ``getaddrinfo`` would give them."""
     infos: list[AddrInfo] = []
     for answer in answers:
@@ -217,16 +231,16 @@ class LookupTimedOut(Exception):
     """There was no answer in time. No OSError, which a resolver might raise itself."""
 
 
-class _Lookup(Generic[Answer]):
+class _Lookup:
     """One lookup under way: ``answer`` and ``error`` are None as long as it runs, and after it was given up."""
 
-    def __init__(self, key: Hashable, look_up: Callable[[], Answer], owner: _Lookups) -> None:
+    def __init__(self, key: Hashable, look_up: Callable[[], list[AddrInfo]], owner: _Lookups) -> None:
         self.key = key
         self.look_up = look_up
         self.owner = owner
         self.since = time.monotonic()
         self.done = threading.Event()
-        self.answer: Answer | None = None
+        self.answer: list[AddrInfo] | None = None
         self.error: BaseException | None = None
 
     def start(self) -> None:
@@ -256,10 +270,10 @@ class _Lookups:
     def __init__(self) -> None:
         self.lock = threading.RLock()  # guards all below
         self.free = threading.Condition(self.lock)
-        self.running: set[_Lookup[Any]] = set()
-        self.by_key: dict[Hashable, _Lookup[Any]] = {}  # the newest for each key
+        self.running: set[_Lookup] = set()
+        self.by_key: dict[Hashable, _Lookup] = {}  # the newest for each key
 
-    def enter(self, new: _Lookup[Answer], until: float) -> _Lookup[Answer]:
+    def enter(self, new: _Lookup, until: float) -> _Lookup:
         """The lookup to wait for: one that is under way, else ``new``, which is to be started. LookupTimedOut."""
         with self.lock:
             while (lookup := self._to_join(new.key)) is None and len(self.running) >= MOST_THREADS:
@@ -270,13 +284,13 @@ class _Lookups:
                 self.running.add(new)
         return lookup
 
-    def _to_join(self, key: Hashable) -> _Lookup[Any] | None:
+    def _to_join(self, key: Hashable) -> _Lookup | None:
         lookup = self.by_key.get(key)
         if lookup is None or lookup.done.is_set() or time.monotonic() - lookup.since >= JOIN_WITHIN_S:
             return None
         return lookup
 
-    def end(self, lookup: _Lookup[Any]) -> None:
+    def end(self, lookup: _Lookup) -> None:
         """The lookup is over, or nobody's any longer; calling it again is fine.
 
         It is told first: who waits for it may be a finaliser that interrupted the holder of the lock.
@@ -292,7 +306,7 @@ class _Lookups:
 _lookups = _Lookups()
 
 
-def within(limit_s: float, key: Hashable, look_up: Callable[[], Answer]) -> Answer:
+def within(limit_s: float, key: Hashable, look_up: Callable[[], list[AddrInfo]]) -> list[AddrInfo]:
     """What ``look_up()`` gives, in ``limit_s`` seconds; what another call with an equal ``key`` asks for is shared.
 
     It runs in a copy of the caller's context. LookupTimedOut; what it raises. Where no thread can be had there is no

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from time import monotonic
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from .dns import AddrInfo
+from .dns import AddrInfo, SocketAddress
 
 #: How long one address is waited for before the next one is tried beside it (RFC 8305 section 8).
 ATTEMPT_DELAY_S: Final = 0.25
@@ -42,26 +42,26 @@ class DialOptions(NamedTuple):
     set_options: Callable[[socket.socket, SocketOptions | None], None] = set_socket_options
 
 
-def first_connected(infos: list[AddrInfo], way: DialOptions) -> socket.socket:
+def first_connected(infos: list[AddrInfo], options: DialOptions) -> socket.socket:
     """A connected socket, its timeout unsettled; TimeoutError, or the OSError of the attempt that failed last."""
     if len(infos) == 1:
-        return _connect_one(infos[0], way)
+        return _connect_one(infos[0], options)
     if not hasattr(socket.socket, "connect_ex"):  # a mock's, as httpretty's: it can connect and no more
-        return _connect_in_turn(infos, way)
-    return _Race(infos, way).run()
+        return _connect_in_turn(infos, options)
+    return _Race(infos, options).run()
 
 
-def _connect_in_turn(infos: list[AddrInfo], way: DialOptions) -> socket.socket:
+def _connect_in_turn(infos: list[AddrInfo], options: DialOptions) -> socket.socket:
     for info in infos[:-1]:
         with contextlib.suppress(OSError):
-            return _connect_one(info, way)
-    return _connect_one(infos[-1], way)
+            return _connect_one(info, options)
+    return _connect_one(infos[-1], options)
 
 
-def _connect_one(info: AddrInfo, way: DialOptions) -> socket.socket:
-    sock = _prepared(info, way)
+def _connect_one(info: AddrInfo, options: DialOptions) -> socket.socket:
+    sock = _prepared(info, options)
     try:
-        left_s = _left_s(way.until)
+        left_s = _left_s(options.until)
         if sock.gettimeout() != left_s:  # to set it is a system call
             sock.settimeout(left_s)
         sock.connect(info[4])
@@ -71,17 +71,17 @@ def _connect_one(info: AddrInfo, way: DialOptions) -> socket.socket:
     return sock
 
 
-def _prepared(info: AddrInfo, way: DialOptions) -> socket.socket:
+def _prepared(info: AddrInfo, options: DialOptions) -> socket.socket:
     """A socket with its options set and bound to the source address, not yet connected."""
     family = info[0]
     sock = socket.socket(family, info[1], info[2])
     try:
-        options = way.socket_options
-        if options and family not in _TCP_FAMILIES:
-            options = [option for option in options if option[0] == socket.SOL_SOCKET]
-        way.set_options(sock, options)
-        if way.source_address is not None and family in _TCP_FAMILIES:
-            sock.bind(way.source_address)
+        wanted = options.socket_options
+        if wanted and family not in _TCP_FAMILIES:
+            wanted = [option for option in wanted if option[0] == socket.SOL_SOCKET]
+        options.set_options(sock, wanted)
+        if options.source_address is not None and family in _TCP_FAMILIES:
+            sock.bind(options.source_address)
     except BaseException:
         sock.close()
         raise
@@ -107,9 +107,9 @@ class _Race:
     RFC 8305 section 5. The sockets are non-blocking and one selector waits for all of them: no threads.
     """
 
-    def __init__(self, infos: list[AddrInfo], way: DialOptions) -> None:
+    def __init__(self, infos: list[AddrInfo], options: DialOptions) -> None:
         self._todo = deque(interleaved(infos))
-        self._dial_options = way
+        self._options = options
         self._running: dict[socket.socket, AddrInfo] = {}
         self._next_at = 0.0
         self._error: OSError = OSError("getaddrinfo returns an empty list: no address could be tried")
@@ -130,7 +130,7 @@ class _Race:
     def _start_due(self, selector: selectors.BaseSelector) -> socket.socket | None:
         """The socket of an attempt that got through at once; ``None`` when the attempts that were due run."""
         while self._todo and (not self._running or monotonic() >= self._next_at):
-            _left_s(self._dial_options.until)
+            _left_s(self._options.until)
             info = self._todo.popleft()
             try:
                 if self._started(info, selector):
@@ -143,7 +143,7 @@ class _Race:
 
     def _started(self, info: AddrInfo, selector: selectors.BaseSelector) -> bool:
         """Whether the attempt is through already; it runs in any case, or OSError tells why it does not."""
-        sock = _prepared(info, self._dial_options)
+        sock = _prepared(info, self._options)
         try:
             sock.settimeout(0)
             is_through = _is_connected(sock, info[4])
@@ -159,7 +159,7 @@ class _Race:
         """The winner, or ``None`` when another attempt is due; the last error when none is left."""
         if not self._running:
             raise self._error
-        wait_s = left_s = _left_s(self._dial_options.until)
+        wait_s = left_s = _left_s(self._options.until)
         if self._todo:
             due_s = max(0.0, self._next_at - monotonic())
             wait_s = due_s if left_s is None else min(left_s, due_s)
@@ -183,7 +183,7 @@ class _Race:
         self._next_at = 0.0
 
 
-def _is_connected(sock: socket.socket, address: Any) -> bool:
+def _is_connected(sock: socket.socket, address: SocketAddress) -> bool:
     """Whether a non-blocking socket was connected at once; False while it is under way, OSError if it can't be.
 
     By ``connect``, since that is what guards replace that keep tests off the network (pytest-socket).

@@ -2,18 +2,20 @@
 
 ``transport`` looks at an idle connection here before it is used again and announces a large body; ``wait_for_read`` and
 its like are urllib3's.  Bytes are received in ``transport``, sent in ``upload``; sockets are made in ``dial``.  How
-idle TLS 1.3 connections are told from dead ones follows RFC 8446 section 4.6.1.
+idle TLS 1.3 connections are told from dead ones follows RFC 8446 section 4.6.1.  Sockets of test doubles, which can do
+less than a socket, are adapted in the section "Doubles" alone.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import select
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Final, Literal, Protocol, TypeGuard, cast, runtime_checkable
 
 try:
     from ssl import SSLSocket as SSLSocket
@@ -23,22 +25,36 @@ except ImportError:  # a Python without OpenSSL still speaks plain HTTP
     SSLWantReadError = BlockingIOError  # type: ignore[misc, assignment]
 
 
-class StreamSocket(Protocol):
-    """What is asked of a connected socket: the standard library's, TLS sockets, TLS in TLS, those of test doubles."""
+@runtime_checkable
+class HasFileno(Protocol):
+    """What ``select`` and ``poll`` can wait for."""
+
+    def fileno(self) -> int: ...
+
+
+class StreamSocket(HasFileno, Protocol):
+    """What every connected socket can do: the standard library's, TLS sockets, TLS in TLS, those of test doubles."""
 
     def recv(self, bufsize: int, flags: int = ..., /) -> bytes: ...
     def send(self, data: bytes | memoryview, /) -> int: ...
     def sendall(self, data: bytes | memoryview, /) -> None: ...
     def gettimeout(self) -> float | None: ...
     def settimeout(self, value: float | None, /) -> None: ...
-    def fileno(self) -> int: ...
+    def shutdown(self, how: int, /) -> None: ...
     def close(self) -> None: ...
+
+
+class HasSock(Protocol):
+    """A connection; ``sock`` is None while it is closed."""
+
+    @property
+    def sock(self) -> StreamSocket | None: ...
 
 
 # Is there anything to read?
 
 
-def quiet_check(sock: Any) -> Callable[..., bool]:
+def quiet_check(sock: StreamSocket) -> Callable[..., bool]:
     """A callable that is ``True`` as long as nothing is readable on the idle socket: no byte, no end, no error.
 
     On a TLS socket session tickets do not count: see ``tls_quiet``. Its argument: whether the last receive gave less
@@ -46,7 +62,7 @@ def quiet_check(sock: Any) -> Callable[..., bool]:
     the GIL, as a small request does twice otherwise. Further costs are in ``_silence``.
     """
     silent = _silence(sock)
-    pending: Callable[[], int] | None = getattr(sock, "pending", None)
+    pending = _pending_of(sock)
     if pending is None:
         return silent
     is_openssl = isinstance(sock, SSLSocket)  # TLS in TLS keeps more than one record
@@ -57,7 +73,7 @@ def quiet_check(sock: Any) -> Callable[..., bool]:
     return tls_silent
 
 
-def tls_quiet(sock: Any) -> bool:
+def tls_quiet(sock: StreamSocket) -> bool:
     """``True`` if a readable TLS socket held nothing but session tickets, which are taken in; its timeout stays.
 
     A TLS 1.3 server sends tickets whenever it likes (RFC 8446 section 4.6.1), so readable does not mean dead. On
@@ -77,7 +93,7 @@ def tls_quiet(sock: Any) -> bool:
     return False
 
 
-def _silence(sock: Any) -> Callable[..., bool]:
+def _silence(sock: StreamSocket) -> Callable[..., bool]:
     """The check for a plain socket; where the system has no poll, or refuses it, by select.
 
     A kept poll object costs 0.4 us a call, but gives up the GIL, and with several threads getting it back costs far
@@ -114,18 +130,19 @@ _IPPROTO_TCP: Final = socket.IPPROTO_TCP
 _ESTABLISHED: Final = b"\1"
 
 
-def _tells_state(sock: Any) -> bool:
+def _tells_state(sock: StreamSocket) -> TypeGuard[socket.socket]:
     """Whether the kernel says how much waits to be read, and the connection's state: Linux, of TCP sockets."""
-    if sys.platform != "linux" or getattr(sock, "family", None) not in (socket.AF_INET, socket.AF_INET6):
-        return False  # of a Unix socket the memory is its sender's
+    asked = cast(socket.socket, sock)  # wrappers of recorders can do all, some, or none of it
     try:
-        memory, state = sock.getsockopt(_SOL_SOCKET, _SO_MEMINFO, 4), sock.getsockopt(_IPPROTO_TCP, _TCP_INFO, 1)
+        if sys.platform != "linux" or asked.family not in (socket.AF_INET, socket.AF_INET6):
+            return False  # of a Unix socket the memory is its sender's
+        memory, state = asked.getsockopt(_SOL_SOCKET, _SO_MEMINFO, 4), asked.getsockopt(_IPPROTO_TCP, _TCP_INFO, 1)
         return len(memory) == 4 and len(state) == 1 and state != b"\0"  # there is no such state: an emulation's
     except (OSError, AttributeError, TypeError):
         return False
 
 
-def _state_silence(sock: Any) -> Callable[..., bool]:
+def _state_silence(sock: socket.socket) -> Callable[..., bool]:
     ask = sock.getsockopt
 
     def silent(drained: bool = False) -> bool:
@@ -140,16 +157,18 @@ def _state_silence(sock: Any) -> Callable[..., bool]:
     return silent
 
 
-def _select_silent(sock: Any) -> bool:
+def _select_silent(sock: HasFileno) -> bool:
     try:
         return not select.select([sock], [], [], 0)[0]
     except (OSError, TypeError, ValueError):  # closed, no socket, or a descriptor beyond FD_SETSIZE
         return False
 
 
-def is_readable(sock: Any, wait_s: float) -> bool:
-    """Whether a receive gives something, or an error, within ``wait_s`` seconds; True if the socket can't be asked."""
-    pending: Callable[[], int] | None = getattr(sock, "pending", None)
+def is_readable(sock: StreamSocket | None, wait_s: float) -> bool:
+    """Whether a receive gives something, or an error, within ``wait_s`` seconds; True if there is no socket to ask."""
+    if sock is None:
+        return True
+    pending = _pending_of(sock)
     try:
         return (pending is not None and pending() > 0) or wait_for_read(sock, wait_s)
     except (OSError, TypeError, ValueError):  # closed, or no socket at all: the receive says what is wrong
@@ -162,7 +181,7 @@ LARGE_BODY_BYTES: Final = 16 << 20  # what is read to its end pays for the two c
 AHEAD_BYTES: Final = 2 << 20
 
 
-def receive_ahead(sock: Any) -> None:
+def receive_ahead(sock: StreamSocket) -> None:
     """Let the kernel take in up to 2 MiB before they are read, so that the reader of a large body sleeps less often.
 
     On Linux a low-water mark makes room for itself, which stays when the mark goes (tcp_set_rcvlowat); SO_RCVBUF would
@@ -178,28 +197,42 @@ def receive_ahead(sock: Any) -> None:
 # Doubles
 
 
-def with_receive(sock: Any) -> Any:
+def _pending_of(sock: StreamSocket) -> Callable[[], int] | None:
+    """``pending`` of TLS sockets, also of those that recorders have wrapped; None for others."""
+    return getattr(sock, "pending", None)
+
+
+def with_receive(sock: StreamSocket) -> socket.socket:
     """The socket; for a double that can only send and give a file, as http.client asks for no more, one around it."""
-    if hasattr(sock, "recv") or not hasattr(sock, "makefile"):
-        return sock
-    return ReadByFile(sock)
+    if type(sock).__module__ == "httpretty.core" or (not hasattr(sock, "recv") and hasattr(sock, "makefile")):
+        sock = ReadByFile(cast(AnsweringByFile, sock))
+    return cast(socket.socket, sock)
+
+
+class AnsweringByFile(Protocol):
+    """A double's socket that answers as http.client asks: by a file, made anew after each request."""
+
+    def sendall(self, data: bytes | memoryview, /) -> None: ...
+    def makefile(self, mode: Literal["rb"], /) -> io.BufferedReader: ...
+    def settimeout(self, value: float | None, /) -> None: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def close(self) -> None: ...
 
 
 class ReadByFile:
-    """A double's socket that answers by what its ``makefile`` gives after each request (httpretty, wsgi-intercept)."""
+    """The socket around a double that answers by what its ``makefile`` gives (httpretty, wsgi-intercept)."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: AnsweringByFile) -> None:
         self._sock = sock
         self._timeout_s: float | None = None
         self._read: Callable[[int], bytes] | None = None
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._sock, name)
 
     def fileno(self) -> int:
         """The double's; -1 where it has none."""
-        ask = getattr(self._sock, "fileno", None)
-        return -1 if ask is None else int(ask())
+        return self._sock.fileno() if isinstance(self._sock, HasFileno) else -1
 
     def gettimeout(self) -> float | None:
         """What was set last."""
@@ -211,23 +244,31 @@ class ReadByFile:
         with suppress(AttributeError):
             self._sock.settimeout(timeout_s)
 
-    def sendall(self, data: Any) -> None:
+    def shutdown(self, how: int) -> None:
+        """Shut the double down."""
+        self._sock.shutdown(how)
+
+    def close(self) -> None:
+        """Close the double."""
+        self._sock.close()
+
+    def sendall(self, data: bytes | memoryview) -> None:
         """Pass it on; what is received then is read from a new file."""
         self._read = None
         self._sock.sendall(data)
 
-    def send(self, data: Any) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         """As ``sendall``: all bytes are taken."""
         self.sendall(data)
         return len(data)
 
-    def recv(self, limit: int) -> bytes:
+    def recv(self, limit: int, flags: int = 0) -> bytes:
         """Up to ``limit`` bytes of the answer."""
         if self._timeout_s == 0:  # a look whether there is an answer while a body is being sent
             raise BlockingIOError
         if self._read is None:
             file = self._sock.makefile("rb")
-            self._read = getattr(file, "read1", file.read)
+            self._read = file.read1 if hasattr(file, "read1") else file.read
         return self._read(limit)
 
     def recv_into(self, view: memoryview) -> int:
@@ -240,19 +281,21 @@ class ReadByFile:
 # Is it ready?
 
 
-def is_connection_dropped(conn: Any) -> bool:
+def is_connection_dropped(conn: HasSock) -> bool:
     """Whether an idle connection cannot be used again: no socket, or something is readable on it."""
-    sock = getattr(conn, "sock", None)
+    sock = conn.sock
     return sock is None or not quiet_check(sock)()
 
 
-def wait_for_socket(sock: Any, read: bool = False, write: bool = False, timeout: float | None = None) -> bool:
+def wait_for_socket(sock: HasFileno, read: bool = False, write: bool = False, timeout: float | None = None) -> bool:
     """Whether the socket became ready within ``timeout`` seconds; ``None`` waits for ever."""
     wait = poll_wait_for_socket if _have_working_poll() else select_wait_for_socket
     return wait(sock, read, write, timeout)
 
 
-def poll_wait_for_socket(sock: Any, read: bool = False, write: bool = False, timeout: float | None = None) -> bool:
+def poll_wait_for_socket(
+    sock: HasFileno, read: bool = False, write: bool = False, timeout: float | None = None
+) -> bool:
     """``wait_for_socket`` by poll."""
     _check_events(read, write)
     poller = select.poll()
@@ -260,7 +303,9 @@ def poll_wait_for_socket(sock: Any, read: bool = False, write: bool = False, tim
     return bool(poller.poll(None if timeout is None else math.ceil(timeout * 1000)))
 
 
-def select_wait_for_socket(sock: Any, read: bool = False, write: bool = False, timeout: float | None = None) -> bool:
+def select_wait_for_socket(
+    sock: HasFileno, read: bool = False, write: bool = False, timeout: float | None = None
+) -> bool:
     """``wait_for_socket`` by select, which cannot look at descriptors beyond FD_SETSIZE."""
     _check_events(read, write)
     writers = [sock] if write else []
@@ -268,12 +313,12 @@ def select_wait_for_socket(sock: Any, read: bool = False, write: bool = False, t
     return any(ready)
 
 
-def wait_for_read(sock: Any, timeout: float | None = None) -> bool:
+def wait_for_read(sock: HasFileno, timeout: float | None = None) -> bool:
     """Whether the socket became readable within ``timeout`` seconds."""
     return wait_for_socket(sock, read=True, timeout=timeout)
 
 
-def wait_for_write(sock: Any, timeout: float | None = None) -> bool:
+def wait_for_write(sock: HasFileno, timeout: float | None = None) -> bool:
     """Whether the socket became writable within ``timeout`` seconds."""
     return wait_for_socket(sock, write=True, timeout=timeout)
 

@@ -61,7 +61,7 @@ def _resolved(
 ) -> str:
     """The first address that the proxy's protocol can carry."""
     for info in resolve(host, port):
-        address: str = info[4][0]
+        address = str(info[4][0])
         if hop.scheme != "socks4" or ":" not in address:
             return address
     text = f"Failed to establish a new connection: {host} has no address for a {hop.scheme} proxy to connect to"

@@ -1,10 +1,10 @@
 """A TLS socket from a connected one, verified as a hop's :class:`TlsSettings` say.
 
-A socket, a context (``contexts`` has it) and a host become a TLS socket for ``connection``, or for ``tunnel`` when the
-hop is an HTTPS proxy.
+A socket, a context (``tls_contexts`` has it) and a host become a TLS socket for ``transport``, with the target or with
+an HTTPS proxy.
 Verifying chains and, wherever possible, names is OpenSSL's; ``certificates`` matches names and pins where it cannot,
-``given`` keeps what is wished beside a caller's context off that context, ``tls_in_tls`` carries TLS through TLS,
-``tls_sessions`` keeps what can be resumed and ``connection`` says when.
+``caller_context`` keeps the settings beside a caller's context off that context, ``tls_in_tls`` carries TLS through
+TLS, ``tls_sessions`` keeps what can be resumed and ``transport`` says when.
 It follows RFC 8446, RFC 6066 section 3 (no address and no dot at the end in SNI) and RFC 9525
 (names), and gives urllib3's names in the last section.
 """
@@ -15,17 +15,19 @@ import contextlib
 import re
 import ssl
 from collections.abc import Callable
+from functools import partial
 from socket import AF_INET, AF_INET6, inet_aton, inet_pton, socket
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from ..base.endpoint import TlsSettings
 from ..base.url import idna_encode
 from ..exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
 from .caller_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
-from .caller_context import Rules, context_under, rules_of
+from .caller_context import Rules, checks_common_name, context_under, rules_of
 from .certificates import CertificateError as CertificateError
+from .certificates import PeerCertificate, check_pins, match_hostname
 from .certificates import assert_fingerprint as assert_fingerprint
-from .certificates import check_pins, match_hostname
+from .socket_state import StreamSocket
 from .tls_contexts import CA_SYSTEM as CA_SYSTEM
 from .tls_contexts import CA_TRUSTSTORE as CA_TRUSTSTORE
 from .tls_contexts import (
@@ -58,7 +60,7 @@ class TlsSocket(NamedTuple):
 
 
 def wrap(
-    sock: socket | TlsStream,
+    sock: StreamSocket,
     settings: TlsSettings,
     host: str,
     *,
@@ -76,7 +78,7 @@ def wrap(
     Errors: SSLError (handshake, chain, name or pin), ConnectTimeoutError, ProtocolError for a connection that broke;
     those of ``context_for``.
     """
-    stream: Any = sock
+    stream: StreamSocket = sock
     try:
         chosen = context_for(settings) if context is None else context
     except BaseException:
@@ -87,14 +89,15 @@ def wrap(
         rules = _rules_for(chosen, settings)
         maker = context_under(rules, chosen)
         sock.settimeout(timeout_s)
+        wrapped: TlsStream
         if tls_in_tls:
-            stream = SSLTransport(sock, maker, name, suppress_ragged_eofs=False, session=session, then=chosen)
+            stream = wrapped = SSLTransport(sock, maker, name, suppress_ragged_eofs=False, session=session, then=chosen)
         else:
-            stream = _attached(sock, maker, name, session)
+            stream = wrapped = _attached(cast(socket, sock), maker, name, session)
             if maker is not chosen:
-                stream.context = chosen
-            stream.do_handshake()
-        return TlsSocket(stream, _checked(stream, maker, rules, settings, name))
+                wrapped.context = chosen
+            wrapped.do_handshake()
+        return TlsSocket(wrapped, _checked(wrapped, maker, rules, settings, name))
     except BaseException as err:
         stream.close()
         sock.close()
@@ -122,49 +125,49 @@ def server_name(host: str) -> str:
 _LONGEST_NAME: Final = 253  # RFC 1035; longer names made the IDNA codec slow (CVE-2022-45061)
 
 
-def _rules_for(context: Any, settings: TlsSettings) -> Rules:
+def _rules_for(context: ssl.SSLContext, settings: TlsSettings) -> Rules:
     return rules_of(context) if settings.ssl_context is None else rules_beside(context, settings)
 
 
-def _attached(sock: Any, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None) -> Any:
+def _attached(sock: socket, context: ssl.SSLContext, name: str, session: ssl.SSLSession | None) -> ssl.SSLSocket:
     """The TLS socket that owns the connection now.
 
     The handshake is still to be done, so that an interrupt in it leaves nothing open; contexts of other makers
     (truststore) verify inside ``wrap_socket`` and so do it there, and again is no harm.
     """
-    extra: dict[str, Any] = {} if session is None else {"session": session}
+    wrap_socket = partial(context.wrap_socket, sock, server_hostname=name, suppress_ragged_eofs=False)
     if type(context).__module__ == "ssl":  # truststore may stand in the class's place
-        extra["do_handshake_on_connect"] = False
-    return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=False, **extra)
+        return wrap_socket(do_handshake_on_connect=False, session=session)
+    return wrap_socket() if session is None else wrap_socket(session=session)
 
 
-def _checked(stream: Any, maker: Any, rules: Rules, settings: TlsSettings, name: str) -> bool:
+def _checked(stream: TlsStream, maker: ssl.SSLContext, rules: Rules, settings: TlsSettings, name: str) -> bool:
     """Whether the peer is verified. Errors: SSLError, CertificateError.
 
     ``rules`` were read before the socket was made: if ``maker``, perhaps the caller's own, says something else by now,
     nobody knows which of both the handshake went by.
     """
     now = rules_of(maker)
-    if settings.ssl_context is not None and now._replace(checks_name=rules.checks_name) != rules:
+    if settings.ssl_context is not None and not now.differs_in_name_check_only(rules):
         raise SSLError("the ssl_context was changed during the handshake")
     asserted = settings.assert_hostname
     if settings.assert_fingerprint:
-        check_pins(stream.getpeercert(binary_form=True), settings.assert_fingerprint)
+        check_pins(cast("bytes | None", stream.getpeercert(binary_form=True)), settings.assert_fingerprint)
     by_chain = rules.verify_mode != ssl.CERT_NONE
     wants_name = isinstance(asserted, str) or (asserted is None and not settings.assert_fingerprint)
     if by_chain and wants_name and not (rules.checks_name and now.checks_name):
-        common_name = bool(settings.ssl_context and getattr(maker, "hostname_checks_common_name", False))
+        common_name = settings.ssl_context is not None and checks_common_name(maker)
         match_hostname(_certificate_of(stream, maker), server_name(str(asserted or name)), common_name)
     return rules.verify_mode == ssl.CERT_REQUIRED or bool(settings.assert_fingerprint)
 
 
-def _certificate_of(stream: Any, maker: Any) -> Any:
+def _certificate_of(stream: TlsStream, maker: ssl.SSLContext) -> PeerCertificate | None:
     """The peer's verified certificate as a dictionary.
 
     ``ssl`` shows none where the socket's context does not verify, though the handshake did, by ``maker``'s rules.
     """
     shown = stream.getpeercert()
-    holder = getattr(stream, "sslobj", stream)
+    holder = stream.sslobj if isinstance(stream, SSLTransport) else stream
     if shown or holder.context is maker:
         return shown
     owners = holder.context
@@ -180,7 +183,7 @@ def _translated(err: BaseException, host: str, timeout_s: float | None) -> BaseE
     if isinstance(err, TimeoutError):
         return ConnectTimeoutError(f"TLS handshake with {host} timed out. (connect timeout={timeout_s})")
     if isinstance(err, ssl.SSLError):
-        no_tls = getattr(err, "reason", None) in _NOT_TLS
+        no_tls = vars(err).get("reason") in _NOT_TLS  # one that is not OpenSSL's has no reason
         return SSLError(f"{host}: {err}{' (the peer does not speak TLS here)' if no_tls else ''}")
     if isinstance(err, OSError):
         return ProtocolError(f"Connection to {host} broke in the TLS handshake.", err)
@@ -213,7 +216,7 @@ def resolve_cert_reqs(candidate: int | str | None) -> ssl.VerifyMode:
     """The ``ssl.CERT_*`` constant for a name, a number or ``None`` (required)."""
     if candidate is None:
         return ssl.CERT_REQUIRED
-    return constant("CERT_", candidate)  # type: ignore[no-any-return]
+    return cast(ssl.VerifyMode, constant("CERT_", candidate))
 
 
 def create_urllib3_context(
@@ -242,7 +245,7 @@ def create_urllib3_context(
 
 
 def ssl_wrap_socket(
-    sock: Any,
+    sock: StreamSocket,
     keyfile: str | None = None,
     certfile: str | None = None,
     cert_reqs: int | None = None,
@@ -256,7 +259,7 @@ def ssl_wrap_socket(
     ca_cert_data: str | bytes | None = None,
     tls_in_tls: bool = False,
 ) -> TlsStream:
-    """A TLS socket over ``sock``, by urllib3's door: nothing is cached, errors of the handshake come as they are.
+    """A TLS socket over ``sock``, as urllib3 makes it: nothing is cached, errors of the handshake come as they are.
 
     What is given beside ``ssl_context`` is loaded into it. Errors: SSLError for files that cannot be loaded.
     """
@@ -272,7 +275,12 @@ def ssl_wrap_socket(
 
 
 def wrap_by(
-    wrap_socket: Callable[..., Any], sock: Any, settings: TlsSettings, host: str, *, tls_in_tls: bool = False
+    wrap_socket: Callable[..., TlsStream],
+    sock: StreamSocket,
+    settings: TlsSettings,
+    host: str,
+    *,
+    tls_in_tls: bool = False,
 ) -> TlsSocket:
     """As ``wrap``, by what a program has put in the place of ``ssl_wrap_socket``. Errors: as ``wrap``."""
     stream = sock
@@ -280,9 +288,9 @@ def wrap_by(
         context = context_for(settings)
         name = server_name(settings.server_hostname or host)
         rules = _rules_for(context, settings)
-        if rules_of(context)._replace(checks_name=rules.checks_name) != rules:  # to compare a name as well is no harm
-            raise SSLError("what is wished beside an ssl_context can't be handed to a replaced ssl_wrap_socket")
-        stream = wrap_socket(
+        if not rules_of(context).differs_in_name_check_only(rules):  # to compare a name as well is no harm
+            raise SSLError("settings beside an ssl_context can't be handed to a replaced ssl_wrap_socket")
+        stream = wrapped = wrap_socket(
             sock=sock,
             keyfile=settings.key_file,
             certfile=settings.cert_file,
@@ -294,7 +302,7 @@ def wrap_by(
             ssl_context=context,
             tls_in_tls=tls_in_tls,
         )
-        return TlsSocket(stream, _checked(stream, context, rules, settings, name))
+        return TlsSocket(wrapped, _checked(wrapped, context, rules, settings, name))
     except BaseException as err:
         stream.close()  # what was wrapped owns the descriptor
         sock.close()
@@ -305,11 +313,11 @@ def wrap_by(
 
 
 def _ssl_wrap_socket_impl(
-    sock: Any, ssl_context: ssl.SSLContext, tls_in_tls: bool, server_hostname: str | None = None
+    sock: StreamSocket, ssl_context: ssl.SSLContext, tls_in_tls: bool, server_hostname: str | None = None
 ) -> TlsStream:
     if tls_in_tls:
         return SSLTransport(sock, ssl_context, server_hostname)
-    return ssl_context.wrap_socket(sock, server_hostname=server_hostname)
+    return ssl_context.wrap_socket(cast(socket, sock), server_hostname=server_hostname)
 
 
 def is_ipaddress(hostname: str | bytes) -> bool:

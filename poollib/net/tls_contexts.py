@@ -1,8 +1,8 @@
 """From what a hop wants of TLS to an ``SSLContext``: one for each set of settings, kept; or the caller's own.
 
 ``tls`` asks for the context of a hop's :class:`TlsSettings` before it makes a socket. A context that was made here is
-never changed afterwards; it is made anew when a file that it was made of changes. What is wished beside a caller's
-context is kept off it by ``given``; sockets and handshakes are left to ``tls``.
+never changed afterwards; it is made anew when a file that it was made of changes. The settings beside a caller's
+context are kept off it by ``caller_context``; sockets and handshakes are left to ``tls``.
 It follows RFC 8446 and RFC 8996 (versions), and CVE-2019-11324 (only the authorities that were named).
 
 Why contexts are shared: making one with certifi's bundle costs 16 to 20 ms, a whole TLS 1.3 handshake 0.74 ms (CPython
@@ -21,7 +21,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from ..base import after_fork
 from ..base.endpoint import TlsSettings
@@ -44,7 +44,17 @@ _STORE_VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 # ever: the finaliser may hold a lock of its own that the other thread's finaliser waits for.
 _lock = threading.RLock()
 _LONGEST_WAIT_S: Final = 10.0
-_contexts: OrderedDict[tuple[Any, ...], ssl.SSLContext] = OrderedDict()
+
+
+class _Key(NamedTuple):
+    """What a context is kept by, and outlives its pool."""
+
+    settings: TlsSettings  # without what is secret
+    secrets: bytes | None  # a digest of the client's key and password, None for none
+    stamps: tuple[object, ...]  # the versions of the files
+
+
+_contexts: OrderedDict[_Key, ssl.SSLContext] = OrderedDict()
 
 
 def _forget_lock() -> None:
@@ -59,9 +69,9 @@ after_fork.register(_forget_lock)
 def context_for(settings: TlsSettings) -> ssl.SSLContext:
     """The context for these settings: the same object for equal settings as long as their files stay the same.
 
-    A given ``ssl_context`` is returned itself; the CAs and the client certificate that are wished beside it are loaded
-    into it, once, and a second set of them is refused. All else that is wished beside it is for ``wrap`` to put on
-    each socket. Errors: SSLError naming the file or the argument; ValueError for a version that is none.
+    A given ``ssl_context`` is returned itself; the CAs and the client certificate among the settings are loaded into
+    it, once, and a second set of them is refused. All other settings are for ``wrap`` to put on each socket.
+    Errors: SSLError naming the file or the argument; ValueError for a version that is none.
     """
     if settings.ssl_context is not None:
         _load_beside(settings.ssl_context, settings)
@@ -77,7 +87,7 @@ def context_for(settings: TlsSettings) -> ssl.SSLContext:
 
 def _kept(settings: TlsSettings) -> ssl.SSLContext:
     """The context for these settings from ``_contexts``, the lock held by the caller."""
-    key = (*_without_secrets(settings), _stamps(settings))
+    key = _key_of(settings)
     context = _contexts.get(key)
     if context is not None:
         with contextlib.suppress(KeyError):  # dropped by a finaliser's request meanwhile
@@ -93,17 +103,18 @@ def _kept(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-def _without_secrets(settings: TlsSettings) -> tuple[object, ...]:
-    """The settings as a key that outlives their pool: keys and passwords are told apart by a digest."""
+def _key_of(settings: TlsSettings) -> _Key:
+    """What the context of these settings is kept by: keys and passwords are told apart by a digest."""
     client = (settings.cert_file, settings.key_file, settings.key_password)
     if settings.key_password is None and not any(isinstance(part, bytes) for part in client):
-        return (settings,)
-    return settings._replace(cert_file=None, key_file=None, key_password=None), _digest(client)
+        return _Key(settings, None, _stamps(settings))
+    public = settings._replace(cert_file=None, key_file=None, key_password=None)
+    return _Key(public, _digest(client), _stamps(settings))
 
 
-def _bytes_of(key: tuple[Any, ...], context: Any) -> int:
+def _bytes_of(key: _Key, context: ssl.SSLContext) -> int:
     """About how much memory a context and its key take (OpenSSL 3.0: 0.7 MiB with certifi's 140 authorities)."""
-    size = 20_000 + len(key[0].ca_cert_data or "")
+    size = 20_000 + len(key.settings.ca_cert_data or "")
     if not hasattr(type(context), "cert_store_stats"):  # a mock
         return size
     return size + 5_000 * int(context.cert_store_stats()["x509"])
@@ -156,7 +167,7 @@ def _made(settings: TlsSettings) -> ssl.SSLContext:
     """A new context. The secure defaults stand here and nowhere else, together with ``settled``."""
     maker: Callable[[int], ssl.SSLContext] = ssl.SSLContext
     if settings.ca_certs == CA_TRUSTSTORE:
-        maker = _truststore().SSLContext
+        maker = _truststore_context
     context = settled(maker(ssl.PROTOCOL_TLS_CLIENT))
     minimum, maximum = versions(settings.ssl_version, settings.ssl_minimum_version, settings.ssl_maximum_version)
     context.minimum_version = minimum
@@ -173,9 +184,9 @@ _loaded = Loaded()
 
 
 def _load_beside(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    """Load the CAs and the client certificate that are wished beside a given context into it; see ``given.Loaded``.
+    """Load the CAs and the client certificate that stand beside a given context into it; see ``Loaded``.
 
-    Where nothing is verified no CA is believed, so which ones are wished makes no difference.
+    Where nothing is verified no CA is believed, so which ones are named makes no difference.
     """
     cas = (settings.ca_certs, settings.ca_cert_dir, settings.ca_cert_data) if _names_cas(settings) else None
     client = (settings.cert_file, settings.key_file, settings.key_password)
@@ -199,8 +210,8 @@ def _digest(secrets: tuple[object, ...]) -> bytes:
     return hashlib.sha256(repr(secrets).encode()).digest()
 
 
-def rules_beside(context: Any, settings: TlsSettings) -> Rules:
-    """The rules for sockets of a given context: its own, but for what is wished beside it.
+def rules_beside(context: ssl.SSLContext, settings: TlsSettings) -> Rules:
+    """The rules for sockets of a given context: its own, but for what the settings beside it say.
 
     ``check_hostname`` is never turned on: where it is off, ``wrap`` compares the name. A pin or ``assert_hostname``
     turns it off.
@@ -218,7 +229,7 @@ def rules_beside(context: Any, settings: TlsSettings) -> Rules:
 
 
 def _versions_beside(settings: TlsSettings) -> tuple[int | None, int | None]:
-    """The oldest and the newest version that are wished beside a given context; ``None``: what it says itself."""
+    """The oldest and the newest version that are set beside a given context; ``None``: what it says itself."""
     oldest, newest = versions(settings.ssl_version, settings.ssl_minimum_version, settings.ssl_maximum_version)
     names_one = newest is not None and settings.ssl_maximum_version is None
     return oldest if names_one or settings.ssl_minimum_version is not None else None, newest
@@ -287,11 +298,11 @@ def versions(
     return oldest, None if maximum is None else _version("ssl_maximum_version", maximum)
 
 
-def _version(name: str, wish: int) -> ssl.TLSVersion:
+def _version(name: str, value: int) -> ssl.TLSVersion:
     try:
-        return ssl.TLSVersion(wish)
+        return ssl.TLSVersion(value)
     except ValueError as err:
-        raise ValueError(f"{name}: {wish!r} is no ssl.TLSVersion") from err
+        raise ValueError(f"{name}: {value!r} is no ssl.TLSVersion") from err
 
 
 # Authorities
@@ -353,11 +364,13 @@ def _certifi_bundle() -> str | None:
     return where()
 
 
-def _truststore() -> Any:
+def _truststore_context(protocol: int) -> ssl.SSLContext:
+    """A new context of the package truststore; SSLError where that is not installed."""
     try:
-        return importlib.import_module("truststore")
+        maker: Callable[[int], ssl.SSLContext] = importlib.import_module("truststore").SSLContext
     except ImportError as err:
         raise SSLError("ca_certs=CA_TRUSTSTORE needs the package truststore") from err
+    return maker(protocol)
 
 
 # Client certificates
@@ -416,8 +429,9 @@ def resolve_ssl_version(candidate: int | str | None) -> int:
     return ssl.PROTOCOL_TLS if candidate is None else int(constant("PROTOCOL_", candidate))
 
 
-def constant(prefix: str, candidate: int | str) -> Any:
+def constant(prefix: str, candidate: int | str) -> int:
     """The constant of that name, with or without its prefix; AttributeError for an unknown one, as urllib3."""
     if not isinstance(candidate, str):
         return candidate
-    return getattr(ssl, candidate) if hasattr(ssl, candidate) else getattr(ssl, prefix + candidate)
+    value: int = getattr(ssl, candidate if hasattr(ssl, candidate) else prefix + candidate)
+    return value

@@ -8,15 +8,24 @@ It follows ssl.SSLObject's protocol (Python's documentation, "Memory BIO Support
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket as sockets
 import ssl
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, overload
 
 from ..exceptions import ProxySchemeUnsupported
+from .certificates import PeerCertificate
+from .socket_state import StreamSocket
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+Result = TypeVar("Result")
+File: TypeAlias = "sockets.SocketIO | io.BufferedRWPair | io.BufferedReader | io.BufferedWriter | io.TextIOWrapper"
 
 SSL_BLOCKSIZE: Final = 16384  # the most a TLS record carries (RFC 8446 section 5.1)
 
@@ -25,13 +34,13 @@ class SSLTransport:
     """A TLS socket over ``socket``, which it owns: closing it closes both. The handshake is done when it is made.
 
     The timeout of the socket below holds for each send and receive, and for the handshake as a whole. ``then``: the
-    context whose authorities and client certificate hold, where they are not ``ssl_context``'s (see ``given``).
+    context whose authorities and client certificate hold, where they are not ``ssl_context``'s (``caller_context``).
     Errors: those of ``ssl`` and ``socket``, as they come; ProxySchemeUnsupported for a context that cannot do this.
     """
 
     def __init__(
         self,
-        socket: Any,
+        socket: StreamSocket,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         suppress_ragged_eofs: bool = True,
@@ -48,11 +57,15 @@ class SSLTransport:
         self.server_hostname = server_hostname
         self._files = 0
         self._closed = False
-        extra: dict[str, Any] = {} if session is None else {"session": session}
-        self.sslobj = ssl_context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_hostname, **extra)
+        if session is None:  # a context of another class may not take one
+            self.sslobj = ssl_context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_hostname)
+        else:
+            self.sslobj = ssl_context.wrap_bio(
+                self.incoming, self.outgoing, server_hostname=server_hostname, session=session
+            )
         if self.context is not ssl_context:
             self.sslobj.context = self.context
-        self._shake_hands()
+        self._do_handshake()
 
     def __enter__(self) -> SSLTransport:
         return self
@@ -64,23 +77,26 @@ class SSLTransport:
 
     # Bytes
 
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+    def read(self, len: int = 1024, buffer: Buffer | None = None) -> int | bytes:
         """Decrypted bytes, ``b""`` at the end; with ``buffer``, their number in it."""
-        return self._wrap_ssl_read(len, buffer)
+        return self.recv(len) if buffer is None else self._read_into(buffer, len)
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Up to ``buflen`` decrypted bytes, ``b""`` at the end."""
         _refuse_flags(flags, "recv")
-        received: bytes = self._wrap_ssl_read(buflen)
-        return received
+        try:
+            return self._ssl_io_loop(self.sslobj.read, buflen)
+        except ssl.SSLError as err:
+            if self._is_suppressed(err):
+                return b""
+            raise
 
-    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+    def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
         """The number of decrypted bytes now in ``buffer``, 0 at the end; ``nbytes``: ``None`` or 0 fills it."""
         _refuse_flags(flags, "recv_into")
-        received: int = self._wrap_ssl_read(nbytes or memoryview(buffer).nbytes, buffer)
-        return received
+        return self._read_into(buffer, nbytes or memoryview(buffer).nbytes)
 
-    def sendall(self, data: Any, flags: int = 0) -> None:
+    def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Encrypt and send everything."""
         _refuse_flags(flags, "sendall")
         with memoryview(data) as view, view.cast("B") as left:
@@ -88,11 +104,10 @@ class SSLTransport:
             while sent < left.nbytes:
                 sent += self.send(left[sent:])
 
-    def send(self, data: Any, flags: int = 0) -> int:
+    def send(self, data: Buffer, flags: int = 0) -> int:
         """The number of bytes taken, encrypted and sent."""
         _refuse_flags(flags, "send")
-        taken: int = self._ssl_io_loop(self.sslobj.write, data)
-        return taken
+        return self._ssl_io_loop(self.sslobj.write, data)
 
     def pending(self) -> int:
         """How many bytes wait above the socket: decrypted ones, and encrypted ones (which may be only tickets)."""
@@ -106,7 +121,7 @@ class SSLTransport:
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-    ) -> Any:
+    ) -> File:
         """A file over the socket, as ``socket.makefile`` makes it; the socket stays open until the file is closed."""
         if not set(mode) <= {"r", "w", "b"}:
             raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
@@ -121,14 +136,15 @@ class SSLTransport:
             return raw
         size = io.DEFAULT_BUFFER_SIZE if buffering is None or buffering < 0 else buffering
         file = _buffered(raw, reading, writing, size)
-        return file if binary else io.TextIOWrapper(file, encoding, errors, newline)
+        if binary:
+            return file
+        return io.TextIOWrapper(cast(io.BufferedReader, file), encoding, errors, newline)
 
     # The connection
 
     def fileno(self) -> int:
         """The descriptor of the socket at the bottom."""
-        number: int = self.socket.fileno()
-        return number
+        return self.socket.fileno()
 
     def settimeout(self, value: float | None) -> None:
         """Seconds for each send and receive; ``None`` for no limit."""
@@ -136,8 +152,7 @@ class SSLTransport:
 
     def gettimeout(self) -> float | None:
         """The timeout of the socket below, seconds."""
-        timeout_s: float | None = self.socket.gettimeout()
-        return timeout_s
+        return self.socket.gettimeout()
 
     def shutdown(self, how: int) -> None:
         """Shut the socket below down, as ``socket.shutdown``."""
@@ -161,7 +176,13 @@ class SSLTransport:
 
     # What was agreed
 
-    def getpeercert(self, binary_form: bool = False) -> Any:
+    @overload
+    def getpeercert(self, binary_form: Literal[False] = False) -> PeerCertificate | None: ...
+
+    @overload
+    def getpeercert(self, binary_form: bool) -> PeerCertificate | bytes | None: ...
+
+    def getpeercert(self, binary_form: bool = False) -> PeerCertificate | bytes | None:
         """The peer's certificate: a dictionary, or its DER bytes."""
         return self.sslobj.getpeercert(binary_form)
 
@@ -198,14 +219,14 @@ class SSLTransport:
     # The loop
 
     @staticmethod
-    def _validate_ssl_context_for_tls_in_tls(ssl_context: Any) -> None:
+    def _validate_ssl_context_for_tls_in_tls(ssl_context: ssl.SSLContext) -> None:
         if not hasattr(ssl_context, "wrap_bio"):
             raise ProxySchemeUnsupported(
                 "TLS in TLS needs an ssl_context with wrap_bio(), as ssl.SSLContext has; "
                 f"{type(ssl_context).__name__} has none"
             )
 
-    def _shake_hands(self) -> None:
+    def _do_handshake(self) -> None:
         """The handshake, within one timeout however the bytes drip in."""
         timeout_s = self.gettimeout()
         if not timeout_s:
@@ -213,7 +234,7 @@ class SSLTransport:
             return
         until = monotonic() + timeout_s
         try:
-            while not self._step(self.sslobj.do_handshake)[0]:
+            while not self._is_handshake_done():
                 left_s = until - monotonic()
                 if left_s <= 0:
                     raise TimeoutError("The handshake operation timed out")
@@ -222,34 +243,43 @@ class SSLTransport:
         finally:
             self.settimeout(timeout_s)
 
-    def _wrap_ssl_read(self, len: int, buffer: Any = None) -> Any:
+    def _is_handshake_done(self) -> bool:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._call(self.sslobj.do_handshake)
+            return True
+        return False
+
+    def _read_into(self, buffer: Buffer, size: int) -> int:
         try:
-            return self._ssl_io_loop(self.sslobj.read, len, buffer)
+            return self._ssl_io_loop(lambda: cast(int, self.sslobj.read(size, buffer)))
         except ssl.SSLError as err:
-            if err.errno == ssl.SSL_ERROR_EOF and self.suppress_ragged_eofs:
-                return 0 if buffer is not None else b""
+            if self._is_suppressed(err):
+                return 0
             raise
 
-    def _ssl_io_loop(self, func: Callable[..., Any], arg1: Any = None, arg2: Any = None) -> Any:
+    def _is_suppressed(self, error: ssl.SSLError) -> bool:
+        """Whether it is an end without close_notify, and counts as one."""
+        return error.errno == ssl.SSL_ERROR_EOF and self.suppress_ragged_eofs
+
+    def _ssl_io_loop(self, func: Callable[..., Result], *args: object) -> Result:
         """What ``func`` returns, once it has the bytes it wants; what it wrote is sent."""
-        args = [arg for arg in (arg1, arg2) if arg is not None]
         while True:
-            done, result = self._step(func, *args)
-            if done:
-                return result
+            with contextlib.suppress(ssl.SSLWantReadError):
+                return self._call(func, *args)
             self._fill()
 
-    def _step(self, func: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
-        """One call of OpenSSL: whether it got through, and its result; its output is sent in both cases."""
+    def _call(self, func: Callable[..., Result], *args: object) -> Result:
+        """The result of one call of OpenSSL, whose output is sent. SSLWantReadError: it needs more bytes."""
         try:
-            done, result = True, func(*args)
+            result = func(*args)
         except ssl.SSLWantReadError:
-            done, result = False, None
+            self._flush()
+            raise
         except ssl.SSLError:
             self._flush_alert()
             raise
         self._flush()
-        return done, result
+        return result
 
     def _flush(self) -> None:
         if self.outgoing.pending:
@@ -276,7 +306,9 @@ def _refuse_flags(flags: int, name: str) -> None:
         raise ValueError(f"non-zero flags not allowed in calls to {name}()")
 
 
-def _buffered(raw: Any, reading: bool, writing: bool, size: int) -> Any:
+def _buffered(
+    raw: sockets.SocketIO, reading: bool, writing: bool, size: int
+) -> io.BufferedRWPair | io.BufferedReader | io.BufferedWriter:
     if reading and writing:
         return io.BufferedRWPair(raw, raw, size)
     return io.BufferedReader(raw, size) if reading else io.BufferedWriter(raw, size)

@@ -1,7 +1,7 @@
-"""TLS sessions worth resuming, by context and way to the server.
+"""TLS sessions worth resuming, by context, server, and route to it.
 
-``connection`` takes one before a handshake, hands it to ``tls.wrap``, and after the first response offers the socket,
-off which a fresh session is read only where one is needed.
+``transport`` takes one before a handshake, hands it to ``tls.wrap``, and after the first response ``connection`` offers
+the socket, off which a fresh session is read only where one is needed.
 Whether a session is accepted is the server's decision, and falling back to a full handshake OpenSSL's.
 It follows RFC 8446 section 4.6.1 and appendix C.4 (TLS 1.3), RFC 5077 and RFC 5246 section 7.3 (TLS 1.2), and the
 advisories on sessions resumed across settings (curl CVE-2016-5419, CVE-2021-22890, Go CVE-2025-68121).
@@ -14,52 +14,42 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from ..base import after_fork
+from .dns import Resolver
+from .socket_state import StreamSocket
 
 if TYPE_CHECKING:
     import ssl
 
 
-class Reaching(Protocol):
-    """What tells the ways to servers apart: a channel's arguments."""
+class Route(NamedTuple):
+    """How a connection reaches its server."""
 
-    known_ways: tuple[Any, ...]
-    proxy_config: Any
-    source_address: tuple[str, int] | None
-    resolver: Any
+    dialled: str
     port: int
     uds: str | None
-    _dns_host: str
-
-    def _new_conn(self) -> Any:
-        """The way itself; only those of ``known_ways`` are told by what stands here."""
-
-    def proxies_passed(self) -> tuple[object, ...]:
-        """The proxies on the way, and who comes to them."""
+    source_address: tuple[str, int] | None
+    resolver: Resolver | None
+    proxies: tuple[object, ...]  # what tells apart the proxies, and who comes to them; empty for none
 
 
-def way_of(channel: Reaching, host: str, port: int) -> Hashable | None:
-    """The way to this host as far as it tells TLS sessions apart, secrets as a digest; None: resume none on it.
+def session_key(host: str, port: int, route: Route) -> Hashable | None:
+    """What tells apart the TLS sessions with this host, secrets as a digest; None: resume none.
 
     A ticket shows its server who comes back: it goes only where it came from, by the same proxies, as the same user
-    there, from the same address. What a class of somebody else's dials by, and what a caller's context for the proxy
-    holds, is unknown.
+    there, from the same address.
     """
-    config = channel.proxy_config
-    if type(channel)._new_conn not in channel.known_ways or (config is not None and config.ssl_context is not None):
-        return None
-    source = None if channel.source_address is None else tuple(channel.source_address)
-    proxies = channel.proxies_passed()
-    passed = _digest(proxies) if any(proxies) else None
+    source = None if route.source_address is None else tuple(route.source_address)
+    proxies = _digest(route.proxies) if any(route.proxies) else None
     try:
-        names = None if channel.resolver is None else weakref.ref(channel.resolver)
-        way = (host, port, channel._dns_host, channel.port, channel.uds, source, names, passed)
-        hash(way)
+        resolver = None if route.resolver is None else weakref.ref(route.resolver)
+        key = (host, port, route.dialled, route.port, route.uds, source, resolver, proxies)
+        hash(key)
     except TypeError:  # a resolver that can't be told from others
         return None
-    return way
+    return key
 
 
 def _digest(secrets: tuple[object, ...]) -> bytes:
@@ -86,10 +76,10 @@ _LONGEST_WAIT_S: Final = 1.0
 
 
 class SessionCache:
-    """Sessions to resume: only what verified a session, and on the same way to the server, resumes it.
+    """Sessions to resume: only what verified a session, and by the same route to the server, resumes it.
 
     Resuming verifies nothing anew. The key is the context, which stands for all settings and the files they name, and
-    the way to the server. Only contexts that were admitted have sessions: those which ``tls`` makes and never changes;
+    the route to the server. Only contexts that were admitted have sessions: those that ``tls`` makes and never changes;
     what a caller's context holds can be changed at any time and not be read. ``limit``: how many are kept; their
     contexts are not kept alive once ``tls`` forgets them.
     Reading a session off a socket costs 125 us of the 170 that resuming saves (CPython 3.11, 2026-11), so one is given
@@ -133,7 +123,7 @@ class SessionCache:
         finally:
             lock.release()
 
-    def keep(self, context: ssl.SSLContext, key: Hashable, sock: Any) -> None:
+    def keep(self, context: ssl.SSLContext, key: Hashable, sock: StreamSocket | None) -> None:
         """Take note of a new connection, after its first response: TLS 1.3 sends tickets after the handshake.
 
         To be called once for each connection; it reads the session only where one is needed.
@@ -150,8 +140,9 @@ class SessionCache:
             lock.release()
         if not uses:
             return
-        session = sock.session
-        if _can_resume(session, sock):
+        tls_sock = cast("ssl.SSLSocket", sock)
+        session = tls_sock.session
+        if session is not None and _can_resume(session, tls_sock):
             self._store((context, key), _Kept(session, uses, _lifetime_s(session), now))
 
     def _store(self, at: tuple[ssl.SSLContext, Hashable], kept: _Kept) -> None:
@@ -187,7 +178,7 @@ class SessionCache:
         return kept.uses if kept.left <= 0 or now >= kept.renew_at else 0
 
 
-def _can_resume(session: Any, sock: Any) -> bool:
+def _can_resume(session: ssl.SSLSession, sock: ssl.SSLSocket) -> bool:
     """Whether it is a session (a mock's socket may have anything under this name) that a server can resume."""
     if not hasattr(session, "has_ticket"):
         return False

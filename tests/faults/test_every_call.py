@@ -93,7 +93,7 @@ FUNCTIONS = {
     "net.dns.addresses": _RESOLVE,
     "net.dial.connect": _CONNECT,
     "net.http_tunnel.http_connect": _TUNNEL,
-    "exchange.transport._shake_hands": _TLS,
+    "exchange.transport._wrap_in_tls": _TLS,
     "connection.request": _SEND,
     "connection.getresponse": _AWAIT,
     "response.read": _READ,

@@ -211,8 +211,8 @@ MUTANTS: Final = [
         "the target's TLS settings hold behind every kind of proxy",
         (
             "exchange/tls_transport.py",
-            "self._shake_hands(self.sock, self.tls_settings, host,",
-            "self._shake_hands(self.sock, self.tls_settings if self.proxy is None and type(self).__name__[0] != 'S' else TlsSettings(cert_reqs=0), host,",
+            "self._wrap_in_tls(self.sock, self.tls_settings, host,",
+            "self._wrap_in_tls(self.sock, self.tls_settings if self.proxy is None and type(self).__name__[0] != 'S' else TlsSettings(cert_reqs=0), host,",
         ),
         (
             "exchange/tls_transport.py",
@@ -544,18 +544,22 @@ MUTANTS: Final = [
             "            kept = self._kept.get((context, key))\n            if kept is None or",
             "            kept = next((held for at, held in self._kept.items() if at[0] is context), None)\n            if kept is None or",
         ),
-        ("net/tls_sessions.py", "    passed = _digest(proxies) if any(proxies) else None\n", "    passed = None\n"),
         (
             "net/tls_sessions.py",
-            "    source = None if channel.source_address is None else tuple(channel.source_address)\n",
+            "    proxies = _digest(route.proxies) if any(route.proxies) else None\n",
+            "    proxies = None\n",
+        ),
+        (
+            "net/tls_sessions.py",
+            "    source = None if route.source_address is None else tuple(route.source_address)\n",
             "    source = None\n",
         ),
         (
             "net/tls_sessions.py",
-            "        names = None if channel.resolver is None else weakref.ref(channel.resolver)\n",
-            "        names = None\n",
+            "        resolver = None if route.resolver is None else weakref.ref(route.resolver)\n",
+            "        resolver = None\n",
         ),
-        ("net/tls_sessions.py", "    if type(channel)._new_conn not in channel.known_ways or", "    if"),
+        ("exchange/transport.py", "        if type(self)._new_conn not in self.own_dialling or", "        if"),
     ),
     *_mutants(
         "no callbacks into connections; names and pins are checked on resumed ones, too",
@@ -687,8 +691,8 @@ MUTANTS: Final = [
         ("exchange/connect_timer.py", "            if self.until is None:\n", "            if True:\n"),
         (
             "net/tls.py",
-            "        sock.settimeout(timeout_s)\n        if tls_in_tls",
-            "        sock.settimeout(None)\n        if tls_in_tls",
+            "        sock.settimeout(timeout_s)\n        wrapped: TlsStream",
+            "        sock.settimeout(None)\n        wrapped: TlsStream",
         ),
     ),
     *_mutants(
@@ -1058,8 +1062,8 @@ MUTANTS: Final = [
         "TLS without close_notify",
         (
             "net/tls.py",
-            "server_hostname=name, suppress_ragged_eofs=False, **extra)",
-            "server_hostname=name, suppress_ragged_eofs=True, **extra)",
+            "server_hostname=name, suppress_ragged_eofs=False)",
+            "server_hostname=name, suppress_ragged_eofs=True)",
         ),
     ),
     *_mutants(

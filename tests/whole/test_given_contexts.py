@@ -321,9 +321,8 @@ def test_a_session_stays_on_its_way_to_the_server(way: str, good: Observing) -> 
 
 
 def test_a_session_is_carried_neither_into_nor_out_of_a_tunnel_nor_to_another_login() -> None:
-    """Tunnels and SOCKS proxies, by the value that tells ways apart: each differs from all others."""
+    """Tunnels and SOCKS proxies, by the key that tells sessions apart: each differs from all others."""
     from poollib.base.url import parse_url
-    from poollib.net.tls_sessions import way_of
     from poollib.socks_pools import SOCKSHTTPSConnection
 
     def tunnelled(**headers: str) -> HTTPSConnection:
@@ -345,13 +344,13 @@ def test_a_session_is_carried_neither_into_nor_out_of_a_tunnel_nor_to_another_lo
         socks(username="a", password="s3cret"),
         socks(username="b", password="s3cret"),
     ]
-    ways = [way_of(conn, "a.example", 443) for conn in connections]
-    assert None not in ways
-    assert len(set(ways)) == len(ways)
-    assert way_of(connections[2], "a.example", 443) == way_of(tunnelled(authorization="a"), "a.example", 443)
-    assert "s3cret" not in repr(ways)
+    keys = [conn.session_key("a.example", 443) for conn in connections]
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+    assert connections[2].session_key("a.example", 443) == tunnelled(authorization="a").session_key("a.example", 443)
+    assert "s3cret" not in repr(keys)
     connections[1].proxy_config = ProxyConfig(shared(), False, None, None)
-    assert way_of(connections[1], "a.example", 443) is None, (
+    assert connections[1].session_key("a.example", 443) is None, (
         "what the caller's context verifies of the proxy is unknown"
     )
 
