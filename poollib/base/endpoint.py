@@ -1,6 +1,6 @@
 """How a server is reached, as one frozen value: two requests may share a socket exactly if their endpoints are equal.
 
-The pools lend by :class:`Endpoint`; dialling, tunnelling and TLS read from it what they need to build the socket.
+Pools keep connections by :class:`Endpoint`; dialling, tunnels and TLS read from it what they need to build the socket.
 Everything here is a plain value: no socket is opened, no file is read, no host name is resolved or normalised.
 It follows the advisories on connection reuse (curl CVE-2016-5420, CVE-2022-27782, CVE-2026-3784; requests
 CVE-2024-35195; undici CVE-2026-6734): every setting that changes who is at the other end, or what was proved to it

@@ -37,7 +37,7 @@ class Trace:
     """
 
     def connection_waited(self, endpoint: object, waited_s: float) -> None:
-        """A connection was handed over after ``waited_s`` seconds in line."""
+        """A connection was handed over after ``waited_s`` seconds of waiting."""
 
     def connection_opened(self, endpoint: object, connection: object) -> None:
         """A new connection object was made; it dials when it is first used."""
@@ -46,7 +46,7 @@ class Trace:
         """An idle connection was taken, fresh and quiet."""
 
     def connection_returned(self, endpoint: object, connection: object) -> None:
-        """The connection lies idle again."""
+        """The connection is idle again."""
 
     def connection_closed(self, endpoint: object, connection: object, reason: str) -> None:
         """The connection left the pool for good; ``reason`` is one short phrase."""

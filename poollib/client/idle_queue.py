@@ -1,7 +1,7 @@
 """IdleQueue: a pool's idle connections, seen as the ``queue.LifoQueue`` that recorders and SDKs know from urllib3.
 
 ``HTTPConnectionPool.pool`` is one of these.  It holds nothing of its own: what it shows and hands out is what the
-lending core holds, so the two can't disagree.  ``get`` leases a connection (an idle one, or a new one that has not
+``EndpointPool`` holds, so the two can't disagree.  ``get`` leases a connection (an idle one, or a new one that has not
 dialled yet, where urllib3's queue holds ``None`` for a free slot); ``put`` gives it back, or takes in one that was made
 elsewhere.  Behaviour at the edges (``Empty``, ``Full``) is ``queue``'s.
 """
@@ -16,23 +16,24 @@ from typing import Any
 
 from ..base import after_fork
 from ..exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
-from ..pool.connection_pool import EndpointPool, State
+from ..pool import EndpointPool, Factory, State
 from ..pool.stats import PoolStats
 
 
-class IdleQueue(queue.LifoQueue[Any]):
-    """The queue's interface over an EndpointPool; its size is the number of slots that are not lent."""
+class IdleQueue(queue.LifoQueue[object]):
+    """The queue's interface over an EndpointPool; its size is the number of slots that are not leased."""
 
-    def __init__(self, lending: EndpointPool[Any, Any]) -> None:
-        super().__init__(lending.maxsize or 0)
-        self._endpoint_pool = lending
-        self._out: dict[int, Any] = {}  # leased through get() and not put back; one operation of the dict at a time
+    def __init__(self, endpoint_pool: EndpointPool[object, object]) -> None:
+        super().__init__(endpoint_pool.maxsize or 0)
+        self._endpoint_pool = endpoint_pool
+        #: Leased through get() and not put back, by id; one operation of the dict at a time.
+        self._leased_by_get: dict[int, object] = {}
         after_fork.remember(self)
 
     def _reset_after_fork(self) -> None:
         """In a forked child: nothing is leased, and the thread that held the lock is not there."""
         self.mutex = threading.Lock()
-        self._out = {}
+        self._leased_by_get = {}
 
     def qsize(self) -> int:
         """How many connections can be had without waiting."""
@@ -44,7 +45,7 @@ class IdleQueue(queue.LifoQueue[Any]):
     def full(self) -> bool:
         return not self._endpoint_pool.leased
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
         """A leased connection; ``queue.Empty`` if none comes free in time."""
         if not block and self.empty():
             raise queue.Empty
@@ -52,12 +53,12 @@ class IdleQueue(queue.LifoQueue[Any]):
             connection = self._endpoint_pool.acquire(timeout)
         except EmptyPoolError as error:
             raise queue.Empty from error
-        self._out[id(connection)] = connection
+        self._leased_by_get[id(connection)] = connection
         return connection
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         """Give a connection back, or take in a foreign one (None: a slot only); ``queue.Full`` if there is no room."""
-        own = self._out.pop(id(item), None)
+        own = self._leased_by_get.pop(id(item), None)
         spare = None if own is not None else self._any_leased_by_get()
         if own is not None:
             self._endpoint_pool.release(own)
@@ -71,52 +72,52 @@ class IdleQueue(queue.LifoQueue[Any]):
         except (FullPoolError, ClosedPoolError) as error:
             raise queue.Full from error
 
-    def _any_leased_by_get(self) -> Any:
+    def _any_leased_by_get(self) -> object | None:
         """One that was leased through get(), put back by this; None if there is none."""
         try:
-            return self._out.popitem()[1]
+            return self._leased_by_get.popitem()[1]
         except KeyError:
             return None
 
-    def get_nowait(self) -> Any:
+    def get_nowait(self) -> object:
         return self.get(block=False)
 
-    def put_nowait(self, item: Any) -> None:
+    def put_nowait(self, item: object) -> None:
         self.put(item, block=False)
 
     @property
-    def queue(self) -> list[Any]:
+    def queue(self) -> list[object]:
         """What the queue holds: None for each slot without a connection, then the idle connections, newest last."""
         idle = self._endpoint_pool.idle_connections()
         return [None] * max(0, self.qsize() - len(idle)) + idle
 
     @queue.setter
-    def queue(self, value: Any) -> None:
+    def queue(self, value: object) -> None:
         """``queue.Queue.__init__`` sets its store; there is none here."""
 
 
-class CustomQueuePool(EndpointPool[Any, Any]):
-    """Lending in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
+class CustomQueuePool(EndpointPool[object, object]):
+    """A pool that leases in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
 
     Of the EndpointPool below only making, counting and closing of connections is used: to it all that the queue holds
-    is lent, which ``_queued`` tells apart. So nothing ages, and waiting is the queue's.
+    is leased, which ``_queued`` tells apart. So nothing ages, and waiting is the queue's.
     """
 
     def __init__(
         self,
-        endpoint: Any,
-        factory: Any,
+        endpoint: object,
+        factory: Factory[object, object],
         *,
         maxsize: int,
         block: bool,
-        chosen: queue.Queue[Any],
+        chosen: queue.Queue[object],
         **kw: Any,
     ) -> None:
         super().__init__(endpoint, factory, maxsize=None, **kw)
         self._is_blocking, self._slots = block, maxsize
         self._fill(chosen)
 
-    def _fill(self, chosen: queue.Queue[Any]) -> None:
+    def _fill(self, chosen: queue.Queue[object]) -> None:
         """Use this queue from now on; each of its places is for a connection that is still to be made."""
         self._queued: set[int] = set()  # keys of the connections in the queue; changed under the lock
         self._peak_leased = 0
@@ -124,7 +125,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
         for _ in range(self._slots):
             chosen.put(None)
 
-    # -- what is told --
+    # -- looking --
 
     @property
     def idle(self) -> int:
@@ -134,7 +135,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
     def leased(self) -> int:
         return len(self._leased) - len(self._queued)
 
-    def idle_connections(self) -> list[Any]:
+    def idle_connections(self) -> list[object]:
         with self._shared, self._lock:
             return [entry.connection for entry in self._leased.values() if entry.key in self._queued]
 
@@ -143,8 +144,8 @@ class CustomQueuePool(EndpointPool[Any, Any]):
         idle = min(self.idle, stats.leased)
         return stats._replace(idle=idle, leased=stats.leased - idle, most_leased=self._peak_leased)
 
-    def _note_leased(self, connection: Any) -> None:
-        """A connection of the queue, or a new one, goes out."""
+    def _note_leased(self, connection: object) -> None:
+        """A connection of the queue, or a new one, is leased."""
         with self._shared, self._lock:
             if (key := id(connection)) in self._queued:
                 self._queued.discard(key)
@@ -153,10 +154,10 @@ class CustomQueuePool(EndpointPool[Any, Any]):
                     self._leased[key].leased_at = self._clock()
             self._peak_leased = max(self._peak_leased, self.leased)
 
-    def _note_queued(self, connection: Any) -> None:
-        """It lies in the queue, or is about to: its lease is over, nobody can be interrupted in it any more.
+    def _note_queued(self, connection: object) -> None:
+        """It is in the queue, or is about to be: its lease is over, nobody can be interrupted in it any more.
 
-        FullPoolError for a second return: the queue would lend the connection to two.
+        FullPoolError for a second return: the queue would give the connection to two.
         """
         with self._shared, self._lock:
             entry = self._leased.get(id(connection))
@@ -169,9 +170,9 @@ class CustomQueuePool(EndpointPool[Any, Any]):
             entry.leased_at, entry.is_leak_reported = math.inf, False
             entry.reuses += 1
 
-    # -- lending --
+    # -- leasing --
 
-    def acquire(self, timeout: float | None = None) -> Any:
+    def acquire(self, timeout: float | None = None) -> object:
         """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
         if not after_fork.same_process[0]:
             after_fork.check()
@@ -186,7 +187,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
         try:
             if self.state is not State.OPEN:
                 self._raise_unless_open()
-            if connection is not None and not connection.is_reusable():
+            if connection is not None and not self.factory.usable(connection):
                 self._drop(connection, "dead when asked for")
                 connection = None
             if connection is None:
@@ -204,7 +205,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
         with self._shared, self._lock:
             self._raise_unless_open_locked(0.0)
 
-    def release(self, connection: Any, *, idle_limit: float | None = None) -> None:
+    def release(self, connection: object, *, idle_limit: float | None = None) -> None:
         """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
         if self._shared.is_held():  # a finaliser in the middle of a decision
             self._defer_return(connection, idle_limit, None)
@@ -220,7 +221,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
         if self.state is not State.OPEN:  # it was closed meanwhile, and may have looked into the queue before
             self._empty("the pool is closed")
 
-    def _refuse_return(self, connection: Any) -> None:
+    def _refuse_return(self, connection: object) -> None:
         """The queue is full: of a pool that was closed meanwhile, or by a program's own doing."""
         is_open = self.state is State.OPEN
         self._drop(connection, "the pool is full" if is_open else "the pool is closed")
@@ -228,29 +229,28 @@ class CustomQueuePool(EndpointPool[Any, Any]):
             return
         if self._is_blocking:
             raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
-        supply: Any = self.factory
-        supply.on_full(connection)
+        self._call_on_full(connection)
 
-    def _drop(self, connection: Any, reason: str) -> None:
+    def _drop(self, connection: object, reason: str) -> None:
         """Close it; its place in the queue is somebody else's already."""
         self._queued.discard(id(connection))
         super().discard(connection, reason)
 
-    def discard(self, connection: Any, reason: str = "discarded") -> None:
+    def discard(self, connection: object, reason: str = "discarded") -> None:
         if self._shared.is_held():
             self._defer_return(connection, None, reason)
             return
         self._drop(connection, reason)
         self._free_slot()
 
-    def reclaim(self, connection: Any, lease: int | None) -> None:
+    def reclaim(self, connection: object, lease: int | None) -> None:
         was_ours = id(connection) in self._leased
         super().reclaim(connection, lease)
         if was_ours and id(connection) not in self._leased:
             self._queued.discard(id(connection))
             self._free_slot()
 
-    def detach(self, connection: Any) -> Any:
+    def detach(self, connection: object) -> object:
         self._queued.discard(id(connection))
         super().detach(connection)
         self._free_slot()
@@ -265,7 +265,7 @@ class CustomQueuePool(EndpointPool[Any, Any]):
 
     def _empty(self, reason: str) -> int:
         """How many connections were taken out of the queue and closed."""
-        taken: list[Any] = []
+        taken: list[object] = []
         with contextlib.suppress(queue.Empty):
             while True:
                 taken.append(self.queue.get(block=False))
@@ -289,6 +289,6 @@ class CustomQueuePool(EndpointPool[Any, Any]):
         return closed
 
     def _reset_after_fork(self) -> None:
-        """In a forked child: with a queue that holds nothing of the parent's, whose lock nobody has."""
+        """In a forked child: with a new queue, which holds nothing of the parent's and whose lock is free."""
         super()._reset_after_fork()
         self._fill(type(self.queue)(self._slots))

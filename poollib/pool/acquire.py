@@ -1,8 +1,8 @@
-"""AcquireSlowPath: the long way to a connection, where none lies idle that is fit: replace, open, or wait in line.
+"""The slow path of ``acquire``, where no idle connection is usable: replace one, open one, or wait for one.
 
 ``endpoint_pool`` comes here when the newest idle connection will not do; what is granted to whom is decided in
-``state``. All that an acquire has got so far stands in its ``Waiter``; whoever is interrupted gives back what is in
-there. Standing in line with a time-out, and giving up late, follow psycopg_pool's WaitingClient.
+``state``. All that an acquire has got so far is in its ``Waiter``; whoever is interrupted gives back what is in
+there. Waiting with a time-out, and giving up late, follow psycopg_pool's WaitingClient.
 """
 
 from __future__ import annotations

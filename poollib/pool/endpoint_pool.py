@@ -456,7 +456,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
 
 
 def close_idle_at_exit() -> None:
-    """At the exit, as urllib3 does: who keeps a pool to the end has closed it enough, no socket complains."""
+    """At the exit, as urllib3 does: a pool that is kept to the end need not be closed, and no socket warns."""
     for pool in after_fork.remembered():
         if isinstance(pool, EndpointPool):
             with suppress(Exception):

@@ -1,8 +1,8 @@
 """Ready factories: TCP sockets, TLS sockets, Unix sockets.
 
-Each is given to a ``ConnectionPool`` or ``EndpointPool`` and makes, checks and closes its sockets; borrowers get plain
+Each is given to a ``ConnectionPool`` or ``EndpointPool`` and makes, checks and closes its sockets; callers get plain
 ``socket.socket`` or ``ssl.SSLSocket`` objects and speak on them whatever they like.
-A socket may be lent again only if it is quiet: no byte, and no end of stream, came while it lay idle.
+A socket may be leased again only if it is quiet: no byte, and no end of stream, came while it was idle.
 Proxies, racing addresses and HTTP's own connections are not for here; errors are the system's (OSError).
 After a fork the child closes its copies of the descriptors and nothing more: a TLS close_notify would end the
 parent's session (RFC 8446 section 6.1).
@@ -20,14 +20,14 @@ from ..base import after_fork
 
 #: A level, an option and its value, for ``setsockopt``.
 SocketOption = tuple[int, int, int]
-#: Small writes leave at once; what borrowers send are mostly whole messages.
+#: Small writes leave at once; what is sent are mostly whole messages.
 NO_DELAY: tuple[SocketOption, ...] = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 
 
 class TcpFactory:
     """Connects to ``(host, port)``.
 
-    ``io_timeout``: the timeout set on the socket for its borrowers, in seconds; None: it blocks.
+    ``io_timeout``: the timeout set on the leased socket, in seconds; None: it blocks.
     """
 
     def __init__(self, *, io_timeout: float | None = None, socket_options: Iterable[SocketOption] = NO_DELAY) -> None:

@@ -130,7 +130,7 @@ class Housekeeper:
         elif delay_s is not None:
             at = min(time.monotonic() + delay_s, self._due.get(reference, LATEST))
             if reference.__callback__ == self._forget:
-                self._due.pop(reference, None)  # this one becomes the key, for it tells when the target vanishes
+                self._due.pop(reference, None)  # this one becomes the key: its callback tells when the target is gone
             if at != self._due.get(reference):
                 self._due[reference] = at
                 heappush(self._schedule, (at, next(self._row), reference))

@@ -1,4 +1,4 @@
-"""PoolStats: one look at a pool, in numbers.
+"""PoolStats: what a pool counts, at one moment.
 
 A pool takes the snapshot under its lock and hands it to whoever asks: tests, health endpoints, error texts.
 Nothing here changes while a pool lives on; ``sum_of`` adds several snapshots up for a pool of pools.
@@ -19,22 +19,22 @@ class PoolStats(NamedTuple):
 
     ================ ===================================================================================
     now
-    idle             connections that could be lent at once
-    leased           connections that are lent
+    idle             connections that could be leased at once
+    leased           connections that are leased
     opening          connections being opened
     closing          connections being closed; they still count against the limits
-    waiting          threads in line for a connection
+    waiting          threads that wait for a connection
     maxsize          the limit; None: no limit (in a sum: the limit of the whole)
     since the pool was made
-    most_leased      the most connections that were lent at one time (in a sum: the sum of these)
+    most_leased      the most connections that were leased at one time (in a sum: the sum of these)
     opened           connections opened
-    reused           times an idle connection was lent
+    reused           times an idle connection was leased
     returned         times a connection came back and was kept
     dropped          connections that left the pool, by reason
     expired          those of them that left because of age (idle too long, lifetime over)
-    waited           times a thread had to stand in line
-    wait_s           seconds spent in line, in sum
-    timeouts         times a thread left the line with EmptyPoolError
+    waited           times a thread had to wait
+    wait_s           seconds spent waiting, in sum
+    timeouts         times a thread gave up waiting, with EmptyPoolError
     connect_errors   times the factory's connect failed
     leaks            leases reported as held longer than ``leak_timeout``
     ================ ===================================================================================
