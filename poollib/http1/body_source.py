@@ -1,7 +1,7 @@
 """Two more places that body bytes come from: any file object, and a body seen through a decoder.
 
 Both offer what a ``body_reader`` reader offers, so that ``response`` reads all three alike.  :class:`FileBody` stands
-in for a live body where a recorder or a mock hands one in; :class:`DecodedBody` undoes Content-Encoding on the way,
+in for a live body where a recorder or a mock supplies one; :class:`DecodedBody` undoes Content-Encoding on the way,
 never more than about what is asked for.  Framing is left to ``body_reader``, the codings themselves to ``decoders``.
 """
 
@@ -43,9 +43,9 @@ class FileBody(Body):
 
     __slots__ = ("_excess", "_left", "file")
 
-    def __init__(self, file: Any, length: int | None) -> None:
+    def __init__(self, file: object, length: int | None) -> None:
         super().__init__(_NOTHING, True, None)
-        self.file = file
+        self.file: Any = file  # recorders and mocks have methods of their own
         self.left = self._left = length
         self._excess = 0
 
@@ -85,14 +85,14 @@ class FileBody(Body):
     def _take(self, limit: int | None) -> bytes:
         """What the file gives, with its own errors."""
         file = self.file
-        if getattr(file, "closed", False) is True:  # by a mock, as responses', when it was asked whether it is
+        if hasattr(file, "closed") and file.closed is True:  # a mock closes itself when it is asked this
             return b""
         return file.read() if limit is None else file.read(limit)  # type: ignore[no-any-return]
 
     def _was_closed(self) -> bool:
         """Whether the file closed itself with its last byte, as ``http.client``'s responses do."""
-        is_closed = getattr(self.file, "isclosed", None)
-        return is_closed is not None and is_closed() is True
+        file = self.file
+        return hasattr(file, "isclosed") and file.isclosed() is True
 
     def _finish(self) -> None:
         if self._left:
@@ -102,13 +102,13 @@ class FileBody(Body):
 
     def close(self) -> None:
         """Close the file, if it can be closed."""
-        close = getattr(self.file, "close", None)
-        if close is not None:
-            close()
+        file = self.file
+        if hasattr(file, "close"):
+            file.close()
 
 
 def _is_of_tls(error: Exception) -> bool:
-    """Whether TLS failed; an end without its goodbye is a body cut short, as any other."""
+    """Whether TLS failed; an end without close_notify is a body cut short, as any other."""
     return type(error).__module__ == "ssl" and type(error).__name__ not in _ENDS_OF_TLS
 
 
@@ -180,7 +180,7 @@ class DecodedBody(ReadIntoMixin):
         return bool(self.ahead) or self.decoder.has_unconsumed_tail
 
     def _whole_gzip(self, decoder: GzipDecoder) -> bytes | None:
-        """The whole body, if it is short and plain; else None, and what was taken for that is put in line."""
+        """The whole body, if it is short and plain; else None, and what was read of it waits in the decoder."""
         data = self._next_coded(WHOLE_STEP_BYTES)
         if self._source.state is not BodyState.OPEN:
             whole = gunzipped(data, self._limit_bytes)
@@ -199,7 +199,7 @@ class DecodedBody(ReadIntoMixin):
     def _next_coded(self, limit: int) -> bytes:
         """Coded bytes: the next ones to come, and what follows without a pause; ``b""`` only at the end.
 
-        To wait for all ``limit`` would be to say nothing of damaged data while the server keeps the connection open.
+        Waiting for all ``limit`` bytes would hide damaged data for as long as the server keeps the connection open.
         """
         source = self._source
         piece = source.read1(limit)

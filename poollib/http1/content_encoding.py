@@ -1,6 +1,6 @@
 """Content-Encoding undone: the decoder for a field's whole value, one coding or a chain of them.
 
-``response`` asks ``decoder_for`` for the decoder of a ``Content-Encoding`` value and hands the plain bytes on. A chain
+``response`` asks ``decoder_for`` for the decoder of a ``Content-Encoding`` value and returns the plain bytes. A chain
 is a decoder like any other, made of those that ``decoders`` has, each link bounded. What a decoder promises is said in
 ``decoders``; framing and reading belong to ``body_reader`` and ``response``. Source: RFC 9110 section 8.4.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import overload
 
 from ..exceptions import DecodeError
 from .decoders import CODINGS, ContentDecoder, available_codings, maker_of
@@ -18,9 +18,9 @@ MAX_LINKS = 5
 """Codings in a chain. More is an attack, not a format (CVE-2025-66418); curl and urllib3 draw the same line."""
 
 LINK_BYTES = 65_536
-"""What one coding of a chain hands to the next at a time."""
+"""What one decoder of a chain passes to the next at a time."""
 
-MAX_BARREN_BYTES = 8 * 1024 * 1024
+MAX_BYTES_WITHOUT_OUTPUT = 8 * 1024 * 1024
 """Bytes passed between the codings of a chain without one plain byte coming out. Honest data needs a few dozen."""
 
 
@@ -43,9 +43,9 @@ def decoder_for(content_encoding: str) -> ContentDecoder | None:
 class MultiDecoder(ContentDecoder):
     """Several codings, undone from the last applied to the first (RFC 9110 section 8.4).
 
-    Every link is bounded: one hands at most ``LINK_BYTES`` to the next, and only when the next has used up what it
-    had. Raises DecodeError for more than ``max_decode_links`` codings, an unknown one among them, or a chain that
-    passes ``MAX_BARREN_BYTES`` on without yielding a byte.
+    Every step is bounded: a decoder passes at most ``LINK_BYTES`` to the next, and only when that one has used up what
+    it had. Raises DecodeError for more than ``max_decode_links`` codings, an unknown one among them, or a chain that
+    passes ``MAX_BYTES_WITHOUT_OUTPUT`` on without yielding a byte.
     """
 
     max_decode_links = MAX_LINKS
@@ -55,7 +55,7 @@ class MultiDecoder(ContentDecoder):
         if len(names) > self.max_decode_links:
             raise DecodeError(f"Too many content encodings in the chain: {len(names)} > {self.max_decode_links}")
         self._decoders = [_get_decoder(name) for name in reversed(names)]
-        self._barren_bytes = 0
+        self._bytes_without_output = 0
 
     @property
     def has_unconsumed_tail(self) -> bool:
@@ -66,15 +66,15 @@ class MultiDecoder(ContentDecoder):
             return data
         self._decoders[0].decompress(data, 0)
         pieces: list[bytes] = []
-        room = max_length
-        while room:
+        wanted = max_length
+        while wanted:
             index = self._deepest_with_tail()
             if index is None:
                 break
-            piece = self._pass_on(index, room)
+            piece = self._pass_on(index, wanted)
             if piece:
                 pieces.append(piece)
-                room -= len(piece) if room > 0 else 0
+                wanted -= len(piece) if wanted > 0 else 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def flush(self) -> bytes:
@@ -88,19 +88,19 @@ class MultiDecoder(ContentDecoder):
                 return index
         return None
 
-    def _pass_on(self, index: int, room: int) -> bytes:
+    def _pass_on(self, index: int, wanted: int) -> bytes:
         """Return what comes out at the end when the decoder at ``index`` gives one more piece."""
         piece = b""
         for decoder in self._decoders[index:-1]:
             piece = decoder.decompress(piece, LINK_BYTES)
-            self._barren_bytes += len(piece)
+            self._bytes_without_output += len(piece)
             if not piece:
                 return b""
-        if self._barren_bytes > MAX_BARREN_BYTES:
-            raise DecodeError(f"{self._barren_bytes} bytes between two content codings yielded none at the end")
-        piece = self._decoders[-1].decompress(piece, room)
+        if self._bytes_without_output > MAX_BYTES_WITHOUT_OUTPUT:
+            raise DecodeError(f"{self._bytes_without_output} bytes between two content codings yielded none at the end")
+        piece = self._decoders[-1].decompress(piece, wanted)
         if piece:
-            self._barren_bytes = 0
+            self._bytes_without_output = 0
         return piece
 
 
@@ -113,13 +113,17 @@ def _coding_names(content_encoding: str) -> list[str]:
 # urllib3 names
 
 
-class _Names(Sequence[str]):
+class _AvailableCodings(Sequence[str]):
     """The codings that can be undone, found at the first look: br and zstd need packages, and importing them time."""
 
     def __len__(self) -> int:
         return len(available_codings())
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
         return available_codings()[index]
 
     def __eq__(self, other: object) -> bool:
@@ -131,7 +135,7 @@ class _Names(Sequence[str]):
         return repr(list(self))
 
 
-CONTENT_DECODERS: Sequence[str] = _Names()
+CONTENT_DECODERS: Sequence[str] = _AvailableCodings()
 
 
 def _get_decoder(mode: str) -> ContentDecoder:
@@ -145,7 +149,7 @@ def _get_decoder(mode: str) -> ContentDecoder:
 
 
 class BytesQueueBuffer:
-    """Bytes in line: ``put`` pieces at the end, ``get`` any number from the front, without copying the rest."""
+    """A queue of bytes: ``put`` pieces at the end, ``get`` any number from the front, without copying the rest."""
 
     def __init__(self) -> None:
         self.buffer: deque[bytes | memoryview] = deque()

@@ -11,12 +11,12 @@ What a decoder promises, whatever it is fed:
 | --- | --- |
 | ``decompress(data)`` | all plain bytes that can be had by now |
 | ``decompress(data, n)`` | at most n plain bytes; the input left over is kept inside |
-| ``decompress(data, 0)`` | ``b""``: the data is only put in line |
+| ``decompress(data, 0)`` | ``b""``: the data is only stored |
 | ``has_unconsumed_tail`` | True while ``decompress(b"", n)`` can still do something |
 | ``flush()`` | always ``b""``; DecodeError when the input so far is the beginning of a stream that goes on |
 
-Each turn of each loop here uses up input, yields output or ends (bytes behind the end of a deflate stream once
-made another library turn forever: CVE-2026-97688). Every error of a codec becomes ``DecodeError(message, original)``.
+Each pass of each loop here uses up input, yields output or ends (bytes behind the end of a deflate stream once
+made another library loop forever: CVE-2026-97688). Every error of a codec becomes ``DecodeError(message, original)``.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..exceptions import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 ZSTD_MAX_WINDOW_LOG = 23
 """8 MiB, the largest window a client has to offer: RFC 9659 section 3."""
@@ -47,7 +48,7 @@ _GZIP_MAGIC = b"\x1f\x8b\x08"
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
 _PLAIN_GZIP = _GZIP_MAGIC + b"\0"  # no name, no comment, no extra field
 _STORED_BYTE = b"\0\1\0\xfe\xff\0"
-_FIRST_REACH = 256
+_FIRST_MEMBER_LIMIT = 256
 _WHOLE = 1 << 62
 _EMPTY = memoryview(b"")
 
@@ -69,8 +70,8 @@ class ContentDecoder:
         raise NotImplementedError
 
 
-class _Backlog:
-    """Input in line: taken from the front in pieces, and the rest is never copied for it."""
+class _InputQueue:
+    """Input not used yet: taken from the front in pieces, and the rest is never copied for it."""
 
     __slots__ = ("_chunks", "front")
 
@@ -100,7 +101,7 @@ class _Backlog:
         self.front = memoryview(data)
 
     def peek(self, size: int) -> memoryview:
-        """Return 1 to ``size`` bytes, without taking them; none if nothing is in line."""
+        """Return 1 to ``size`` bytes, without taking them; none if the queue is empty."""
         return self.front[:size]
 
     def skip(self, size: int) -> None:
@@ -115,42 +116,54 @@ class _Backlog:
         self._chunks.clear()
 
 
+class _ZlibStream(Protocol):
+    """What ``zlib.decompressobj`` makes."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: memoryview, max_length: int = 0, /) -> bytes: ...
+
+
 class _BoundedDecoder(ContentDecoder):
-    """The loop all codings share: work off the backlog, one ``_step`` at a time, until the room is full."""
+    """The loop all codings share: use up the input, one ``_step`` at a time, until there is the output wanted."""
 
     coding = ""
     _errors: tuple[type[Exception], ...] = (EOFError,)
 
     def __init__(self) -> None:
-        self._backlog = _Backlog()
-        self._surplus = _EMPTY
+        self._input = _InputQueue()
+        self._extra_output = _EMPTY
         """Output beyond what was asked for, of codecs that only know rough limits."""
         self._pending = False
         """The codec may have more output without more input."""
         self._midway = False
         """Some of a stream has been read, but not its end."""
-        self._reach = _WHOLE
+        self._member_limit = _WHOLE
         """Input bytes to offer at most. Small at the start of a later member, for what lies beyond its end is
         copied; doubled while it does not end, so that the copies stay in proportion to what is read."""
 
     @property
     def has_unconsumed_tail(self) -> bool:
-        return self._pending or bool(self._backlog.front) or bool(self._surplus)
+        return self._pending or bool(self._input.front) or bool(self._extra_output)
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         if data:
-            self._backlog.put(data)
+            self._input.put(data)
         plain = b""
         more: list[bytes] = []
-        room = max_length
-        while room and self.has_unconsumed_tail:
-            piece = self._piece(room)
+        wanted = max_length
+        while wanted and self.has_unconsumed_tail:
+            piece = self._piece(wanted)
             if not plain:
                 plain = piece
             elif piece:
                 more.append(piece)
-            if room > 0:
-                room -= len(piece)
+            if wanted > 0:
+                wanted -= len(piece)
         return b"".join((plain, *more)) if more else plain
 
     def flush(self) -> bytes:
@@ -158,49 +171,49 @@ class _BoundedDecoder(ContentDecoder):
             raise DecodeError(f"the {self.coding} data is cut short: it ends before the stream does")
         return b""
 
-    def _piece(self, room: int) -> bytes:
-        if self._surplus:
-            piece = bytes(self._surplus[:room] if room > 0 else self._surplus)
-            self._surplus = self._surplus[len(piece) :]
+    def _piece(self, wanted: int) -> bytes:
+        if self._extra_output:
+            piece = bytes(self._extra_output[:wanted] if wanted > 0 else self._extra_output)
+            self._extra_output = self._extra_output[len(piece) :]
             return piece
         try:
-            piece = self._step(room)
+            piece = self._step(wanted)
         except self._errors as error:
             raise DecodeError(f"the {self.coding} data is damaged: {error}", error) from error
-        if 0 < room < len(piece):
-            self._surplus = memoryview(piece)[room:]
-            piece = piece[:room]
+        if 0 < wanted < len(piece):
+            self._extra_output = memoryview(piece)[wanted:]
+            piece = piece[:wanted]
         return piece
 
-    def _step(self, room: int) -> bytes:
-        """Use up some of the backlog or of what is pending; return at most about ``room`` bytes (-1: any number)."""
+    def _step(self, wanted: int) -> bytes:
+        """Use up some of the input or of what is pending; return at most about ``wanted`` bytes (-1: any number)."""
         raise NotImplementedError
 
-    def _stride(self, room: int) -> int:
-        """Return how many input bytes to offer: about as many as there is room, as unused ones get copied."""
-        return self._reach if room < 0 else min(self._reach, max(room, 1024))
+    def _input_limit(self, wanted: int) -> int:
+        """Return how many input bytes to offer: about as many as output is wanted, as unused ones get copied."""
+        return self._member_limit if wanted < 0 else min(self._member_limit, max(wanted, 1024))
 
     def _member_ended(self) -> None:
         self._pending = self._midway = False
-        self._reach = _FIRST_REACH
+        self._member_limit = _FIRST_MEMBER_LIMIT
 
     def _member_goes_on(self, *, pending: bool) -> None:
         self._pending = pending
         self._midway = True
-        self._reach = min(self._reach * 2, _WHOLE)
+        self._member_limit = min(self._member_limit * 2, _WHOLE)
 
-    def _inflate(self, stream: Any, room: int) -> bytes:
+    def _inflate(self, stream: _ZlibStream, wanted: int) -> bytes:
         """Return one step of a zlib stream."""
-        view = self._backlog.front
-        if len(view) > room or len(view) > self._reach:
-            view = view[: self._stride(room)]
-        plain: bytes = stream.decompress(view, max(room, 0))
+        view = self._input.front
+        if len(view) > wanted or len(view) > self._member_limit:
+            view = view[: self._input_limit(wanted)]
+        plain: bytes = stream.decompress(view, max(wanted, 0))
         if stream.eof:
-            self._backlog.skip(len(view) - len(stream.unused_data))
+            self._input.skip(len(view) - len(stream.unused_data))
             self._member_ended()
         else:
-            self._backlog.skip(len(view) - len(stream.unconsumed_tail))
-            self._member_goes_on(pending=len(plain) == room)
+            self._input.skip(len(view) - len(stream.unconsumed_tail))
+            self._member_goes_on(pending=len(plain) == wanted)
         return plain
 
 
@@ -209,7 +222,7 @@ def gunzipped(data: bytes, limit: int | None) -> bytes | None:
 
     The usual way gathers the output in blocks and joins them: so much memory that glibc gives it back to the system
     after each body, and every page is faulted in anew (1 MiB of JSON: 530 faults, 2150 us of CPU for the request;
-    so 1280, CPython 3.11, 2026-11). Only ``flush`` takes the size of its buffer and then tells where the stream
+    so 1280, CPython 3.11, 2026-11). Only ``flush`` takes the size of its buffer and then shows where the stream
     ended. For all input to be left to it, a stored block of one byte goes in front (RFC 1951 section 3.2.4) and comes
     out alone. The last four bytes name the size (RFC 1952 section 2.3.1); whatever is not as they say, or could become
     more than ``limit``, is left to the decoder. What a lie can cost is bounded by MAX_DEFLATE_RATIO.
@@ -239,7 +252,7 @@ class GzipDecoderState:
 class GzipDecoder(_BoundedDecoder):
     """gzip and x-gzip: RFC 1952, members one after the other.
 
-    Behind a complete member, bytes that do not start another one (``1f 8b 08``) are swallowed: padding, garbage.
+    Behind a complete member, bytes that do not start another one (``1f 8b 08``) are dropped: padding, garbage.
     Bytes that do start one must make a whole, sound member: DecodeError otherwise.
     """
 
@@ -252,15 +265,15 @@ class GzipDecoder(_BoundedDecoder):
         self._obj = zlib.decompressobj(_GZIP_WBITS)
         self._magic_seen = len(_GZIP_MAGIC)
 
-    def _step(self, room: int) -> bytes:
+    def _step(self, wanted: int) -> bytes:
         if self._state == GzipDecoderState.OTHER_MEMBERS and self._magic_seen < len(_GZIP_MAGIC):
             self._read_magic()
         if self._state == GzipDecoderState.SWALLOW_DATA:
-            self._backlog.clear()
+            self._input.clear()
             return b""
         if self._obj.eof:
             self._obj = zlib.decompressobj(_GZIP_WBITS)
-        plain = self._inflate(self._obj, room)
+        plain = self._inflate(self._obj, wanted)
         if self._obj.eof:
             self._state = GzipDecoderState.OTHER_MEMBERS
             self._magic_seen = 0
@@ -268,7 +281,7 @@ class GzipDecoder(_BoundedDecoder):
 
     def _read_magic(self) -> None:
         """Look at the first bytes behind a member, without taking them: another member, or garbage?"""
-        head = bytes(self._backlog.peek(len(_GZIP_MAGIC) - self._magic_seen))
+        head = bytes(self._input.peek(len(_GZIP_MAGIC) - self._magic_seen))
         if _GZIP_MAGIC.startswith(head, self._magic_seen):
             self._magic_seen += len(head)
         else:
@@ -279,7 +292,7 @@ class GzipDecoder(_BoundedDecoder):
 class DeflateDecoder(_BoundedDecoder):
     """deflate: a zlib stream (RFC 9110 section 8.4.1.2), or the bare one (RFC 1951) that some servers send instead.
 
-    The first two bytes decide. Bytes behind the end are swallowed.
+    The first two bytes decide. Bytes behind the end are dropped.
     """
 
     coding = "deflate"
@@ -288,28 +301,30 @@ class DeflateDecoder(_BoundedDecoder):
     def __init__(self) -> None:
         super().__init__()
         self._head = b""
-        self._obj: Any = None
+        self._obj: _ZlibStream | None = None
 
-    def _step(self, room: int) -> bytes:
-        if self._obj is None and not self._chosen():
+    def _step(self, wanted: int) -> bytes:
+        stream = self._obj
+        if stream is None:
+            stream = self._obj = self._stream_by_head()
+            if stream is None:
+                return b""
+        if stream.eof:
+            self._input.clear()
             return b""
-        if self._obj.eof:
-            self._backlog.clear()
-            return b""
-        return self._inflate(self._obj, room)
+        return self._inflate(stream, wanted)
 
-    def _chosen(self) -> bool:
-        """Return True when the first two bytes are in, and put back."""
-        piece = bytes(self._backlog.peek(2 - len(self._head)))
-        self._backlog.skip(len(piece))
+    def _stream_by_head(self) -> _ZlibStream | None:
+        """What inflates, once the first two bytes are in, which are put back; else None."""
+        piece = bytes(self._input.peek(2 - len(self._head)))
+        self._input.skip(len(piece))
         self._head += piece
         self._midway = True
         if len(self._head) < 2:
-            return False
+            return None
         is_zlib = self._head[0] & 0x8F == 8 and int.from_bytes(self._head, "big") % 31 == 0
-        self._obj = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
-        self._backlog.put_back(self._head)
-        return True
+        self._input.put_back(self._head)
+        return zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
 
 
 class BrotliDecoder(_BoundedDecoder):
@@ -328,14 +343,14 @@ class BrotliDecoder(_BoundedDecoder):
         self._errors = (package.error,)
         self._obj = package.Decompressor()
 
-    def _step(self, room: int) -> bytes:
+    def _step(self, wanted: int) -> bytes:
         if self._obj.is_finished():
             raise DecodeError("the br data is damaged: bytes follow its end")
         piece = b""
         if self._obj.can_accept_more_data():
-            piece = bytes(self._backlog.peek(BR_STEP_BYTES))
-            self._backlog.skip(len(piece))
-        limit = BR_STEP_BYTES if room < 0 else min(room, BR_STEP_BYTES)
+            piece = bytes(self._input.peek(BR_STEP_BYTES))
+            self._input.skip(len(piece))
+        limit = BR_STEP_BYTES if wanted < 0 else min(wanted, BR_STEP_BYTES)
         plain: bytes = self._obj.process(piece, output_buffer_limit=limit)
         if self._obj.is_finished():
             self._member_ended()
@@ -363,17 +378,17 @@ class ZstdDecoder(_BoundedDecoder):
         self._errors = (error,)
         self._frame: _ZstdFrame | None = None
 
-    def _step(self, room: int) -> bytes:
+    def _step(self, wanted: int) -> bytes:
         frame = self._frame
         if frame is None:
             frame = self._frame = self._open_frame()
         piece = b""
         if frame.needs_input:
-            piece = bytes(self._backlog.peek(self._stride(room)))
-            self._backlog.skip(len(piece))
-        plain = frame.decompress(piece, room)
+            piece = bytes(self._input.peek(self._input_limit(wanted)))
+            self._input.skip(len(piece))
+        plain = frame.decompress(piece, wanted)
         if frame.eof:
-            self._backlog.put_back(frame.unused_data)
+            self._input.put_back(frame.unused_data)
             self._frame = None
             self._member_ended()
         else:
@@ -417,11 +432,11 @@ def available_codings() -> list[str]:
 
 
 @cache
-def _brotli() -> Any:
+def _brotli() -> ModuleType | None:
     """Return the package that decodes br with an output limit, or None."""
     for name in ("brotli", "brotlicffi"):
         package = _imported(name)
-        if hasattr(getattr(package, "Decompressor", None), "can_accept_more_data"):
+        if package and hasattr(package, "Decompressor") and hasattr(package.Decompressor, "can_accept_more_data"):
             return package
     return None
 
@@ -439,7 +454,7 @@ def _zstd() -> tuple[Callable[[], _ZstdFrame], type[Exception]] | None:
     return lambda: package.ZstdDecompressor(options=options), package.ZstdError
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str) -> ModuleType | None:
     """Return the module, or None if it is not installed."""
     from importlib import import_module
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ..base.exact_values import exact, piece_of
 from ..exceptions import UnrewindableBodyError
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterable, Iterator, Sequence, Set
     from typing import Protocol
 
@@ -105,7 +106,7 @@ class MultipartStream:
 class _FilePart:
     """The content of an open file, from where it stood when the form was made."""
 
-    def __init__(self, file: Any, name: str) -> None:
+    def __init__(self, file: SupportsRead, name: str) -> None:
         self._file = file
         self._name = name
         self.start = file_position(file)
@@ -115,7 +116,7 @@ class _FilePart:
         """Yield exactly ``size`` bytes; everything if the size is unknown."""
         if self.start is not None:
             try:
-                self._file.seek(self.start)
+                cast("io.IOBase", self._file).seek(self.start)
             except (OSError, ValueError) as error:
                 raise UnrewindableBodyError(f"the file of the field {self._name!r} cannot go back: {error}") from error
         left = self.size
@@ -155,7 +156,7 @@ def _pieces(fields: Iterable[RequestField], boundary: str) -> list[bytes | _File
 
 def _content(field: RequestField) -> bytes | _FilePart:
     """Return a field's data as bytes, or as a part to be read from its file."""
-    data = exact(field.data)
+    data: object = exact(field.data)
     if isinstance(data, str):
         return data.encode("utf-8")
     if isinstance(data, bytes):
@@ -163,13 +164,13 @@ def _content(field: RequestField) -> bytes | _FilePart:
     if isinstance(data, int):
         return str(data).encode("ascii")
     if hasattr(data, "read"):
-        return _FilePart(data, str(field._name))
+        return _FilePart(data, field.shown_name)
     try:
-        return bytes(memoryview(data))
+        return bytes(memoryview(cast(bytes, data)))
     except TypeError:
         kind = type(data).__name__
         raise TypeError(
-            f"the field {field._name!r} holds a {kind}: str, bytes, int or an open file is wanted"
+            f"the field {field.shown_name!r} holds a {kind}: str, bytes, int or an open file is wanted"
         ) from None
 
 
@@ -188,26 +189,26 @@ def _checked_boundary(boundary: str | None) -> str:
 # Files
 
 
-def remaining_bytes(file: Any) -> int | None:
+def remaining_bytes(file: object) -> int | None:
     """Return how many bytes a file has from its position on, without reading it; None: cannot be known.
 
-    Only for regular files opened in binary mode and for BytesIO: the descriptor of a GzipFile, say, tells the
-    size of something else than what ``read`` returns. The files of ``tempfile`` count by what they wrap.
+    Only for regular files opened in binary mode and for BytesIO: the descriptor of a GzipFile, say, is that
+    of another file than the one that ``read`` reads. The files of ``tempfile`` count by what they wrap.
     """
     import io
 
-    if type(file).__module__ == "tempfile":
-        file = getattr(file, "file", None) or getattr(file, "_file", file)
+    if type(file).__module__ == "tempfile":  # NamedTemporaryFile has `file`, SpooledTemporaryFile `_file`
+        file = vars(file).get("file") or vars(file).get("_file", file)
     try:
         if isinstance(file, io.BytesIO):
             return max(0, file.getbuffer().nbytes - file.tell())
-        raw = getattr(file, "raw", None) if isinstance(file, (io.BufferedReader, io.BufferedRandom)) else file
-        return _regular_file_bytes(file) if isinstance(raw, io.FileIO) else None
+        raw = file.raw if isinstance(file, (io.BufferedReader, io.BufferedRandom)) else file
+        return _regular_file_bytes(cast("io.BufferedReader | io.FileIO", file)) if isinstance(raw, io.FileIO) else None
     except (OSError, ValueError):
         return None
 
 
-def _regular_file_bytes(file: Any) -> int | None:
+def _regular_file_bytes(file: io.BufferedReader | io.FileIO) -> int | None:
     """Return size minus position. A file that claims to be empty is asked: those of /proc are not."""
     from stat import S_ISREG
 
@@ -221,12 +222,12 @@ def _regular_file_bytes(file: Any) -> int | None:
     return 0 if hasattr(file, "peek") and not file.peek(1) else None
 
 
-def file_position(file: Any) -> int | None:
+def file_position(file: object) -> int | None:
     """Return where a file stands, if it can be taken back there; else None."""
     try:
         if hasattr(file, "seekable") and not file.seekable():
             return None
-        position = file.tell() if hasattr(file, "seek") else None
+        position = cast("io.IOBase", file).tell() if hasattr(file, "seek") else None
     except (AttributeError, OSError, ValueError):
         return None
     return position if isinstance(position, int) else None
@@ -301,6 +302,11 @@ class RequestField:
         self.headers["Content-Type"] = content_type
         self.headers["Content-Location"] = content_location
 
+    @property
+    def shown_name(self) -> str:
+        """The name as errors show it."""
+        return str(self._name)
+
     def render_headers(self) -> str:
         """Return the part's head, blank line included. Raises ValueError for a name or value that breaks lines."""
         first = [name for name in ("Content-Disposition", "Content-Type", "Content-Location") if self.headers.get(name)]
@@ -319,14 +325,16 @@ class RequestField:
     def _render_part(self, name: str, value: str | bytes) -> str:
         return self.header_formatter(name, value)
 
-    def _render_parts(self, header_parts: Any) -> str:
+    def _render_parts(
+        self, header_parts: Mapping[str, str | bytes | None] | Iterable[tuple[str, str | bytes | None]]
+    ) -> str:
         pairs = header_parts.items() if isinstance(header_parts, Mapping) else header_parts
         return "; ".join(self._render_part(name, value) for name, value in pairs if value is not None)
 
 
-def _name_of_file(file: Any) -> str | None:
+def _name_of_file(file: object) -> str | None:
     """Return the last part of an open file's path; None if it has none."""
-    name = getattr(file, "name", None)
+    name = file.name if hasattr(file, "name") else None
     return os.path.basename(name) if isinstance(name, str) and name[:1] != "<" else None
 
 

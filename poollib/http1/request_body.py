@@ -2,7 +2,7 @@
 
 The connection asks ``body_to_chunks`` and ``body_length`` how a body goes out, and the request loop asks
 ``is_replayable`` and ``rewind_body`` whether and how it goes out again; ``make_headers`` makes header fields for common
-settings. Writing and checking the head is left to ``head``, forms to ``multipart``, fields and JSON to
+settings. Writing and checking the head is left to ``request_head``, forms to ``multipart``, fields and JSON to
 ``client/request_encoding``. Sources: RFC 9110 section 8.6 (when to send Content-Length: 0), RFC 7617 (Basic).
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from ..base.exact_values import exact, piece_of
 from ..exceptions import UnrewindableBodyError, mark_from_body
@@ -21,6 +21,8 @@ from .request_head import SKIPPABLE_HEADERS as SKIPPABLE_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from .multipart import SupportsRead
 
 _METHODS_NOT_EXPECTING_BODY = {"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"}
 _line_breaker = re.compile(r"[\r\n\0]")
@@ -36,7 +38,7 @@ class ChunksAndContentLength(NamedTuple):
     content_length: int | None
 
 
-def body_to_chunks(body: Any, method: str, blocksize: int) -> ChunksAndContentLength:
+def body_to_chunks(body: object, method: str, blocksize: int) -> ChunksAndContentLength:
     """Return what a body sends. Text is sent as UTF-8; files are read ``blocksize`` at a time; empty pieces left out.
 
     The length is known for bytes-like bodies and str; None as body has 0 where the method expects a body (RFC 9110
@@ -44,19 +46,18 @@ def body_to_chunks(body: Any, method: str, blocksize: int) -> ChunksAndContentLe
     """
     if body is None:
         return ChunksAndContentLength(None, 0 if expects_body(exact(method)) else None)
-    data: Any
     if isinstance(body, (bytes, str)):
-        data = to_bytes(body)
-        return ChunksAndContentLength((data,), len(data))
+        text = to_bytes(body)
+        return ChunksAndContentLength((text,), len(text))
     if hasattr(body, "read"):
         return ChunksAndContentLength(_file_blocks(body, blocksize), None)
     try:
         data = piece_of(body)
-        return ChunksAndContentLength((data,), memoryview(data).nbytes)
+        return ChunksAndContentLength((cast(bytes, data),), memoryview(data).nbytes)
     except TypeError:
         pass
     try:
-        pieces = iter(body)
+        pieces = iter(cast("Iterable[object]", body))
     except TypeError:
         raise TypeError(
             f"'body' must be a bytes-like object, file-like object, or iterable. Instead was {body!r}"
@@ -72,11 +73,11 @@ def expects_body(method: str) -> bool:
     return method not in _METHODS_NOT_EXPECTING_BODY and method.upper() not in _METHODS_NOT_EXPECTING_BODY
 
 
-def body_length(body: Any) -> int | None:
+def body_length(body: object) -> int | None:
     """Return how many bytes a body will send, without reading it; None: unknown, or there is no body.
 
     Known for bytes-like bodies and str, regular files in binary mode and BytesIO (from their position on), and
-    ``MultipartStream``. Of a file the size is a promise: whoever announces it sends no more, and fails with less.
+    ``MultipartStream``. Of a file it is the size now: no more is sent of one that grows, and one that shrinks fails.
     """
     if body is None:
         return None
@@ -87,12 +88,12 @@ def body_length(body: Any) -> int | None:
     if hasattr(body, "read"):
         return remaining_bytes(body)
     try:
-        return memoryview(body).nbytes
+        return memoryview(cast(bytes, body)).nbytes
     except TypeError:
         return None
 
 
-def is_replayable(body: Any) -> bool:
+def is_replayable(body: object) -> bool:
     """True if a body can be sent once more, whole: in memory, a file that can seek, or an iterable that starts anew."""
     if body is None or isinstance(body, (bytes, str, bytearray, memoryview)):
         return True
@@ -101,15 +102,16 @@ def is_replayable(body: Any) -> bool:
     if hasattr(body, "read"):
         return file_position(body) is not None
     try:
-        first = iter(body)
-        return first is not body and iter(body) is not first
+        pieces = cast("Iterable[object]", body)
+        first = iter(pieces)
+        return first is not body and iter(pieces) is not first
     except TypeError:
         return _is_buffer(body)
 
 
-def _is_buffer(body: Any) -> bool:
+def _is_buffer(body: object) -> bool:
     try:
-        memoryview(body)
+        memoryview(cast(bytes, body))
     except TypeError:
         return False
     return True
@@ -118,7 +120,7 @@ def _is_buffer(body: Any) -> bool:
 class _BodyErrors:
     """``with body_errors:`` marks what a caller's body raises while it is read to be sent (``HTTPError.from_body``).
 
-    Around a loop that yields it costs nothing for a piece, and hears nothing of what sending the piece raises.
+    Around a loop that yields it costs nothing for a piece, and what sending the piece raises does not pass through it.
     """
 
     __slots__ = ()
@@ -133,7 +135,7 @@ class _BodyErrors:
 body_errors: Final = _BodyErrors()
 
 
-def _file_blocks(file: Any, blocksize: int) -> Iterator[Any]:
+def _file_blocks(file: SupportsRead, blocksize: int) -> Iterator[Any]:
     with body_errors:
         while True:
             block = file.read(blocksize)
@@ -143,7 +145,7 @@ def _file_blocks(file: Any, blocksize: int) -> Iterator[Any]:
             yield data
 
 
-def _encoded(pieces: Iterator[Any]) -> Iterator[Any]:
+def _encoded(pieces: Iterator[object]) -> Iterator[Any]:
     """Yield the pieces that have any bytes: an empty one would end a chunked body."""
     with body_errors:
         for piece in pieces:
@@ -165,10 +167,10 @@ _FAILEDTELL = _TYPE_FAILEDTELL.token
 _TYPE_BODY_POSITION: TypeAlias = int | _TYPE_FAILEDTELL | None
 
 
-def set_file_position(body: Any, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSITION:
+def set_file_position(body: object, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSITION:
     """Return the position to rewind to: ``pos``, to which the body is taken, or where the body stands now.
 
-    None: the body has no position. A position that cannot be told is marked, and ``rewind_body`` refuses it.
+    None: the body has no position. A file whose ``tell`` fails is marked, and ``rewind_body`` refuses it.
     """
     if pos is not None:
         rewind_body(body, pos)
@@ -182,7 +184,7 @@ def set_file_position(body: Any, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSITIO
         return _FAILEDTELL
 
 
-def rewind_body(body: Any, body_pos: _TYPE_BODY_POSITION) -> None:
+def rewind_body(body: object, body_pos: _TYPE_BODY_POSITION) -> None:
     """Take a file back to ``body_pos``. UnrewindableBodyError if that fails, ValueError if it is no position."""
     if body_pos is _FAILEDTELL:
         raise UnrewindableBodyError("Unable to record file position for rewinding the body: its tell() failed")
@@ -216,8 +218,8 @@ def make_headers(
     """Return request headers for common settings.
 
     ``accept_encoding``: True for all codings that can be undone here, a list, or the value itself. ``basic_auth`` and
-    ``proxy_basic_auth``: "user:password", encoded as told (UnicodeEncodeError if that cannot be). Raises ValueError
-    for CR, LF or NUL in a value.
+    ``proxy_basic_auth``: "user:password", in the encodings named (UnicodeEncodeError if that cannot be). Raises
+    ValueError for CR, LF or NUL in a value.
     """
     headers: dict[str, str] = {}
     if accept_encoding:
@@ -238,10 +240,10 @@ def make_headers(
     return headers
 
 
-def _accept_encoding(wish: bool | list[str] | tuple[str, ...] | str) -> str:
-    if isinstance(wish, str):
-        return exact(wish)
-    return ",".join(wish) if isinstance(wish, (list, tuple)) else _available_encodings()
+def _accept_encoding(codings: bool | list[str] | tuple[str, ...] | str) -> str:
+    if isinstance(codings, str):
+        return exact(codings)
+    return ",".join(codings) if isinstance(codings, (list, tuple)) else _available_encodings()
 
 
 def _available_encodings() -> str:
@@ -269,7 +271,7 @@ if not TYPE_CHECKING:
 
 
 def to_bytes(x: str | bytes, encoding: str | None = None, errors: str | None = None) -> bytes:
-    """Return bytes as they are, str encoded (UTF-8, strictly, unless told otherwise). TypeError for others."""
+    """Return bytes as they are, str encoded (UTF-8, strictly, unless named otherwise). TypeError for others."""
     x = exact(x)
     if isinstance(x, bytes):
         return x
@@ -279,7 +281,7 @@ def to_bytes(x: str | bytes, encoding: str | None = None, errors: str | None = N
 
 
 def to_str(x: str | bytes, encoding: str | None = None, errors: str | None = None) -> str:
-    """Return str as it is, bytes decoded (UTF-8, strictly, unless told otherwise). TypeError for others."""
+    """Return str as it is, bytes decoded (UTF-8, strictly, unless named otherwise). TypeError for others."""
     x = exact(x)
     if isinstance(x, str):
         return x

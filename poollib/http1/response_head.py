@@ -58,6 +58,7 @@ class Head:
     )
 
     def __init__(self, version: bytes, status: bytes, reason: bytes | None, block: bytes) -> None:
+        """The fields that decide framing and reuse are found in one scan, without building the mapping."""
         is_newer = version != b"0"
         self.version = 11 if is_newer else 10
         self.status = int(status)
@@ -68,7 +69,6 @@ class Head:
         self.idle_limit_s: int | None = None
         self.requests_left: int | None = None
         self.keep_alive = is_newer
-        # The five fields that decide framing and reuse, in one scan, without building the mapping.
         length: bytes | None = None
         coding: bytes | bytearray | None = None
         connection: bytes | bytearray | None = None

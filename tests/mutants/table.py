@@ -250,8 +250,8 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "each call of a decoder is bounded",
-        ("http1/decoders.py", "        if 0 < room < len(piece):\n", "        if False:\n"),
-        ("http1/decoders.py", "stream.decompress(view, max(room, 0))", "stream.decompress(view, 0)"),
+        ("http1/decoders.py", "        if 0 < wanted < len(piece):\n", "        if False:\n"),
+        ("http1/decoders.py", "stream.decompress(view, max(wanted, 0))", "stream.decompress(view, 0)"),
         (
             "http1/decoders.py",
             '            raise DecodeError(f"the {self.coding} data is cut short: it ends before the stream does")\n        return b""',
@@ -277,10 +277,14 @@ MUTANTS: Final = [
         "every step of a decoder consumes, yields or ends",
         (
             "http1/decoders.py",
-            "        if self._obj.eof:\n            self._backlog.clear()\n",
-            "        if self._obj.eof:\n",
+            "        if stream.eof:\n            self._input.clear()\n",
+            "        if stream.eof:\n",
         ),
-        ("http1/content_encoding.py", "        if self._barren_bytes > MAX_BARREN_BYTES:", "        if False:"),
+        (
+            "http1/content_encoding.py",
+            "        if self._bytes_without_output > MAX_BYTES_WITHOUT_OUTPUT:",
+            "        if False:",
+        ),
     ),
     *_mutants(
         "chunk lines, extensions and trailers have limits",

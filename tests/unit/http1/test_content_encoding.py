@@ -18,7 +18,7 @@ from poollib.http1 import content_encoding, decoders
 from poollib.http1.content_encoding import (
     CONTENT_DECODERS,
     LINK_BYTES,
-    MAX_BARREN_BYTES,
+    MAX_BYTES_WITHOUT_OUTPUT,
     BytesQueueBuffer,
     MultiDecoder,
     _get_decoder,
@@ -161,10 +161,10 @@ def test_no_link_of_a_chain_is_inflated_beyond_its_bound(monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_a_chain_that_yields_nothing_ends_in_an_error() -> None:
     """Millions of empty members inside a member: time is bounded by the bytes received."""
-    barren = gzip.compress(gzip.compress(b"") * (MAX_BARREN_BYTES // 20 + 4000), 1)
+    coded = gzip.compress(gzip.compress(b"") * (MAX_BYTES_WITHOUT_OUTPUT // 20 + 4000), 1)
     decoder = MultiDecoder("gzip, gzip")
     with pytest.raises(DecodeError, match="bytes between two content codings yielded none"):
-        decoder.decompress(barren, 1)
+        decoder.decompress(coded, 1)
 
 
 @pytest.mark.parametrize("max_length", [-1, 1, 100, 65_536])
@@ -503,9 +503,9 @@ def test_a_brotli_that_is_full_is_given_nothing_more(only: Callable[[str, Any], 
 
 def test_a_short_chain_that_yields_nothing_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the long one, which takes seconds: with a smaller bound."""
-    monkeypatch.setattr(content_encoding, "MAX_BARREN_BYTES", 5000)
-    barren = gzip.compress(gzip.compress(b"") * 400)
+    monkeypatch.setattr(content_encoding, "MAX_BYTES_WITHOUT_OUTPUT", 5000)
+    coded = gzip.compress(gzip.compress(b"") * 400)
     with pytest.raises(DecodeError, match="bytes between two content codings yielded none"):
-        MultiDecoder("gzip, gzip").decompress(barren, 1)
+        MultiDecoder("gzip, gzip").decompress(coded, 1)
     few = gzip.compress(gzip.compress(b"") * 100 + gzip.compress(b"x"))
     assert MultiDecoder("gzip, gzip").decompress(few, 1) == b"x"
