@@ -1,8 +1,8 @@
-"""Making a connection step by step: one limit for all steps, and each step told to the trace.
+"""Making a connection step by step: one limit for all steps, and an event of the trace for each.
 
-A connection starts an :class:`ConnectTimer` when it has no socket and asks it, before each step (dialling, TLS with a
+A connection starts a :class:`ConnectTimer` when it has no socket and asks it, before each step (dialling, TLS with a
 proxy, the tunnel, TLS with the target), how much time that step may take.
-The steps themselves are those of ``dial``, ``tunnel`` and ``tls``; their order is the connection's.
+The steps themselves are those of ``dial``, ``http_tunnel`` and ``tls``; their order is ``transport``'s.
 It follows what ``Timeout`` promises: the connect timeout covers lookup, dialling, tunnel and TLS together.
 """
 
@@ -25,10 +25,10 @@ class ConnectTimer:
     errors point at.
     """
 
-    __slots__ = ("_name", "_told", "deadline", "owner", "timeout_s", "trace", "until")
+    __slots__ = ("_arguments", "_name", "deadline", "owner", "timeout_s", "trace", "until")
 
     _name: str  # of the step under way
-    _told: tuple[object, ...]
+    _arguments: tuple[object, ...]
 
     def __init__(self, owner: object, timeout_s: float | None, deadline: Deadline | None, trace: Trace | None) -> None:
         self.owner = owner
@@ -47,18 +47,18 @@ class ConnectTimer:
                 raise ConnectTimeoutError(self.owner, f"Timed out while {phase}. (connect timeout={self.timeout_s})")
         return left_s if self.deadline is None else self.deadline.cap_s(left_s, phase)
 
-    def step(self, name: str, *told: object) -> ConnectTimer:
+    def step(self, name: str, *arguments: object) -> ConnectTimer:
         """``with opening.step("dial", host, port) as timeout_s:`` gives one step its time; one step at a time.
 
-        The trace hears ``NAME_started(*told)`` and ``NAME_done(*told, error)``. Errors are told the step as their
-        phase; a timeout that was the deadline's becomes DeadlineExceededError.
+        The trace gets ``NAME_started(*arguments)`` and ``NAME_done(*arguments, error)``. The step becomes the phase of
+        an error; a timeout that was the deadline's becomes DeadlineExceededError.
         """
-        self._name, self._told = name, told
+        self._name, self._arguments = name, arguments
         return self
 
     def __enter__(self) -> float | None:
         if self.trace is not None:
-            notify(self.trace, f"{self._name}_started", *self._told)
+            notify(self.trace, f"{self._name}_started", *self._arguments)
         try:
             return self.left_s(PHASES[self._name])
         except BaseException as error:
@@ -81,4 +81,4 @@ class ConnectTimer:
 
     def _done(self, error: BaseException | None) -> None:
         if self.trace is not None:
-            notify(self.trace, f"{self._name}_done", *self._told, error)
+            notify(self.trace, f"{self._name}_done", *self._arguments, error)

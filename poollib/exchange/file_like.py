@@ -11,7 +11,10 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class _FileLike:
@@ -37,7 +40,7 @@ class _FileLike:
             if not self.closed:
                 self.close()
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         self._checkClosed()
         return self
 
@@ -106,7 +109,7 @@ class _FileLike:
     def truncate(self, size: int | None = None, /) -> int:
         raise io.UnsupportedOperation("truncate")
 
-    def writelines(self, lines: Iterable[Any], /) -> None:
+    def writelines(self, lines: Iterable[object], /) -> None:
         raise io.UnsupportedOperation("write")
 
     def _checkClosed(self) -> None:

@@ -1,8 +1,8 @@
 """TlsTransport: a connection's socket under TLS.
 
-What is wanted of TLS is held here, as urllib3's arguments and as one ``TlsSettings`` value, and put on the socket that
+The settings of TLS are held here, as urllib3's arguments and as one ``TlsSettings`` value, and put on the socket that
 ``transport`` has opened; ``connection`` makes a connection of it that speaks HTTP. The handshake and the checks of
-certificates are ``tls``'s, the hop to an https proxy the channel's own. Follows RFC 9110 section 4.2.2.
+certificates are ``tls``'s, TLS with an https proxy is ``transport``'s. Follows RFC 9110 section 4.2.2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TlsTransport(Transport):
-    """A channel whose far end shows a certificate; arguments are those of ``HTTPSConnection``."""
+    """A transport whose server shows a certificate; arguments are those of ``HTTPSConnection``."""
 
     default_port = port_by_scheme["https"]
     scheme = "https"

@@ -23,11 +23,12 @@ import select
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ..base.exact_values import whole
 from ..http1.request_body import body_errors, body_length, body_to_chunks
 from ..http1.request_head import Fields, FieldValue, check_name, trailer_block
+from ..net.socket_state import HasFileno, StreamSocket
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
 READ_BYTES = 65536  # read from a file at a time: blocks of 16 KiB cost 165 ms for 256 MiB, of 64 KiB 118
@@ -35,7 +36,8 @@ URLLIB3_BLOCK_BYTES = 16384  # urllib3's default for ``blocksize``: nobody asked
 LOOK_EVERY_S = 0.01  # while the socket takes all, an answer is looked for so often: a look at each piece costs 0.7 us
 SENDFILE_BYTES = 1 << 30  # the most that one call of sendfile is asked for; Linux takes 2 GiB less a page
 
-Piece = bytes | memoryview
+Piece: TypeAlias = bytes | memoryview
+PlainFile: TypeAlias = io.BufferedReader | io.BufferedRandom | io.FileIO
 Trailers = Mapping[str, FieldValue] | Callable[[], Mapping[str, FieldValue]]
 
 
@@ -49,7 +51,7 @@ class Payload(NamedTuple):
     pieces: Iterable[Piece]
     length: int | None  # None: chunked
     ready: bool = False  # all pieces are at hand: small ones may leave together
-    file: Any = None  # a plain file whose bytes are ``length`` from its position on, else None
+    file: object = None  # a file whose bytes are ``length`` from its position on, else None
     trailers: Trailers | None = None
 
     @property
@@ -65,7 +67,7 @@ class Payload(NamedTuple):
 
 
 def payload_for(
-    method: str, body: Any, fields: Fields, chunked: bool, blocksize: int, trailers: Trailers | None = None
+    method: str, body: object, fields: Fields, chunked: bool, blocksize: int, trailers: Trailers | None = None
 ) -> Payload:
     """How ``body`` goes out: chunked, or with a length that was given or can be known.
 
@@ -81,20 +83,20 @@ def payload_for(
     elif blocksize < 1:  # reading 0 bytes at a time would send an empty body
         raise ValueError(f"blocksize must be at least 1, not {blocksize!r}")
     chunks, known = body_to_chunks(body, method=method, blocksize=blocksize)
-    pieces: Iterable[Any] = () if chunks is None else chunks
+    pieces: Iterable[Piece] = () if chunks is None else chunks
     length = body_length(body) if known is None else known
     ready = length is not None or isinstance(body, (list, tuple))
-    given = fields.content_length
-    if given is not None and length is None and body is None:
+    announced = fields.content_length
+    if announced is not None and length is None and body is None:
         length = 0
-    if given is not None and length is not None and given != length:
-        raise ValueError(f"header Content-Length is {given}, but the body has {length} bytes")
+    if announced is not None and length is not None and announced != length:
+        raise ValueError(f"header Content-Length is {announced}, but the body has {length} bytes")
     if isinstance(trailers, Mapping):
         trailer_block(trailers.items())  # what can be checked before a byte leaves is
     is_chunked = chunked or trailers is not None or fields.transfer_encoding is not None
-    if not is_chunked and (length is not None or given is not None or body is None):
+    if not is_chunked and (length is not None or announced is not None or body is None):
         file = body if length is not None and hasattr(body, "read") else None
-        return Payload(pieces, given if length is None else length, ready, file)
+        return Payload(pieces, announced if length is None else length, ready, file)
     return Payload(pieces, None, ready, None, trailers)
 
 
@@ -116,19 +118,19 @@ class Upload:
     ``sent``: bytes that left. Errors: OSError as the socket raises it, TimeoutError, AnsweredEarly.
     """
 
-    def __init__(self, sock: Any, wait_s: Callable[[], float | None], answered: Callable[[], bool]) -> None:
+    def __init__(self, sock: StreamSocket, wait_s: Callable[[], float | None], answered: Callable[[], bool]) -> None:
         self.sent = 0
         self._sock = sock
         self._wait_s = wait_s
         self._answered = answered
         self._is_plain = type(sock) is socket.socket
         self._is_socket = isinstance(sock, socket.socket)  # TLS in TLS is none: it waits inside its sendall
-        self._poll: Any
-        self._poll_write: Any
         self._poll, self._poll_write = _pollers(sock) if self._is_socket else (None, None)
         self._look_at = 0.0
-        self._take: Callable[[bytes, int], int] = sock.send if self._is_socket else self._take_all
-        self._gathers = self._is_plain and hasattr(sock, "sendmsg")
+        self._take: Callable[[bytes, int], int] = sock.send if isinstance(sock, socket.socket) else self._take_all
+        self._sendmsg: Callable[[Iterable[Piece]], int] | None = None  # sends several pieces in one call
+        if type(sock) is socket.socket and hasattr(sock, "sendmsg"):
+            self._sendmsg = sock.sendmsg
 
     def run(self, head: bytes, payload: Payload) -> None:
         """Send ``head`` and the body behind it. ValueError if the body has not the announced length."""
@@ -177,7 +179,7 @@ class Upload:
 
         A small chunk leaves uncopied by one sendmsg, and from here: 0.3 us for 0.55 beside the system's 2.7 (16 KiB).
         """
-        gather = self._sock.sendmsg if self._gathers else None
+        gather = self._sendmsg
         line, announced = b"", 0
         for piece in joined(payload.pieces) if payload.ready else payload.pieces:
             size = len(piece) if type(piece) is bytes else size_of(piece)
@@ -203,7 +205,7 @@ class Upload:
                 self._send_parts(line, piece, b"\r\n")
         self._send(head + b"0\r\n" + payload.trailer_bytes())
 
-    def _send_file(self, head: bytes, file: Any, payload: Payload) -> None:
+    def _send_file(self, head: bytes, file: PlainFile, payload: Payload) -> None:
         """Let the kernel copy the file; reading it, where this file system does not know how."""
         left = payload.length or 0
         start = at = file.tell()
@@ -266,7 +268,7 @@ class Upload:
             return
         self._look()
         views = [memoryview(part).cast("B") for part in parts if size_of(part)]
-        for together in [views] if self._gathers else [[view] for view in views]:
+        for together in [views] if self._sendmsg is not None else [[view] for view in views]:
             self._send_views(together)
 
     def _send_views(self, pending: list[memoryview]) -> None:
@@ -282,7 +284,8 @@ class Upload:
         """How many bytes the socket took, at least one."""
         while True:
             try:
-                n: int = self._sock.sendmsg(pending) if len(pending) > 1 else self._sock.send(pending[0])
+                gather = self._sendmsg if len(pending) > 1 else None
+                n = self._sock.send(pending[0]) if gather is None else gather(pending)
             except OSError as error:
                 self._wait_after(error)
             else:
@@ -334,9 +337,9 @@ class Upload:
 
     def _ready(self, write: bool, wait_s: float | None) -> int:
         """READ, WRITE, both, or 0 when time is up. TLS session tickets count as READ; ``answered`` finds out."""
-        if self._poll is None:
-            return _select(self._sock, write, wait_s)
         poll = self._poll_write if write else self._poll
+        if poll is None:
+            return _select(self._sock, write, wait_s)
         events = poll.poll(None if wait_s is None else max(0.0, wait_s) * 1000)
         if not events:
             return 0
@@ -346,7 +349,7 @@ class Upload:
 READ, WRITE = 1, 2
 
 
-def _select(sock: Any, write: bool, wait_s: float | None) -> int:
+def _select(sock: HasFileno, write: bool, wait_s: float | None) -> int:
     """As ``Upload._ready``, where the system has no poll."""
     readable, writable, _ = select.select([sock], [sock] if write else [], [], wait_s)
     return (READ if readable else 0) | (WRITE if writable else 0)
@@ -355,7 +358,7 @@ def _select(sock: Any, write: bool, wait_s: float | None) -> int:
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTSOCK, errno.EBADF})
 
 
-def size_of(piece: Any) -> int:
+def size_of(piece: Piece) -> int:
     """The number of bytes in anything bytes-like."""
     return len(piece) if type(piece) is bytes else memoryview(piece).nbytes
 
@@ -375,17 +378,19 @@ def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
         yield b"".join(small) if len(small) > 1 else small[0]
 
 
-def plain_file(file: Any) -> Any:
+def plain_file(file: object) -> PlainFile | None:
     """The file that sendfile may read in ``file``'s place, or None: a subclass may give other bytes than the disk."""
     if not hasattr(os, "sendfile"):
         return None
     if type(file).__module__ == "tempfile":
-        file = getattr(file, "file", None) or getattr(file, "_file", file)
-    raw = getattr(file, "raw", None) if type(file) in (io.BufferedReader, io.BufferedRandom) else file
-    return file if type(raw) is io.FileIO else None
+        inner = vars(file)
+        file = inner.get("file") or inner.get("_file", file)
+    if type(file) is io.BufferedReader or type(file) is io.BufferedRandom:
+        return file if type(file.raw) is io.FileIO else None
+    return file if type(file) is io.FileIO else None
 
 
-def _pollers(sock: Any) -> tuple[Any, Any]:
+def _pollers(sock: HasFileno) -> tuple[select.poll | None, select.poll | None]:
     """Two kept poll objects: for reading, and for both; None where the system has none."""
     if not hasattr(select, "poll"):
         return None, None
