@@ -13,15 +13,45 @@ import re
 import socket
 import sys
 from http.client import IncompleteRead
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..base.headers import HTTPHeaderDict
 from ..exceptions import InvalidChunkLength, ProtocolError
 from ..http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from ..http1.body_source import FileBody
 from ..http1.grammar import DEFAULT_LIMITS
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _LINE_BYTES: Final = DEFAULT_LIMITS.chunk_line_bytes
 _chunk_size: Final = re.compile(rb"([0-9A-Fa-f]+)[ \t]*\r?\n?")
+
+
+class LiveResponse(Protocol):
+    """What is asked here of the response that is looked at."""
+
+    status: int
+    reason: str | None
+    version: int
+    chunked: bool
+    chunk_left: int | None
+    _method: str | None
+
+    @property
+    def headers(self) -> HTTPHeaderDict: ...
+    @property
+    def _fp(self) -> Any: ...  # a file of the program's, or a BodyFile
+    @property
+    def _original_response(self) -> object: ...
+    def _update_chunk_length(self) -> None: ...
+    @property
+    def _connection(self) -> object: ...
+    def tell(self) -> int: ...
+    def fileno(self) -> int: ...
+    def isclosed(self) -> bool: ...
+    def close(self) -> None: ...
+    def body_ended(self, state: BodyState) -> None: ...
 
 
 class OriginalResponse:
@@ -29,11 +59,11 @@ class OriginalResponse:
 
     __slots__ = ("_response",)
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, response: LiveResponse) -> None:
         self._response = response
 
     @property
-    def msg(self) -> Any:
+    def msg(self) -> HTTPHeaderDict:
         """The header fields; ``get_all`` and ``items`` as a message has them."""
         return self._response.headers
 
@@ -41,34 +71,35 @@ class OriginalResponse:
 
     @property
     def _method(self) -> str | None:
-        return self._response._method  # type: ignore[no-any-return]
+        return self._response._method
 
     @property
     def status(self) -> int:
-        return self._response.status  # type: ignore[no-any-return]
+        return self._response.status
 
     code = status
 
     @property
     def reason(self) -> str | None:
-        return self._response.reason  # type: ignore[no-any-return]
+        return self._response.reason
 
     @property
     def version(self) -> int:
-        return self._response.version  # type: ignore[no-any-return]
+        return self._response.version
 
     @property
     def chunked(self) -> bool:
-        return self._response.chunked  # type: ignore[no-any-return]
+        return self._response.chunked
 
     @property
-    def fp(self) -> Any:
+    def fp(self) -> object:
         """The file below the body, None once that has ended."""
         return getattr(self._response._fp, "fp", None)
 
-    def getheader(self, name: str, default: Any = None) -> Any:
+    def getheader(self, name: str, default: str | None = None) -> str | None:
         """One field's value, or ``default``."""
-        return self._response.headers.get(name, default)
+        value: str | None = self._response.headers.get(name, default)
+        return value
 
     def getheaders(self) -> list[tuple[str, str]]:
         """The fields as pairs."""
@@ -76,7 +107,7 @@ class OriginalResponse:
 
     def isclosed(self) -> bool:
         """Whether the body has ended or was closed."""
-        return bool(self._response.isclosed())
+        return self._response.isclosed()
 
     def read(self, amt: int | None = None) -> bytes:
         """Bytes of the body, not decoded."""
@@ -92,7 +123,7 @@ class BodyFile:
 
     __slots__ = ("_response", "body")
 
-    def __init__(self, response: Any, body: Body) -> None:
+    def __init__(self, response: LiveResponse, body: Body) -> None:
         self._response = response
         self.body = body
 
@@ -108,7 +139,7 @@ class BodyFile:
         self._note_end()
         return data
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         """Fill ``buffer``, less only at the end; how many bytes."""
         n = self.body.readinto(memoryview(buffer).cast("B"))
         self._note_end()
@@ -151,7 +182,7 @@ class BodyFile:
         return self.closed
 
     @property
-    def fp(self) -> Any:
+    def fp(self) -> _SocketFile | None:
         """The buffered file that http.client would read from; None once the body has ended."""
         return None if self.closed else _SocketFile(self._response)
 
@@ -159,7 +190,7 @@ class BodyFile:
         return True
 
     def fileno(self) -> int:
-        return int(self._response.fileno())
+        return self._response.fileno()
 
     def flush(self) -> None:
         """Nothing: nothing is written here."""
@@ -170,7 +201,7 @@ class BodyFile:
 
     _close = close
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._response._original_response, name)
 
 
@@ -179,17 +210,17 @@ class _SocketFile:
 
     __slots__ = ("_response",)
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, response: LiveResponse) -> None:
         self._response = response
 
     @property
-    def raw(self) -> Any:
+    def raw(self) -> _SocketIO | None:
         """The socket as unbuffered file."""
         sock = getattr(self._response._connection, "sock", None)
         return None if sock is None else _SocketIO(sock, "rw")
 
     def fileno(self) -> int:
-        return int(self._response.fileno())
+        return self._response.fileno()
 
     def close(self) -> None:
         """Close the response."""
@@ -208,7 +239,7 @@ class ReplacedFile(FileBody):
 
     __slots__ = ("_response", "live")
 
-    def __init__(self, file: Any, live: Any, response: Any) -> None:
+    def __init__(self, file: Any, live: Body, response: LiveResponse) -> None:
         super().__init__(file, None)
         self.live = live
         self._response = response
@@ -242,7 +273,7 @@ class ChunkedFile(FileBody):
 
     __slots__ = ("_by_chunk", "_response")
 
-    def __init__(self, file: Any, response: Any) -> None:
+    def __init__(self, file: Any, response: LiveResponse) -> None:
         super().__init__(file, None)
         self._response = response
         self._by_chunk = False

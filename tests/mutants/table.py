@@ -1107,7 +1107,11 @@ MUTANTS: Final = [
     *_mutants(
         "never both framings, no fold, the right length",
         ("http1/request_head.py", "    if length is not None and coding is not None:", "    if False:"),
-        ("exchange/upload.py", "    if announced is not None and length is not None and announced != length:", "    if False:"),
+        (
+            "exchange/upload.py",
+            "    if announced is not None and length is not None and announced != length:",
+            "    if False:",
+        ),
         (
             "exchange/upload.py",
             "    if fields.content_length is not None and (chunked or trailers is not None):",
