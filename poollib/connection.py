@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from . import response as responses
+from .base.deprecations import warn_as_urllib3
 from .base.endpoint import TlsSettings
 from .base.exact_values import exact
 from .base.headers import HTTPHeaderDict
@@ -209,6 +210,10 @@ class HTTPConnection(Transport):
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> None:
         """As ``request`` with ``chunked=True``."""
+        warn_as_urllib3(
+            "HTTPConnection.request_chunked() is deprecated and will be removed in urllib3 v3.0."
+            " Instead use HTTPConnection.request(..., chunked=True)."
+        )
         self.request(method, url, body=body, headers=headers, chunked=True)
 
     def _prepare(self, method: str, url: str, body: Any, fields: Fields, chunked: bool) -> tuple[bytes, Payload | None]:

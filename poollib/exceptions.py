@@ -277,7 +277,16 @@ class NameResolutionError(NewConnectionError):
 
 
 class SSLError(HTTPError):
-    """The TLS handshake, a certificate check or the TLS stream failed."""
+    """The TLS handshake, a certificate check or the TLS stream failed; the first argument is what caused it, or a text.
+
+    ``hint``: what that means, where its own text is a riddle.
+    """
+
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.hint is None else f"{text} ({self.hint})"
 
 
 class ProxyError(HTTPError):

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .base import after_fork
+from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
 from .base.exact_values import exact, number
 from .base.headers import RecentlyUsedContainer
 from .base.logs import logger, shown_url
@@ -330,7 +331,11 @@ class PoolManager(RequestMethods):
 
     def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
         """The pool for all that a request's context holds. URLSchemeUnknown."""
-        request_context.pop("strict", None)
+        if "strict" in request_context:
+            warn_as_urllib3(
+                "The 'strict' parameter is no longer needed on Python 3+. This will raise an error in urllib3 v3.0."
+            )
+            del request_context["strict"]
         scheme = request_context["scheme"].lower()
         key_fn = self.key_fn_by_scheme.get(scheme)
         if key_fn is None:
@@ -442,14 +447,7 @@ class PoolManager(RequestMethods):
     def _route_any(self, url: str, origin: str | None = None) -> tuple[HTTPConnectionPool, str]:
         parsed = parse_url(url)
         if parsed.scheme is None:
-            import warnings
-
-            warnings.warn(
-                "URLs without a scheme (ie 'https://') are deprecated and will raise an error"
-                " in a future version. Add a scheme before the host.",
-                category=FutureWarning,
-                stacklevel=2,
-            )
+            warn_of_no_scheme()
         # Lists and the like as they are now: the manager's may be changed in place.
         keywords = None if origin is None else {name: copied(value) for name, value in self.connection_pool_kw.items()}
         pool = self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme)

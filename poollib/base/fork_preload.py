@@ -29,6 +29,7 @@ OWN_MODULES: Final = (
     "socks_pools",
     "http1.sse",
     "net.tls",
+    "net.tls_contexts",
     "net.http_tunnel",
     "net.socks_tunnel",
 )
@@ -48,6 +49,7 @@ MODULES: Final = (
     "pickle",
     "random",
     "socket",
+    "ssl",
     "stat",
     "tempfile",
     "unicodedata",

@@ -91,12 +91,13 @@ def _is_below_root(name: str) -> bool:
 
 
 def _name_loggers(root: str) -> None:
-    """Let the modules log, and requests name their agent, by urllib3's names, or again by their own."""
+    """Let the modules log and warn, and requests name their agent, by urllib3's names, or again by their own."""
     for own, path in LOGGERS.items():
         names = vars(importlib.import_module(f"{HOME}.{own}"))
         usual = _usual_logs.setdefault(own, names["log"])
         names["log"] = logging.getLogger(f"{ROOT}.{path}") if root == ROOT else usual
     vars(importlib.import_module(f"{HOME}.extras.shortcuts"))["_logger_name"] = root
+    vars(importlib.import_module(f"{HOME}.base.deprecations"))["is_urllib3"] = root == ROOT
     hooks = vars(importlib.import_module(f"{HOME}.exchange.httpclient_hooks"))
     agent = _usual_agent.setdefault(HOME, hooks["USER_AGENT"])
     hooks["USER_AGENT"] = f"python-urllib3/{API_VERSION}" if root == ROOT else agent

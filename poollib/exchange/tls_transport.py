@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..base.deprecations import warn_as_urllib3
 from ..base.endpoint import TlsSettings
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 from .transport import ProxyConfig, Transport, port_by_scheme, proxy_tls_settings
@@ -102,9 +103,20 @@ class TlsTransport(Transport):
         ca_cert_dir: str | None = None,
         ca_cert_data: str | bytes | None = None,
     ) -> None:
-        """Set what is wanted of TLS before connecting; the constructor's arguments are the better place."""
+        """Set what is wanted of TLS before connecting; the constructor's arguments are the better place.
+
+        Without ``cert_reqs``, what the context says, or that the server is verified.
+        """
+        warn_as_urllib3(
+            "HTTPSConnection.set_cert() is deprecated and will be removed in urllib3 v3.0."
+            " Instead provide the parameters to the HTTPSConnection constructor."
+        )
         self.key_file = key_file
         self.cert_file = cert_file
+        if cert_reqs is None:
+            import ssl
+
+            cert_reqs = ssl.CERT_REQUIRED if self.ssl_context is None else self.ssl_context.verify_mode
         self.cert_reqs = cert_reqs
         self.key_password = key_password
         self.assert_hostname = assert_hostname
@@ -115,6 +127,10 @@ class TlsTransport(Transport):
 
     def _secure(self) -> None:
         """TLS with the target; a proxy that forwards requests has had its own already."""
+        if self.ssl_version is not None:
+            from ..net.tls_contexts import warn_of_version
+
+            warn_of_version(self.ssl_version)
         if self.proxy_is_forwarding:
             return
         host, port = (self._tunnel_host, self._tunnel_port or 443) if self._tunnel_host else (self.host, self.port)

@@ -34,11 +34,11 @@ from .tls_contexts import (
     constant,
     load_cert_chain,
     load_named_cas,
-    load_usual_cas,
     rules_beside,
     set_verification,
     settled,
     versions,
+    warn_of_version,
 )
 from .tls_contexts import context_for as context_for
 from .tls_contexts import resolve_ssl_version as resolve_ssl_version
@@ -183,12 +183,14 @@ def _translated(err: BaseException, host: str, timeout_s: float | None) -> BaseE
     if isinstance(err, TimeoutError):
         return ConnectTimeoutError(f"TLS handshake with {host} timed out. (connect timeout={timeout_s})")
     if isinstance(err, ssl.SSLError):
-        no_tls = vars(err).get("reason") in _NOT_TLS  # one that is not OpenSSL's has no reason
-        return SSLError(f"{host}: {err}{' (the peer does not speak TLS here)' if no_tls else ''}")
+        error = SSLError(err)
+        if vars(err).get("reason") in _NOT_TLS:  # one that is not OpenSSL's has no reason
+            error.hint = "the peer does not speak TLS here"
+        return error
     if isinstance(err, OSError):
         return ProtocolError(f"Connection to {host} broke in the TLS handshake.", err)
-    if isinstance(err, (ValueError, SSLError)) and not isinstance(err, ProxySchemeUnsupported):
-        return SSLError(f"{host}: {err}")  # the wrong name or pin, or a name that cannot be sent (IDNA)
+    if isinstance(err, ValueError) and not isinstance(err, ProxySchemeUnsupported):
+        return SSLError(err)  # the wrong name, or one that cannot be sent (IDNA)
     return err
 
 
@@ -197,7 +199,10 @@ _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAY
 
 # urllib3 names
 
-SSLContext = ssl.SSLContext
+SSLContext: Callable[[int], ssl.SSLContext] | None = (
+    ssl.SSLContext
+)  # a program may put its own here; None: as if there were no TLS
+_own_context_class = SSLContext
 TLSVersion = ssl.TLSVersion
 CERT_REQUIRED = ssl.CERT_REQUIRED
 OP_NO_COMPRESSION = ssl.OP_NO_COMPRESSION
@@ -229,8 +234,12 @@ def create_urllib3_context(
     verify_flags: int | None = None,
 ) -> ssl.SSLContext:
     """A new context with poollib's defaults and no CA loaded. ``options`` and ``verify_flags`` replace the defaults."""
-    context = settled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    if SSLContext is None:
+        raise TypeError("Can't create an SSLContext object without an ssl module")
+    maker = ssl.SSLContext if SSLContext is _own_context_class else SSLContext
+    context = settled(maker(ssl.PROTOCOL_TLS_CLIENT))
     minimum, maximum = versions(ssl_version, ssl_minimum_version, ssl_maximum_version)
+    warn_of_version(ssl_version)
     context.minimum_version = minimum
     if maximum is not None:
         context.maximum_version = maximum
@@ -261,13 +270,14 @@ def ssl_wrap_socket(
 ) -> TlsStream:
     """A TLS socket over ``sock``, as urllib3 makes it: nothing is cached, errors of the handshake come as they are.
 
-    What is given beside ``ssl_context`` is loaded into it. Errors: SSLError for files that cannot be loaded.
+    Without authorities the system's are believed. What is given beside ``ssl_context`` is loaded into it. Errors:
+    SSLError for files that cannot be loaded.
     """
     context = ssl_context or create_urllib3_context(ssl_version, cert_reqs, ciphers=ciphers)
     if ca_certs or ca_cert_dir or ca_cert_data:
         load_named_cas(context, ca_certs, ca_cert_dir, ca_cert_data)
     elif ssl_context is None and context.verify_mode != ssl.CERT_NONE:
-        load_usual_cas(context)
+        context.load_default_certs()
     if certfile:
         load_cert_chain(context, certfile, keyfile, key_password)
     context.set_alpn_protocols(ALPN_PROTOCOLS)
@@ -316,7 +326,10 @@ def _ssl_wrap_socket_impl(
     sock: StreamSocket, ssl_context: ssl.SSLContext, tls_in_tls: bool, server_hostname: str | None = None
 ) -> TlsStream:
     if tls_in_tls:
-        return SSLTransport(sock, ssl_context, server_hostname)
+        transport: type[SSLTransport] | None = SSLTransport  # None where a program has put that there
+        if transport is None:
+            raise ProxySchemeUnsupported("TLS in TLS requires support for the 'ssl' module")
+        return transport(sock, ssl_context, server_hostname)
     return ssl_context.wrap_socket(cast(socket, sock), server_hostname=server_hostname)
 
 

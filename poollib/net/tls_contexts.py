@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, NoReturn
 
 from ..base import after_fork
+from ..base.deprecations import warn_as_urllib3
 from ..base.endpoint import TlsSettings
 from ..exceptions import SSLError
 from .caller_context import ALPN_PROTOCOLS, Loaded, Rules, Wanted, rules_of
@@ -247,7 +248,8 @@ def settled(context: ssl.SSLContext) -> ssl.SSLContext:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     with contextlib.suppress(AttributeError):  # LibreSSL has no such switch
         context.hostname_checks_common_name = False
-    context.post_handshake_auth = True
+    if getattr(context, "post_handshake_auth", None) is not None:  # it is where OpenSSL has no TLS 1.3
+        context.post_handshake_auth = True
     context.set_alpn_protocols(ALPN_PROTOCOLS)
     _log_keys(context)
     return context
@@ -290,12 +292,23 @@ def versions(
             raise ValueError(
                 "Can't specify both 'ssl_version' and either 'ssl_minimum_version' or 'ssl_maximum_version'"
             )
+        if method == ssl.PROTOCOL_TLS_SERVER:  # as good as no version, if urllib3 is asked
+            return _MINIMUM_VERSION, None
         if method not in _SSL_VERSION_TO_TLS_VERSION:
             raise ValueError(f"ssl_version: {exact!r} is no version that can be spoken")
         version = _SSL_VERSION_TO_TLS_VERSION[method]
         return version, version
     oldest = _MINIMUM_VERSION if minimum is None else _version("ssl_minimum_version", minimum)
     return oldest, None if maximum is None else _version("ssl_maximum_version", maximum)
+
+
+def warn_of_version(exact: int | str | None) -> None:
+    """Say, in urllib3's place, that one version is not to be named."""
+    if resolve_ssl_version(exact) not in (ssl.PROTOCOL_TLS, ssl.PROTOCOL_TLS_CLIENT):
+        warn_as_urllib3(
+            "'ssl_version' option is deprecated and will be removed in urllib3 v3.0. Instead use 'ssl_minimum_version'",
+            stacklevel=3,
+        )
 
 
 def _version(name: str, value: int) -> ssl.TLSVersion:
@@ -330,7 +343,7 @@ def load_named_cas(
     if isinstance(ca_cert_data, bytes) and b"-----BEGIN" in ca_cert_data:
         ca_cert_data = ca_cert_data.decode("latin-1")  # ssl takes text as PEM and bytes as DER
     if isinstance(ca_cert_data, str):  # and text in ASCII alone, though comments around the blocks are in any language
-        ca_cert_data = "\n".join(_PEM_BLOCKS.findall(ca_cert_data)) or "no PEM block"
+        ca_cert_data = "\n".join(_PEM_BLOCKS.findall(ca_cert_data)) or ca_cert_data
     try:
         context.load_verify_locations(ca_certs or None, ca_cert_dir or None, ca_cert_data or None)
     except (OSError, ValueError, TypeError) as err:
@@ -391,7 +404,10 @@ def load_cert_chain(
     named = f"cert_file={_named(cert)}, key_file={_named(key)}"
     with _as_file(cert) as cert_path, _as_file(key) as key_path:
         try:
-            context.load_cert_chain(cert_path or "", key_path, _no_password if password is None else password)
+            if password is None and not isinstance(context, ssl.SSLContext):  # nor would that ask
+                context.load_cert_chain(cert_path or "", key_path)
+            else:
+                context.load_cert_chain(cert_path or "", key_path, _no_password if password is None else password)
         except (OSError, ValueError, TypeError) as err:
             raise SSLError(f"cannot load the client certificate ({named}): {err}") from err
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
+from ..base import deprecations
 from ..base.exact_values import number, whole
 from ..base.logs import logger, shown_url
 from ..exceptions import (
@@ -155,6 +156,11 @@ class Retry:
             raise_on_redirect = False
         self.redirect = _count(redirect, "redirect")
         self.status_forcelist: Collection[int] = status_forcelist or set()
+        if not allowed_methods and isinstance(allowed_methods, Collection):
+            deprecations.warn_as_urllib3(
+                "Using an empty collection for 'allowed_methods' option to retry on any verb is deprecated and will"
+                " skip retries for all verbs in urllib3 v3.0. Instead use Retry(..., allowed_methods=None)."
+            )
         self.allowed_methods = allowed_methods
         self.backoff_factor = number("backoff_factor", backoff_factor)
         self.backoff_max = number("backoff_max", backoff_max)
@@ -262,6 +268,8 @@ class Retry:
         """Whether ``method`` may be repeated after the server may have seen it."""
         allowed = self.allowed_methods
         if allowed is None or allowed is False:  # type: ignore[comparison-overlap]  # False: an old spelling
+            return True
+        if not allowed and deprecations.is_urllib3:
             return True
         return method.upper() in allowed
 

@@ -114,7 +114,7 @@ def test_a_target_of_another_name_is_refused(name: str) -> None:
     other = [start_tls(certs().server("proxy.example"))]
     with contextlib.suppress(ssl.SSLError), ScriptServer([*steps, *other]) as proxy, dialled(proxy) as sock:
         way(sock)
-        with pytest.raises(SSLError, match=r"target\.example: .*Hostname mismatch"):
+        with pytest.raises(SSLError, match=r"Hostname mismatch.*target\.example"):
             tls.wrap(sock, trusting(), TARGET, timeout_s=4)
         assert sock.fileno() == -1
 

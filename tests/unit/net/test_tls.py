@@ -16,13 +16,14 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from unittest.mock import MagicMock
 
 import certifi
 import pytest
 
 from poollib.base.endpoint import TlsSettings
-from poollib.exceptions import ConnectTimeoutError, ProtocolError, SSLError
+from poollib.exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
 from poollib.net import dial, tls, tls_contexts
 from poollib.net.certificates import key_pin
 from tests.support.certs import NAMES, PASSWORD, certs
@@ -65,7 +66,7 @@ def refused(settings: TlsSettings, host: str = "localhost", server: ssl.SSLConte
         with pytest.raises(SSLError) as caught:
             tls.wrap(sock, settings, host, timeout_s=4)
         assert sock.fileno() == -1
-    assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+    assert repr(pickle.loads(pickle.dumps(caught.value)).args) == repr(caught.value.args)
     return str(caught.value)
 
 
@@ -270,7 +271,7 @@ def test_minimum_and_maximum_are_kept_to() -> None:
     with shaken(trusting(ssl_maximum_version=ssl.TLSVersion.TLSv1_2)) as (sock, _):
         assert sock.version() == "TLSv1.2"
     old = certs().server(newest=ssl.TLSVersion.TLSv1_2)
-    assert "localhost: " in refused(trusting(ssl_minimum_version=ssl.TLSVersion.TLSv1_3), server=old)
+    assert "PROTOCOL_VERSION" in refused(trusting(ssl_minimum_version=ssl.TLSVersion.TLSv1_3), server=old)
 
 
 def test_contradicting_and_unknown_versions_are_a_value_error() -> None:
@@ -320,7 +321,7 @@ def test_another_name_an_expired_certificate_and_an_unknown_authority_are_refuse
     server: dict[str, Any], host: str, text: str
 ) -> None:
     message = refused(trusting(), host, certs().server(**server))
-    assert message.startswith(f"{host}: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    assert message.startswith("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
     assert text in message
 
 
@@ -357,8 +358,9 @@ def test_a_name_is_not_mapped_to_another_host() -> None:
 def test_a_name_that_cannot_be_sent_is_an_ssl_error(host: str) -> None:
     with ScriptServer([stall()]) as peer:
         sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
-        with pytest.raises(SSLError, match=f"^{host}: "):
+        with pytest.raises(SSLError) as caught:
             tls.wrap(sock, trusting(), host, timeout_s=4)
+        assert isinstance(caught.value.args[0], ValueError)
         assert sock.fileno() == -1
 
 
@@ -377,7 +379,7 @@ def test_assert_hostname_names_another_or_turns_the_check_off(asserted: str | bo
 def test_a_wrong_assert_hostname_is_refused() -> None:
     """The host's own name does not help."""
     text = refused(trusting(assert_hostname="wanted.example"), "localhost")
-    assert text.startswith("localhost: hostname 'wanted.example' doesn't match either of 'localhost', '127.0.0.1'")
+    assert text.startswith("hostname 'wanted.example' doesn't match either of 'localhost', '127.0.0.1'")
 
 
 def test_unverified_is_said_to_be_unverified() -> None:
@@ -396,7 +398,7 @@ def test_a_pin_stands_for_name_and_authority() -> None:
 
 def test_a_wrong_pin_is_refused_whatever_the_authority_says() -> None:
     text = refused(trusting(assert_fingerprint="aa" * 32))
-    assert text.startswith('localhost: Fingerprints did not match. Expected "aaaa')
+    assert text.startswith('Fingerprints did not match. Expected "aaaa')
 
 
 def test_a_pin_does_not_replace_the_authority_unless_asked() -> None:
@@ -521,7 +523,7 @@ def test_a_client_certificate_that_cannot_be_loaded_is_an_ssl_error(settings: di
 
 def test_a_server_that_wants_a_certificate_gets_an_error_told() -> None:
     old = certs().server(wants_client=True, newest=ssl.TLSVersion.TLSv1_2)
-    assert "localhost: [SSL: " in refused(trusting(), server=old)
+    assert refused(trusting(), server=old).startswith("[SSL: ")
 
 
 # What goes wrong below
@@ -544,7 +546,7 @@ def test_an_end_in_the_handshake_is_an_error() -> None:
     for ending, error in ((cut(), (SSLError, ProtocolError)), (reset(), (SSLError, ProtocolError))):
         with ScriptServer([expect(lambda data: len(data) > 100), ending]) as peer:
             sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
-            with pytest.raises(error, match="localhost"):
+            with pytest.raises(error):
                 tls.wrap(sock, trusting(), "localhost", timeout_s=4)
             assert sock.fileno() == -1
 
@@ -720,3 +722,44 @@ def test_what_another_ssl_wrap_socket_made_is_checked_and_closed_if_it_is_not_wh
         with pytest.raises(SSLError):
             tls.wrap_by(own, sock, trusting(**settings), "localhost")
         assert made[0].fileno() == -1
+
+
+def test_contexts_are_made_by_the_class_that_a_program_puts_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """urllib3's ``util.ssl_.SSLContext`` is patched by tests and by agents; None stands for a Python without TLS."""
+
+    class Own(ssl.SSLContext):
+        pass
+
+    monkeypatch.setattr(tls, "SSLContext", Own)
+    assert type(tls.create_urllib3_context()) is Own
+    monkeypatch.setattr(tls, "SSLContext", None)
+    with pytest.raises(TypeError, match="Can't create an SSLContext object without an ssl module"):
+        tls.create_urllib3_context()
+
+
+def test_ssl_wrap_socket_calls_a_stand_in_for_a_context_as_urllib3_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = mock.Mock()
+    tls.ssl_wrap_socket(mock.Mock(), ssl_context=context, certfile="/cert", ca_cert_data="TOTALLY PEM DATA")
+    context.load_cert_chain.assert_called_once_with("/cert", None)
+    context.load_verify_locations.assert_called_once_with(None, None, "TOTALLY PEM DATA")
+    context.load_default_certs.assert_not_called()
+    context = mock.Mock(options=0, verify_flags=0, post_handshake_auth=None)
+    monkeypatch.setattr(tls, "SSLContext", lambda protocol: context)
+    tls.ssl_wrap_socket(mock.Mock())
+    context.load_default_certs.assert_called_once_with()
+    assert context.post_handshake_auth is None
+    monkeypatch.setattr(tls, "SSLTransport", None)
+    with pytest.raises(ProxySchemeUnsupported, match="TLS in TLS"):
+        tls.ssl_wrap_socket(mock.Mock(), ssl_context=context, tls_in_tls=True)
+
+
+def test_an_ssl_error_holds_what_caused_it() -> None:
+    """``error.args[0].verify_code`` is what programs ask for."""
+    with ScriptServer([stall()], tls=certs().server("other.example")) as peer:
+        sock = dial.connect("127.0.0.1", peer.port, timeout_s=5)
+        with pytest.raises(SSLError) as caught:
+            tls.wrap(sock, trusting(), "localhost", timeout_s=4)
+    cause = caught.value.args[0]
+    assert isinstance(cause, ssl.SSLCertVerificationError)
+    assert (cause, cause.verify_code) == (caught.value.__cause__, 62)
+    assert str(caught.value) == str(cause)

@@ -128,7 +128,7 @@ def test_what_was_agreed_can_be_asked() -> None:
 
 def test_each_hop_is_verified_by_itself() -> None:
     """CVE-2026-97687: the proxy's settings were overridden by the target's."""
-    with served() as sock, pytest.raises(SSLError, match=r"other\.example: .*Hostname mismatch"):
+    with served() as sock, pytest.raises(SSLError, match=r"Hostname mismatch.*other\.example"):
         wrapped(sock, "other.example")
     with served() as sock, pytest.raises(SSLError, match=r"other\.example"):
         tls.wrap(sock, TlsSettings(ca_certs=certs().ca_file), "other.example", timeout_s=5)
