@@ -147,7 +147,7 @@ class _PlainConnectionKeywords(RequestOptions, total=False):
     resolve: Mapping[str, str | Sequence[str]] | None
     dns_cache: float | None
     allowed_hosts: Collection[str] | None
-    blocked_networks: Iterable[object] | None
+    blocked_networks: Collection[object] | None
     circuit_breaker: CircuitBreaker | int | None
 
 

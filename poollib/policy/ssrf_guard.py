@@ -10,7 +10,7 @@ It follows the OWASP cheat sheet on the matter, and RFC 6890 (what is no address
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -41,13 +41,14 @@ class Guard:
     """``allowed_hosts``: names, addresses and ``*.domain`` patterns, None for all, empty for none.
 
     ``blocked_networks``: networks as ``ipaddress`` reads them, and ``"private"`` for all that is not public.
-    ValueError for what is no host, no pattern or no network.
+    ValueError for what is no host, no pattern or no network, TypeError for an iterator: it would be empty for the next
+    pool, which then had no guard.
     """
 
     __slots__ = ("_allowed", "_given", "_networks", "_private", "_seen", "_suffixes", "may_change")
 
     def __init__(
-        self, allowed_hosts: Collection[str] | None = None, blocked_networks: Iterable[object] | None = None
+        self, allowed_hosts: Collection[str] | None = None, blocked_networks: Collection[object] | None = None
     ) -> None:
         self._given = (allowed_hosts, blocked_networks)
         #: whether the caller gave a list or a set: these can be changed in place, and count as they are at each check
@@ -55,7 +56,7 @@ class Guard:
         self._read_rules(allowed_hosts, blocked_networks)
         self._seen = self.given()
 
-    def given(self) -> tuple[Collection[str] | None, Iterable[object] | None]:
+    def given(self) -> tuple[Collection[str] | None, Collection[object] | None]:
         """What the caller's lists say now."""
         hosts, networks = self._given
         return (
@@ -63,9 +64,14 @@ class Guard:
             copy(networks) if isinstance(networks, (list, set)) else networks,
         )
 
-    def _read_rules(self, allowed_hosts: Collection[str] | None, blocked_networks: Iterable[object] | None) -> None:
+    def _read_rules(self, allowed_hosts: Collection[str] | None, blocked_networks: Collection[object] | None) -> None:
         if isinstance(allowed_hosts, str):
             raise TypeError("allowed_hosts is a collection of names, not one name")
+        for name, given in (("allowed_hosts", allowed_hosts), ("blocked_networks", blocked_networks)):
+            if isinstance(given, Iterator):
+                raise TypeError(
+                    f"{name} is read for every pool, but a {type(given).__name__} is read once: pass a tuple"
+                )
         networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
         hosts = None if allowed_hosts is None else list(allowed_hosts)
         exact = None if hosts is None else [_normal_host(host) for host in hosts if host[:2] != "*."]

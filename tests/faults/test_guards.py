@@ -125,6 +125,15 @@ def test_only_allowed_hosts_are_asked(allowed: list[str], host: str, is_allowed:
             guard.check_host(host)
 
 
+@pytest.mark.parametrize("name", ["allowed_hosts", "blocked_networks"])
+def test_what_can_be_read_once_only_is_no_guard(name: str) -> None:
+    """The first pool would read it to its end, and the next one find nothing that is blocked."""
+    with PoolManager(**{name: iter(["10.0.0.0"])}) as manager:
+        for host in ("10.0.0.0", "10.0.0.0.example"):
+            with pytest.raises(TypeError, match=f"{name} is read for every pool"):
+                manager.request("GET", f"http://{host}:9/", timeout=1)
+
+
 def test_an_answer_of_the_dns_does_not_get_around_it() -> None:
     """The name is checked where it is connected to: rebinding it between two lookups changes nothing."""
     answers = {"inner.example": ["10.0.0.1"]}
