@@ -41,7 +41,7 @@ two spellings of one wish (``"REQUIRED"`` and          yes: spellings are settle
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class TlsSettings(_TlsFields):
             ssl_minimum_version,
             ssl_maximum_version,
             _asserted_name(assert_hostname),
-            _pins(assert_fingerprint),
+            pins_of(assert_fingerprint),
             server_hostname or None,
             ssl_context,
         )
@@ -238,10 +238,18 @@ def _asserted_name(wish: str | bool | None) -> str | bool | None:
     return None if wish is True else wish or None
 
 
-def _pins(wish: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+def pins_of(wish: str | Collection[str] | None) -> str | tuple[str, ...] | None:
+    """Pins that stay as they are; an empty text is none.
+
+    ValueError for an empty collection, TypeError for an iterator: either would let any certificate pass.
+    """
     if wish is None or isinstance(wish, str):
         return wish or None
-    return tuple(wish) or None
+    if not isinstance(wish, Collection) or not all(isinstance(pin, str) for pin in wish):
+        raise TypeError(f"assert_fingerprint must be a text or a collection of texts, not {wish!r}")
+    if not wish:
+        raise ValueError("assert_fingerprint: no pin given")
+    return tuple(wish)
 
 
 def shown_fields(value: Any) -> str:

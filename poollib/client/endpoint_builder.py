@@ -18,7 +18,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from ..base.endpoint import Endpoint, ProxyHop, TlsSettings
+from ..base.endpoint import Endpoint, ProxyHop, TlsSettings, pins_of
 from ..base.url import Url
 from ..exceptions import (
     BlockedHostError,
@@ -275,12 +275,8 @@ def proxy_keywords(proxy: Proxy) -> dict[str, Any]:
     url = parse_proxy(proxy.url)
     if url.scheme in SOCKS_SCHEMES:
         return {"_socks_options": socks_options(url)}
-    pins = proxy.assert_fingerprint
     config = ProxyConfig(
-        proxy.ssl_context,
-        proxy.use_forwarding_for_https,
-        proxy.assert_hostname,
-        pins if pins is None or isinstance(pins, str) else tuple(pins),
+        proxy.ssl_context, proxy.use_forwarding_for_https, proxy.assert_hostname, pins_of(proxy.assert_fingerprint)
     )
     headers = login_header(url, proxy.headers)
     return {"_proxy": url._replace(auth=None), "_proxy_headers": headers, "_proxy_config": config}

@@ -132,6 +132,22 @@ def test_a_pin_is_believed_and_another_refused(server: Httpd) -> None:
         assert_refused(pool, "[Ff]ingerprint")
 
 
+@pytest.mark.parametrize(
+    ("pins", "error"),
+    [([], ValueError), (iter(["00" * 32]), TypeError), (b"\x00" * 32, TypeError)],
+    ids=["none", "iterator", "bytes"],
+)
+def test_what_holds_no_pins_is_refused_and_does_not_stand_for_any_certificate(
+    server: Httpd, pins: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="assert_fingerprint"), pool_of(server, assert_fingerprint=pins) as pool:
+        pool.request("GET", "/", retries=False)
+    proxy = poollib.Proxy("https://127.0.0.1:9", assert_fingerprint=pins)
+    with poollib.PoolManager(proxies={"all": proxy}, retries=False) as manager:
+        with pytest.raises(error, match="assert_fingerprint"):
+            manager.request("GET", "https://localhost:9/")
+
+
 @pytest.mark.parametrize("server", [("service.test",)], indirect=True)
 def test_the_name_to_check_can_be_another_than_the_address(server: Httpd) -> None:
     with pool_of(server, assert_hostname="service.test") as pool:
