@@ -600,7 +600,7 @@ class ProxyManager(PoolManager):
             )
         )
         self.proxy = url._replace(auth=None)
-        self.proxy_headers = settled.get("_proxy_headers", {})
+        self.proxy_headers: Mapping[str, str] = settled.get("_proxy_headers", {})
         self.proxy_ssl_context = proxy_ssl_context
         self.proxy_config = settled.get("_proxy_config")
         super().__init__(num_pools, headers, **{**cast("dict[str, Any]", connection_pool_kw), **settled})

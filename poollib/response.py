@@ -37,6 +37,7 @@ from .http1.content_encoding import decoder_for
 from .http1.response_head import Head
 
 if TYPE_CHECKING:
+    from .client.keywords import Body as BodyArgument
     from .http1.sse import Event, EventParser
     from .policy.retry import Retry
 
@@ -77,7 +78,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     def __init__(
         self,
-        body: Any = "",
+        body: BodyArgument | None = "",
         headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
         status: int = 0,
         version: int = 0,

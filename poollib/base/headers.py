@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Set
 from enum import Enum
-from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast, overload
 
 from .exact_values import exact
 
@@ -27,7 +27,17 @@ class _Sentinel(Enum):
 
 
 _NOT_PASSED: Final = _Sentinel.not_passed
-_Source: TypeAlias = "HTTPHeaderDict | Mapping[str, str] | Iterable[tuple[str, str]] | Any"
+
+
+class HasGettableStringKeys(Protocol):
+    """What a dict can be made of, though it is no mapping."""
+
+    def keys(self) -> Iterable[str]: ...
+
+    def __getitem__(self, key: str, /) -> str: ...
+
+
+_Source: TypeAlias = "HTTPHeaderDict | Mapping[str, str] | Iterable[tuple[str, str]] | HasGettableStringKeys"
 
 #: What describes or frames a body, besides every Content-* field, and goes when the body goes (RFC 9110 section 15.4).
 _BODY_FIELDS: Final = frozenset({"transfer-encoding", "trailer", "expect", "digest", "repr-digest", "last-modified"})
@@ -51,7 +61,7 @@ class HTTPHeaderDict(MutableMapping[str, str]):
     #: lower-case name -> [name as first spelled, first value, second value, ...]
     _container: dict[str, list[str]]
 
-    def __init__(self, headers: _Source = None, **kwargs: str) -> None:
+    def __init__(self, headers: _Source | None = None, **kwargs: str) -> None:
         self._container = {}
         if headers is not None:
             if isinstance(headers, HTTPHeaderDict):
@@ -80,7 +90,16 @@ class HTTPHeaderDict(MutableMapping[str, str]):
         values = self._container[key.lower() if type(key) is str else _folded(key)]
         return values[1] if len(values) == 2 else ", ".join(values[1:])
 
-    def get(self, key: str, default: Any = None) -> Any:
+    @overload
+    def get(self, key: str, default: None = None) -> str | None: ...
+
+    @overload
+    def get(self, key: str, default: str) -> str: ...
+
+    @overload
+    def get(self, key: str, default: _DT) -> str | _DT: ...
+
+    def get(self, key: str, default: object = None) -> object:
         """The joined values of ``key``, else ``default``; without the detour through KeyError."""
         values = self._container.get(key.lower() if type(key) is str else _folded(key))
         if values is None:
@@ -115,7 +134,13 @@ class HTTPHeaderDict(MutableMapping[str, str]):
         else:
             values.append(val)
 
-    def getlist(self, key: str, default: Any = _NOT_PASSED) -> Any:
+    @overload
+    def getlist(self, key: str) -> list[str]: ...
+
+    @overload
+    def getlist(self, key: str, default: _DT) -> list[str] | _DT: ...
+
+    def getlist(self, key: str, default: object = _NOT_PASSED) -> object:
         """The values of all lines of ``key`` as a new list; if there are none, ``default`` or ``[]``."""
         values = self._container.get(_folded(key))
         if values is None:
@@ -238,22 +263,22 @@ def _folded(name: str | bytes) -> str:
     return _as_str(name).lower()
 
 
-def _pairs(source: _Source) -> Iterable[tuple[str, str]]:
+def _pairs(source: _Source | None) -> Iterable[tuple[str, str]]:
     """The lines of ``source``: a dict, anything with ``items()`` or ``keys()``, or pairs; ``None`` has none."""
     if source is None:
         return ()
     if isinstance(source, HTTPHeaderDict):
         return list(source.iteritems())
     if hasattr(source, "items"):
-        return source.items()
+        return cast("Mapping[str, str]", source).items()
     if hasattr(source, "keys") and hasattr(source, "__getitem__"):
         return [(name, source[name]) for name in source.keys()]  # noqa: SIM118  (no mapping: only these two)
     if isinstance(source, Iterable):
-        return cast("Iterable[tuple[str, str]]", source)
+        return source
     raise TypeError(f"headers must be a mapping or (name, value) pairs, not {type(source).__name__}")
 
 
-def ensure_can_construct_http_header_dict(potential: object) -> Any | None:
+def ensure_can_construct_http_header_dict(potential: object) -> _Source | None:
     """``potential`` if an HTTPHeaderDict can be made of it, judged by its kind alone; otherwise ``None``."""
     if isinstance(potential, (HTTPHeaderDict, Mapping, Iterable)):
         return potential

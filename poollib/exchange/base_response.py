@@ -18,7 +18,10 @@ from ..http1.response_head import Head
 from .file_like import FileLike
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from ..policy.retry import Retry
+    from .transport import Transport
 
 
 class BaseHTTPResponse(FileLike):
@@ -113,7 +116,7 @@ class BaseHTTPResponse(FileLike):
         raise NotImplementedError
 
     @property
-    def connection(self) -> Any:
+    def connection(self) -> Transport | None:
         """The connection this response still holds, or None."""
         raise NotImplementedError
 
@@ -142,6 +145,10 @@ class BaseHTTPResponse(FileLike):
 
     def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
         """The body chunk by chunk."""
+        raise NotImplementedError
+
+    def readinto(self, buffer: Buffer) -> int:
+        """As ``read`` into ``buffer``; how many bytes."""
         raise NotImplementedError
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
@@ -196,4 +203,4 @@ class BaseHTTPResponse(FileLike):
 
     def getheader(self, name: str, default: str | None = None) -> str | None:
         """One field's value, or ``default``."""
-        return cast("str | None", self.headers.get(name, default))
+        return self.headers.get(name, default)

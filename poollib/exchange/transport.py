@@ -24,7 +24,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from socket import getdefaulttimeout
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..base.endpoint import TlsSettings
 from ..base.exact_values import exact
@@ -169,7 +169,7 @@ class Transport(_Base):
     """
 
     default_port: int = port_by_scheme["http"]
-    default_socket_options: Sequence[tuple[int, int, int | bytes]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    default_socket_options: ClassVar[list[tuple[int, int, int | bytes]]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
     is_verified: bool = False
     proxy_is_verified: bool | None = None
     scheme = "http"

@@ -277,7 +277,7 @@ class Retry:
         self,
         method: str | None = None,
         url: str | None = None,
-        response: Headed | None = None,
+        response: Any = None,  # subclasses that override this name a class of responses, which is less than Headed
         error: Exception | None = None,
         _pool: object = None,
         _stacktrace: TracebackType | None = None,
@@ -384,7 +384,7 @@ class Retry:
             self._drawn_s = drawn
         return self._drawn_s
 
-    def get_retry_after(self, response: Headed) -> float | None:
+    def get_retry_after(self, response: Any) -> float | None:
         """Seconds that the response's Retry-After asks for, ``None`` without one; InvalidHeader if it is bad."""
         value = response.headers.get("Retry-After")
         return None if value is None else self.parse_retry_after(value)
@@ -405,7 +405,7 @@ class Retry:
             seconds = moment - time.time()
         return max(0, min(seconds, self.retry_after_max))
 
-    def sleep(self, response: Headed | None = None) -> None:
+    def sleep(self, response: Any = None) -> None:
         """Wait as long as ``wait_s`` says: first what the response's Retry-After asks for, else the backoff."""
         if not self._has_own_sleep():
             _sleep(self.wait_s(response))

@@ -35,6 +35,7 @@ from LIBRARY.exceptions import HTTPError, MaxRetryError
 
 manager = PoolManager()
 pool = HTTPConnectionPool("host.example")
+response = manager.request("GET", "https://host.example/")
 tls_pool = HTTPSConnectionPool("host.example")
 given: dict[str, Any] = {}
 context = ssl.create_default_context()
@@ -43,7 +44,7 @@ def pieces() -> Iterator[bytes]: yield b"a"
 
 # Accepted with both libraries.
 RIGHT = """
-response: BaseHTTPResponse = manager.request("GET", "https://host.example/")
+result: BaseHTTPResponse = manager.request("GET", "https://host.example/")
 text: str = manager.request("GET", "https://host.example/").data.decode()
 status: int = manager.request("GET", "https://host.example/", headers={"Accept": "a/b"}).status
 kind: str | None = manager.request("GET", "https://host.example/").headers.get("content-type")
@@ -67,6 +68,12 @@ manager.request("GET", "https://host.example/", **given)
 manager.request_encode_url("GET", "https://host.example/", fields={"a": b"b"}).read()
 manager.request_encode_body("POST", "https://host.example/", fields={"a": "b"}, multipart_boundary="x").close()
 manager.urlopen("GET", "https://host.example/", redirect=False, body=None).release_conn()
+found: str | None = response.headers.get("a"); values: list[str] = response.headers.getlist("a")
+names: list[str] = list(response.headers); plain: dict[str, str] = dict(response.headers.items())
+buffered = io.BufferedReader(response)
+for line in response: print(line + b"")
+with response as r: print(r.status + 1, b"".join(r.read_chunked()))
+if response.connection is not None: response.connection.close()
 for piece in manager.request("GET", "https://host.example/", preload_content=False).stream(1024): print(piece + b"")
 with PoolManager(num_pools=5, maxsize=3, block=True, timeout=Timeout(3), retries=Retry(2)) as p: p.clear()
 with PoolManager(cert_reqs="CERT_REQUIRED", ca_certs="/a.pem", ssl_context=context) as p: p.request("GET", "http://h")
@@ -104,6 +111,12 @@ except MaxRetryError as error: print(error.reason, error.url, error.pool)
 except (HTTPError, LIBRARY.exceptions.TimeoutError): pass
 class Mine(PoolManager): limit = 3
 with Mine(num_pools=3) as mine: print(mine.limit + 1)
+class Logged(HTTPConnectionPool):
+    def urlopen(self, method: str, url: str, *args: Any, **kw: Any) -> BaseHTTPResponse:
+        return super().urlopen(method, url, *args, **kw)
+class Owner(PoolManager):
+    def request(self, method: str, url: str, *args: Any, **kw: Any) -> BaseHTTPResponse:
+        return super().request(method, url, *args, **kw)
 class Own(HTTPConnectionPool): scheme = "http"
 with Own("host.example") as own: own.close()
 address = LIBRARY.util.parse_url("https://host.example:443/a?b").host
@@ -178,6 +191,16 @@ LIBRARY.request("GET", "https://host.example/", timout=3)
 LIBRARY.request("GET", "https://host.example/", retries="3")
 LIBRARY.request("GET", "https://host.example/", timeout="3")
 LIBRARY.request("GET", "https://host.example/", body={1})
+response.headers.get("a") + "b"
+response.headers.getlist("a") + "b"
+response.connection.close()
+with response as r: r.status_code
+for line in response: line + "a"
+HTTPResponse(body=5)
+HTTPResponse(b"a", staus=200)
+ProxyManager("http://proxy.example").proxy_headers["a"] + 1
+MaxRetryError("a")
+HTTPHeaderDict([("a", 5)])
 HTTPConnectionPool()
 HTTPConnectionPool("host.example", "80")
 HTTPConnectionPool("host.example", maxsize="3")
@@ -235,6 +258,11 @@ manager.request("GET", "https://host.example/", timeout=Timeout(deadline=3), ret
 manager.request("POST", "https://host.example/", fields={"a": "b"}.items(), body=None)
 manager.request_encode_url("GET", "https://host.example/", fields=(pair for pair in [("a", "b")]))
 manager.request("PUT", "https://host.example/", body=memoryview(b"a"), headers={}, max_response_size=9)
+PoolManager(socket_options=[*poollib.connection.HTTPConnection.default_socket_options, (1, 2, 3)])
+class Patient(Retry):
+    def increment(
+        self, method: str | None = None, url: str | None = None, response: BaseHTTPResponse | None = None, *args: Any
+    ) -> Retry: return self
 pool.urlopen("POST", "/", json={"a": 1}, enforce_content_length=False)
 with manager.pool_for("https://host.example", timeout=3) as named: named.request("GET", "/")
 HTTPConnectionPool("host.example", uds=Path("/run/a.sock"))
