@@ -143,7 +143,7 @@ def _normal_host(host: str) -> str:
 
 
 @runtime_checkable
-class CachingResolver(Protocol):
+class ForgettingResolver(Protocol):
     """A resolver that keeps answers, as ``net/dns.CachingResolver`` does."""
 
     def forget(self, host: str | None = None) -> None: ...
@@ -171,5 +171,5 @@ class GuardedResolver:
 
     def forget(self, host: str | None = None) -> None:
         """Drop the kept answers for a host, where any are kept."""
-        if isinstance(self.unguarded, CachingResolver):
+        if isinstance(self.unguarded, ForgettingResolver):
             self.unguarded.forget(host)

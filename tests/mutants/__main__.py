@@ -1,7 +1,7 @@
 """Break each promise of docs/security.rst once, in a copy, and see whether the tests that its row names notice.
 
     python -m tests.mutants                 all of them (some ten minutes)
-    python -m tests.mutants wire.py trailer those whose row or file holds one of the words
+    python -m tests.mutants http1 trailer   those whose row or file holds one of the words
 
 Exit status 1 if a mutant survives: then a test of its row is to be written, or the page to name another one. So, too,
 if what a mutant changes is no longer in the code, or its row no longer on the page: then ``table`` is to follow.

@@ -981,7 +981,7 @@ MUTANTS: Final = [
         ),
     ),
     *_mutants(
-        "hands the socket over whatever the fields say",
+        "gives the socket to the caller whatever the fields say",
         ("connection.py", '        if method == "CONNECT":\n            self._close_asked = True\n', ""),
         (
             "connection.py",
@@ -1300,7 +1300,7 @@ MUTANTS: Final = [
         ("pool/acquire.py", "        waiter.wait(timeout_s)\n", "        waiter.wait(timeout_s and 4 * timeout_s)\n"),
     ),
     *_mutants(
-        "interrupts at every point of the lending core",
+        "interrupts at every point of the pool",
         (
             "pool/endpoint_pool.py",
             "        except BaseException:\n            self._undo_acquire(waiter, entry)\n",
