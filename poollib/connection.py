@@ -418,6 +418,8 @@ class HTTPConnection(Transport):
             self._through_doors = self._drained = False
             return cast(HTTPResponse, httpclient_hooks.receive(self, _GETRESPONSE, responses.HTTPResponse))
         if self.sock is None:
+            if self.answered and self.state is not _AWAITING:
+                raise http.client.ResponseNotReady("no request was sent")
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
             closed.phase = "waiting for the response"
             raise closed from closed.args[1]

@@ -62,6 +62,8 @@ class ConnectionPool:
 
 
 def _port_number(port: Any) -> int:
+    if isinstance(port, str) and port.isascii() and port.isdigit():
+        port = int(port[:6])  # as it stands in a URL
     with suppress(TypeError):
         number = whole("port", port)
         if 0 <= number <= 65535:

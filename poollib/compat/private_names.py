@@ -27,7 +27,7 @@ from ..connection import HTTPConnection, HTTPSConnection
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError, SSLError
 from ..exchange import httpclient_hooks
 from ..http1.grammar import DEFAULT_LIMITS
-from ..net.certificates import _HASH_NAMES, match_hostname
+from ..net.certificates import _HASH_NAMES, match_hostname, replaced_hashes
 from ..net.tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
 
 BaseHTTPConnection = HTTPConnection
@@ -44,7 +44,16 @@ ValidHTTPHeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
 _ReturnValue = Any
 _WriteBuffer = bytes | bytearray | memoryview
 
-HASHFUNC_MAP = {digits: getattr(hashlib, name, None) for digits, name in _HASH_NAMES.items()}
+
+class _HashFunctions(dict[int, Any]):
+    """Hash functions by the number of hex digits; one that is put in here is used."""
+
+    def __setitem__(self, digits: int, function: Any) -> None:
+        super().__setitem__(digits, function)
+        replaced_hashes[digits] = function
+
+
+HASHFUNC_MAP = _HashFunctions({digits: getattr(hashlib, name, None) for digits, name in _HASH_NAMES.items()})
 writer = codecs.lookup("utf-8").streamwriter
 
 

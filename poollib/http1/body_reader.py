@@ -499,8 +499,9 @@ class ChunkedBody(Body):
         data = self.received + size - self._judged
         self._judged += data
         self._excess = max(0, self._excess + len(match[2]) - FREE_BYTES - 2 * data)
-        if self._excess > self._limits.overhead_bytes or len(match[0]) - 2 > self._limits.chunk_line_bytes:
-            raise self._refuse(match[0][:80])
+        is_too_long = len(match[0]) - 2 > self._limits.chunk_line_bytes
+        if self._excess > self._limits.overhead_bytes or is_too_long:
+            raise self._refuse(match[0][:80], is_too_long)
 
     def _wait_for_size(self) -> re.Match[bytes]:
         incoming = self.incoming
@@ -509,7 +510,7 @@ class ChunkedBody(Body):
             if end >= 0 or incoming.unread() > self._limits.chunk_line_bytes + 2:
                 match = _match_size(incoming.data, incoming.at)
                 if match is None:
-                    raise self._refuse(incoming.data[incoming.at : incoming.at + 80])
+                    raise self._refuse(incoming.data[incoming.at : incoming.at + 80], end < 0)
                 return match
             if not incoming.more():
                 if incoming.unread():
@@ -534,9 +535,12 @@ class ChunkedBody(Body):
                 self._end()
                 return
 
-    def _refuse(self, line: bytes) -> ProtocolError:
+    def _refuse(self, line: bytes, is_too_long: bool = False) -> ProtocolError:
         self.state = BodyState.BROKEN
-        return broken(InvalidChunkLength(_Received(self.received), line))
+        error = broken(InvalidChunkLength(_Received(self.received), line))
+        if is_too_long:
+            error.args = ("Response chunk size line exceeded maximum allowed length", error.args[1])
+        return error
 
 
 class _Received:

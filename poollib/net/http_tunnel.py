@@ -85,7 +85,7 @@ def _refilled(first: bytes, receive: Callable[[int], bytes]) -> Callable[[int], 
     return lambda most: held.pop() if held else receive(most)
 
 
-_control = re.compile(r"[\x00-\x1f\x7f]")
+_control = re.compile(r"[\x00-\x20\x7f]")  # a blank counts as one, as for http.client
 
 
 def authority(host: str, port: int) -> str:

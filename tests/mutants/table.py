@@ -288,7 +288,11 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "chunk lines, extensions and trailers have limits",
-        ("http1/body_reader.py", " or len(match[0]) - 2 > self._limits.chunk_line_bytes:", ":"),
+        (
+            "http1/body_reader.py",
+            "        is_too_long = len(match[0]) - 2 > self._limits.chunk_line_bytes",
+            "        is_too_long = False",
+        ),
         ("http1/body_reader.py", " or incoming.unread() > self._limits.chunk_line_bytes + 2:", ":"),
         ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
         ("http1/response_head.py", "if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:", "if False:"),

@@ -684,6 +684,21 @@ def test_a_second_request_before_the_first_was_read_is_refused() -> None:
         connection.close()
 
 
+def test_a_connection_that_sent_nothing_has_no_response() -> None:
+    """The caller's mistake, as http.client and urllib3 say it; one that broke after a request is a ProtocolError."""
+    from http.client import ResponseNotReady
+
+    with pytest.raises(ResponseNotReady):
+        HTTPConnection("localhost", 1).getresponse()
+    with ScriptServer([expect_request(), stall()]) as server:
+        connection = HTTPConnection(server.host, server.port, timeout=5)
+        connection.request("GET", "/", preload_content=False)
+        connection.close()
+        with pytest.raises(ProtocolError) as caught:
+            connection.getresponse()
+        assert isinstance(caught.value.args[1], ResponseNotReady)
+
+
 def test_requests_written_by_hand_can_follow_each_other() -> None:
     with ScriptServer(
         [expect_request(), respond(b"1"), expect_request(), respond(b"2"), expect_request(), respond(b"3")]

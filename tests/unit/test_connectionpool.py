@@ -14,11 +14,16 @@ from poollib.pool.settings import Settings
 from tests.support.liars import Index
 
 
-@pytest.mark.parametrize("port", [-1, 65536, 99999, "80", 8.0])
+@pytest.mark.parametrize("port", [-1, 65536, 99999, "65536", "1000000", "-1", "+80", "8 0", "http", "\u0663", "", 8.0])
 def test_a_port_out_of_range_is_refused(port: Any) -> None:
     """It would wrap around to another one."""
     with pytest.raises(LocationValueError, match="port must be None or a number from 0 to 65535"):
         HTTPConnectionPool("localhost", port)
+
+
+def test_a_port_may_be_text_as_in_a_url() -> None:
+    with HTTPConnectionPool("localhost", "8080") as pool:  # type: ignore[arg-type]
+        assert pool.port == 8080
 
 
 TIMES = ["idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout", "dns_cache", "health_check_interval"]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from poollib.exceptions import InvalidResponseError
+from poollib.exceptions import InvalidChunkLength, InvalidResponseError, ProtocolError
 from poollib.http1 import body_reader
 from poollib.http1.body_reader import BodyState, ChunkedBody, LengthBody
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.response_head import parse_head
-from tests.bytes.feeds import Feed
+from tests.bytes.feeds import Feed, Pieces
 
 
 def incoming(data: bytes) -> Feed:
@@ -91,3 +91,14 @@ def test_what_keep_alive_says_besides_is_passed_over() -> None:
     found = parse_head(b"HTTP/1.1 200 OK\r\nKeep-Alive: fast=1, timeout=5, depth=3, max=7, x=9\r\n\r\n")
     assert found is not None
     assert (found[0].idle_limit_s, found[0].requests_left) == (5, 7)
+
+
+@pytest.mark.parametrize("pieces", [[b"f" * 99999], [b"f" * 9000] * 9, [b"1;" + b"x" * 20000 + b"\r\n"]])
+def test_a_chunk_size_line_without_end_is_named_so(pieces: list[bytes]) -> None:
+    """In urllib3's words; it was called an invalid length."""
+    source = Pieces(pieces)
+    body = ChunkedBody(Feed(source.recv, source.recv_into), True, None, DEFAULT_LIMITS)
+    with pytest.raises(ProtocolError, match="chunk size line exceeded maximum allowed length") as caught:
+        body.read_chunk(100)
+    assert isinstance(caught.value.__cause__, InvalidChunkLength)
+    assert body.state is BodyState.BROKEN

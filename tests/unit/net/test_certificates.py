@@ -207,3 +207,15 @@ def test_the_hash_functions_are_found_by_length() -> None:
         40: hashlib.sha1(b"").hexdigest(),
         64: hashlib.sha256(b"").hexdigest(),
     }
+
+
+def test_a_hash_function_that_a_program_has_replaced_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As urllib3's; None stands for an OpenSSL without it."""
+    monkeypatch.setitem(HASHFUNC_MAP, 32, hashlib.blake2s)
+    with pytest.raises(SSLError, match=f'got "{hashlib.blake2s(b"cert").hexdigest()}"'):
+        check_pins(b"cert", "ab" * 16)
+    monkeypatch.setitem(HASHFUNC_MAP, 32, None)
+    with pytest.raises(SSLError, match=r"^Hash function implementation unavailable for fingerprint length: 32$"):
+        check_pins(b"cert", "ab" * 16)
+    monkeypatch.undo()
+    check_pins(b"cert", hashlib.md5(b"cert").hexdigest())

@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -338,3 +339,9 @@ def test_a_handshake_whose_time_is_over_waits_for_nothing_more() -> None:
             SSLTransport(near, ssl.create_default_context(cafile=certs().ca_file), INNER)
         assert near.gettimeout() == pytest.approx(1e-6)
         assert far.recv(1) == b"\x16"
+
+
+def test_a_stand_in_for_a_socket_needs_no_timeout_that_is_a_number() -> None:
+    context = mock.Mock()
+    transport = SSLTransport(mock.Mock(), context, "a.example", suppress_ragged_eofs=False)
+    context.wrap_bio.assert_called_once_with(transport.incoming, transport.outgoing, server_hostname="a.example")
