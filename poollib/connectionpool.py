@@ -206,7 +206,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     def __getstate__(self) -> dict[str, Any]:
         """Settings only: an unpickled pool opens connections of its own, and shares no budget."""
         state = {name: value for name, value in self.__dict__.items() if name not in _OWN}
-        lending = self._endpoint_pool._settings._replace(maxsize=self._endpoint_pool.maxsize)._asdict()
+        lending = self._endpoint_pool.settings.keywords()
         return {"state": state, "lending": lending, "health": self._health and self._health.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -41,8 +41,8 @@ two spellings of one wish (``"REQUIRED"`` and          yes: spellings are settle
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import ssl
@@ -164,6 +164,10 @@ class ProxyHop(_HopFields):
         return shown_fields(self)
 
 
+#: ``resolver(host, port)``: the addresses of a host, as ``net/dns`` reads them.
+Resolver: TypeAlias = Callable[[str, int], Sequence[object]]
+
+
 class _EndpointFields(NamedTuple):
     scheme: str
     host: str
@@ -173,7 +177,7 @@ class _EndpointFields(NamedTuple):
     tls: TlsSettings | None
     source_address: tuple[str, int] | None
     socket_options: tuple[tuple[int, int, int | bytes], ...] | None
-    resolver: Any
+    resolver: Resolver | None
 
 
 class Endpoint(_EndpointFields):
@@ -195,7 +199,7 @@ class Endpoint(_EndpointFields):
         tls: TlsSettings | None = None,
         source_address: Sequence[Any] | None = None,
         socket_options: Iterable[Sequence[Any]] | None = None,
-        resolver: Any = None,
+        resolver: Resolver | None = None,
     ) -> Endpoint:
         source = None if source_address is None else (source_address[0], source_address[1])
         options = None if socket_options is None else tuple((o[0], o[1], o[2]) for o in socket_options)
@@ -252,7 +256,7 @@ def pins_of(wish: str | Collection[str] | None) -> str | tuple[str, ...] | None:
     return tuple(wish)
 
 
-def shown_fields(value: Any) -> str:
+def shown_fields(value: NamedTuple) -> str:
     """``Name(field=value, ...)`` of a named tuple: what is set, never a secret."""
     shown = []
     for name, held in zip(value._fields, value, strict=True):

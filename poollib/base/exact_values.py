@@ -11,25 +11,26 @@ from __future__ import annotations
 
 import operator
 from math import nan
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Piece: TypeAlias = bytes | bytearray | memoryview
+Number: TypeAlias = SupportsFloat | SupportsIndex
 
 
 def exact(value: T) -> T:
     """What a str, bytes or int holds, as an exact one of these; any other value as it is."""
-    kind: Any = type(value)
+    kind: object = type(value)
     if kind is str or kind is bytes or kind is int or kind is bool:
         return value
-    copy: Any = value
+    copy: object = value
     if isinstance(value, str):
         copy = str.__str__(value)
     elif isinstance(value, bytes):
         copy = bytes.__getitem__(value, slice(None))
     elif isinstance(value, int):
         copy = int.__index__(value)
-    return copy  # type: ignore[no-any-return]
+    return copy  # type: ignore[return-value]
 
 
 def piece_of(value: Any) -> Piece:
@@ -53,7 +54,7 @@ def _view_of(view: memoryview) -> memoryview | bytes:
 # Numbers
 
 
-def whole(name: str, value: Any) -> int:
+def whole(name: str, value: SupportsIndex) -> int:
     """A whole number of any type (numpy's too) as an int; TypeError naming the argument for anything else."""
     try:
         return int.__index__(operator.index(value))
@@ -61,14 +62,13 @@ def whole(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
 
 
-def number(name: str, value: Any) -> float:
+def number(name: str, value: Number) -> float:
     """A number of any type (Decimal, Fraction, numpy's) as int or float, infinity too; ValueError naming the argument.
 
     Some of these types do not mix with the clock's floats, which would be found out at the first failure.
     """
-    kind: Any = type(value)
-    if (kind is float and value == value) or (kind is int and abs(value) < _LARGE_INT):
-        return value  # type: ignore[no-any-return]
+    if (type(value) is float and value == value) or (type(value) is int and abs(value) < _LARGE_INT):
+        return value
     try:
         converted = nan if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -81,7 +81,7 @@ def number(name: str, value: Any) -> float:
 _LARGE_INT = 1 << 62
 
 
-def seconds(name: str, value: Any) -> float:
+def seconds(name: str, value: Number) -> float:
     """At least 0 seconds in a number of any type as int or float; ValueError naming the argument."""
     try:
         converted = nan if isinstance(value, bool) else number(name, value)

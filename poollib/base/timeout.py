@@ -77,7 +77,7 @@ class Timeout:
         return getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
 
     @classmethod
-    def _validate_timeout(cls, value: Any, name: str) -> _TYPE_TIMEOUT:
+    def _validate_timeout(cls, value: object, name: str) -> _TYPE_TIMEOUT:
         """``value``, if it is one a Timeout may hold; otherwise ValueError naming the argument ``name``."""
         if value is None or value is _DEFAULT_TIMEOUT:
             return value
@@ -232,7 +232,7 @@ class Deadline:
         left_s = self.remaining_s(phase, now)
         return left_s if wish is None or wish > left_s else wish
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Deadline], tuple[float]]:
         """Another process has another clock: what is left starts anew there."""
         return Deadline, (max(0.0, self.at - time.monotonic()),)
 

@@ -153,7 +153,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         ``settings`` are keywords of EndpointPool; what is not given is as in this pool.  It is closed, swept and
         counted together with the others, and ``acquire`` of this pool never takes from it.
         """
-        keywords = {**self._settings._asdict(), "clock": self._clock, "trace": self.trace, **settings}
+        keywords = {**self._settings.keywords(), "clock": self._clock, "trace": self.trace, **settings}
         maker = self.factory if factory is None else factory
         pool: AnyEndpointPool = EndpointPool(endpoint, maker, shared_limit=self._shared, **keywords)
         with self._shared, self._shared.lock:
@@ -191,7 +191,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         """Change the limit of each endpoint, of those there are and of those to come."""
         maxsize = check_limit("maxsize", maxsize)
         with self._shared, self._shared.lock:
-            self._settings = self._settings._replace(maxsize=maxsize)
+            self._settings = self._settings.with_maxsize(maxsize)
         for pool in list(self._pools.values()):
             pool.resize(maxsize)
 
@@ -334,7 +334,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
                     shared_limit=self._shared,
                     clock=self._clock,
                     trace=self.trace,
-                    **self._settings._asdict(),
+                    **self._settings.keywords(),
                 )
         pool.start_housekeeping()
         return pool
@@ -371,4 +371,4 @@ def _make(
     total_maxsize: int | None,
 ) -> ConnectionPool[Endpoint, Connection]:
     """What a pickled pool unpickles to: a new one with the same settings."""
-    return cls(factory, total_maxsize=total_maxsize, **settings._asdict())
+    return cls(factory, total_maxsize=total_maxsize, **settings.keywords())

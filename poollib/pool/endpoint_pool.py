@@ -473,4 +473,4 @@ def _make(
     settings: Settings,
 ) -> EndpointPool[Endpoint, Connection]:
     """What a pickled pool unpickles to: a new one with the same settings."""
-    return cls(endpoint, factory, **settings._asdict())
+    return cls(endpoint, factory, **settings.keywords())

@@ -7,7 +7,7 @@ Names and meanings follow urllib3 (``maxsize``, ``block``), HikariCP and generic
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..base.exact_values import seconds, whole
 
@@ -60,6 +60,14 @@ class Settings(NamedTuple):
         if settled.dispose_batch_size < 1:
             raise ValueError(f"dispose_batch_size must be at least 1, not {settled.dispose_batch_size!r}")
         return settled
+
+    def keywords(self) -> dict[str, Any]:
+        """As the keywords of a pool."""
+        return self._asdict()
+
+    def with_maxsize(self, maxsize: int | None) -> Settings:
+        """The same settings with another limit."""
+        return self._replace(maxsize=maxsize)
 
     @property
     def needs_housekeeper(self) -> bool:

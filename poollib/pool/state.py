@@ -155,7 +155,7 @@ class PoolState(Generic[Endpoint, Connection]):
     @property
     def settings(self) -> Settings:
         """The numbers it is run by."""
-        return self._settings._replace(maxsize=self.maxsize)
+        return self._settings.with_maxsize(self.maxsize)
 
     @property
     def needs_housekeeper(self) -> bool:
