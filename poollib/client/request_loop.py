@@ -12,6 +12,7 @@ response owns it, so that waiting here never keeps a connection from others.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from http.client import HTTPException
 from typing import TypeVar
 
@@ -131,12 +132,14 @@ def _after_error(request: R, error: Exception) -> R | None:
     No frame that looks at the error stays in its traceback, and one that was tried again keeps none at all: rings of
     errors and frames would hold memory until the garbage collector comes by.
     """
-    if isinstance(error, DeadlineExceededError) or is_from_body(error) or not _may_repeat(request, error):
+    if isinstance(error, DeadlineExceededError) or is_from_body(error):
+        return None
+    verdict = request.retries.verdict(request.method, error)
+    if not _may_repeat(request, error, verdict):
         return None
     before = error.__traceback__
     try:
-        pool = request.owner._pool_of(request.target)
-        retries = request.retries.increment(request.method, request.target, error=error, _pool=pool, _stacktrace=before)
+        retries = _incremented_by(request, error, verdict)
     except RETRYABLE as raised:
         if raised is not error:
             raise
@@ -166,10 +169,22 @@ def _forget_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _may_repeat(request: Request, error: Exception) -> bool:
+def _incremented_by(request: Request, error: Exception, verdict: bool | None) -> Retry:
+    """What is left after an error; ``retry_on`` is not asked again, ``verdict`` is what it said."""
+    retries, ask = request.retries, request.retries.retry_on
+    if ask is not None:
+        retries = copy(retries)
+        retries.retry_on = lambda method, outcome: verdict
+    pool = request.owner._pool_of(request.target)
+    left = retries.increment(request.method, request.target, error=error, _pool=pool, _stacktrace=error.__traceback__)
+    if ask is not None:
+        left.retry_on = ask
+    return left
+
+
+def _may_repeat(request: Request, error: Exception, verdict: bool | None) -> bool:
     """Whether the server can't have seen the request, or may see it twice (RFC 9110 section 9.2.2), still whole."""
     retries = request.retries
-    verdict = retries.verdict(request.method, error)
     if verdict is False:
         return False
     if is_nothing_sent(error) or retries._is_connection_error(error):

@@ -200,3 +200,21 @@ def test_a_request_has_one_body(more: dict[str, Any]) -> None:
         with pytest.raises(TypeError, match="one body"):
             pool.urlopen("POST", "/", json={}, **more)
         assert pool.num_connections == 0
+
+
+def test_retry_on_is_asked_once_for_each_error() -> None:
+    """It may count or log: a POST whose answer is cut off is one error, as is each that is tried again after it."""
+    asked: list[str] = []
+
+    def ask(method: str, outcome: object) -> bool | None:
+        asked.append(f"{method} {type(outcome).__name__}")
+        return True if isinstance(outcome, ProtocolError) else None
+
+    retries = Retry(3, retry_on=ask)
+    cut = [expect_request(), close()]
+    with ScriptServer(cut, cut, [expect_request(), respond(b"ok")]) as server, pool_for(server) as pool:
+        response = pool.request("POST", "/", body=b"body", retries=retries)
+    assert (response.data, asked) == (b"ok", ["POST ProtocolError", "POST ProtocolError", "POST HTTPResponse"])
+    assert response.retries is not None
+    assert response.retries.retry_on is ask
+    assert [type(entry.error) for entry in response.retries.history] == [ProtocolError, ProtocolError]
