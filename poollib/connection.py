@@ -14,8 +14,9 @@ import contextlib
 import errno
 import http.client
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from socket import getdefaulttimeout
+from typing import TYPE_CHECKING, Any, cast
 
 from . import response as responses
 from .base.deprecations import warn_as_urllib3
@@ -24,12 +25,14 @@ from .base.exact_values import exact
 from .base.headers import HTTPHeaderDict
 from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
+from .base.timeout import Timeout
 from .base.trace import notify
 from .base.url import without_zone
 from .exceptions import (
     HTTPError,
     InvalidResponseError,
     ProtocolError,
+    ReadTimeoutError,
     SSLError,
     WriteTimeoutError,
     is_from_body,
@@ -37,6 +40,7 @@ from .exceptions import (
 )
 from .exchange import httpclient_hooks
 from .exchange.httpclient_hooks import Base, PatchedClass, base_doors, own_doors, untouched
+from .exchange.request import OutgoingRequest
 from .exchange.tls_transport import TlsTransport
 from .exchange.transport import EXPECT_CONTINUE_S, ConnectionState, Transport, is_ragged_end
 from .exchange.transport import Options as Options
@@ -62,6 +66,10 @@ from .net.socket_state import LARGE_BODY_BYTES, SSLSocket, receive_ahead
 from .net.tls_sessions import sessions
 from .response import HTTPResponse
 
+if TYPE_CHECKING:
+    from .client.send_gate import SendGate
+    from .exchange.request import Request
+
 _IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
     ConnectionState.IDLE,
     ConnectionState.SENDING,
@@ -85,7 +93,6 @@ class HTTPConnection(Transport):
     _close_asked = False
     _wants_upgrade = False
     _heard: HeadBuffer | None = None  # what has come while a body is being sent
-    _asked: tuple[bool, bool, bool] = (True, True, True)  # preload_content, decode_content, enforce_content_length
 
     # -- sending --
 
@@ -107,6 +114,64 @@ class HTTPConnection(Transport):
         """
         if type(method) is not str or type(url) is not str:
             method, url = exact(method), exact(url)
+        request = OutgoingRequest(method, url, body, headers)
+        request.chunked = chunked
+        request.preload_content = preload_content
+        request.decode_content = decode_content
+        request.enforce_content_length = enforce_content_length
+        self._send_request(request, headers)
+
+    def begin(self, options: Options | None, timeout: Timeout) -> Timeout | None:
+        """Take the limits of the exchange that follows; its running clock if it has one: ``total`` counts from here."""
+        self.requests += 1
+        self.options = options
+        if timeout.total is None:
+            connect, read = timeout._connect, timeout._read
+            self.timeout = getdefaulttimeout() if connect is _DEFAULT_TIMEOUT else connect
+            self.read_timeout = getdefaulttimeout() if read is _DEFAULT_TIMEOUT else read
+            return None
+        clock = timeout.clone()
+        clock.start_connect()
+        self.timeout = Timeout.resolve_default_timeout(clock.connect_timeout)
+        self.read_timeout = clock.read_timeout
+        return clock
+
+    def exchange(
+        self,
+        request: Request,
+        headers: Mapping[str, Any] | None,
+        validate: Callable[[HTTPConnection], object] | None = None,
+        gate: SendGate | None = None,
+    ) -> HTTPResponse:
+        """One exchange from a pool's value, on the road that nobody has replaced a method of; errors as of
+        ``request`` and ``getresponse``.
+
+        ``headers``: those of the request, with what a forwarding proxy wants to know; ``validate`` is called before a
+        byte is sent; ``gate``: who may send when, where there is a crowd.
+        """
+        clock = self.begin(request.options, request.timeout)
+        if validate is not None:
+            validate(self)
+        if gate is None:
+            self._send_request(request, headers)
+        else:
+            gate.send(self._send_request, request, headers)
+        sock = self.sock
+        if sock is None or clock is not None or sock.gettimeout() != self.read_timeout:
+            self.limit_receives(clock)
+        return self.getresponse()
+
+    def limit_receives(self, clock: Timeout | None) -> None:
+        """Let the socket wait for an answer as long as the exchange's limits say. ReadTimeoutError: no time is left."""
+        read_s = self.read_timeout if clock is None else clock.read_timeout
+        sock = self.sock
+        if sock is not None and sock.gettimeout() != read_s:
+            if read_s == 0:
+                raise ReadTimeoutError(self, self._sent.target, f"Read timed out. (read timeout={read_s})")
+            sock.settimeout(read_s)  # type: ignore[arg-type]  # begin() has left no default there
+            self.read_timeout = read_s
+
+    def _send_request(self, request: OutgoingRequest, headers: Mapping[str, Any] | None) -> None:
         own = self._doors
         if (
             own.putrequest is not _PUTREQUEST
@@ -119,8 +184,7 @@ class HTTPConnection(Transport):
             or Base.putheader is not _BASE_PUTHEADER
             or Base.getresponse is not _BASE_GETRESPONSE
         ):
-            self._asked = (preload_content, decode_content, enforce_content_length)
-            self._request_through_doors(method, url, body, headers, chunked)
+            self._send_through_hooks(request, headers)
             return
         if not headers:
             fields = NO_FIELDS
@@ -130,7 +194,8 @@ class HTTPConnection(Transport):
                 self._private = items, fields
         else:
             fields = self._prepared(tuple(_items(headers)))
-        head, payload = self._prepare(method, url, body, fields, chunked)
+        method, target = request.method, request.target
+        head, payload = self._prepare(method, target, request.body, fields, request.chunked)
         if self.sock is None:
             self.connect()
             if self._attached_socket is not self.sock:  # a subclass's connect has put it there
@@ -139,7 +204,11 @@ class HTTPConnection(Transport):
             self._attach_socket()
         elif self.state is not _IDLE:
             raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
-        self._request = (method, url, preload_content, decode_content, enforce_content_length)
+        sent = self._sent
+        sent.method, sent.target = method, target
+        sent.preload_content = request.preload_content
+        sent.decode_content = request.decode_content
+        sent.enforce_content_length = request.enforce_content_length
         self._close_asked = fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self.answered = self._drained = False
@@ -169,8 +238,9 @@ class HTTPConnection(Transport):
         self._private = (items, fields) if fields.is_private else None
         return fields
 
-    def _request_through_doors(self, method: str, url: str, body: Any, headers: Any, chunked: bool) -> None:
-        """As ``request``, by calling http.client's methods: somebody has replaced one of them."""
+    def _send_through_hooks(self, request: OutgoingRequest, headers: Mapping[str, Any] | None) -> None:
+        """As ``_send_request``, by calling http.client's methods: somebody has replaced one of them."""
+        method, url = request.method, request.target
         items = tuple((exact(name), exact(value)) for name, value in _items(headers)) if headers else ()
         fields = prepare_fields(items)
         request_line(method, url)
@@ -183,7 +253,7 @@ class HTTPConnection(Transport):
         self.state = _SENDING
         try:
             self.sock.settimeout(self._write_timeout_s())
-            httpclient_hooks.send(self, method, url, body, items, fields, chunked)
+            httpclient_hooks.send(self, method, url, request.body, items, fields, request.chunked)
         except TimeoutError as error:
             self.close()
             if is_from_body(error):
@@ -200,7 +270,7 @@ class HTTPConnection(Transport):
         except BaseException:
             self.close()
             raise
-        self._request = (method, url, *self._asked)
+        self._sent.note(method, url, request.preload_content, request.decode_content, request.enforce_content_length)
         self._close_asked = self._close_asked or fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self._through_doors = True
@@ -279,8 +349,8 @@ class HTTPConnection(Transport):
             finally:
                 self._keep_heard()
         if trace is not None:
-            notify(trace, "head_sent", *self._request[:2])
-            notify(trace, "body_sent", *self._request[:2])
+            notify(trace, "head_sent", self._sent.method, self._sent.target)
+            notify(trace, "body_sent", self._sent.method, self._sent.target)
 
     def _send_payload(self, head: bytes, payload: Payload, expect_s: float | None) -> None:
         if expect_s is not None:
@@ -321,7 +391,7 @@ class HTTPConnection(Transport):
         """Raise poollib's error for what sending a body raised; nothing if the server answered before."""
         if isinstance(error, TimeoutError):
             self._check_deadline("sending")
-            raise WriteTimeoutError(self, self._request[1], f"Write timed out. ({error})") from error
+            raise WriteTimeoutError(self, self._sent.target, f"Write timed out. ({error})") from error
         if not isinstance(error, OSError):
             raise error
         if not self._answered_before_failing():
@@ -350,7 +420,7 @@ class HTTPConnection(Transport):
                 sock.sendall(data[n:])
         except TimeoutError as error:
             self._check_deadline("sending")
-            raise WriteTimeoutError(self, self._request[1], "Write timed out.") from error
+            raise WriteTimeoutError(self, self._sent.target, "Write timed out.") from error
         except OSError as error:
             if not self._answered_before_failing():
                 failed = _send_failed(error)
@@ -445,24 +515,25 @@ class HTTPConnection(Transport):
             raise
         if self._interim:
             response.interim, self._interim = tuple(self._interim.kept), None
-        if not self._request[3]:
+        if not self._sent.decode_content:
             response.decode_content = False
         return response
 
     def _respond(self, incoming: ReceiveBuffer, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head; ``data[end:]`` is what was received behind it."""
-        method, url, preload, decode, enforce = self._request
+        sent = self._sent
+        method, url = sent.method, sent.target
         length = head.body_length(method)
         keep = head.keep_alive and not self._close_asked and head.requests_left != 0
         self.idle_limit_s = head.idle_limit_s
         options = self.options
-        decodes = head.content_encoding and decode
+        decodes = head.content_encoding and sent.decode_content
         limit = None
         if options is not None:
             limit = _size_limit(options, bool(decodes))
             if options.trace is not None:
                 notify(options.trace, "head_read", head.status, head.reason)
-        if len(data) - end == length and limit is None and preload and not decodes:
+        if len(data) - end == length and limit is None and sent.preload_content and not decodes:
             if keep and options is None and self._session_at is None:
                 self.state = _IDLE
             else:
@@ -472,11 +543,11 @@ class HTTPConnection(Transport):
         self.state = _READING
         if length >= LARGE_BODY_BYTES:
             receive_ahead(self.sock)
-        body = body_reader(incoming, length, keep, limit, self._limits(), enforce)
+        body = body_reader(incoming, length, keep, limit, self._limits(), sent.enforce_content_length)
         response = responses.HTTPResponse.received(head, body, None, method, url)
         if options is not None:
             response._max_decoded_size = options.max_decoded_size
-        if not enforce:
+        if not sent.enforce_content_length:
             response.enforce_content_length = False
         if body.state is BodyState.OPEN:
             response._connection = self  # which hears of the end; a pool takes its place
@@ -489,7 +560,7 @@ class HTTPConnection(Transport):
 
         A connection that saw CONNECT serves nothing else whatever the answer (RFC 9110 section 9.3.6).
         """
-        method, url = self._request[:2]
+        method, url = self._sent.method, self._sent.target
         if head.status == 101 and not self._wants_upgrade:
             raise InvalidResponseError("101 Switching Protocols, which nobody asked for (RFC 9110 section 15.2.2)")
         if method == "CONNECT":
@@ -519,7 +590,7 @@ class HTTPConnection(Transport):
                 raise closed_early(data)
             self.answered = True
             if self.options is not None and self.options.trace is not None:
-                notify(self.options.trace, "first_byte", *self._request[:2])
+                notify(self.options.trace, "first_byte", self._sent.method, self._sent.target)
         if self.options is None:
             found = parse_head(data)
             if found is not None:
@@ -557,7 +628,7 @@ class HTTPConnection(Transport):
         """Start a request by hand; method and target are checked."""
         method, url = exact(method), exact(url)
         request_line(method, url)
-        self._request = (method, url, True, True, True)
+        self._sent.note(method, url, True, True, True)
         self._close_asked = False
         self._wants_upgrade = True  # what fields follow is not known here
         self.answered = self._drained = False
@@ -589,6 +660,8 @@ _PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouch
 # they put theirs, as in urllib3.
 _GETRESPONSE = HTTPConnection.getresponse
 _BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_doors(Base))
+#: As they are here, whoever replaces them later.
+REQUEST, GETRESPONSE = HTTPConnection.request, HTTPConnection.getresponse
 
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
 

@@ -14,7 +14,7 @@ import logging
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from socket import getdefaulttimeout
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from .base import after_fork
@@ -61,7 +61,7 @@ from .client.request_target import ConnectionPool as ConnectionPool
 from .client.request_target import RequestTargets
 from .client.send_gate import CROWD, SendGate, may_wait
 from .client.stats import PoolStatistics
-from .connection import HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
+from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown, is_from_body
 from .exchange.request import Request
 from .http1.request_body import set_file_position
@@ -268,7 +268,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         if headers is None:
             headers = self.headers
         options: Options | None = None
-        enforce_content_length: bool | None = None
+        enforce_content_length = True
         if response_kw or self._defaults:
             keywords = cast("dict[str, Any]", response_kw)
             url, body, headers = take_fields(method, url, body, headers, keywords)
@@ -356,24 +356,23 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
 
     def _exchange(self, conn: Any, request: Request, number: int | None) -> BaseHTTPResponse:
-        conn.options = request.options
         try:
             headers = self._with_proxy_headers(request.headers) if self._is_forwarding else request.headers
-            make: Callable[..., Any] = self._make_request
-            if request.enforce_content_length is not None:
-                make = partial(make, enforce_content_length=request.enforce_content_length)
-            response = make(
-                conn,
-                request.method,
-                request.target,
-                body=request.body,
-                headers=headers,
-                retries=request.retries,
-                timeout=request.timeout,
-                chunked=request.chunked,
-                preload_content=request.preload_content,
-                decode_content=request.decode_content,
-            )
+            make, send, receive, validate = self._make_request, conn.request, conn.getresponse, self._validate_conn
+            if (  # see _MAKE_REQUEST
+                type(make) is type(send) is type(receive) is type(validate) is MethodType
+                and make.__func__ is _MAKE_REQUEST
+                and send.__func__ is REQUEST
+                and receive.__func__ is GETRESPONSE
+            ):
+                gate = None if len(self._endpoint_pool._leased) < CROWD else self._gate_for(conn, request.body)
+                response = conn.exchange(
+                    request, headers, None if validate.__func__ is _VALIDATE_CONN else validate, gate
+                )
+                if log.isEnabledFor(logging.DEBUG):
+                    self._log_response(request.method, request.target, response)
+            else:
+                response = self._exchange_by_overrides(conn, request, headers)
         except SettingsChanged:
             self._endpoint_pool.discard(conn, "settings changed")
             raise
@@ -388,6 +387,33 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
                 raise ours from error
             raise
         return self._hand_over(conn, response, request, number)
+
+    def _exchange_by_overrides(self, conn: Any, request: Request, headers: Mapping[str, str] | None) -> Any:
+        """As ``HTTPConnection.exchange``, where somebody has their own of what urllib3 calls for it."""
+        conn.options = request.options
+        make: Callable[..., Any] = self._make_request
+        if not request.enforce_content_length:
+            make = partial(make, enforce_content_length=False)
+        return make(
+            conn,
+            request.method,
+            request.target,
+            body=request.body,
+            headers=headers,
+            retries=request.retries,
+            timeout=request.timeout,
+            chunked=request.chunked,
+            preload_content=request.preload_content,
+            decode_content=request.decode_content,
+        )
+
+    def _gate_for(self, conn: Any, body: object) -> SendGate | None:
+        """What a request waits at where hundreds of threads send."""
+        if not may_wait(conn, body):
+            return None
+        if self._send_gate is None:
+            vars(self).setdefault("_send_gate", SendGate())
+        return self._send_gate
 
     def _hand_over(self, conn: Any, response: Any, request: Request, number: int | None) -> BaseHTTPResponse:
         """Give the connection back if the response is whole, else leave it with the response: the loop judges that."""
@@ -431,12 +457,14 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         enforce_content_length: bool = True,
     ) -> Any:
         """Send one request on a leased connection and read the head of its response."""
-        conn.requests = getattr(conn, "requests", 0) + 1
-        timed = self._set_timeouts(conn, timeout)
+        if not isinstance(timeout, Timeout):
+            timeout = self.timeout if timeout is _DEFAULT_TIMEOUT else Timeout.from_float(timeout)
+        if not isinstance(conn, HTTPConnection):  # of a class of somebody's own, which may lack them
+            conn.requests, conn.options = getattr(conn, "requests", 0), getattr(conn, "options", None)
+        clock = HTTPConnection.begin(conn, conn.options, timeout)
         self._validate_conn(conn)
-        send: Any = conn.request
-        if len(self._endpoint_pool._leased) >= CROWD and may_wait(conn, body):
-            send = partial(self._crowd_gate().send, send)
+        gate = None if len(self._endpoint_pool._leased) < CROWD else self._gate_for(conn, body)
+        send: Callable[..., object] = conn.request if gate is None else partial(gate.send, conn.request)
         send(
             method,
             url,
@@ -447,22 +475,11 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             decode_content=decode_content,
             enforce_content_length=enforce_content_length,
         )
-        read_s = timed.read_timeout if timed is not None else conn.read_timeout
-        sock = conn.sock
-        if sock is not None and sock.gettimeout() != read_s:
-            if read_s == 0:
-                raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={read_s})")
-            sock.settimeout(read_s)
-            conn.read_timeout = read_s
+        HTTPConnection.limit_receives(conn, clock)
         response = conn.getresponse()
         if log.isEnabledFor(logging.DEBUG):
             self._log_response(method, url, response)
         return response
-
-    def _crowd_gate(self) -> SendGate:
-        if self._send_gate is None:
-            vars(self).setdefault("_send_gate", SendGate())
-        return self._send_gate  # type: ignore[return-value]
 
     def _log_response(self, method: str, url: str, response: Any) -> None:
         version = getattr(response, "version_string", "HTTP/?")
@@ -477,21 +494,6 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             response.status,
             getattr(response, "length_remaining", None),
         )
-
-    def _set_timeouts(self, conn: Any, timeout: _TYPE_TIMEOUT | Timeout) -> Timeout | None:
-        """Tell the connection its limits; the running clock if one is needed, since ``total`` counts from here."""
-        if not isinstance(timeout, Timeout):
-            timeout = self.timeout if timeout is _DEFAULT_TIMEOUT else Timeout.from_float(timeout)
-        if timeout.total is None:
-            connect, read = timeout._connect, timeout._read
-            conn.timeout = getdefaulttimeout() if connect is _DEFAULT_TIMEOUT else connect
-            conn.read_timeout = getdefaulttimeout() if read is _DEFAULT_TIMEOUT else read
-            return None
-        clock = timeout.clone()
-        clock.start_connect()
-        conn.timeout = Timeout.resolve_default_timeout(clock.connect_timeout)
-        conn.read_timeout = clock.read_timeout
-        return clock
 
     def _note(self, error: BaseException, url: str) -> None:
         """Count an error, and let it name this pool."""
@@ -591,6 +593,10 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
 
 
+# What urllib3 calls for an exchange, as it is here: where nobody has put their own in its place, a request goes down as
+# one value. Agents come late and go again, some on one object alone, so it is looked at each time. By type and by
+# ``is``: what wrapt makes of a method says that it is equal to it, and has its ``__func__``.
+_MAKE_REQUEST, _VALIDATE_CONN = HTTPConnectionPool._make_request, HTTPConnectionPool._validate_conn
 _MISSING = object()
 #: what belongs to one process and is not pickled
 _OWN = frozenset({"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_gate"})

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
+from ..base.timeout import Deadline, Timeout
 from ..base.trace import Trace
 from ..policy.redirect import without_body_fields
 from .base_response import BaseHTTPResponse
@@ -33,6 +33,8 @@ class _ByCaller(int):
 #: As ``redirect=`` of a pool's urlopen: not to be followed, for whoever calls judges redirects, and reads their bodies
 #: or throws them away. Where it is lost on the way, bodies are read early; nothing else depends on it.
 BY_CALLER = cast(bool, _ByCaller(0))
+
+_NO_LIMITS = Timeout()
 
 
 class RequestOwner(Protocol):
@@ -57,7 +59,30 @@ class RequestOwner(Protocol):
 Self = TypeVar("Self", bound="Request")
 
 
-class Request:
+class OutgoingRequest:
+    """What an exchange reads of a request; ``Request`` says what each means."""
+
+    __slots__ = (
+        "body",
+        "chunked",
+        "decode_content",
+        "enforce_content_length",
+        "headers",
+        "method",
+        "preload_content",
+        "target",
+    )
+
+    def __init__(self, method: str, target: str, body: Any, headers: Mapping[str, str] | None) -> None:
+        self.method = method
+        self.target = target
+        self.body = body
+        self.headers = headers
+        self.chunked = False
+        self.preload_content = self.decode_content = self.enforce_content_length = True
+
+
+class Request(OutgoingRequest):
     """One request: what is sent, what may follow, and whose it is.
 
     =================== ===================================================================================
@@ -75,29 +100,21 @@ class Request:
     chunked             whether the body is framed in chunks whatever its length
     preload_content     whether the body is read before the response goes up
     decode_content      whether reading undoes Content-Encoding
-    enforce_content_length  whether a body cut short is an error; None: the caller did not say, so it is
+    enforce_content_length  whether a body cut short is an error
     release_conn        whether a response of somebody else's class gives its connection back at once
     =================== ===================================================================================
     """
 
     __slots__ = (
-        "body",
         "body_start",
-        "chunked",
         "deadline",
-        "decode_content",
-        "enforce_content_length",
-        "headers",
-        "method",
         "options",
         "owner",
         "pool_timeout",
-        "preload_content",
         "redirect",
         "redirects_only",
         "release_conn",
         "retries",
-        "target",
         "timeout",
         "trace",
     )
@@ -122,13 +139,11 @@ class Request:
         self.body_start: int | _TYPE_FAILEDTELL | None = None
         self.deadline: Deadline | None = None
         self.trace: Trace | None = None
-        self.timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT
+        self.timeout = _NO_LIMITS
         self.pool_timeout: float | None = None
         self.options: Options | None = None
         self.chunked = False
-        self.preload_content = True
-        self.decode_content = True
-        self.enforce_content_length: bool | None = None
+        self.preload_content = self.decode_content = self.enforce_content_length = True
         self.release_conn = True
 
     def following(self: Self, retries: Retry) -> Self:

@@ -102,6 +102,23 @@ class Options(NamedTuple):
     limits: Limits = DEFAULT_LIMITS
 
 
+class SentRequest:
+    """What a connection keeps of the request that it sent last, to read its response by; one for each connection."""
+
+    __slots__ = ("decode_content", "enforce_content_length", "method", "preload_content", "target")
+
+    def __init__(self) -> None:
+        self.note("GET", "", True, True, True)
+
+    def note(self, method: str, target: str, preload: bool, decode: bool, enforce: bool) -> None:
+        """Another request is sent."""
+        self.method = method
+        self.target = target
+        self.preload_content = preload
+        self.decode_content = decode
+        self.enforce_content_length = enforce
+
+
 class ProxyConfig(NamedTuple):
     """What a proxy hop wants of TLS, and whether https is forwarded instead of tunnelled."""
 
@@ -185,7 +202,7 @@ class Transport(_Base):
         "_private",
         "_quiet",
         "_receive_buffer",
-        "_request",
+        "_sent",
         "_through_doors",
         "answered",
         "bytes_received",
@@ -261,7 +278,7 @@ class Transport(_Base):
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
         self._private: tuple[Any, Fields] | None = None  # the last request's fields, if they prove who it comes from
-        self._request: tuple[str, str, bool, bool, bool] = ("GET", "", True, True, True)
+        self._sent = SentRequest()
         if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
             host = idna_encode(host)
         timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
@@ -580,7 +597,7 @@ class Transport(_Base):
         if isinstance(error, TimeoutError):
             self._check_deadline(self._phase())
             timeout = self.sock.gettimeout() if self.sock is not None else None
-            return ReadTimeoutError(self, self._request[1], f"Read timed out. (read timeout={timeout})")
+            return ReadTimeoutError(self, self._sent.target, f"Read timed out. (read timeout={timeout})")
         if type(error).__module__ == "ssl" and not is_ragged_end(error):
             return SSLError(error)
         if self.state is _READING:

@@ -94,7 +94,7 @@ FUNCTIONS = {
     "net.dial.connect": _CONNECT,
     "net.http_tunnel.http_connect": _TUNNEL,
     "exchange.transport._wrap_in_tls": _TLS,
-    "connection.request": _SEND,
+    "connection._send_request": _SEND,
     "connection.getresponse": _AWAIT,
     "response.read": _READ,
     "response.readinto": _READ,
@@ -122,7 +122,7 @@ class Place(NamedTuple):
             module = frame.f_globals["__name__"]
             if module.startswith("poollib."):
                 functions.append(f"{module.removeprefix('poollib.')}.{frame.f_code.co_name}")
-                if functions[-1] in ("connection.request", "connection.getresponse"):
+                if functions[-1] in ("connection._send_request", "connection.getresponse"):
                     connection = frame.f_locals["self"]
             frame = frame.f_back
         phases = [FUNCTIONS[function] for function in functions if function in FUNCTIONS]

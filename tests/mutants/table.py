@@ -1165,7 +1165,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "psycopg_pool: a network that is cut",
-        ("connectionpool.py", "getdefaulttimeout() if read is _DEFAULT_TIMEOUT else read\n", "read and 40 * read\n"),
+        ("connection.py", "getdefaulttimeout() if read is _DEFAULT_TIMEOUT else read\n", "read and 40 * read\n"),
     ),
     *_mutants(
         "Go: a server that closes by surprise",
