@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from .base import after_fork
 from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from .client.keywords import (
         EnvironmentManagerKeywords,
+        Keywords,
         ManagerKeywords,
         ManagerUrlopenKeywords,
         PoolKeywords,
@@ -117,7 +118,7 @@ class PoolManager(RequestMethods):
     ) -> None:
         super().__init__(headers)
         num_pools = cast(int, number("num_pools", num_pools))  # urllib3 takes a float
-        keywords = cast("dict[str, Any]", connection_pool_kw)
+        keywords = cast("Keywords", connection_pool_kw)
         total_maxsize = keywords.pop("total_maxsize", None)
         self._total_limit = None if total_maxsize is None else SharedLimit(total_maxsize)
         may_have_proxies = "proxies" in keywords
@@ -137,7 +138,7 @@ class PoolManager(RequestMethods):
         self.key_fn_by_scheme = dict(key_fn_by_scheme)  # its own: what a program puts in concerns this manager alone
         # Keywords, and a pool's key by origin while those are the manager's: read and replaced as one. No pool itself,
         # which would outlive its place in `pools`.
-        self._routes: tuple[dict[str, Any], dict[str, Hashable]] = ({}, {})
+        self._routes: tuple[Keywords, dict[str, Hashable]] = ({}, {})
         self._usual_timeout = Timeout.from_float(_DEFAULT_TIMEOUT)  # of all pools that are given none
 
         after_fork.remember(self)
@@ -152,13 +153,13 @@ class PoolManager(RequestMethods):
     def __exit__(self, exc_type: object, exc_val: object, exc_tb: object) -> None:
         self.clear()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Settings only: pools are made anew where this is unpickled."""
         state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={})
         state["_total_limit"] = None if self._total_limit is None else self._total_limit.limit
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Keywords) -> None:
         self.__dict__.update(state)
         self.pools = RecentlyUsedContainer(state["pools"])
         self._total_limit = None if state["_total_limit"] is None else SharedLimit(state["_total_limit"])
@@ -188,7 +189,7 @@ class PoolManager(RequestMethods):
         environ = os.environ if environ is None else environ
         if "proxies" not in kw:
             kw["proxies"] = environment_rules(environ)
-        return cls(**{**settings(environ), **cast("dict[str, Any]", kw)})
+        return cls(**{**settings(environ), **cast("Keywords", kw)})
 
     # -- one pool per base URL --
 
@@ -208,7 +209,7 @@ class PoolManager(RequestMethods):
             pool = self._named.get(key)
             if pool is None:
                 context = self._merge_pool_kwargs({"timeout": STREAMING_TIMEOUT} if streaming else {})
-                context.update(cast("dict[str, Any]", pool_kwargs), scheme=parsed.scheme)
+                context.update(cast("Keywords", pool_kwargs), scheme=parsed.scheme)
                 scheme, host, port = origin(parsed)
                 if scheme == UNIX_SCHEME:
                     context.update(unix_keywords(parsed.host or "", context))
@@ -296,7 +297,7 @@ class PoolManager(RequestMethods):
         host: str | None,
         port: int | None = None,
         scheme: str | None = "http",
-        pool_kwargs: dict[str, Any] | None = None,
+        pool_kwargs: Keywords | None = None,
     ) -> HTTPConnectionPool:
         """The pool for host, port and scheme; ``pool_kwargs`` override the manager's. LocationValueError.
 
@@ -320,7 +321,7 @@ class PoolManager(RequestMethods):
         context["host"] = host
         return self.connection_from_context(context)
 
-    def _proxy_keywords(self, scheme: str, host: str, port: int | None) -> dict[str, Any]:
+    def _proxy_keywords(self, scheme: str, host: str, port: int | None) -> Keywords:
         """A pool's keywords for the proxy on the way to this host; none if there is no proxy."""
         proxy = None if self._proxies is None else self._proxies.choose(scheme, host, port)
         if proxy is None:
@@ -329,7 +330,7 @@ class PoolManager(RequestMethods):
         unsaid = {name: value for name, value in self._proxy_defaults.items() if given[name] is usual[name]}
         return proxy_keywords(proxy._replace(**unsaid))
 
-    def connection_from_context(self, request_context: dict[str, Any]) -> HTTPConnectionPool:
+    def connection_from_context(self, request_context: Keywords) -> HTTPConnectionPool:
         """The pool for all that a request's context holds. URLSchemeUnknown."""
         if "strict" in request_context:
             warn_as_urllib3(
@@ -342,7 +343,7 @@ class PoolManager(RequestMethods):
             raise URLSchemeUnknown(scheme)
         return self.connection_from_pool_key(key_fn(request_context), request_context=request_context)
 
-    def connection_from_pool_key(self, pool_key: Hashable, request_context: dict[str, Any]) -> HTTPConnectionPool:
+    def connection_from_pool_key(self, pool_key: Hashable, request_context: Keywords) -> HTTPConnectionPool:
         """The pool of a key, made if there is none; racing threads get the same one."""
         with self.pools.lock:
             pool = self.pools.get(pool_key)
@@ -352,13 +353,13 @@ class PoolManager(RequestMethods):
                 self.pools[pool_key] = pool
         return pool
 
-    def connection_from_url(self, url: str, pool_kwargs: dict[str, Any] | None = None) -> HTTPConnectionPool:
+    def connection_from_url(self, url: str, pool_kwargs: Keywords | None = None) -> HTTPConnectionPool:
         """The pool for a URL's scheme, host and port."""
         parsed = parse_url(url)
         return self.connection_from_host(parsed.host, port=parsed.port, scheme=parsed.scheme, pool_kwargs=pool_kwargs)
 
     def _new_pool(
-        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+        self, scheme: str, host: str, port: int, request_context: Keywords | None = None
     ) -> HTTPConnectionPool:
         """A new pool. Subclasses override this to make another kind."""
         context = dict(self.connection_pool_kw if request_context is None else request_context)
@@ -377,7 +378,7 @@ class PoolManager(RequestMethods):
             from .socks_pools import pool_classes_by_scheme as classes
         return classes[scheme](host, port, **context)
 
-    def _merge_pool_kwargs(self, override: dict[str, Any] | None) -> dict[str, Any]:
+    def _merge_pool_kwargs(self, override: Keywords | None) -> Keywords:
         """The manager's keywords with those of ``override``; None there takes a keyword away."""
         merged = dict(self.connection_pool_kw)
         for name, value in (override or {}).items():
@@ -415,7 +416,7 @@ class PoolManager(RequestMethods):
             kw["timeout"] = _started(timeout)  # one clock for all hosts of this request
         body = kw.get("body")
         start = None if body is None else set_file_position(body, kw.get("body_pos"))
-        keywords: dict[str, Any] = kw  # type: ignore[assignment]  # a cast would cost each request a call
+        keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
         response = self._send(method, url, keywords, BY_CALLER if redirect else False)
         if not redirect or response.status < 300:
             return response
@@ -425,7 +426,7 @@ class PoolManager(RequestMethods):
             response.accept(keywords.get("preload_content", True))
         return response
 
-    def _send(self, method: str, url: str, kw: dict[str, Any], redirect: bool = BY_CALLER) -> BaseHTTPResponse:
+    def _send(self, method: str, url: str, kw: Keywords, redirect: bool = BY_CALLER) -> BaseHTTPResponse:
         """One request through the pool of ``url``; the pool leaves redirects to us."""
         pool, target = self._route(url)
         return pool.urlopen(method, target, redirect=redirect, assert_same_host=False, **kw)
@@ -458,7 +459,7 @@ class PoolManager(RequestMethods):
             self._remember(origin, pool, keywords)
         return pool, parsed.request_uri
 
-    def _remember(self, origin: str, pool: HTTPConnectionPool, keywords: dict[str, Any]) -> None:
+    def _remember(self, origin: str, pool: HTTPConnectionPool, keywords: Keywords) -> None:
         """Find this origin's pool by its text from now on, as long as the pool and its keywords stay."""
         with self.pools.lock:
             items = reversed(self.pools._container.items())  # as a rule it is the newest
@@ -471,7 +472,7 @@ class PoolManager(RequestMethods):
         else:
             keys[origin] = key
 
-    def _follow(self, method: str, url: str, kw: dict[str, Any], response: BaseHTTPResponse) -> BaseHTTPResponse:
+    def _follow(self, method: str, url: str, kw: Keywords, response: BaseHTTPResponse) -> BaseHTTPResponse:
         """The response at the end of a redirect: the loop of ``request_loop``, which judges only redirects here."""
         retries = response.retries
         if not isinstance(retries, Retry):
@@ -529,7 +530,7 @@ _PROXY_KEYWORDS = {
 }
 
 
-def _taken_proxy_defaults(keywords: dict[str, Any], has_proxies: bool) -> dict[str, Any]:
+def _taken_proxy_defaults(keywords: Keywords, has_proxies: bool) -> Keywords:
     """What holds for proxies that say nothing else, out of a manager's keywords; TypeError where there are none."""
     given = {name: keywords.pop(name) for name in _PROXY_KEYWORDS if name in keywords}
     if given and not has_proxies:
@@ -553,7 +554,7 @@ class _ManagerRequest(Request):
 
     __slots__ = ("keywords",)
 
-    keywords: dict[str, Any]
+    keywords: Keywords
 
     def drop_body(self) -> None:
         super().drop_body()
@@ -603,14 +604,14 @@ class ProxyManager(PoolManager):
         self.proxy_headers: Mapping[str, str] = settled.get("_proxy_headers", {})
         self.proxy_ssl_context = proxy_ssl_context
         self.proxy_config = settled.get("_proxy_config")
-        super().__init__(num_pools, headers, **{**cast("dict[str, Any]", connection_pool_kw), **settled})
+        super().__init__(num_pools, headers, **{**cast("Keywords", connection_pool_kw), **settled})
 
     def connection_from_host(
         self,
         host: str | None,
         port: int | None = None,
         scheme: str | None = "http",
-        pool_kwargs: dict[str, Any] | None = None,
+        pool_kwargs: Keywords | None = None,
     ) -> HTTPConnectionPool:
         """The pool of the target behind a tunnel; for what is forwarded, the proxy's one pool."""
         assert self.proxy is not None

@@ -37,6 +37,9 @@ _Pair: TypeAlias = tuple[str, str | bytes]
 #: Fields of a query; what is right for a query is right for a form.
 QueryFields: TypeAlias = "Mapping[str, str | bytes] | Sequence[_Pair] | Set[_Pair] | Iterator[_Pair]"
 
+#: Keywords of a pool or a request as they are handed on, sorted by name: what each may be, the classes below say.
+Keywords: TypeAlias = "dict[str, Any]"
+
 FilePath: TypeAlias = "str | os.PathLike[str]"
 #: A certificate or key: its file's path, or (beyond urllib3) the PEM text itself as bytes.
 PemOrPath: TypeAlias = "FilePath | bytes"

@@ -1,16 +1,16 @@
 """PoolKey: which requests share a pool.
 
 A manager asks here for the key of a request's pool, made of all the keywords that its connections depend on, or for
-that of a base URL. Which requests may share a socket of that pool is ``endpoint``'s to say, keeping pools by their keys
-the manager's. The fields and the functions by scheme, which a manager may be given others of, are urllib3's.
+that of a base URL. Which requests may share a socket of that pool is said in ``base/endpoint``; keeping pools by their
+keys is the manager's. The fields, and the functions by scheme, which a manager may be given others of, are urllib3's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from sys import intern
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..base.endpoint import shown_fields
 from ..base.exact_values import exact
@@ -20,6 +20,13 @@ from ..exceptions import LocationValueError
 from ..exchange.transport import ProxyConfig
 from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS
 from .request_options import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
+
+if TYPE_CHECKING:
+    import os
+    import ssl
+
+    from ..base.timeout import Timeout
+    from ..policy.retry import Retry
 
 POOL_OPTIONS = (
     *LENDING_OPTIONS,
@@ -32,45 +39,48 @@ POOL_OPTIONS = (
 _DEFAULT_BLOCKSIZE = 16384
 
 
+_Key = TypeVar("_Key", bound="PoolKey")
+
+
 class PoolKey(NamedTuple):
     """What two requests must have in common to share a pool: urllib3's fields, and poollib's options at the end."""
 
     key_scheme: str
     key_host: str
     key_port: int | None
-    key_timeout: Any
-    key_retries: Any
+    key_timeout: Timeout | float | None
+    key_retries: Retry | bool | int | None
     key_block: bool | None
     key_source_address: tuple[str, int] | None
-    key_key_file: str | None
-    key_key_password: str | None
-    key_cert_file: str | None
-    key_cert_reqs: Any
-    key_ca_certs: str | None
+    key_key_file: str | bytes | os.PathLike[str] | None
+    key_key_password: str | bytes | None
+    key_cert_file: str | bytes | os.PathLike[str] | None
+    key_cert_reqs: int | str | None
+    key_ca_certs: str | os.PathLike[str] | None
     key_ca_cert_data: str | bytes | None
-    key_ssl_version: Any
-    key_ssl_minimum_version: Any
-    key_ssl_maximum_version: Any
-    key_ca_cert_dir: str | None
-    key_ssl_context: Any
+    key_ssl_version: int | str | None
+    key_ssl_minimum_version: int | None
+    key_ssl_maximum_version: int | None
+    key_ca_cert_dir: str | os.PathLike[str] | None
+    key_ssl_context: ssl.SSLContext | None
     key_maxsize: int | None
     key_headers: frozenset[tuple[str, str]] | None
     key__proxy: Url | None
     key__proxy_headers: frozenset[tuple[str, str]] | None
     key__proxy_config: ProxyConfig | None
-    key_socket_options: tuple[Any, ...] | None
+    key_socket_options: tuple[tuple[int, int, int | bytes], ...] | None
     key__socks_options: frozenset[tuple[str, str]] | None
-    key_assert_hostname: Any
-    key_assert_fingerprint: Any
+    key_assert_hostname: str | bool | None
+    key_assert_fingerprint: str | tuple[str, ...] | None
     key_server_hostname: str | None
     key_blocksize: int | None
-    key_options: frozenset[tuple[str, Any]] | None = None
+    key_options: frozenset[tuple[str, Hashable]] | None = None
 
     def __repr__(self) -> str:
         return shown_fields(self)
 
 
-def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, Any]) -> Any:
+def _default_key_normalizer(key_class: type[_Key], request_context: Mapping[str, Any]) -> _Key:
     """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
     context = dict(request_context)
     context["scheme"] = intern(exact(context["scheme"]).lower())
@@ -94,7 +104,7 @@ def _default_key_normalizer(key_class: type[Any], request_context: Mapping[str, 
     return key_class(**key)
 
 
-def _as_key(value: Any) -> Any:
+def _as_key(value: object) -> Hashable:
     """The value as something hashable: mappings, sequences and sets by what they hold, others by identity.
 
     Never by a bare id: the next value made may have that of one that is gone.
@@ -117,7 +127,7 @@ class _Same:
 
     __slots__ = ("value",)
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: object) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
@@ -127,7 +137,7 @@ class _Same:
         return id(self.value)
 
 
-key_fn_by_scheme: dict[str, Callable[..., Any]] = {
+key_fn_by_scheme: dict[str, Callable[[Mapping[str, Any]], Hashable]] = {
     "http": partial(_default_key_normalizer, PoolKey),
     "https": partial(_default_key_normalizer, PoolKey),
 }

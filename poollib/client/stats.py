@@ -122,7 +122,7 @@ class PoolStatistics:
         return self._endpoint_pool.drop_unusable("dead when probed")
 
     def refresh(self, reason: str = "refreshed") -> int:
-        """Close all idle connections, so that new ones are opened; lent ones are not touched. How many there were."""
+        """Close all idle connections, so that new ones are opened; leased ones are not touched. How many there were."""
         return self._endpoint_pool.drop_idle(reason)
 
     def _counts(self) -> dict[str, int]:

@@ -247,6 +247,7 @@ with PoolManager(ca_certs=Path("/a.pem"), cert_file=b"-----BEGIN", key_file=Path
 with PoolManager(allowed_hosts=["*.example"], blocked_networks=["private", "10.0.0.0/8"]) as p: p.clear()
 with PoolManager(circuit_breaker=CircuitBreaker(3, 10.0), health_check_interval=60, trace=Trace()) as p: p.clear()
 with PoolManager(max_response_size=1 << 20, limits=Limits(header_lines=50)) as p: p.clear()
+version: str = poollib.__version__
 with PoolManager.from_env(maxsize=3) as p: p.clear()
 count: int = manager.stats()["total"]["requests"]; reasons: dict[str, int] = manager.stats()["total"]["dropped"]
 shown: str = manager.health()["status"]; waiting: int = pool.health()["waiting"]
@@ -261,7 +262,8 @@ manager.request("PUT", "https://host.example/", body=memoryview(b"a"), headers={
 PoolManager(socket_options=[*poollib.connection.HTTPConnection.default_socket_options, (1, 2, 3)])
 class Patient(Retry):
     def increment(
-        self, method: str | None = None, url: str | None = None, response: BaseHTTPResponse | None = None, *args: Any
+        self, method: str | None = None, url: str | None = None, response: BaseHTTPResponse | None = None,
+        error: Exception | None = None, _pool: Any = None, _stacktrace: Any = None,
     ) -> Retry: return self
 pool.urlopen("POST", "/", json={"a": 1}, enforce_content_length=False)
 with manager.pool_for("https://host.example", timeout=3) as named: named.request("GET", "/")
