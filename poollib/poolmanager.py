@@ -260,7 +260,7 @@ class PoolManager(RequestMethods):
 
     def _all_pools(self) -> Iterator[HTTPConnectionPool]:
         """All pools, the lock held by the caller."""
-        yield from self.pools._container.values()
+        yield from (pool for _, pool in self.pools._entries())
         yield from self._named.values()
 
     # -- how it goes --
@@ -462,8 +462,7 @@ class PoolManager(RequestMethods):
     def _remember(self, origin: str, pool: HTTPConnectionPool, keywords: Keywords) -> None:
         """Find this origin's pool by its text from now on, as long as the pool and its keywords stay."""
         with self.pools.lock:
-            items = reversed(self.pools._container.items())  # as a rule it is the newest
-            key = next((key for key, value in items if value is pool), None)
+            key = next((key for key, value in self.pools._entries() if value is pool), None)  # as a rule the first
         if key is None:
             return
         known, keys = self._routes

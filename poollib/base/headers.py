@@ -370,7 +370,7 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
     def clear(self) -> None:
         """Drop all entries; every value is disposed of even if disposing of another one fails."""
         with self.lock:
-            values = list(self._container.values())
+            values = list(dict.values(self._container))  # as in _entries
             self._container.clear()
         self._dispose(values)
 
@@ -378,6 +378,14 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
         """The keys of this moment, as a set of their own."""
         with self.lock:
             return set(self._container)
+
+    def _entries(self) -> Iterator[tuple[_KT, _VT]]:
+        """What it holds, the last to come first; ``lock`` is held by the caller.
+
+        An OrderedDict looks each key up for its own views, and makes a KeyError of what ``__hash__`` raises then, be it
+        an interrupt.
+        """
+        return reversed(dict.items(self._container))
 
     def _dispose(self, values: list[_VT]) -> None:
         """Call ``dispose_func`` with each value; the first failure is raised once all have been tried."""

@@ -376,3 +376,21 @@ def test_a_keyword_changed_in_place_leads_to_another_pool() -> None:
     assert manager._route(url)[0] is first
     options.clear()
     assert manager._route(url)[0] is not first
+
+
+@pytest.mark.parametrize("step", ["clear", "remember"])
+def test_an_interrupt_in_a_keys_hash_is_not_taken_for_a_missing_key(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Pools are looked through without a look-up of their keys: an OrderedDict makes a KeyError of the interrupt."""
+    manager = PoolManager(timeout=Timeout(3))
+    pool = manager.connection_from_url("http://a.example/")
+
+    def interrupted(_: Timeout) -> int:
+        raise InterruptedError
+
+    monkeypatch.setattr(Timeout, "__hash__", interrupted)
+    if step == "clear":
+        manager.clear()
+        assert len(manager.pools) == 0
+    else:
+        manager._remember("http://a.example", pool, {})
+        assert "http://a.example" in manager._routes[1]
