@@ -129,7 +129,11 @@ class EventSource:
         self.close()
 
     def close(self) -> None:
-        """End the stream, also while another thread waits for its next event; the connection is given back."""
+        """End the stream, also while another thread waits for its next event; the connection is given back.
+
+        A thread that waits for the head of a response does so as long as its ``timeout`` says; with a manager of the
+        caller's its ``retries`` are made, too.
+        """
         self._closed.set()
         self.state = EventSourceState.CLOSED
         response = self._response
@@ -140,7 +144,7 @@ class EventSource:
                     response.shutdown()
         finally:
             if self._owned is not None:
-                self._owned.clear()
+                self._owned.close_all()  # clear() would let a request that is being repeated go on
 
     def _wait_s(self, failures: int) -> float:
         """What the server or the caller asked for; doubled with each failure behind the first, up to a minute."""

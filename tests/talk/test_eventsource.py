@@ -11,7 +11,7 @@ from poollib import PoolManager
 from poollib.exceptions import BlockedHostError, InvalidResponseError, LocationValueError, ResponseError
 from poollib.extras.event_source import LONGEST_RETRY_MS, LONGEST_WAIT_S, EventSource, EventSourceState
 from poollib.http1.sse import Event
-from tests.support.script import ScriptServer, Step, close, expect_request, reset, respond, send, stall
+from tests.support.script import ScriptServer, Step, close, expect_request, reset, respond, send, signal, stall
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
 NO_MORE = [expect_request(), respond(status="204 No Content")]
@@ -186,6 +186,17 @@ def test_another_thread_may_close_it_while_it_waits_for_an_event() -> None:
         timer.join()
         assert [event.data for event in seen] == ["a"]
         assert events.state is EventSourceState.CLOSED
+
+
+def test_a_request_that_is_under_way_when_it_is_closed_is_not_repeated() -> None:
+    asked = threading.Event()
+    with ScriptServer([expect_request(), signal(asked), stall()]) as server:
+        events = EventSource(server.url, timeout=0.3)  # whose three retries would be connections without a script
+        closer = threading.Thread(target=lambda: (asked.wait(5), events.close()))
+        closer.start()
+        assert list(events) == []
+        closer.join()
+        assert (events.state, server.opened) == (EventSourceState.CLOSED, 1)
 
 
 def test_leaving_the_loop_gives_the_connection_back() -> None:
