@@ -101,6 +101,9 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Mapping[str,
         key["key_options"] = frozenset((name, _as_key(value)) for name, value in options.items())
     if key["key_blocksize"] is None:
         key["key_blocksize"] = _DEFAULT_BLOCKSIZE
+    if unknown := key.keys() - set(key_class._fields):
+        names = ", ".join(sorted(repr(field.removeprefix("key_")) for field in unknown))
+        raise TypeError(f"no keyword of pools: {names}")
     return key_class(**key)
 
 
