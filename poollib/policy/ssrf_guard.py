@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from ..base.ip import (
     Address,
@@ -33,6 +33,9 @@ from ..exceptions import BlockedHostError
 Answer: TypeAlias = "tuple[Any, ...] | str"
 Resolver: TypeAlias = Callable[[str, int], Sequence[Answer]]
 
+#: Hosts and networks as callers name them.
+Given: TypeAlias = tuple[Collection[str] | None, Collection[object] | None]
+
 #: In ``blocked_networks``: every address that is not one of the public Internet.
 PRIVATE = "private"
 
@@ -45,7 +48,7 @@ class Guard:
     pool, which then had no guard.
     """
 
-    __slots__ = ("_allowed", "_given", "_networks", "_private", "_seen", "_suffixes", "may_change")
+    __slots__ = ("_given", "_rules", "may_change")
 
     def __init__(
         self, allowed_hosts: Collection[str] | None = None, blocked_networks: Collection[object] | None = None
@@ -53,10 +56,9 @@ class Guard:
         self._given = (allowed_hosts, blocked_networks)
         #: whether the caller gave a list or a set: these can be changed in place, and count as they are at each check
         self.may_change = any(isinstance(given, (list, set)) for given in self._given)
-        self._read_rules(allowed_hosts, blocked_networks)
-        self._seen = self.given()
+        self._rules = _rules_from(self.given())
 
-    def given(self) -> tuple[Collection[str] | None, Collection[object] | None]:
+    def given(self) -> Given:
         """What the caller's lists say now."""
         hosts, networks = self._given
         return (
@@ -64,32 +66,13 @@ class Guard:
             copy(networks) if isinstance(networks, (list, set)) else networks,
         )
 
-    def _read_rules(self, allowed_hosts: Collection[str] | None, blocked_networks: Collection[object] | None) -> None:
-        if isinstance(allowed_hosts, str):
-            raise TypeError("allowed_hosts is a collection of names, not one name")
-        for name, given in (("allowed_hosts", allowed_hosts), ("blocked_networks", blocked_networks)):
-            if isinstance(given, Iterator):
-                raise TypeError(
-                    f"{name} is read for every pool, but a {type(given).__name__} is read once: pass a tuple"
-                )
-        networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
-        hosts = None if allowed_hosts is None else list(allowed_hosts)
-        exact = None if hosts is None else [_normal_host(host) for host in hosts if host[:2] != "*."]
-        self._allowed = None if exact is None else frozenset(address_of(name) or name for name in exact)
-        self._suffixes = tuple("." + _normal_host(host[2:]) for host in hosts or () if host[:2] == "*.")
-        self._private = PRIVATE in networks
-        self._networks: list[Network] = [
-            network_of(str(network), strict=True) for network in networks if network != PRIVATE
-        ]
-
     def check_host(self, host: str | None) -> None:
         """BlockedHostError for a host that is not allowed, and for the literal of a blocked address."""
-        if self.may_change:
-            self._reread_if_changed()
+        rules = self._rules_of_now()
         name = bare_host(host or "")
-        if not self._is_allowed(name):
+        if not rules.allow(name):
             raise BlockedHostError(f"{host!r} is none of the allowed hosts")
-        if self._is_blocked(readings_of(name), unread=ends_in_number(name)):
+        if rules.block(readings_of(name), unread=ends_in_number(name)):
             raise BlockedHostError(f"{host!r} lies in a blocked network")
 
     def wrap_resolver(self, resolver: Resolver) -> GuardedResolver:
@@ -101,37 +84,64 @@ class Guard:
 
         A name in it is not: the system would look it up once more.
         """
-        if self.may_change:
-            self._reread_if_changed()
         text = answer if isinstance(answer, str) else str(answer[4][0])
         address = literal_of(bare_host(text))
-        return not self._is_blocked([] if address is None else [address], unread=True)
+        return not self._rules_of_now().block([] if address is None else [address], unread=True)
 
-    def _reread_if_changed(self) -> None:
-        given = self.given()
-        if given != self._seen:
-            self._read_rules(*given)
-            self._seen = given
+    def _rules_of_now(self) -> _Rules:
+        rules = self._rules
+        if self.may_change and (given := self.given()) != rules.given:
+            rules = self._rules = _rules_from(given)
+        return rules
 
-    def _is_allowed(self, name: str) -> bool:
+
+class _Rules(NamedTuple):
+    """What a guard's lists mean: one value, so that no check meets half of one state and half of the next."""
+
+    given: Given
+    allowed: frozenset[Address | str] | None
+    suffixes: tuple[str, ...]
+    private: bool
+    networks: tuple[Network, ...]
+
+    def allow(self, name: str) -> bool:
         """By address where the host is one: patterns with ``*`` are for names, also of an IPv6 address's zone."""
-        if self._allowed is None:
+        if self.allowed is None:
             return True
         address = address_of(name)
         if address is not None:
-            return address in self._allowed
-        return name in self._allowed or name.endswith(self._suffixes)
+            return address in self.allowed
+        return name in self.allowed or name.endswith(self.suffixes)
 
-    def _is_blocked(self, readings: Sequence[Address], unread: bool) -> bool:
+    def block(self, readings: Sequence[Address], unread: bool) -> bool:
         """Whether one of the addresses is blocked; ``unread``, for none, where any address is."""
         if not readings:
-            return unread and (self._private or bool(self._networks))
-        return any(self._is_in(meant) for address in readings for meant in meanings_of(address))
+            return unread and (self.private or bool(self.networks))
+        return any(self._hold(meant) for address in readings for meant in meanings_of(address))
 
-    def _is_in(self, address: Address) -> bool:
-        if self._private and not is_public(address):
+    def _hold(self, address: Address) -> bool:
+        if self.private and not is_public(address):
             return True
-        return any(address in network for network in self._networks if network.version == address.version)
+        return any(address in network for network in self.networks if network.version == address.version)
+
+
+def _rules_from(given: Given) -> _Rules:
+    allowed_hosts, blocked_networks = given
+    if isinstance(allowed_hosts, str):
+        raise TypeError("allowed_hosts is a collection of names, not one name")
+    for name, value in zip(("allowed_hosts", "blocked_networks"), given, strict=True):
+        if isinstance(value, Iterator):
+            raise TypeError(f"{name} is read for every pool, but a {type(value).__name__} is read once: pass a tuple")
+    networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())
+    hosts = None if allowed_hosts is None else list(allowed_hosts)
+    exact = None if hosts is None else [_normal_host(host) for host in hosts if host[:2] != "*."]
+    return _Rules(
+        given,
+        None if exact is None else frozenset(address_of(name) or name for name in exact),
+        tuple("." + _normal_host(host[2:]) for host in hosts or () if host[:2] == "*."),
+        PRIVATE in networks,
+        tuple(network_of(str(network), strict=True) for network in networks if network != PRIVATE),
+    )
 
 
 def _normal_host(host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 import poollib
 from poollib import PoolManager, Retry
+from poollib.base.ip import network_of, readings_of
 from poollib.exceptions import BlockedHostError
+from poollib.policy import ssrf_guard
 from poollib.policy.ssrf_guard import Guard
 from tests.support.script import ScriptServer, expect, expect_request, respond, send
 
@@ -132,6 +135,34 @@ def test_what_can_be_read_once_only_is_no_guard(name: str) -> None:
         for host in ("10.0.0.0", "10.0.0.0.example"):
             with pytest.raises(TypeError, match=f"{name} is read for every pool"):
                 manager.request("GET", f"http://{host}:9/", timeout=1)
+
+
+def test_a_check_never_meets_half_of_changed_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10.0.0.1 is blocked before the change and after it, so also while another thread reads the lists anew."""
+    blocked = ["private"]
+    guard = Guard(blocked_networks=blocked)
+    is_reading, is_checked = threading.Event(), threading.Event()
+    other = threading.Thread(target=guard.may_dial, args=("192.0.2.1",))
+
+    def read_slowly(text: str, *, strict: bool) -> Any:
+        is_reading.set()
+        is_checked.wait(5)
+        return network_of(text, strict=strict)
+
+    def change_and_read(name: str) -> Any:
+        blocked[:] = ["10.0.0.0/8"]
+        other.start()
+        is_reading.wait(5)
+        return readings_of(name)
+
+    monkeypatch.setattr(ssrf_guard, "network_of", read_slowly)
+    monkeypatch.setattr(ssrf_guard, "readings_of", change_and_read)
+    try:
+        with pytest.raises(BlockedHostError):
+            guard.check_host("10.0.0.1")
+    finally:
+        is_checked.set()
+        other.join()
 
 
 def test_an_answer_of_the_dns_does_not_get_around_it() -> None:

@@ -677,9 +677,10 @@ MUTANTS: Final = [
         ("policy/retry.py", "        if allowed is None or allowed is False:", "        if not allowed:"),
         (
             "policy/ssrf_guard.py",
-            "        if self._allowed is None:\n            return True",
-            "        if not self._allowed:\n            return True",
+            "        if self.allowed is None:\n            return True",
+            "        if not self.allowed:\n            return True",
         ),
+        ("base/endpoint.py", "    if not wish:\n        raise ValueError", "    if False:\n        raise ValueError"),
     ),
     *_mutants(
         "an answer before the whole body was sent ends the connection",
