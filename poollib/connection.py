@@ -50,7 +50,7 @@ from .exchange.transport import proxy_tls_settings as proxy_tls_settings
 from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
-from .http1.interim_responses import Interim
+from .http1.interim_responses import InterimResponses
 from .http1.request_body import expects_body
 from .http1.request_head import (
     NO_FIELDS,
@@ -600,7 +600,7 @@ class HTTPConnection(Transport):
     def _note_interim(self, head: Head) -> None:
         """Note an interim response (RFC 9110 section 15.2). InvalidResponseError if they come too fast."""
         now = time.monotonic()
-        interim = self._interim = self._interim or Interim(now)
+        interim = self._interim = self._interim or InterimResponses(now)
         interim.note(head, self._limits(), now)
         if self.options is not None and self.options.trace is not None:
             notify(self.options.trace, "interim_read", head.status, head.pairs())

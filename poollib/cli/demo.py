@@ -32,17 +32,17 @@ THREADS = 4
 REQUESTS = {"http": 2000, "https": 400}
 QUICK_REQUESTS = {"http": 200, "https": 40}
 REDIRECT_EVERY = 10
-#: How many are told to come back after a second, one a thread so that they wait together.
+#: How many requests get a 503 with Retry-After: 1; one a thread, so that they wait together.
 REFUSED = THREADS
 STREAMS, STREAM_BLOCKS, PIECE_BYTES = 2, 256, 65536
-#: No request is begun after this long: the demo ends in time on a slow machine too, and says that it gave up.
+#: No request is begun after this long: the demo ends in time on a slow machine too, and says that it stopped early.
 LIMIT_S = 8.0
 REQUEST_S = 5.0
 
 
 @dataclass
 class Run:
-    """What one way of sending took; ``wrong`` has a line for each response that was not as it should be."""
+    """What one run of requests took; ``wrong`` has a line for each response that was not as it should be."""
 
     #: Of each request, its redirect included. Appending is safe from several threads.
     latencies_s: list[float] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Site:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the demo and print what came of it; 1 if any response was wrong."""
+    """Run the demo and print the results; 1 if any response was wrong."""
     parser = argparse.ArgumentParser(prog="poollib demo", description="Show on loopback what pooling saves.")
     parser.add_argument("--quick", action="store_true", help="send a tenth of the requests")
     requests = QUICK_REQUESTS if parser.parse_args(words).quick else REQUESTS
@@ -245,7 +245,7 @@ def print_comparison(scheme: str, count: int, pooled: Run, fresh: Run) -> None:
 
 @contextlib.contextmanager
 def site(end: float) -> Iterator[Site]:
-    """Start the server process, with a certificate if one can be made; end it on the way out."""
+    """Start the server process, with a certificate if one can be made; end it afterwards."""
     with tempfile.TemporaryDirectory(prefix="poollib-demo-") as name:
         folder = pathlib.Path(name)
         certificates = make_certificates(folder)

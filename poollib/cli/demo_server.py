@@ -6,7 +6,7 @@ it reads request lines of a client known to be well-behaved and no request bodie
 of poollib: what is shown must not depend on what shows it.
 
 Run as ``python -I demo_server.py [CERT_AND_KEY_FILE]``: prints one line of JSON (the ports) and ends when its standard
-input does, so that it never outlives who started it.
+input does, so that it never outlives the process that started it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The command line: one request whose body is printed, and commands by name.
 
-It turns words into one call of a `PoolManager` and an outcome into an exit status (STATUS below). What a request is
-belongs to the modules below, what a command does to the command's own module, which is imported only when called. The
+It turns arguments into one call of a `PoolManager` and its outcome into an exit status (STATUS below). Requests are
+left to the layers below, what a command does to the command's own module, which is imported only when called. The
 options and their letters are curl's.
 """
 
@@ -21,7 +21,7 @@ from ..exceptions import HTTPError, MaxRetryError
 from ..poolmanager import PoolManager
 from ..response import BaseHTTPResponse
 
-# A server that says nothing for this long will hardly say it to a person who waits.
+# Longer than this nobody waits at a terminal.
 CONNECT_S, READ_S = 10.0, 60.0
 PIECE_BYTES = 65536
 
@@ -33,7 +33,7 @@ STATUS = """exit status:
   4  the response's status is 4xx (its body is printed all the same)
   5  the response's status is 5xx (its body is printed all the same)
 
-python -m poollib demo --help tells about the demo, python -m poollib as-urllib3 --help about running programs.
+python -m poollib demo --help is about the demo, python -m poollib as-urllib3 --help about running programs.
 """
 
 

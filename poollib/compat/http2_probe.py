@@ -1,7 +1,7 @@
 """urllib3's memory of which hosts speak HTTP/2, and the switch for it: poollib speaks HTTP/1.1 only.
 
-The memory works as urllib3's does, for those who ask it; nothing in poollib asks.  Turning HTTP/2 on raises
-ImportError, as urllib3 without the h2 package does.  What is spoken is decided by ``tls.ALPN_PROTOCOLS``.
+The memory works as urllib3's does, for programs that use it; nothing in poollib does.  Turning HTTP/2 on raises
+ImportError, as urllib3 without the h2 package does.  The protocol is decided by ``tls.ALPN_PROTOCOLS``.
 """
 
 from __future__ import annotations

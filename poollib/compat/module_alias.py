@@ -1,9 +1,9 @@
-"""One of urllib3's module paths as a module: a module of poollib, or a thin module that stands before several.
+"""One of urllib3's module paths as a module: a module of poollib, or a thin module in front of several.
 
-:func:`module` gives a path's module and :class:`Finder` gives it to the import system, by the tables in ``names``.  A
-module is the module object itself, so who patches a global of it patches what runs; a thin module reads its names from
-the modules behind it at every look, and writes them there.  Whether the paths stand below ``urllib3`` or below
-``poollib`` is the caller's choice.
+:func:`module` gives a path's module and :class:`Finder` gives it to the import system, by the tables in
+``module_paths``.  A module is the module object itself, so that a patched global of it is seen by the code that runs; a
+thin module reads its names from the modules behind it at every access, and writes them there.  Whether the paths are
+below ``urllib3`` or below ``poollib`` is the caller's choice.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from .module_paths import ALIASES, EXTRAS, PACKAGES, THIN, VALUES
 
-ROOT: Final = "urllib3"
-HOME: Final = __name__.partition(".")[0]
+URLLIB3: Final = "urllib3"
+POOLLIB: Final = __name__.partition(".")[0]
 
 _thin: dict[str, ModuleType] = {}  # thin modules by full name: one object each, whatever happens to sys.modules
 
@@ -29,10 +29,10 @@ def exists(path: str) -> bool:
     return path in ALIASES or path in THIN or path in PACKAGES
 
 
-def module(path: str, root: str = ROOT) -> ModuleType:
+def module(path: str, root: str = URLLIB3) -> ModuleType:
     """The module for one of urllib3's paths, as ``util.retry``; '' is urllib3 itself. KeyError for an unknown path."""
     if path in ALIASES:
-        return _room(ALIASES[path])
+        return _module_of_poollib(ALIASES[path])
     if not exists(path):
         raise KeyError(path)
     name = f"{root}.{path}" if path else root
@@ -42,9 +42,9 @@ def module(path: str, root: str = ROOT) -> ModuleType:
     return thin
 
 
-def _room(name: str) -> ModuleType:
+def _module_of_poollib(name: str) -> ModuleType:
     """A module, with what urllib3's module of this kind imports for itself and others import from there."""
-    module = importlib.import_module(f"{HOME}.{name}")
+    module = importlib.import_module(f"{POOLLIB}.{name}")
     own = vars(module)
     for source, extras in EXTRAS.get(name, {}).items():
         for extra in extras.split():
@@ -70,14 +70,14 @@ def _source(source: str) -> ModuleType:
     if source.startswith(":"):
         return module(source[1:])
     if source.startswith("."):
-        return importlib.import_module(f"{HOME}{source}" if source != "." else HOME)
+        return importlib.import_module(f"{POOLLIB}{source}" if source != "." else POOLLIB)
     return importlib.import_module(source)
 
 
 def stand_for(name: str) -> None:
     """Let the module that urllib3's path means stand in ``sys.modules`` under ``name``, in the place of a file there.
 
-    The file is for editors and type checkers, which read it; who patches a global of the module patches what runs.
+    The file is for editors and type checkers, which read it; a patched global of the module is seen by what runs.
     """
     root, _, path = name.partition(".")
     sys.modules[name] = module(path, root)
@@ -87,7 +87,7 @@ class ThinModule(ModuleType):
     """One of urllib3's modules that is no module: its names live elsewhere, and are read and written there."""
 
     def __init__(self, name: str, path: str) -> None:
-        super().__init__(name, f"The names of urllib3's module {path or ROOT!r}, on poollib.")
+        super().__init__(name, f"The names of urllib3's module {path or URLLIB3!r}, on poollib.")
         own = vars(self)
         homes: dict[str, tuple[str, str]] = {}
         for source, names in THIN.get(path, {}).items():
@@ -157,15 +157,15 @@ class _Loader(Loader):
         # The import system has put its own spec on the module; a module's relative imports go by the module's own.
         if module.__spec__ is not None and module.__spec__.loader_state is not None:
             module.__spec__ = module.__spec__.loader_state
-        if module.__name__ == ROOT:
+        if module.__name__ == URLLIB3:
             _register_all()
 
 
 def _register_all() -> None:
-    """Import all that ``import urllib3`` imports: programs look for it in ``sys.modules``, agents wait for it."""
+    """Import what ``import urllib3`` imports: programs look for it in ``sys.modules``, tracing agents wait for it."""
     for path in sorted({*ALIASES, *THIN, *PACKAGES}):
-        if path and not path.startswith("contrib") and f"{ROOT}.{path}" not in sys.modules:
-            _import_by_name(f"{ROOT}.{path}", module(path))
+        if path and not path.startswith("contrib") and f"{URLLIB3}.{path}" not in sys.modules:
+            _import_by_name(f"{URLLIB3}.{path}", module(path))
 
 
 def _import_by_name(name: str, found: ModuleType) -> None:
@@ -195,6 +195,6 @@ class Finder(MetaPathFinder):
             return None
         if exists(inner):
             return ModuleSpec(fullname, LOADER, is_package=inner in PACKAGES)
-        if root == ROOT:
+        if root == URLLIB3:
             raise ModuleNotFoundError(f"No module named {fullname!r} in poollib's urllib3", name=fullname)
         return None

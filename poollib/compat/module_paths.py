@@ -1,7 +1,7 @@
 """Which of urllib3's module paths is which module of poollib, and where the names of the others live.
 
-``poollib.compat`` reads these tables; who wants to offer another of urllib3's names writes it into the module that owns
-the idea and its path here.  A source is a module of poollib (``.tls``), poollib itself (``.``), one of urllib3's paths
+``poollib.compat`` reads these tables; to offer another of urllib3's names, write it into the module that owns the idea
+and its path here.  A source is a module of poollib (``.tls``), poollib itself (``.``), one of urllib3's paths
 (``:util``) or any module (``ssl``); ``a=b`` offers b as a, ``a=*`` the source itself.  Follows urllib3 2.8.0.
 """
 

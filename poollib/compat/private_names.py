@@ -1,7 +1,7 @@
-"""urllib3's private helpers and type aliases that no module of poollib needs, for those who import them.
+"""urllib3's private helpers and type aliases that no module of poollib needs, for programs that import them.
 
-Each does what its name says by the modules that own the idea; ``names`` tells which of urllib3's modules shows it.
-Nothing in poollib's way of a request calls them, but for :func:`_ssl_wrap_socket_and_match_hostname`, which serves
+Each does what its name says by the modules that own the idea; ``module_paths`` says which of urllib3's modules has it.
+No request of poollib's goes through them, except :func:`_ssl_wrap_socket_and_match_hostname`, which serves
 connections whose TLS functions a program has replaced.  Follows urllib3 2.8.0.
 """
 

@@ -43,7 +43,7 @@ from ..exceptions import (
 )
 from ..http1.body_reader import Buffer, ReceiveBuffer, broken
 from ..http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
-from ..http1.interim_responses import Interim
+from ..http1.interim_responses import InterimResponses
 from ..http1.request_head import Fields
 from ..net import dial
 from ..net.dns import Resolver
@@ -271,7 +271,7 @@ class Transport(_Base):
             self
         )  # whose methods say which way a request goes: doors.PatchedClass, or its class
         self._through_doors = False  # the request went through http.client's methods, so shall the response
-        self._interim: Interim | None = None  # those heard since the request began
+        self._interim: InterimResponses | None = None  # those heard since the request began
         self._receive_buffer: ReceiveBuffer | None = None
         self._attached_socket: Any = None
         self._drained = False  # whether the last receive gave less than it had room for

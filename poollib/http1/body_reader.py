@@ -1,9 +1,9 @@
 """The bytes of one response's body, from the end of its head to the end of its framing.
 
 A body reader pulls from an :class:`ReceiveBuffer` (bytes received and not used, and ways to get more) and
-gives body bytes; it hands them to ``response`` and tells ``connection`` in ``state`` what became of the socket.
+gives body bytes to ``response``; its ``state`` says to ``connection`` whether the socket can be used again.
 It leaves decoding to ``content_encoding`` and timeouts to the callables.  Framing follows RFC 9112 sections 6.3 and
-7.1; bytes behind the end of a body are never given to anybody.
+7.1; bytes behind the end of a body are never delivered.
 
 A body's life::
 
@@ -20,10 +20,10 @@ import re
 from collections.abc import Callable
 
 from ..exceptions import IncompleteRead, InvalidChunkLength, ProtocolError, ResponseTooLargeError, chained
-from .grammar import DEFAULT_LIMITS, MAX_CHUNK_DIGITS, RECEIVE_BYTES, TRUSTED_LENGTH, Limits
+from .grammar import DEFAULT_LIMITS, MAX_CHUNK_DIGITS, MAX_PREALLOCATED_BYTES, RECEIVE_BYTES, Limits
 from .response_head import CHUNKED, UNTIL_CLOSE, parse_trailers
 
-WHOLE_READER_FROM = 262144  # from here a BufferedReader fills the result directly: 160 ms for 256 MiB, join 300
+PREALLOCATE_FROM_BYTES = 262144  # from here a BufferedReader fills the result directly: 160 ms for 256 MiB, join 300
 LARGE_RECEIVE_BYTES = 131072 - 1024  # largest recv that malloc serves without mapping memory anew
 
 Buffer = bytearray | memoryview  # of bytes, to be written into
@@ -60,7 +60,7 @@ class ReceiveBuffer:
         return self.recv(limit)
 
     def is_ready(self, wait_s: float) -> bool:
-        """Whether more is at hand or comes within ``wait_s`` seconds; True also where nobody can tell."""
+        """Whether more is at hand or comes within ``wait_s`` seconds; True also where that is unknown."""
         return True
 
     def unread(self) -> int:
@@ -225,7 +225,11 @@ class LengthBody(Body):
             size = left
         incoming = self.incoming
         if incoming.data or size > LARGE_RECEIVE_BYTES or size <= 0:
-            return self._read_large(size) if WHOLE_READER_FROM < size <= TRUSTED_LENGTH else super().read(size)
+            return (
+                self._read_large(size)
+                if PREALLOCATE_FROM_BYTES < size <= MAX_PREALLOCATED_BYTES
+                else super().read(size)
+            )
         piece = incoming.recv_whole(size)
         n = len(piece)
         if not n:
@@ -271,7 +275,7 @@ class LengthBody(Body):
         return n
 
     def read_all(self) -> bytes:
-        if WHOLE_READER_FROM < self.left <= TRUSTED_LENGTH:
+        if PREALLOCATE_FROM_BYTES < self.left <= MAX_PREALLOCATED_BYTES:
             return self._read_large(self.left)
         return super().read_all()
 
@@ -353,7 +357,7 @@ class UntilCloseBody(Body):
 class UpgradedBody(Body):
     """No body: behind this head (101, or 2xx to CONNECT) the connection speaks something else.
 
-    The bytes that came behind the head stay in ``incoming`` for whoever detaches the socket.
+    The bytes that came behind the head stay in ``incoming`` for the caller that detaches the socket.
     """
 
     __slots__ = ()
@@ -370,21 +374,21 @@ class UpgradedBody(Body):
 _match_size = re.compile(rb"([0-9a-fA-F]{1,%d})([ \t]*(?:;[\t -~\x80-\xff]*)?)\r\n" % MAX_CHUNK_DIGITS).match
 
 
-_END_DUE = -1
-FREE_BYTES = 16  # of a chunk's extension, as in Go: a sender may well frame each event, and sign it
+_CRLF_DUE = -1
+FREE_EXTENSION_BYTES = 16  # of each chunk's extension, as in Go: some senders sign each chunk there
 
 
 class ChunkedBody(Body):
     """A body in chunks (RFC 9112 section 7.1): strict sizes, exact line ends, bounded extensions and trailers."""
 
-    __slots__ = ("_excess", "_judged", "_limits", "chunk_left")
+    __slots__ = ("_counted_data", "_excess", "_limits", "chunk_left")
 
     def __init__(self, incoming: ReceiveBuffer, keep: bool, limit_bytes: int | None, limits: Limits) -> None:
         super().__init__(incoming, keep, limit_bytes)
-        self.chunk_left: int | None = None  # None: a size line comes next; _END_DUE: the CR LF of a chunk
+        self.chunk_left: int | None = None  # None: a size line comes next; _CRLF_DUE: the CR LF of a chunk
         self._limits = limits
-        self._excess = 0  # extension bytes beyond what the data pays for
-        self._judged = 0  # how much data has paid
+        self._excess = 0  # extension bytes beyond the allowance
+        self._counted_data = 0  # bytes of data that the allowance has been given for
 
     def read1(self, limit: int) -> bytes:
         if self.state is not BodyState.OPEN or limit <= 0:
@@ -457,7 +461,7 @@ class ChunkedBody(Body):
         elif incoming.unread() >= 2:
             raise self._refuse(incoming.data[incoming.at : incoming.at + 2])
         else:
-            self.chunk_left = _END_DUE
+            self.chunk_left = _CRLF_DUE
 
     def _end_chunk(self) -> None:
         """Behind the last byte of a chunk exactly CR LF must stand."""
@@ -484,21 +488,21 @@ class ChunkedBody(Body):
             incoming.data, incoming.at = b"", 0
         size = int(match[1], 16)
         if match[2]:
-            self._judge_extension(match, size)
+            self._count_extension(match, size)
         self.chunk_left = size
         if not size:
             self._read_trailers()
         return size
 
-    def _judge_extension(self, match: re.Match[bytes], size: int) -> None:
+    def _count_extension(self, match: re.Match[bytes], size: int) -> None:
         """Refuse a chunk line that is too long, or the one with which extensions outweigh the data (CVE-2023-39326).
 
-        FREE_BYTES of each and two for each byte of data are free. What is beyond that may come to ``overhead_bytes``,
-        and is paid off by later data, so that no stream ends for having gone on long.
+        Allowed are FREE_EXTENSION_BYTES a chunk and two for each byte of data. The excess may be ``overhead_bytes``;
+        later data reduces it, so that no stream fails for its length alone.
         """
-        data = self.received + size - self._judged
-        self._judged += data
-        self._excess = max(0, self._excess + len(match[2]) - FREE_BYTES - 2 * data)
+        data = self.received + size - self._counted_data
+        self._counted_data += data
+        self._excess = max(0, self._excess + len(match[2]) - FREE_EXTENSION_BYTES - 2 * data)
         is_too_long = len(match[0]) - 2 > self._limits.chunk_line_bytes
         if self._excess > self._limits.overhead_bytes or is_too_long:
             raise self._refuse(match[0][:80], is_too_long)

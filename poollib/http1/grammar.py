@@ -1,4 +1,4 @@
-"""The grammar of HTTP/1.1 as character tables and limits, for those who write heads and those who read them.
+"""The grammar of HTTP/1.1 as character tables and limits, for writing and for reading heads.
 
 ``request_head``, ``response_head`` and ``body_reader`` build their expressions of these; nothing is read or sent here.
 What is accepted follows RFC 9110 (tokens, field values) and RFC 9112 (request targets); every limit is named with its
@@ -36,4 +36,4 @@ DEFAULT_LIMITS = Limits()
 MAX_LENGTH_DIGITS = 18  # 10**18 bytes is more than anybody sends and fits 63 bits
 MAX_CHUNK_DIGITS = 15  # 2**60, likewise
 RECEIVE_BYTES = 65536  # recv(4096) to recv(65536) cost the same, recv(262144) 11 us more (malloc maps memory)
-TRUSTED_LENGTH = 1 << 30  # up to here the buffer for a whole body is reserved at once; pages follow the bytes
+MAX_PREALLOCATED_BYTES = 1 << 30  # up to here the buffer for a whole body is reserved at once; pages follow the bytes

@@ -1,7 +1,7 @@
 """The interim responses (1xx) to one request: which are kept, and how many may come.
 
-``connection`` and ``tunnel`` note each one here before they read on. A server that takes hours may say so all the time,
-so what counts is how fast they come, and no more of them are kept than come at once.
+``connection`` and ``net/http_tunnel`` note each one here before they read on. A server that works for hours may send
+them all the time, so what is limited is their rate, and no more of them are kept than may come at once.
 Source: RFC 9110 section 15.2; Go bounds the bytes of all together, curl nothing.
 """
 
@@ -14,12 +14,12 @@ from ..exceptions import InvalidResponseError
 from .grammar import Limits
 from .response_head import Head
 
-#: So many a second may follow the ``Limits.interim_responses`` that may come at once. Reading one takes some 10 us.
+#: How many a second may follow the ``Limits.interim_responses`` that may come at once. Reading one takes some 10 us.
 INTERIM_PER_S: Final = 10.0
 
 
-class Interim:
-    """Those to a request, from the first on, which came at ``now`` (on any clock)."""
+class InterimResponses:
+    """The interim responses to one request, from the first one on, which came at ``now`` (on any clock)."""
 
     __slots__ = ("_count", "_since", "is_continued", "kept")
 

@@ -20,7 +20,7 @@ CHUNKED = -1  # body_length: chunked framing
 UNTIL_CLOSE = -2  # body_length: the body ends with the connection
 UNFRAMED = -3  # a head's length: its fields do not say where the body ends, if there is one
 
-# Possessive quantifiers (3.11) keep no way back: 1.4 us instead of 1.8 for a head of 12 fields.
+# Possessive quantifiers (3.11) never backtrack: 1.4 us instead of 1.8 for a head of 12 fields.
 _P = "+" if sys.version_info >= (3, 11) else ""
 _FIELD_LINES = f"(?:{TOKEN}+{_P}:{FIELD_VALUE}*{_P}\r\n)*{_P}"
 _match_head = re.compile(
@@ -76,17 +76,17 @@ class Head:
         for name, value in _find_framing(block.lower()):
             if name == b"content-length":
                 if length is not None or not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
-                    value = _one_length(value, length)
-                    if not value:  # nobody knows what this server sends behind the head
-                        connection = b"close" if connection is None else _listed(connection, b"close")
+                    value = _agreed_length(value, length)
+                    if not value:  # what follows the head is unknown
+                        connection = b"close" if connection is None else _as_list(connection, b"close")
                 length = value
             elif name == b"connection":
-                connection = value if connection is None else _listed(connection, value)
+                connection = value if connection is None else _as_list(connection, value)
             elif name == b"content-encoding":
                 value = value.strip()
-                encoding = _listed(encoding, value) if encoding else value
+                encoding = _as_list(encoding, value) if encoding else value
             elif name == b"transfer-encoding":
-                coding = value if coding is None else _listed(coding, value)
+                coding = value if coding is None else _as_list(coding, value)
             else:
                 self._read_keep_alive(value.decode("latin-1"))
         if encoding:
@@ -152,8 +152,12 @@ class Head:
     def _unframed(self) -> InvalidFramingError:
         codings, lengths = self.get("transfer-encoding"), self.get("content-length")
         if codings:
-            return InvalidFramingError(f"Transfer-Encoding {_cut(codings)} is not understood: only 'chunked' is")
-        return InvalidFramingError(f"Content-Length is not one number of bytes (RFC 9112 section 6.3): {_cut(lengths)}")
+            return InvalidFramingError(
+                f"Transfer-Encoding {_shown_values(codings)} is not understood: only 'chunked' is"
+            )
+        return InvalidFramingError(
+            f"Content-Length is not one number of bytes (RFC 9112 section 6.3): {_shown_values(lengths)}"
+        )
 
     def pairs(self) -> list[tuple[str, str]]:
         """The fields in their order, values without surrounding blanks."""
@@ -174,14 +178,14 @@ class Head:
         return f"<Head {self.status} {self.reason}>"
 
 
-def _listed(earlier: bytes | bytearray, value: bytes) -> bytearray:
+def _as_list(earlier: bytes | bytearray, value: bytes) -> bytearray:
     """The values of two lines of one field as one list; a bytearray, so that many lines are not copied for each one."""
     joined = earlier if isinstance(earlier, bytearray) else bytearray(earlier)
     joined += b", " + value
     return joined
 
 
-def _one_length(value: bytes, earlier: bytes | None) -> bytes:
+def _agreed_length(value: bytes, earlier: bytes | None) -> bytes:
     """The one value of a repeated or listed Content-Length; ``b""`` unless all are equal digits."""
     values = {item.strip(b" \t") for item in value.split(b",")}
     if earlier is not None:
@@ -193,12 +197,12 @@ def _one_length(value: bytes, earlier: bytes | None) -> bytes:
 def parse_head(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Head, int] | None:
     """The head at the start of ``data`` and the index behind it, or None if more bytes are needed.
 
-    A head that the strict expression takes is taken at once; any other is looked at line by line, to be accepted
-    for one of the reasons in ``docs/accepted.rst`` or refused with an error that names the line.
+    A head that matches the strict expression is accepted at once; any other is read line by line, and accepted for one
+    of the reasons in ``docs/accepted.rst`` or refused with an error that names the line.
     """
     match = _match_head(data)
     if match is None:
-        return _parse_odd_head(data, limits)
+        return _parse_lenient_head(data, limits)
     end = match.end()
     version, status, reason, block = match.groups()
     is_short = end <= _SHORT_HEAD_BYTES and limits is DEFAULT_LIMITS
@@ -232,11 +236,11 @@ def _line_too_long(limits: Limits) -> InvalidResponseError:
 _LINE_END = re.compile(rb"\r?\n\r?\n")
 
 
-def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
+def _parse_lenient_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
     """As parse_head, for heads that are incomplete, or not written as RFC 9112 wants them sent."""
     end = _LINE_END.search(data)
     if end is None:
-        _refuse_hopeless(data, data.count(b"\n"), len(data) - data.rfind(b"\n") - 1, limits)
+        _refuse_impossible_start(data, data.count(b"\n"), len(data) - data.rfind(b"\n") - 1, limits)
         return None
     _check_limits(data[: end.end()], limits)
     lines = _unfold(data[: data.index(b"\n", end.start())])
@@ -254,8 +258,8 @@ def _parse_odd_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
 _START = b"HTTP/1."
 
 
-def _refuse_hopeless(data: bytes | bytearray, lines: int, line_bytes: int, limits: Limits) -> None:
-    """Raise if no bytes to come can make this the start of a head: so many lines, the last of so many bytes."""
+def _refuse_impossible_start(data: bytes | bytearray, lines: int, line_bytes: int, limits: Limits) -> None:
+    """Raise if no bytes to come can make this the start of a head; it has so many lines, the last of so many bytes."""
     if data[: len(_START)] != _START[: len(data)]:
         raise InvalidResponseError(f"not an HTTP/1.x response: {_shown(bytes(data[:81]))}", _bad_status_line(data))
     if len(data) > limits.head_bytes:
@@ -287,7 +291,7 @@ def _unfold(head: bytes) -> list[bytes]:
     return lines
 
 
-def _cut(values: list[str]) -> str:
+def _shown_values(values: list[str]) -> str:
     return _shown(", ".join(values).encode("latin-1"))
 
 
@@ -319,7 +323,7 @@ def complete_head(recv: Callable[[int], bytes], data: bytes, limits: Limits) -> 
 
 
 class HeadBuffer:
-    """Received bytes that begin with a head; it is looked at whole only when its end may be in: the cost is linear."""
+    """Received bytes that begin with a head; it is parsed only when its end may be in, so that the cost is linear."""
 
     __slots__ = ("_limits", "_line_at", "_lines", "data")
 
@@ -340,7 +344,7 @@ class HeadBuffer:
         data += piece
         if _LINE_END.search(data, max(0, before - 3)):
             return parse_head(bytes(data), self._limits)
-        _refuse_hopeless(data, self._lines, len(data) - self._line_at, self._limits)
+        _refuse_impossible_start(data, self._lines, len(data) - self._line_at, self._limits)
         return None
 
     def drop(self, end: int) -> tuple[Head, int] | None:

@@ -1,11 +1,11 @@
 """Server-sent events: the bytes of a text/event-stream in, events out.
 
-``response.events()`` feeds an ``EventParser`` with whatever arrived and hands its events on; ``event_source`` keeps
-``last_event_id`` and ``retry_ms`` for the next connection. Sockets, content codings and reconnecting are theirs.
+``response.events()`` feeds an ``EventParser`` with what arrived and yields its events; ``event_source`` keeps
+``last_event_id`` and ``retry_ms`` for the next connection. Sockets, content codings and reconnecting are left to them.
 Source: the HTML standard, section "Server-sent events", subsections "Parsing" and "Interpreting an event stream".
 
 An event is out as soon as its blank line is in: a CR ends a line at once, and the LF that may follow is
-swallowed later. An event that the stream's end cuts short is dropped, as the standard says.
+dropped later. An event that the stream's end cuts short is dropped, as the standard says.
 """
 
 from __future__ import annotations

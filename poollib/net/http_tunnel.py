@@ -17,7 +17,7 @@ from time import monotonic
 from ..base.exact_values import exact
 from ..exceptions import HTTPError, ProxyError
 from ..http1.grammar import DEFAULT_LIMITS, Limits
-from ..http1.interim_responses import Interim
+from ..http1.interim_responses import InterimResponses
 from ..http1.request_head import check_name, request_head
 from ..http1.response_head import Head, read_head
 from .proxy_handshake import ProxyHandshake, checked_port, is_reg_name
@@ -59,7 +59,7 @@ def http_connect(
 def _await_tunnel(handshake: ProxyHandshake, limits: Limits) -> None:
     """Nothing, on a clean 2xx; OSError that says what else there was. Interim responses are passed over."""
     head, rest = read_head(handshake.receive, limits)
-    interim = Interim(monotonic())
+    interim = InterimResponses(monotonic())
     while head.status < 200:
         if head.status == 101:  # nobody asked for another protocol (RFC 9110 section 15.2.2)
             raise OSError("Tunnel connection failed: 101 without having been asked for")

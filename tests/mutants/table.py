@@ -246,7 +246,7 @@ MUTANTS: Final = [
     *_mutants(
         "at most 5 codings, over all lines",
         ("http1/content_encoding.py", "MAX_LINKS = 5\n", "MAX_LINKS = 50\n"),
-        ("http1/response_head.py", "encoding = _listed(encoding, value) if encoding else value", "encoding = value"),
+        ("http1/response_head.py", "encoding = _as_list(encoding, value) if encoding else value", "encoding = value"),
     ),
     *_mutants(
         "each call of a decoder is bounded",
@@ -763,7 +763,7 @@ MUTANTS: Final = [
         "Transfer-Encoding over two lines, ``chunked,``",
         (
             "http1/response_head.py",
-            "                coding = value if coding is None else _listed(coding, value)",
+            "                coding = value if coding is None else _as_list(coding, value)",
             "                coding = value",
         ),
         (
@@ -908,8 +908,8 @@ MUTANTS: Final = [
     *_mutants(
         "ignored, limited in proportion to the data",
         ("http1/body_reader.py", "self._excess > self._limits.overhead_bytes or ", ""),
-        ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - 2 * data)"),
-        ("http1/body_reader.py", " - FREE_BYTES - 2 * data)", " - FREE_BYTES)"),
+        ("http1/body_reader.py", " - FREE_EXTENSION_BYTES - 2 * data)", " - 2 * data)"),
+        ("http1/body_reader.py", " - FREE_EXTENSION_BYTES - 2 * data)", " - FREE_EXTENSION_BYTES)"),
     ),
     *_mutants(
         "the line end behind a chunk's data",
@@ -981,7 +981,7 @@ MUTANTS: Final = [
         ("http1/response_head.py", "or status == 304 or status == 204", "or status == 304"),
         (
             "http1/response_head.py",
-            '                        connection = b"close" if connection is None else _listed(connection, b"close")\n',
+            '                        connection = b"close" if connection is None else _as_list(connection, b"close")\n',
             "                        pass\n",
         ),
     ),
@@ -1008,7 +1008,7 @@ MUTANTS: Final = [
         "all lines and both sides count",
         (
             "http1/response_head.py",
-            "                connection = value if connection is None else _listed(connection, value)",
+            "                connection = value if connection is None else _as_list(connection, value)",
             "                connection = value",
         ),
         (

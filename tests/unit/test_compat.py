@@ -196,7 +196,7 @@ def test_rooms_keep_their_own_specs(installed: types.ModuleType) -> None:
     assert spec.name == "poollib.connectionpool"
 
 
-def test_patching_a_thin_module_patches_the_room(installed: types.ModuleType) -> None:
+def test_patching_a_thin_module_patches_the_module(installed: types.ModuleType) -> None:
     usual = poollib.net.tls.ssl_wrap_socket  # type: ignore[attr-defined]
     with mock.patch("urllib3.util.ssl_wrap_socket", "patched"):
         assert poollib.net.tls.ssl_wrap_socket == "patched"  # type: ignore[attr-defined]

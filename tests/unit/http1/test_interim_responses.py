@@ -11,7 +11,7 @@ from poollib.connection import HTTPConnection
 from poollib.exceptions import InvalidResponseError
 from poollib.http1 import response_head
 from poollib.http1.grammar import DEFAULT_LIMITS
-from poollib.http1.interim_responses import INTERIM_PER_S, Interim
+from poollib.http1.interim_responses import INTERIM_PER_S, InterimResponses
 from poollib.http1.response_head import Head, parse_head
 from poollib.net import http_tunnel
 from tests.support.script import ScriptServer
@@ -28,7 +28,7 @@ def head_of(data: bytes) -> Head:
 
 def test_a_server_that_works_for_a_day_may_say_so_all_the_time() -> None:
     """It failed after 16 minutes, when it had said so 32 times."""
-    interim = Interim(0.0)
+    interim = InterimResponses(0.0)
     for second in range(0, 86_400, 30):
         interim.note(head_of(WAIT), DEFAULT_LIMITS, float(second))
     assert len(interim.kept) == DEFAULT_LIMITS.interim_responses, "memory grows with the time"
@@ -36,7 +36,7 @@ def test_a_server_that_works_for_a_day_may_say_so_all_the_time() -> None:
 
 def test_what_comes_faster_is_refused_and_stays_refused() -> None:
     """Who hears it while a body is being sent meets it again when the response is read, perhaps much later."""
-    interim, most = Interim(0.0), DEFAULT_LIMITS.interim_responses
+    interim, most = InterimResponses(0.0), DEFAULT_LIMITS.interim_responses
     for _ in range(most + int(INTERIM_PER_S)):
         interim.note(head_of(WAIT), DEFAULT_LIMITS, 1.0)
     for now in (1.0, 1000.0):
