@@ -70,6 +70,6 @@ PACKAGES: Final = (
 @cache  # once in a process
 def load() -> None:
     """Import all that is not there yet; what can't be imported is left to who needs it."""
-    for name in (*(f"{__package__.partition('.')[0]}.{room}" for room in OWN_MODULES), *MODULES, *PACKAGES):
+    for name in (*(f"{__package__.partition('.')[0]}.{module}" for module in OWN_MODULES), *MODULES, *PACKAGES):
         with suppress(ImportError):
             import_module(name)

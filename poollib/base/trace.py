@@ -1,10 +1,10 @@
-"""Trace: what a listener hears of a request's life.
+"""Trace: the events of a request's life, for whoever listens.
 
 A listener subclasses :class:`Trace` and overrides the events it wants; every event is an empty method here.
 Modules read the listener into a local and ask ``if trace is not None``, so nobody pays who does not listen.
 Events are told through :func:`notify`, with no lock held; a listener's exception is logged and never breaks a
-request.  The order in which events come is the tree in the class's docstring; it follows the life of a request
-in ``docs/design.rst``, section 2.
+request.  The order in which events come is the tree in the class's docstring; it follows "The life of a
+request" in ``docs/design.rst``.
 """
 
 from __future__ import annotations

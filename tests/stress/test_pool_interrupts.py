@@ -23,7 +23,7 @@ FOLDER = os.path.dirname(poollib.pool.__file__)
 
 
 class Scene:
-    """A pool of two, shared shared_limit and ages switched on, and what the borrower holds."""
+    """A pool of two, a shared limit and ages switched on, and what the test has leased."""
 
     def __init__(self) -> None:
         self.factory = CountingFactory()

@@ -25,12 +25,12 @@ from poollib.pool.waiter import Waiter
 
 MAKERS: dict[str, tuple[str, Callable[[], object]]] = {
     "a bed": ("Lock", lambda: Waiter(None, 0.0).prepare_to_wait()),
-    "a turnstile": ("Lock", SendGate),
-    "a budget": ("RLock", SharedLimit),
+    "a send gate": ("Lock", SendGate),
+    "a shared limit": ("RLock", SharedLimit),
     "a circuit": ("RLock", lambda: Circuit(CircuitBreaker())),
     "a retry budget": ("RLock", RetryBudget),
     "a manager": ("RLock", poollib.PoolManager),
-    "a collector": ("RLock", Housekeeper),
+    "a housekeeper": ("RLock", Housekeeper),
 }
 #: What may be bound at import: no monkey-patching library replaces it.
 HARMLESS = {"Empty", "Full", "monotonic", "TIMEOUT_MAX"}

@@ -100,15 +100,15 @@ def test_locks_held_at_the_fork_are_new_in_the_child() -> None:
     pool.check()
 
 
-def test_a_budgets_lock_held_at_the_fork_is_new_in_the_child_before_there_is_a_pool() -> None:
-    """Nobody but the shared_limit itself could look after it: the child's first request hung."""
+def test_a_shared_lock_held_at_the_fork_is_new_in_the_child_before_there_is_a_pool() -> None:
+    """Nothing but the shared limit itself could make it anew: the child's first request hung."""
     pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), total_maxsize=1)
     with held_elsewhere(pool.shared_limit.lock):
         assert in_child(lambda: pool.acquire("b", 1).number) == "1"
     pool.check()
 
 
-def test_pools_of_one_budget_have_one_lock_in_the_child() -> None:
+def test_pools_of_one_limit_have_one_lock_in_the_child() -> None:
     shared_limit = SharedLimit(2)
     pools = [EndpointPool(name, CountingFactory(), maxsize=2, shared_limit=shared_limit) for name in "ab"]
     for pool in pools:

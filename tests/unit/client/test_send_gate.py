@@ -1,4 +1,4 @@
-"""A crowd sends one after another, and nobody waits for one who is stuck."""
+"""Many threads send one after another, and nobody waits for one who is stuck."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_only_what_leaves_in_one_call_waits(body: object, sock: object, options:
     assert may_wait(SimpleNamespace(sock=sock, options=options), body) is waits
 
 
-def test_a_crowded_pool_sends_through_its_turnstile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_with_many_threads_sends_through_its_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     with Httpd({"/": lambda request: Response(request.body or b"none")}) as server:
         with HTTPConnectionPool("127.0.0.1", server.port, maxsize=4, block=True) as pool:
             assert pool.urlopen("GET", "/").data == b"none"

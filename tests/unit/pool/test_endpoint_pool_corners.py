@@ -382,7 +382,7 @@ def test_racing_threads_get_the_same_pool_for_a_new_endpoint() -> None:
     pool.check()
 
 
-def test_a_budget_pickles_as_its_limit() -> None:
+def test_a_shared_limit_pickles_as_its_number() -> None:
     shared_limit = SharedLimit(7)
     pool = pool_with(shared_limit)
     thing = pool.acquire()

@@ -191,7 +191,7 @@ def test_a_factory_may_use_an_object_again_that_left_the_pool() -> None:
     assert pool.acquire() is thing
 
 
-# Ages in a shared shared_limit
+# Ages in a pool that shares its limit
 
 
 def test_a_connection_that_never_ages_hides_no_aged_one() -> None:

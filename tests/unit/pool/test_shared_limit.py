@@ -209,7 +209,7 @@ class TestTheBudget:
 
 
 class TestOwnersOfEndpointPools:
-    def test_a_pool_that_was_given_away_takes_part_in_the_budget(self) -> None:
+    def test_a_pool_that_was_given_away_takes_part_in_the_limit(self) -> None:
         rig = Rig(total_maxsize=2)
         mine: EndpointPool[Any, Thing] = rig.pool.endpoint_pool("mine", maxsize=5, block=True)
         (a,) = rig.idle_at("a")
@@ -263,7 +263,7 @@ class TestOwnersOfEndpointPools:
         assert not thing.is_open
         rig.pool.check()
 
-    def test_separate_pools_can_share_a_plain_budget(self) -> None:
+    def test_separate_pools_can_share_a_plain_limit(self) -> None:
         shared_limit, factory = SharedLimit(1), CountingFactory()
         one: EndpointPool[Any, Thing] = EndpointPool("one", factory, shared_limit=shared_limit)
         two: EndpointPool[Any, Thing] = EndpointPool("two", factory, shared_limit=shared_limit)
