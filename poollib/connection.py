@@ -26,6 +26,7 @@ from .base.headers import HTTPHeaderDict
 from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .base.timeout import Timeout
+from .base.tls_errors import is_ragged_end, is_tls_error, wants_read, wants_write
 from .base.trace import notify
 from .base.url import without_zone
 from .exceptions import (
@@ -42,7 +43,7 @@ from .exchange import httpclient_hooks
 from .exchange.httpclient_hooks import Base, PatchedClass, base_doors, own_doors, untouched
 from .exchange.request import OutgoingRequest
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import EXPECT_CONTINUE_S, ConnectionState, Transport, is_ragged_end
+from .exchange.transport import EXPECT_CONTINUE_S, ConnectionState, Transport
 from .exchange.transport import Options as Options
 from .exchange.transport import ProxyConfig as ProxyConfig
 from .exchange.transport import port_by_scheme as port_by_scheme
@@ -445,7 +446,7 @@ class HTTPConnection(Transport):
             data: bytes = sock.recv(RECEIVE_BYTES)
         except OSError as error:  # nothing yet, or the end, of which getresponse hears again
             nothing_yet = isinstance(error, (TimeoutError, BlockingIOError, InterruptedError))
-            return not nothing_yet and not _wants_more(error)
+            return not nothing_yet and not wants_read(error) and not wants_write(error)
         finally:
             if sock.fileno() >= 0:
                 sock.settimeout(timeout_s)
@@ -690,15 +691,10 @@ def _limit(sock: Any, timeout_s: float | None) -> None:
 
 def _send_failed(error: OSError) -> HTTPError:
     """poollib's error for what a send raised."""
-    is_tls = type(error).__module__ == "ssl" and not is_ragged_end(error)
+    is_tls = is_tls_error(error) and not is_ragged_end(error)
     failed = SSLError(error) if is_tls else ProtocolError("Connection aborted.", error)
     failed.phase = "sending"
     return failed
-
-
-def _wants_more(error: OSError) -> bool:
-    """Whether TLS only needs more bytes or room to go on."""
-    return type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
 
 
 def _size_limit(options: Options, decodes: bool) -> int | None:

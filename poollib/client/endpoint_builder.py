@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from ..base.endpoint import Endpoint, ProxyHop, TlsSettings, pins_of
+from ..base.tls_errors import is_tls_error
 from ..base.url import Url
 from ..exceptions import (
     BlockedHostError,
@@ -312,7 +313,7 @@ def error_of_override(error: BaseException) -> HTTPError | None:
         return None
     from ..net.certificates import CertificateError  # brings hashlib, which plain requests never need
 
-    if type(error).__module__ == "ssl" or isinstance(error, CertificateError):
+    if is_tls_error(error) or isinstance(error, CertificateError):
         return SSLError(error)
     return ProtocolError("Connection aborted.", error) if isinstance(error, (OSError, HTTPException)) else None
 

@@ -30,6 +30,7 @@ from ..base.endpoint import TlsSettings
 from ..base.exact_values import exact
 from ..base.logs import logger
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
+from ..base.tls_errors import is_ragged_end, is_tls_error
 from ..base.trace import Trace
 from ..base.url import idna_encode
 from ..exceptions import (
@@ -598,7 +599,7 @@ class Transport(_Base):
             self._check_deadline(self._phase())
             timeout = self.sock.gettimeout() if self.sock is not None else None
             return ReadTimeoutError(self, self._sent.target, f"Read timed out. (read timeout={timeout})")
-        if type(error).__module__ == "ssl" and not is_ragged_end(error):
+        if is_tls_error(error) and not is_ragged_end(error):
             return SSLError(error)
         if self.state is _READING:
             return broken(error)
@@ -662,11 +663,6 @@ def _stand_on_class() -> None:
 
 _stand_on_class()
 Transport.own_dialling = (Transport._new_conn,)
-
-
-def is_ragged_end(error: OSError | ValueError) -> bool:
-    """Whether TLS ended without the peer's word (RFC 9112 section 9.8): to us a broken connection."""
-    return type(error).__name__ in ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 
 
 def proxy_tls_settings(

@@ -26,6 +26,7 @@ from time import monotonic
 from typing import NamedTuple, TypeAlias
 
 from ..base.exact_values import whole
+from ..base.tls_errors import wants_read, wants_write
 from ..http1.request_body import body_errors, body_length, body_to_chunks
 from ..http1.request_head import Fields, FieldValue, check_name, trailer_block
 from ..net.socket_state import HasFileno, StreamSocket
@@ -295,10 +296,9 @@ class Upload:
 
     def _wait_after(self, error: OSError) -> None:
         """Wait for what the socket wants; raise the error if it wants nothing."""
-        name = type(error).__name__
-        if name in ("BlockingIOError", "SSLWantWriteError"):
+        if isinstance(error, BlockingIOError) or wants_write(error):
             self._wait_for_room()
-        elif name == "SSLWantReadError":
+        elif wants_read(error):
             self._wait_for_bytes()
         else:
             raise error

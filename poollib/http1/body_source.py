@@ -12,6 +12,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
+from ..base.tls_errors import is_ragged_end, is_tls_error
 from ..exceptions import DecodeError, IncompleteRead, ProtocolError, ReadTimeoutError, ResponseTooLargeError, SSLError
 from .body_reader import Body, BodyState, ReadIntoMixin, ReceiveBuffer, broken
 from .decoders import ContentDecoder, GzipDecoder, gunzipped
@@ -21,7 +22,6 @@ DECODE_STEP_BYTES = 65536  # one step of inflating: small enough for malloc to s
 WHOLE_STEP_BYTES = 262144
 WHOLE_OUTPUT_BYTES = 4 << 20
 PAUSE_S = 0.01  # what follows within this time is decoded with what came before, in one step
-_ENDS_OF_TLS = ("SSLEOFError", "SSLZeroReturnError", "SSLSyscallError")
 
 if TYPE_CHECKING:
     from .content_encoding import BytesQueueBuffer
@@ -65,7 +65,7 @@ class FileBody(Body):
         except TimeoutError as error:
             raise ReadTimeoutError(None, None, "Read timed out.") from error
         except (HTTPException, OSError) as error:
-            raise (SSLError(error) if _is_of_tls(error) else broken(error)) from error
+            raise (SSLError(error) if is_tls_error(error) and not is_ragged_end(error) else broken(error)) from error
         self.received += len(data)
         if self._left is not None:
             self._left -= len(data)
@@ -105,11 +105,6 @@ class FileBody(Body):
         file = self.file
         if hasattr(file, "close"):
             file.close()
-
-
-def _is_of_tls(error: Exception) -> bool:
-    """Whether TLS failed; an end without close_notify is a body cut short, as any other."""
-    return type(error).__module__ == "ssl" and type(error).__name__ not in _ENDS_OF_TLS
 
 
 class DecodedBody(ReadIntoMixin):

@@ -17,6 +17,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, overload
 
+from ..base.tls_errors import RAGGED_ENDS
 from ..exceptions import ProxySchemeUnsupported
 from .certificates import PeerCertificate
 from .socket_state import StreamSocket
@@ -259,7 +260,8 @@ class SSLTransport:
 
     def _is_suppressed(self, error: ssl.SSLError) -> bool:
         """Whether it is an end without close_notify, and counts as one."""
-        return error.errno == ssl.SSL_ERROR_EOF and self.suppress_ragged_eofs
+        is_end = error.errno == ssl.SSL_ERROR_EOF or vars(error).get("reason") in RAGGED_ENDS
+        return is_end and self.suppress_ragged_eofs
 
     def _ssl_io_loop(self, func: Callable[..., Result], *args: object) -> Result:
         """What ``func`` returns, once it has the bytes it wants; what it wrote is sent."""

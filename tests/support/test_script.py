@@ -241,7 +241,7 @@ def test_a_cut_tls_connection_ends_without_a_close_notify(contexts: tuple[ssl.SS
         sock = contexts[1].wrap_socket(connect(server), server_hostname="localhost", suppress_ragged_eofs=False)
         with sock:
             sock.sendall(b"ping")
-            with pytest.raises(ssl.SSLEOFError):
+            with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
                 sock.recv(1)
 
 
@@ -279,5 +279,5 @@ def test_the_last_bytes_and_the_end_come_together() -> None:
                 if close_notify:
                     assert wrapped.recv(10) == b""
                 else:
-                    with pytest.raises(ssl.SSLEOFError):
+                    with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
                         wrapped.recv(10)

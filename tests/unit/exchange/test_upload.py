@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import socket
+import ssl
 import tempfile
 import time
 import types
@@ -186,7 +187,7 @@ class Wanting(socket.socket):
 
     def send(self, data: Any, flags: int = 0) -> int:
         for name in self.wants:
-            raise type(name, (OSError,), {})()
+            raise getattr(ssl, name)
         return super().send(bytes(data)[:1000])
 
 
