@@ -660,6 +660,8 @@ class HTTPSConnectionPool(HTTPConnectionPool):
     def _new_conn(self) -> Any:
         count = self._factory.count_connection()
         log.debug("Starting new HTTPS connection (%d): %s:%s", count, self.host, self.port or "443")
+        if self.ConnectionCls is None:  # as a program says that there is no TLS
+            raise ImportError("Can't connect to HTTPS URL because the SSL module is not available.")
         host, port = self._address()
         conn = self.ConnectionCls(
             host=host,

@@ -620,6 +620,12 @@ class ProxyManager(PoolManager):
             self.proxy.host, self.proxy.port, self.proxy.scheme, pool_kwargs=pool_kwargs
         )
 
+    def _set_proxy_headers(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """The fields of a request that a forwarding proxy passes on, as far as the caller gave no others."""
+        netloc = parse_url(url).netloc
+        usual = {"Accept": "*/*"} if netloc is None else {"Accept": "*/*", "Host": netloc}
+        return {**usual, **(headers or {})}
+
 
 def proxy_from_url(url: str, **kw: Unpack[ProxyFromUrlKeywords]) -> ProxyManager:
     """A ProxyManager for the proxy at ``url``."""

@@ -51,7 +51,7 @@ class IdleQueue(queue.LifoQueue[object]):
             raise queue.Empty
         try:
             connection = self._endpoint_pool.acquire(timeout)
-        except EmptyPoolError as error:
+        except (EmptyPoolError, ClosedPoolError) as error:
             raise queue.Empty from error
         self._leased_by_get[id(connection)] = connection
         return connection

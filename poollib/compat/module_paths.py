@@ -173,6 +173,7 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     "connection": {
         ".net.certificates": "CertificateError match_hostname _assert_fingerprint=assert_fingerprint",
         ".exchange.transport": "log",
+        "sys": "sys=*",
         ".compat.private_names": (
             "_ResponseOptions _TYPE_BODY RECENT_DATE _CONTAINS_CONTROL_CHAR_RE _OBSOLETE_FOLD_RE"
             " _WrappedAndVerifiedSocket _get_default_user_agent _match_hostname _normalize_header_value"

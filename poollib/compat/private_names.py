@@ -25,9 +25,9 @@ from urllib.parse import unquote_to_bytes
 from ..base.url import Url, _without_dots
 from ..connection import HTTPConnection, HTTPSConnection
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError, SSLError
-from ..exchange import httpclient_hooks
+from ..exchange import httpclient_hooks, transport
 from ..http1.grammar import DEFAULT_LIMITS
-from ..net.certificates import _HASH_NAMES, match_hostname, replaced_hashes
+from ..net.certificates import _HASH_NAMES, CertificateError, match_hostname, replaced_hashes
 from ..net.tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
 
 BaseHTTPConnection = HTTPConnection
@@ -115,10 +115,17 @@ def _wrap_proxy_error(err: Exception, proxy_scheme: str | None) -> ProxyError:
 
 
 def _match_hostname(cert: Any, asserted_hostname: str, hostname_checks_common_name: bool = False) -> None:
-    """As ``match_hostname``; the brackets of an IPv6 address do not count."""
+    """As ``match_hostname``; the brackets of an IPv6 address do not count, and a mismatch is logged."""
     stripped = asserted_hostname.strip("[]")
     name = stripped if is_ipaddress(stripped) else asserted_hostname
-    match_hostname(cert, name, hostname_checks_common_name)
+    try:
+        match_hostname(cert, name, hostname_checks_common_name)
+    except CertificateError as error:
+        transport.log.warning(
+            "Certificate did not match expected hostname: %s. Certificate: %s", asserted_hostname, cert
+        )
+        error._peer_cert = cert  # type: ignore[attr-defined]
+        raise
 
 
 def _ssl_wrap_socket_and_match_hostname(

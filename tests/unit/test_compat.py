@@ -9,6 +9,7 @@ import importlib.machinery
 import importlib.util
 import logging
 import pickle
+import queue
 import sys
 import types
 from collections.abc import Iterator
@@ -564,3 +565,25 @@ def test_a_rooms_own_import_by_the_loader_leaves_its_spec_alone() -> None:
     assert getattr(before, "loader_state", None) is None
     module_alias.LOADER.exec_module(module)
     assert module.__spec__ is before
+
+
+def test_a_mismatch_found_by_urllib3s_private_helper_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    from poollib.compat.private_names import _match_hostname
+    from poollib.net.certificates import CertificateError
+
+    cert = {"subjectAltName": (("DNS", "foo"),)}
+    with caplog.at_level("WARNING"), pytest.raises(CertificateError) as caught:
+        _match_hostname(cert, "bar")
+    assert caught.value._peer_cert is cert  # type: ignore[attr-defined]
+    assert "Certificate did not match expected hostname: bar" in caplog.text
+
+
+def test_a_pool_without_a_connection_class_says_that_there_is_no_tls() -> None:
+    with poollib.HTTPSConnectionPool("a.example") as pool:
+        pool.ConnectionCls = None  # type: ignore[assignment]
+        with pytest.raises(ImportError, match="the SSL module is not available"):
+            pool.request("GET", "/", retries=0)
+        queue_of_it = pool.pool
+    assert queue_of_it is not None
+    with pytest.raises(queue.Empty):
+        queue_of_it.get(block=False)

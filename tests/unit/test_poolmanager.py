@@ -400,3 +400,10 @@ def test_an_interrupt_in_a_keys_hash_is_not_taken_for_a_missing_key(monkeypatch:
     else:
         manager._remember("http://a.example", pool, {})
         assert "http://a.example" in manager._routes[1]
+
+
+def test_what_a_forwarding_proxy_passes_on_may_be_asked_for() -> None:
+    """By urllib3's private name; subclasses call it."""
+    with ProxyManager("http://proxy.example:1234") as manager:
+        assert manager._set_proxy_headers("http://a.example:8080/x") == {"Accept": "*/*", "Host": "a.example:8080"}
+        assert manager._set_proxy_headers("/x", {"Accept": "text/html"}) == {"Accept": "text/html"}
