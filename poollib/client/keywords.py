@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from ..base.timeout import _TYPE_TIMEOUT, Timeout
     from ..base.trace import Trace
+    from ..exchange.transport import ProxyConfig
     from ..exchange.upload import Trailers
     from ..http1.grammar import Limits
     from ..http1.multipart import _TYPE_FIELDS, SupportsRead
     from ..net.dns import Resolver
     from ..policy.circuit_breaker import CircuitBreaker
-    from ..policy.proxy_rules import Proxy, ProxyRules
+    from ..policy.proxy_rules import Proxy, ProxyRules, SocksOptions
     from ..policy.retry import Retry
 
 
@@ -155,12 +156,16 @@ class _PlainConnectionKeywords(RequestOptions, total=False):
 
 
 class HTTPPoolKeywords(_PlainConnectionKeywords, total=False):
-    """Keywords of an HTTPConnectionPool."""
+    """Keywords of an HTTPConnectionPool that are no parameters of its own."""
+
+    _socks_options: SocksOptions
 
 
 class HTTPSPoolKeywords(_PlainConnectionKeywords, total=False):
     """Keywords of an HTTPSConnectionPool that are no parameters of its own."""
 
+    _proxy_config: ProxyConfig | None
+    _socks_options: SocksOptions
     ca_cert_data: str | bytes | None
     server_hostname: str | None
     ssl_context: ssl.SSLContext | None

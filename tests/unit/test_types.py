@@ -248,6 +248,10 @@ with PoolManager(allowed_hosts=["*.example"], blocked_networks=["private", "10.0
 with PoolManager(circuit_breaker=CircuitBreaker(3, 10.0), health_check_interval=60, trace=Trace()) as p: p.clear()
 with PoolManager(max_response_size=1 << 20, limits=Limits(header_lines=50)) as p: p.clear()
 version: str = poollib.__version__
+from poollib.contrib.socks import SOCKSHTTPSConnectionPool, SOCKSProxyManager
+from poollib.policy.proxy_rules import socks_options
+SOCKSProxyManager("socks5h://proxy.example", username="a", maxsize=3).request("GET", "https://host.example/").status
+SOCKSHTTPSConnectionPool("host.example", maxsize=3, _socks_options=socks_options(poollib.util.parse_url("a")))
 with PoolManager.from_env(maxsize=3) as p: p.clear()
 count: int = manager.stats()["total"]["requests"]; reasons: dict[str, int] = manager.stats()["total"]["dropped"]
 shown: str = manager.health()["status"]; waiting: int = pool.health()["waiting"]
@@ -285,6 +289,7 @@ PoolManager(limits=5)
 PoolManager.from_env(max_size=3)
 poollib.Limits(fields=5)
 poollib.Proxy("http://proxy.example", header={"a": "b"})
+from poollib.contrib.socks import SOCKSProxyManager; SOCKSProxyManager("socks5://proxy.example", max_size=3)
 poollib.download("https://host.example/", "/a", timout=3)
 poollib.EventSource("https://host.example/", timout=3)
 manager.pool_for("https://host.example", timout=3)
