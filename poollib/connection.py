@@ -68,6 +68,7 @@ from .net.tls_sessions import sessions
 from .response import HTTPResponse
 
 if TYPE_CHECKING:
+    from .client.keywords import Body
     from .client.send_gate import SendGate
     from .exchange.request import Request
 
@@ -101,7 +102,7 @@ class HTTPConnection(Transport):
         self,
         method: str,
         url: str,
-        body: Any = None,
+        body: Body | None = None,
         headers: Mapping[str, Any] | None = None,
         *,
         chunked: bool = False,

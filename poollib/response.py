@@ -37,7 +37,12 @@ from .http1.content_encoding import decoder_for
 from .http1.response_head import Head
 
 if TYPE_CHECKING:
+    import http.client
+
+    from typing_extensions import Buffer
+
     from .client.keywords import Body as BodyArgument
+    from .exchange.transport import Transport
     from .http1.sse import Event, EventParser
     from .policy.retry import Retry
 
@@ -86,10 +91,10 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         reason: str | None = None,
         preload_content: bool = True,
         decode_content: bool = True,
-        original_response: Any = None,
+        original_response: http.client.HTTPResponse | None = None,
         pool: Any = None,
-        connection: Any = None,
-        msg: Any = None,
+        connection: Transport | None = None,
+        msg: http.client.HTTPMessage | None = None,
         retries: Retry | None = None,
         enforce_content_length: bool = True,
         request_method: str | None = None,
@@ -229,7 +234,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         source = self._source
         return isinstance(source, FileBody) and isinstance(source.file, io.BytesIO)
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         """As ``read`` into ``buffer``: all of it is filled, less only at the end; how many bytes."""
         source = self._source
         reader = source if source is self._plain else self._reader(None)

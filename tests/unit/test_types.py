@@ -70,7 +70,7 @@ manager.request_encode_body("POST", "https://host.example/", fields={"a": "b"}, 
 manager.urlopen("GET", "https://host.example/", redirect=False, body=None).release_conn()
 found: str | None = response.headers.get("a"); values: list[str] = response.headers.getlist("a")
 names: list[str] = list(response.headers); plain: dict[str, str] = dict(response.headers.items())
-buffered = io.BufferedReader(response)
+buffered = io.BufferedReader(response); filled: int = HTTPResponse(b"a").readinto(bytearray(3))
 for line in response: print(line + b"")
 with response as r: print(r.status + 1, b"".join(r.read_chunked()))
 if response.connection is not None: response.connection.close()
@@ -198,6 +198,9 @@ with response as r: r.status_code
 for line in response: line + "a"
 HTTPResponse(body=5)
 HTTPResponse(b"a", staus=200)
+HTTPResponse(b"a", connection=5)
+HTTPResponse(b"a").readinto(5)
+LIBRARY.connection.HTTPConnection("host.example").request("GET", "/", body=5)
 ProxyManager("http://proxy.example").proxy_headers["a"] + 1
 MaxRetryError("a")
 HTTPHeaderDict([("a", 5)])
@@ -248,6 +251,7 @@ with PoolManager(allowed_hosts=["*.example"], blocked_networks=["private", "10.0
 with PoolManager(circuit_breaker=CircuitBreaker(3, 10.0), health_check_interval=60, trace=Trace()) as p: p.clear()
 with PoolManager(max_response_size=1 << 20, limits=Limits(header_lines=50)) as p: p.clear()
 version: str = poollib.__version__
+connection = poollib.connection.HTTPConnection("host.example"); connection.request("PUT", "/", body=[b"a"])
 from poollib.contrib.socks import SOCKSHTTPSConnectionPool, SOCKSProxyManager
 from poollib.policy.proxy_rules import socks_options
 SOCKSProxyManager("socks5h://proxy.example", username="a", maxsize=3).request("GET", "https://host.example/").status
