@@ -57,8 +57,8 @@ ERRORS: dict[tuple[str, str], tuple[type[HTTPError], str]] = {
     (_TUNNEL, "alert"): (ProxyError, r"Unable to connect to proxy"),
     (_TUNNEL, "timeout"): (ConnectTimeoutError, r"Connection to 127\.0\.0\.1:\d+ through the proxy timed out\."),
     (_TLS, "broken"): (ProtocolError, r"Connection to 127\.0\.0\.1 broke in the TLS handshake\."),
-    (_TLS, "end"): (SSLError, r"127\.0\.0\.1: .*EOF"),
-    (_TLS, "alert"): (SSLError, r"127\.0\.0\.1: .*(alert|EOF)"),
+    (_TLS, "end"): (SSLError, r"EOF"),
+    (_TLS, "alert"): (SSLError, r"alert|EOF"),
     (_TLS, "timeout"): (ConnectTimeoutError, r"TLS handshake with 127\.0\.0\.1 timed out\. \(connect timeout="),
     (_SEND, "broken"): (ProtocolError, r"Connection aborted\."),
     (_SEND, "alert"): (SSLError, r"alert"),
@@ -235,7 +235,12 @@ def _may_be_swallowed(case: Case, place: Place) -> bool:
 
 
 def _is_resent(case: Case, place: Place) -> bool:
-    """A kept connection may have died meanwhile: that is no error, and what it was sent goes out once more."""
+    """A kept connection may have died meanwhile: that is no error, and what it was sent goes out once more.
+
+    Where no read may be repeated, only what the connection refused before taking any of it.
+    """
+    if case.retries is NO_RETRIES and not (place.phase == _SEND and case.kind in ("reset", "broken pipe")):
+        return False
     is_late = MEANING[case.kind] in ("timeout", "alert")
     return place.reused and place.phase in (_SEND, _AWAIT) and not is_late
 
@@ -243,6 +248,10 @@ def _is_resent(case: Case, place: Place) -> bool:
 def _may_heal(case: Case, places: list[Place]) -> bool:
     if case.retries is not NO_RETRIES:
         return True
+    if (
+        case.exchange == "redirect"
+    ):  # it has spent a redirect, which says nothing of reads: the second request is resent
+        case = case._replace(retries=Retry(2))
     return all(_is_resent(case, place) or place.phase in SILENT or _has_another(place) for place in places)
 
 
