@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from .module_paths import ALIASES, EXTRAS, PACKAGES, THIN, VALUES
 
@@ -60,7 +60,7 @@ def _renamed(name: str) -> tuple[str, str]:
     return local, theirs if equals else local
 
 
-def _value(source: str, name: str) -> Any:
+def _value(source: str, name: str) -> object:
     found = _source(source)
     return found if name == "*" else getattr(found, name)
 
@@ -84,18 +84,22 @@ def stand_for(name: str) -> None:
 
 
 class ThinModule(ModuleType):
-    """One of urllib3's modules that is no module: its names live elsewhere, and are read and written there."""
+    """One of urllib3's modules that is no module: its names belong to others, and are read and written there."""
+
+    _path: str
+    _owners: dict[str, tuple[str, str]]  # a name's source and what it is called there
+    _usual: dict[str, object]  # what was there before a name was set
 
     def __init__(self, name: str, path: str) -> None:
         super().__init__(name, f"The names of urllib3's module {path or URLLIB3!r}, on poollib.")
         own = vars(self)
-        homes: dict[str, tuple[str, str]] = {}
+        owners: dict[str, tuple[str, str]] = {}
         for source, names in THIN.get(path, {}).items():
             for local, theirs in map(_renamed, names.split()):
-                homes[local] = (source, theirs)
+                owners[local] = (source, theirs)
         own.update(VALUES.get(path, {}))
-        own["_path"], own["_owners"], own["_usual"] = path, homes, {}
-        own["__all__"] = PACKAGES.get(path) or [name for name in (*homes, *own) if not name.startswith("_")]
+        own["_path"], own["_owners"], own["_usual"] = path, owners, {}
+        own["__all__"] = PACKAGES.get(path) or [name for name in (*owners, *own) if not name.startswith("_")]
         own["__file__"] = __file__
         own["__package__"] = name if path in PACKAGES else name.rpartition(".")[0]
         if path in PACKAGES:
@@ -103,16 +107,16 @@ class ThinModule(ModuleType):
         own["__loader__"] = LOADER
         own["__spec__"] = ModuleSpec(name, LOADER, is_package=path in PACKAGES)
 
-    def __getattr__(self, name: str) -> Any:
-        home = self._owners.get(name)
-        if home is not None:
-            return _value(*home)
+    def __getattr__(self, name: str) -> object:
+        owner = self._owners.get(name)
+        if owner is not None:
+            return _value(*owner)
         path = f"{self._path}.{name}" if self._path else name
         if self._path in PACKAGES and exists(path):
             return module(path, self.__name__.partition(".")[0])
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         """Set a name where it lives, and here: pytest and ``mock.patch`` undo it by deleting what was not here."""
         source, theirs = self._owners.get(name, ("", "*"))
         if theirs != "*":

@@ -7,7 +7,7 @@ and its path here.  A source is a module of poollib (``.tls``), poollib itself (
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 API_VERSION: Final = "2.8.0"
 
@@ -149,7 +149,7 @@ THIN: Final[dict[str, dict[str, str]]] = {
 }
 
 # What thin modules hold themselves.
-VALUES: Final[dict[str, dict[str, Any]]] = {
+VALUES: Final[dict[str, dict[str, object]]] = {
     "": {"__version__": API_VERSION, "__author__": "poollib contributors", "__license__": "MIT"},
     "_version": {
         "__version__": API_VERSION,

@@ -15,11 +15,11 @@ import hashlib
 import queue
 import re
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.client import HTTPMessage
 from string import ascii_letters, digits
-from types import TracebackType
-from typing import IO, Any, NamedTuple, NoReturn
+from types import ModuleType, TracebackType
+from typing import IO, Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from ..base.url import Url, _without_dots
@@ -27,7 +27,7 @@ from ..connection import HTTPConnection, HTTPSConnection
 from ..exceptions import HeaderParsingError, LocationParseError, ProxyError, SSLError
 from ..exchange import httpclient_hooks, transport
 from ..http1.grammar import DEFAULT_LIMITS
-from ..net.certificates import _HASH_NAMES, CertificateError, match_hostname, replaced_hashes
+from ..net.certificates import _HASH_NAMES, CertificateError, PeerCertificate, match_hostname, replaced_hashes
 from ..net.tls import context_for, is_ipaddress, resolve_cert_reqs, server_name
 
 BaseHTTPConnection = HTTPConnection
@@ -35,20 +35,20 @@ BaseHTTPSConnection = HTTPSConnection
 
 _TYPE_BODY = bytes | IO[Any] | Iterable[bytes] | str
 _TYPE_ENCODE_URL_FIELDS = Sequence[tuple[str, str | bytes]] | Mapping[str, str | bytes]
-_TYPE_FIELDS_SEQUENCE = Sequence[Any]
-_TYPE_PEER_CERT_RET = dict[str, Any] | bytes | None
-_TYPE_REDUCE_RESULT = tuple[Any, tuple[object, ...]]
+_TYPE_FIELDS_SEQUENCE = Sequence[object]
+_TYPE_PEER_CERT_RET = dict[str, object] | bytes | None
+_TYPE_REDUCE_RESULT = tuple[Callable[..., object], tuple[object, ...]]
 _TYPE_SOCKET_OPTIONS = Sequence[tuple[int, int, int | bytes]]
 _TYPE_VERSION_INFO = tuple[int, int, int, str, int]
 ValidHTTPHeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
-_ReturnValue = Any
+_ReturnValue = TypeVar("_ReturnValue")
 _WriteBuffer = bytes | bytearray | memoryview
 
 
-class _HashFunctions(dict[int, Any]):
+class _HashFunctions(dict[int, object]):
     """Hash functions by the number of hex digits; one that is put in here is used."""
 
-    def __setitem__(self, digits: int, function: Any) -> None:
+    def __setitem__(self, digits: int, function: object) -> None:
         super().__setitem__(digits, function)
         replaced_hashes[digits] = function
 
@@ -100,7 +100,7 @@ def _normalize_header_values(message: HTTPMessage) -> list[tuple[str, str]]:
     return fields
 
 
-def _url_from_connection(conn: Any, path: str | None = None) -> str:
+def _url_from_connection(conn: HTTPConnection, path: str | None = None) -> str:
     """The URL of a path on a connection's host."""
     scheme = "https" if isinstance(conn, HTTPSConnection) else "http"
     return Url(scheme=scheme, host=conn.host, port=conn.port, path=path).url
@@ -114,7 +114,9 @@ def _wrap_proxy_error(err: Exception, proxy_scheme: str | None) -> ProxyError:
     return ProxyError(text, err)
 
 
-def _match_hostname(cert: Any, asserted_hostname: str, hostname_checks_common_name: bool = False) -> None:
+def _match_hostname(
+    cert: PeerCertificate | None, asserted_hostname: str, hostname_checks_common_name: bool = False
+) -> None:
     """As ``match_hostname``; the brackets of an IPv6 address do not count, and a mismatch is logged."""
     stripped = asserted_hostname.strip("[]")
     name = stripped if is_ipaddress(stripped) else asserted_hostname
@@ -157,22 +159,22 @@ def _ssl_wrap_socket_and_match_hostname(
         ca_certs=ca_certs, ca_cert_dir=ca_cert_dir, ca_cert_data=ca_cert_data, assert_hostname=assert_hostname,
         assert_fingerprint=assert_fingerprint, server_hostname=server_hostname, ssl_context=ssl_context,
     )  # fmt: skip
-    httpclient_hooks = vars(connection)
+    connection_globals = vars(connection)
     name = server_name(server_hostname or "")
     context = ssl_context if ssl_context is not None else context_for(settings)
     if cert_reqs is not None and resolve_cert_reqs(cert_reqs) > context.verify_mode:
         sock.close()
         raise SSLError("cert_reqs asks for more than the ssl_context's verify_mode, which is the caller's to set")
-    stream = httpclient_hooks["ssl_wrap_socket"](
+    stream = connection_globals["ssl_wrap_socket"](
         sock=sock, keyfile=key_file, certfile=cert_file, key_password=key_password, ca_certs=ca_certs,
         ca_cert_dir=ca_cert_dir, ca_cert_data=ca_cert_data, server_hostname=name, ssl_context=context,
         tls_in_tls=tls_in_tls,
     )  # fmt: skip
     try:
         if assert_fingerprint:
-            httpclient_hooks["_assert_fingerprint"](stream.getpeercert(binary_form=True), assert_fingerprint)
+            connection_globals["_assert_fingerprint"](stream.getpeercert(binary_form=True), assert_fingerprint)
         elif context.verify_mode != ssl.CERT_NONE and not context.check_hostname and assert_hostname is not False:
-            httpclient_hooks["_match_hostname"](stream.getpeercert(), str(assert_hostname or name))
+            connection_globals["_match_hostname"](stream.getpeercert(), str(assert_hostname or name))
     except BaseException:
         stream.close()
         raise
@@ -187,7 +189,7 @@ def _ssl_wrap_socket_and_match_hostname(
 _blocking_errnos = {errno.EAGAIN, errno.EWOULDBLOCK}
 
 
-def _close_pool_connections(pool: queue.LifoQueue[Any]) -> None:
+def _close_pool_connections(pool: queue.LifoQueue[HTTPConnection | None]) -> None:
     """Take everything out of a pool's queue and close it."""
     try:
         while True:
@@ -210,7 +212,7 @@ def _has_zstd() -> bool:
     return "zstd" in available_codings()
 
 
-def _brotli() -> Any:
+def _brotli() -> ModuleType | None:
     from ..http1.decoders import _brotli as package
 
     return package()
@@ -220,7 +222,7 @@ HAS_ZSTD = _has_zstd()
 brotli = _brotli()  # the package that decodes br, None if there is none
 
 
-def is_fp_closed(obj: Any) -> bool:
+def is_fp_closed(obj: object) -> bool:
     """Whether a file or response has nothing more to read; ValueError if it can't be told."""
     if hasattr(obj, "isclosed"):
         return bool(obj.isclosed())

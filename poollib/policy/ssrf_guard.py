@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from ..base.ip import (
     Address,
@@ -30,7 +30,7 @@ from ..base.url import normalize_host
 from ..exceptions import BlockedHostError
 
 #: What resolvers give: an address as text, or a tuple as ``getaddrinfo`` gives it.
-Answer: TypeAlias = "tuple[Any, ...] | str"
+Answer: TypeAlias = "tuple[object, object, object, object, tuple[object, ...] | str] | str"
 Resolver: TypeAlias = Callable[[str, int], Sequence[Answer]]
 
 #: Hosts and networks as callers name them.
