@@ -50,6 +50,50 @@ class Stub:
         return False
 
 
+class Wrapper:
+    """A wrapper as wrapt makes them: it answers for what it wraps, also to ``==`` and with its ``__func__``."""
+
+    def __init__(self, wrapped: Any, called: list[str]) -> None:
+        self.__wrapped__, self._called = wrapped, called
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else Wrapper(self.__wrapped__.__get__(instance, owner), self._called)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.__wrapped__ == other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, *args: Any, **kw: Any) -> Any:
+        self._called.append(self.__wrapped__.__name__)
+        return self.__wrapped__(*args, **kw)
+
+
+@pytest.mark.parametrize("name", ["_make_request", "_validate_conn", "request", "getresponse"])
+@pytest.mark.parametrize("where", ["class", "object"])
+def test_what_urllib3_calls_for_an_exchange_is_called_where_it_is_replaced(
+    server: Httpd, name: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Agents come late, and go again; some wrap what one pool or one connection has."""
+    called: list[str] = []
+    with HTTPConnectionPool(server.host, server.port) as pool:
+        assert pool.request("GET", "/").status == 200
+        conn = pool._get_conn()
+        pool._put_conn(conn)
+        there: Any = pool if name.startswith("_") else conn
+        if where == "class":
+            there = HTTPConnectionPool if name.startswith("_") else HTTPConnection
+        with monkeypatch.context() as patch:
+            patch.setattr(there, name, Wrapper(getattr(there, name), called))
+            assert pool.request("GET", "/").status == 200
+        assert called == [name]
+        assert pool.request("GET", "/").status == 200
+        assert (called, conn.requests) == ([name], 3)
+
+
 @pytest.mark.parametrize("preload", [True, False])
 def test_a_stub_in_the_responses_place_is_handed_out_as_it_is(server: Httpd, preload: bool) -> None:
     """It owns the connection exactly if the caller asked for that."""
