@@ -1,10 +1,10 @@
 """HTTPConnection, HTTPSConnection: one socket, one exchange at a time.
 
 ``request`` opens the ``transport`` if there is no socket yet, writes a head and a body; ``getresponse`` reads a head
-and gives an ``HTTPResponse`` whose body reader pulls from this connection.  What the bytes mean is said by ``head`` and
-``body_reader``, how bodies leave by ``upload``, what TLS wants by ``tls_transport``; who may use the connection when is
-the pool's business.
-Both classes subclass ``http.client``'s and keep its doors working (``putrequest``, ``putheader``, ``endheaders``,
+and gives an ``HTTPResponse`` whose body reader pulls from this connection; a pool asks for both by ``exchange``, with
+its ``Request``.  What the bytes mean is said by ``request_head``, ``response_head`` and ``body_reader``, how bodies
+leave by ``upload``, what TLS wants by ``tls_transport``; who may use the connection when is the pool's business.
+Both classes subclass ``http.client``'s and keep its methods working (``putrequest``, ``putheader``, ``endheaders``,
 ``send``, ``set_tunnel``, ``sock``), on the same socket and the same reader.  Follows RFC 9112 section 9.
 """
 
@@ -40,7 +40,7 @@ from .exceptions import (
     name_phase,
 )
 from .exchange import httpclient_hooks
-from .exchange.httpclient_hooks import Base, PatchedClass, base_doors, own_doors, untouched
+from .exchange.httpclient_hooks import Base, PatchedClass, base_hooks, own_hooks, untouched
 from .exchange.request import OutgoingRequest
 from .exchange.tls_transport import TlsTransport
 from .exchange.transport import EXPECT_CONTINUE_S, ConnectionState, Transport
@@ -174,7 +174,7 @@ class HTTPConnection(Transport):
             self.read_timeout = read_s
 
     def _send_request(self, request: OutgoingRequest, headers: Mapping[str, Any] | None) -> None:
-        own = self._doors
+        own = self._hooks
         if (
             own.putrequest is not _PUTREQUEST
             or own.putheader is not _PUTHEADER
@@ -275,7 +275,7 @@ class HTTPConnection(Transport):
         self._sent.note(method, url, request.preload_content, request.decode_content, request.enforce_content_length)
         self._close_asked = self._close_asked or fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
-        self._through_doors = True
+        self._through_hooks = True
         self.state = _AWAITING
 
     def request_chunked(
@@ -486,8 +486,8 @@ class HTTPConnection(Transport):
 
         ReadTimeoutError, ProtocolError, InvalidResponseError; each leaves the connection closed.
         """
-        if self._through_doors or self.response_class is not http.client.HTTPResponse:
-            self._through_doors = self._drained = False
+        if self._through_hooks or self.response_class is not http.client.HTTPResponse:
+            self._through_hooks = self._drained = False
             return cast(HTTPResponse, httpclient_hooks.receive(self, _GETRESPONSE, responses.HTTPResponse))
         if self.sock is None:
             if self.answered and self.state is not _AWAITING:
@@ -619,12 +619,12 @@ class HTTPConnection(Transport):
         else:
             self.close()
 
-    # -- http.client's doors --
+    # -- http.client's methods --
 
     def set_debuglevel(self, level: int) -> None:
         """Print what is said on this connection, as http.client does; 0: no longer."""
         super().set_debuglevel(level)
-        self._doors = PatchedClass if level > 0 else type(self)
+        self._hooks = PatchedClass if level > 0 else type(self)
 
     def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
         """Start a request by hand; method and target are checked."""
@@ -634,7 +634,7 @@ class HTTPConnection(Transport):
         self._close_asked = False
         self._wants_upgrade = True  # what fields follow is not known here
         self.answered = self._drained = False
-        self._through_doors = self.debuglevel > 0  # which print the answer, too
+        self._through_hooks = self.debuglevel > 0  # which print the answer, too
         self._HTTPConnection__state = "Idle"  # getresponse, which sets it back in http.client, is ours
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)
 
@@ -657,11 +657,11 @@ class HTTPConnection(Transport):
         return tls.wrap_by(wrap_socket, sock, settings, host, tls_in_tls=in_tls)
 
 
-_PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouched(own_doors(HTTPConnection))
+_PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouched(own_hooks(HTTPConnection))
 # Kept, for programs put classes of their own in the place of this module's; the response's class is looked up where
 # they put theirs, as in urllib3.
 _GETRESPONSE = HTTPConnection.getresponse
-_BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_doors(Base))
+_BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_hooks(Base))
 #: As they are here, whoever replaces them later.
 REQUEST, GETRESPONSE = HTTPConnection.request, HTTPConnection.getresponse
 

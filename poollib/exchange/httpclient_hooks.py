@@ -29,28 +29,28 @@ from .upload import Payload, payload_for, size_of
 USER_AGENT = f"python-poollib/{VERSION}"  # compat puts urllib3's here while poollib is installed as urllib3
 
 Base = http.client.HTTPConnection
-# The doors; ``connection`` compares them at every request, since agents come late and go again, with what they were.
+# The methods that may be replaced; ``connection`` compares them at every request, since agents come late and go again.
 # By ``is``, name by name: wrapt's wrappers, which most agents use, are equal to what they wrap. That takes 0.19 us
 # (CPython 3.11, 2026-11; 0.13 on 3.12), a function around it 0.06 us more. To look at the methods of the connection
 # itself would make five bound methods each time, or a dict for each connection.
-own_doors = attrgetter("putrequest", "putheader", "endheaders", "send", "_send_output", "debuglevel")
-base_doors = attrgetter("putrequest", "putheader", "getresponse")
+own_hooks = attrgetter("putrequest", "putheader", "endheaders", "send", "_send_output", "debuglevel")
+base_hooks = attrgetter("putrequest", "putheader", "getresponse")
 
 
-def untouched(doors: Iterable[object]) -> tuple[object, ...]:
-    """The doors as they are, and None, which no door is, for one that an agent has replaced before we came."""
-    return tuple(door if door == 0 or _is_genuine(door) else None for door in doors)
+def untouched(hooks: Iterable[object]) -> tuple[object, ...]:
+    """The methods as they are, and None, which no method is, for one that an agent has replaced before we came."""
+    return tuple(hook if hook == 0 or _is_genuine(hook) else None for hook in hooks)
 
 
-def _is_genuine(door: object) -> bool:
-    return type(door) is FunctionType and door.__globals__["__name__"] in (
+def _is_genuine(hook: object) -> bool:
+    return type(hook) is FunctionType and hook.__globals__["__name__"] in (
         "http.client",
         f"{__package__.partition('.')[0]}.connection",
     )
 
 
 class PatchedClass:
-    """Asked in the place of a connection's class where that one connection's requests shall go through the doors."""
+    """Asked in the place of a connection's class where its requests shall go through http.client's methods."""
 
     putrequest = putheader = endheaders = send = _send_output = debuglevel = None
 

@@ -197,14 +197,14 @@ class Transport(_Base):
     __slots__ = (
         "_attached_socket",
         "_default_fields",
-        "_doors",
         "_drained",
+        "_hooks",
         "_interim",
         "_private",
         "_quiet",
         "_receive_buffer",
         "_sent",
-        "_through_doors",
+        "_through_hooks",
         "answered",
         "bytes_received",
         "bytes_sent",
@@ -268,10 +268,8 @@ class Transport(_Base):
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
         self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
         self.made_for: Any = None  # the endpoint that its pool had when it was made, None outside of pools
-        self._doors: type[Any] = type(
-            self
-        )  # whose methods say which way a request goes: doors.PatchedClass, or its class
-        self._through_doors = False  # the request went through http.client's methods, so shall the response
+        self._hooks: type[Any] = type(self)  # httpclient_hooks.PatchedClass: its requests go by http.client's methods
+        self._through_hooks = False  # the request went through http.client's methods, so shall the response
         self._interim: InterimResponses | None = None  # those heard since the request began
         self._receive_buffer: ReceiveBuffer | None = None
         self._attached_socket: Any = None

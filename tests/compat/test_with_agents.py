@@ -103,13 +103,13 @@ def test_sentry_sees_each_request_once(server: Httpd) -> None:
     assert server.requests[1].body == b"x" * 100_000
 
 
-DOORS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse"]
+HOOKS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse"]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_patched_method_of_http_client_is_called(server: Httpd, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_patched_method_of_http_client_is_called(server: Httpd, hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    usual = getattr(http.client.HTTPConnection, door)
+    usual = getattr(http.client.HTTPConnection, hook)
 
     @functools.wraps(usual)
     def patched(self: Any, *words: Any, **named: Any) -> Any:
@@ -120,36 +120,36 @@ def test_a_patched_method_of_http_client_is_called(server: Httpd, door: str, mon
     with pool:
         pool.request("GET", "/before")
         with monkeypatch.context() as patch:
-            patch.setattr(http.client.HTTPConnection, door, patched)
+            patch.setattr(http.client.HTTPConnection, hook, patched)
             assert pool.request("POST", "/during", body=b"body").json()["body"] == "body"
             once = len(calls)
             assert pool.request("GET", "/again", preload_content=False).data
         assert pool.request("GET", "/after").status == 200
     assert calls
-    if door in ("putrequest", "endheaders", "_send_output", "getresponse"):
+    if hook in ("putrequest", "endheaders", "_send_output", "getresponse"):
         assert (once, len(calls)) == (1, 2)
     assert server.opened == 1
 
 
-@pytest.mark.parametrize("door", ["endheaders", "putrequest", "request", "getresponse", "connect"])
+@pytest.mark.parametrize("hook", ["endheaders", "putrequest", "request", "getresponse", "connect"])
 def test_a_method_wrapped_on_the_connection_class_is_called_once(
-    server: Httpd, door: str, monkeypatch: pytest.MonkeyPatch
+    server: Httpd, hook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As New Relic wraps ``endheaders``, where it adds fields of its own."""
     calls: list[Any] = []
-    usual = getattr(urllib3.connection.HTTPConnection, door)
+    usual = getattr(urllib3.connection.HTTPConnection, hook)
 
     def wrapped(self: Any, *words: Any, **named: Any) -> Any:
         calls.append(self.host)
-        if door == "endheaders":
+        if hook == "endheaders":
             self.putheader("X-Agent", "seen")
         return usual(self, *words, **named)
 
-    monkeypatch.setattr(urllib3.connection.HTTPConnection, door, wrapped)
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, hook, wrapped)
     with urllib3.PoolManager() as manager:
         seen = manager.request("GET", server.url + "/").json()
     assert calls == [server.host]
-    assert seen["headers"].get("x-agent") == ("seen" if door == "endheaders" else None)
+    assert seen["headers"].get("x-agent") == ("seen" if hook == "endheaders" else None)
 
 
 @pytest.mark.parametrize("method", ["urlopen", "_make_request"])

@@ -15,7 +15,7 @@ from poollib.connection import HTTPConnection
 from tests.support.httpd import Httpd, Response
 from tests.support.script import ScriptServer, expect_request, respond, stall
 
-DOORS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse"]
+HOOKS = ["putrequest", "putheader", "endheaders", "send", "_send_output", "getresponse"]
 
 
 @pytest.fixture
@@ -25,28 +25,28 @@ def server() -> Iterator[Httpd]:
 
 
 @pytest.mark.parametrize("owner", [http.client.HTTPConnection, HTTPConnection])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("hook", HOOKS)
 def test_a_replaced_method_is_called_while_it_is_replaced(
-    server: Httpd, owner: type[Any], door: str, monkeypatch: pytest.MonkeyPatch
+    server: Httpd, owner: type[Any], hook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    usual = getattr(owner, door)
+    usual = getattr(owner, hook)
 
     def own(self: Any, *words: Any, **named: Any) -> Any:
-        calls.append(door)
+        calls.append(hook)
         return usual(self, *words, **named)
 
     with poollib.HTTPConnectionPool(server.host, server.port, maxsize=1, block=True) as pool:
         assert pool.request("GET", "/before").status == 200
         with monkeypatch.context() as patch:
-            patch.setattr(owner, door, own)
+            patch.setattr(owner, hook, own)
             assert pool.request("POST", "/", body=b"body").json()["body"] == "body"
             assert pool.request("PUT", "/", body=iter([b"x", b"y"])).json()["body"] == "xy"
             assert pool.request("GET", "/chunks", preload_content=False).data == b"a" + b"b" * 10_000
         seen = len(calls)
         assert pool.request("GET", "/after").status == 200
     assert seen == len(calls) >= 3
-    if door in ("putrequest", "endheaders", "_send_output", "getresponse"):
+    if hook in ("putrequest", "endheaders", "_send_output", "getresponse"):
         assert seen == 3
     assert server.opened == 1
 
@@ -72,16 +72,16 @@ class Wrapper:
 
 
 @pytest.mark.parametrize("owner", [http.client.HTTPConnection, HTTPConnection])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("hook", HOOKS)
 def test_a_wrapper_that_equals_what_it_wraps_is_called(
-    server: Httpd, owner: type[Any], door: str, monkeypatch: pytest.MonkeyPatch
+    server: Httpd, owner: type[Any], hook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was not: New Relic's agent, installed after poollib was imported, saw no request."""
     calls: list[str] = []
-    monkeypatch.setattr(owner, door, Wrapper(getattr(owner, door), calls))
+    monkeypatch.setattr(owner, hook, Wrapper(getattr(owner, hook), calls))
     with poollib.HTTPConnectionPool(server.host, server.port) as pool:
         assert pool.request("POST", "/", body=b"body").json()["body"] == "body"
-    assert set(calls) == {door}
+    assert set(calls) == {hook}
 
 
 def test_the_method_that_urllib3_does_not_call_either_may_be_gone(
@@ -236,7 +236,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.usefixtures("wrapped")
-def test_requests_through_the_doors_have_the_framing_of_the_direct_way() -> None:
+def test_requests_through_the_hooks_have_the_framing_of_the_direct_way() -> None:
     """Lengths, trailers and what the caller said of them; an empty piece is no chunk, which would end the body."""
     script = [step for _ in REQUESTS for step in (expect_request(), respond())]
     with ScriptServer(script) as server, poollib.HTTPConnectionPool(server.host, server.port) as pool:

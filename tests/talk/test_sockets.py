@@ -47,7 +47,7 @@ def connected(server: Any, **options: Any) -> HTTPConnection:
 
 
 @pytest.fixture
-def through_doors(monkeypatch: pytest.MonkeyPatch) -> None:
+def through_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent has wrapped one of http.client's methods."""
     usual = http.client.HTTPConnection.putrequest
     monkeypatch.setattr(
@@ -55,11 +55,11 @@ def through_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.fixture(params=["direct", "doors"])
+@pytest.fixture(params=["direct", "hooks"])
 def either_way(request: pytest.FixtureRequest) -> str:
     """Requests go the direct way, and through http.client's methods."""
-    if request.param == "doors":
-        request.getfixturevalue("through_doors")
+    if request.param == "hooks":
+        request.getfixturevalue("through_hooks")
     return str(request.param)
 
 
@@ -191,7 +191,7 @@ def huge() -> Iterator[bytes]:
         yield bytes(1 << 20)
 
 
-@pytest.mark.usefixtures("through_doors")
+@pytest.mark.usefixtures("through_hooks")
 @pytest.mark.parametrize("limit", ["write", "deadline"])
 def test_a_server_that_takes_no_bytes_is_left_in_time(limit: str) -> None:
     """Through http.client's methods as well."""
@@ -205,7 +205,7 @@ def test_a_server_that_takes_no_bytes_is_left_in_time(limit: str) -> None:
         done.set()
 
 
-@pytest.mark.usefixtures("through_doors")
+@pytest.mark.usefixtures("through_hooks")
 @pytest.mark.parametrize("answers", [True, False])
 def test_an_answer_before_the_server_stopped_reading_is_returned(answers: bool) -> None:
     """RFC 9112 section 9.5, through http.client's methods as well: the send fails, the 413 is there."""

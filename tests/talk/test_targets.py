@@ -64,13 +64,13 @@ SILENT = ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "get", "Delete"]
 TOLD = ["POST", "PUT", "PATCH", "PROPFIND", "LOCK", "REPORT", "PURGE", "MKCOL", "QUERY", "X", "post"]
 
 
-@pytest.mark.parametrize("doors", [False, True], ids=["direct", "through doors"])
+@pytest.mark.parametrize("hooks", [False, True], ids=["direct", "through hooks"])
 @pytest.mark.parametrize("method", SILENT + TOLD)
 def test_a_request_without_a_body_tells_its_length_where_one_is_expected(
-    method: str, doors: bool, monkeypatch: pytest.MonkeyPatch
+    method: str, hooks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Servers ask for it: a PROPFIND without it may have a body that is still to come."""
-    if doors:
+    if hooks:
         send = http.client.HTTPConnection.send
         monkeypatch.setattr(HTTPConnection, "send", lambda self, data: send(self, data))
     with Httpd() as server, PoolManager() as manager:
