@@ -378,6 +378,7 @@ def test_what_a_socks_proxy_is_asked_for_is_what_it_holds() -> None:
         asked_for.append(type(name))
         return []
 
-    with pytest.raises(NewConnectionError):
-        socks_connect(None, ProxyHop("socks5", "p", 1), host, 7, resolve=resolve)
+    with ScriptServer([expect(b"\5\1\0"), send(b"\5\0")]) as proxy:
+        with create_connection((proxy.host, proxy.port)) as sock, pytest.raises(NewConnectionError):
+            socks_connect(sock, ProxyHop("socks5", "p", 1), host, 7, resolve=resolve)
     assert asked_for == [str]
