@@ -105,8 +105,8 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     (seconds) and ``health_check_path`` (see ``health``), and as defaults for every request ``trace``,
     ``max_response_size``, ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial
     instead of ``host``; ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see
-    ``dns.CachingResolver``; ``allowed_hosts``, ``blocked_networks``: see ``guard``; ``circuit_breaker``: see
-    ``circuit``."""
+    ``dns.CachingResolver``; ``allowed_hosts``, ``blocked_networks``: see ``ssrf_guard``; ``circuit_breaker``: see
+    the module of that name."""
 
     scheme = "http"
     ConnectionCls: ClassVar[type[Any]] = HTTPConnection

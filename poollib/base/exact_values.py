@@ -3,8 +3,8 @@
 A subclass of str, bytes or int says of itself what it likes, in ``__str__``, ``__format__``, ``lower``, ``__len__`` or
 ``__buffer__`` (and ``class H(str, Enum)`` says ``H.NAME``), while what is checked may be something else.  So whoever
 takes a value in makes an exact copy by the base class's own method, checks the copy, and uses nothing but the copy.
-``head``, ``url``, ``headers``, ``multipart`` and ``request_body`` do so with what goes into a request, pools and
-``retry`` with numbers; what a value may be is theirs to say.
+``request_head``, ``url``, ``headers``, ``multipart`` and ``request_body`` do so with what goes into a request, pools
+and ``retry`` with numbers; what a value may be is theirs to say.
 """
 
 from __future__ import annotations

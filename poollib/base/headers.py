@@ -1,7 +1,7 @@
 """Header fields by name, in any case, in the order they came: :class:`HTTPHeaderDict`.
 
-``head`` hands in checked pairs through :meth:`HTTPHeaderDict.from_pairs`, callers hand in mappings or pairs,
-and ``response`` and ``request_body`` hand the dict on.  Checking names and values is left to ``head``, which
+``response_head`` hands in checked pairs through :meth:`HTTPHeaderDict.from_pairs`, callers hand in mappings or pairs,
+and ``response`` and ``request_body`` hand the dict on.  Checking names and values is left to ``request_head``, which
 refuses what RFC 9110 section 5 does not allow.  Behaviour follows urllib3 2.8; several lines of one name are
 kept apart and joined by ", " on a plain look-up (RFC 9110 section 5.3), and :class:`RecentlyUsedContainer`,
 its neighbour there, lives here too.

@@ -1,7 +1,7 @@
 """Addresses: what a host that is no name stands for, and what networks mean; one reading for all rules about hosts.
 
-``guard``, NO_PROXY and the patterns of ``proxies`` compare hosts by what is said here, and ``tunnel`` finds literals by
-it; whether a host is well formed is ``url``'s to say, looking names up ``dial``'s.  Nothing is resolved.
+``ssrf_guard``, NO_PROXY and the patterns of ``proxies`` compare hosts by what is said here, and ``socks_tunnel`` finds
+literals by it; whether a host is well formed is ``url``'s to say, looking names up ``dial``'s.  Nothing is resolved.
 It follows RFC 4291 and RFC 5952 for IPv6, the C library's ``inet_aton`` for IPv4 (``127.1``, ``0x7f000001``) in code of
 its own, since systems differ, the WHATWG URL standard for hosts that end in a number, and IANA's registries of
 special-purpose addresses (2025) for what is public, since interpreters know different editions of them.

@@ -1,10 +1,10 @@
 """How a pool's connections reach their server: from a pool's settings to its Endpoint, and whose fault a failure is.
 
 A pool asks here for the :class:`Endpoint` that its settings mean, whether its requests are forwarded by a proxy, and
-what to blame or to warn of; a manager asks which settings mean a proxy or a Unix socket.
-Who may share a socket is ``endpoint``'s to say, dialling is left to ``connection``, choosing a proxy to ``proxies``.
-It follows RFC 9112 section 3.2.2 (absolute-form for forwarding proxies) and the advisories on settings that change
-under a living pool (requests CVE-2024-35195).
+what to blame or to warn of; a manager asks which settings mean a proxy or a Unix socket. Who may share a socket is
+``endpoint``'s to say, dialling is left to ``connection``, choosing a proxy to ``proxy_rules``. It follows RFC 9112
+section 3.2.2 (absolute-form for forwarding proxies) and the advisories on settings that change under a living pool
+(requests CVE-2024-35195).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
 #: ``dns.CachingResolver``.
 DIAL_OPTIONS: Final = ("uds", "resolver", "resolve", "dns_cache")
-#: Keywords of a pool that keep its requests from hosts and addresses: see ``guard``.
+#: Keywords of a pool that keep its requests from hosts and addresses: see ``ssrf_guard``.
 GUARD_OPTIONS: Final = ("allowed_hosts", "blocked_networks")
 
 #: the scheme of URLs whose host is the path of a Unix socket, percent-encoded

@@ -4,8 +4,8 @@ A subclass, or an agent that traces programs, may have put a method of its own i
 through in ``http.client``.  Then ``connection`` lets :func:`send` and :func:`receive` do what its direct path does, by
 calling those methods, so that each is called as ``http.client`` and urllib3 call it: ``putrequest``, ``putheader``,
 ``endheaders`` (which calls ``_send_output``, and that ``send``), ``send`` for each piece of the body, ``getresponse``
-(which makes a ``response_class``).  The head is still read by ``head``, unless the response class is another than
-``http.client``'s.
+(which makes a ``response_class``).  The head is still read by ``response_head``, unless the response class is another
+than ``http.client``'s.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def receive(conn: Any, read: Callable[[Any], Any], made: Callable[..., Any]) -> 
 
 
 class _Reader(http.client.HTTPResponse):
-    """What http.client's ``getresponse`` makes and gives to those who wrapped it: the head, read by ``head``.
+    """What http.client's ``getresponse`` makes and gives to those who wrapped it: the head, read by ``response_head``.
 
     It is closed when the body has ended, for those who wait for that.
     """

@@ -1,9 +1,10 @@
 """One connection's socket: opened, looked at while it is idle, read from, closed.
 
-:class:`Transport` reaches a server as its arguments say (``dial``, ``tunnel`` and ``tls`` in turn, within one
-clock), gives received bytes to an ``ReceiveBuffer`` with every error mapped to poollib's, and knows in ``state`` where
-in an exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when is the pool's.
-Both stand on ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...) programs know.
+:class:`Transport` reaches a server as its arguments say (``dial``, ``http_tunnel`` or ``socks_tunnel``, ``tls`` in
+turn, within one clock), gives received bytes to an ``ReceiveBuffer`` with every error mapped to poollib's, and knows in
+``state`` where in an exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when
+is the pool's. Both stand on ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...) programs
+know.
 
 A connection's life::
 
