@@ -90,8 +90,8 @@ class Retry:
     itself, or return the redirect.  ``allowed_methods`` and ``status_forcelist`` say which statuses are tried
     again; ``None`` allows every method, an empty collection none.  ``backoff_factor``, ``backoff_max``,
     ``backoff_jitter`` and ``retry_after_max`` are seconds.  With ``raise_on_redirect`` or ``raise_on_status``
-    off, the last response is returned when retries are used up.  ``remove_headers_on_redirect`` do not follow to
-    another origin; ``allow_downgrade=False`` refuses redirects from https to http.
+    off, the last response is returned when retries are used up.  ``remove_headers_on_redirect``, names or one
+    name, do not follow to another origin; ``allow_downgrade=False`` refuses redirects from https to http.
 
     Beyond urllib3's: ``jitter`` spreads the backoff, "full" over all of it, "equal" over its upper half, "decorrelated"
     between ``backoff_factor`` and three times the last wait; with one of them the first repetition waits, too.
@@ -169,6 +169,8 @@ class Retry:
         self.raise_on_status = raise_on_status
         self.history = tuple(history or ())
         self.respect_retry_after_header = respect_retry_after_header
+        if isinstance(remove_headers_on_redirect, str):  # one name; its letters would let every field through
+            remove_headers_on_redirect = (remove_headers_on_redirect,)
         self.remove_headers_on_redirect = frozenset(name.lower() for name in remove_headers_on_redirect)
         self.backoff_jitter = number("backoff_jitter", backoff_jitter)
         self.allow_downgrade = allow_downgrade

@@ -660,3 +660,8 @@ def test_counts_may_be_whole_numbers_of_other_packages_and_no_nan() -> None:
     assert type(Retry(LyingInt(2)).total) is int
     with pytest.raises(ValueError, match="total must be a number"):
         Retry(float("nan"))  # type: ignore[arg-type]
+
+
+def test_one_field_that_is_not_to_follow_may_be_given_as_a_text() -> None:
+    """Its letters, which urllib3 makes of it, name no field: the credentials would follow to every origin."""
+    assert Retry(remove_headers_on_redirect="X-Api-Key").new().remove_headers_on_redirect == {"x-api-key"}
