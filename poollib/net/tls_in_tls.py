@@ -244,6 +244,8 @@ class SSLTransport:
         finally:
             self.settimeout(timeout_s)
 
+    _wrap_ssl_read = read  # urllib3's name
+
     def _is_handshake_done(self) -> bool:
         with contextlib.suppress(ssl.SSLWantReadError):
             self._call(self.sslobj.do_handshake)
