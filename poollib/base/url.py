@@ -41,6 +41,7 @@ _control_or_blank: Final = re.compile("[\x00-\x20\x7f]")
 _OUTER: Final = "".join(map(chr, range(0x21)))  # what the WHATWG's URL standard strips before it reads a URL
 _control_triple: Final = re.compile("%(?:[01][0-9A-Fa-f]|7[Ff])")
 _undecodable: Final = re.compile("[\udc80-\udcff]")  # as surrogateescape marks bytes that are not UTF-8
+_authority: Final = re.compile("(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
 _scheme: Final = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
 _reg_name: Final = re.compile(f"(?:[{_UNRESERVED}!$&'()*+,;=]|%[0-9A-F]{{2}})+")
 _foreign_host: Final = re.compile(r"(?:[^\s\\@\[\]:<>\"^`{|}%]|%[0-9A-Fa-f]{2})+")
@@ -245,7 +246,8 @@ def join(base: str, location: str) -> str:
 def received_url(value: str) -> str:
     """The URL in a field's value, which a head gives as Latin-1: UTF-8 as what it means, any other byte as its %XX.
 
-    So a path is asked for by the bytes that the server sent, as curl and browsers do, and a host is what they spell.
+    So a path is asked for by the bytes that the server sent, as curl and browsers do, and a host is what they spell; a
+    byte before the path that is no UTF-8 becomes U+FFFD, which no host has: as %XX it could name a zone.
     """
     if value.isascii():
         return value
@@ -253,7 +255,10 @@ def received_url(value: str) -> str:
         text = value.encode("latin-1").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # somebody has put text there
         return value
-    return _undecodable.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", text)
+    match = _authority.match(text)
+    start = match.end() if match else 0
+    before = _undecodable.sub("\ufffd", text[:start])
+    return before + _undecodable.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", text[start:])
 
 
 def origin(url: Url) -> tuple[str, str, int | None]:
