@@ -426,6 +426,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             else:
                 response._retries = retries
             if response._source is None:
+                response._pool = self
                 self._put_conn(conn)
                 return response
             if request.options is not None:

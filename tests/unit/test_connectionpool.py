@@ -12,6 +12,7 @@ from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry,
 from poollib.exceptions import EmptyPoolError, HostChangedError, LocationValueError, URLSchemeUnknown
 from poollib.pool.settings import Settings
 from tests.support.liars import Index
+from tests.support.script import ScriptServer, expect_request, respond, send
 
 
 @pytest.mark.parametrize("port", [-1, 65536, 99999, "65536", "1000000", "-1", "+80", "8 0", "http", "\u0663", "", 8.0])
@@ -228,3 +229,12 @@ def test_an_ipv6_address_is_the_same_host_with_brackets_and_without(host: str) -
     with HTTPSConnectionPool(host, 443) as pool:
         assert pool.is_same_host("https://[::1]/")
         assert not pool.is_same_host("https://[::2]/")
+
+
+def test_a_response_says_which_pool_it_came_from_however_its_body_arrived() -> None:
+    """By urllib3's private name: it was None where the body came with the head."""
+    cut = send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+    script = [expect_request(), respond(b"ok"), expect_request(), respond(b""), expect_request(), cut, send(b"ok")]
+    with ScriptServer(script) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        for _ in range(3):
+            assert pool.request("GET", "/")._pool is pool  # type: ignore[attr-defined]
