@@ -1,4 +1,9 @@
-"""`python -m poollib`: the command line of `poollib.cli.main`."""
+"""`python -m poollib`: the command line of `poollib.cli.main`, or one sentence where this Python is too old for it."""
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036 - where pip has had no say
+    raise SystemExit(f"poollib needs Python 3.10 or newer; this is Python {sys.version_info[0]}.{sys.version_info[1]}.")
 
 from .cli.main import main
 

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -202,3 +203,10 @@ if hasattr(os, "fork"):
             os._exit(0 if manager.pools is not None else 1)
 """
     assert run(program).split() in (["0"], [])
+
+
+def test_an_old_python_gets_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a checkout, where pip has not refused: an ImportError of some module's typing names told nobody anything."""
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    with pytest.raises(SystemExit, match=r"^poollib needs Python 3\.10 or newer; this is Python 3\.9\.$"):
+        runpy.run_module("poollib", run_name="__main__")
