@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping
 from copy import copy
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
 from urllib.parse import unquote
 
 from ..base.endpoint import Endpoint, ProxyHop, TlsSettings, pins_of
@@ -39,6 +39,7 @@ from ..net.dns import resolver_from, system_lookup
 if TYPE_CHECKING:
     from ..policy.proxy_rules import Proxy
     from ..policy.ssrf_guard import Guard
+    from ..pool.connection_pool import EndpointPool
 
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
 #: ``dns.CachingResolver``.
@@ -48,6 +49,28 @@ GUARD_OPTIONS: Final = ("allowed_hosts", "blocked_networks")
 
 #: the scheme of URLs whose host is the path of a Unix socket, percent-encoded
 UNIX_SCHEME: Final = "http+unix"
+
+
+class PoolSettings(Protocol):
+    """What is read of a pool's settings here, and what is noted of them."""
+
+    scheme: str
+    host: str
+    port: int | None
+    proxy: Url | None
+    proxy_config: ProxyConfig | None
+    proxy_headers: dict[str, str]
+    _conn_kw: dict[str, Any]
+    _dial_options: dict[str, Any]
+    _endpoint_pool: EndpointPool[Any, Any]
+    _guard: Guard | None
+    _is_forwarding: bool
+    _is_socks: ClassVar[bool]
+    _may_change: bool
+    _settings: tuple[Any, ...] | None
+
+    def _is_proxy_itself(self) -> bool:
+        """Whether its host is the proxy's."""
 
 
 def take_dial_options(keywords: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +88,7 @@ def settle_names(keywords: dict[str, Any]) -> None:
         keywords["resolver"] = resolver
 
 
-def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
+def guarded(pool: PoolSettings, keywords: dict[str, Any]) -> Guard | None:
     """The guard that a pool's keywords ask for, None if they ask for none; it stands before the pool's resolver now.
 
     BlockedHostError for a pool whose host it refuses. The pool of a proxy that forwards serves many hosts, each checked
@@ -86,7 +109,7 @@ def guarded(pool: Any, keywords: dict[str, Any]) -> Guard | None:
     return guard
 
 
-def _check_own_host(pool: Any, guard: Guard) -> None:
+def _check_own_host(pool: PoolSettings, guard: Guard) -> None:
     if not (pool._is_forwarding and pool._is_proxy_itself()):
         guard.check_host(pool.host)
 
@@ -94,7 +117,7 @@ def _check_own_host(pool: Any, guard: Guard) -> None:
 # The endpoint
 
 
-def endpoint_of(pool: Any) -> Endpoint:
+def endpoint_of(pool: PoolSettings) -> Endpoint:
     """How the pool's connections reach their server. ValueError naming a TLS wish that can't be meant."""
     scheme, keywords, way = pool.scheme or "http", pool._conn_kw, pool._dial_options
     tls = tls_settings_of(pool) if scheme == "https" else None
@@ -111,20 +134,20 @@ def endpoint_of(pool: Any) -> Endpoint:
     )
 
 
-def port_of(pool: Any, scheme: str) -> int:
+def port_of(pool: PoolSettings, scheme: str) -> int:
     """The pool's port; the scheme's own if it names none, 0 for a scheme of somebody's own making (a socket's path)."""
     port: int | None = pool.port
     return port_by_scheme.get(scheme, 0) if port is None else port
 
 
-def tls_settings_of(pool: Any) -> TlsSettings:
+def tls_settings_of(pool: PoolSettings) -> TlsSettings:
     """What a pool wants of TLS with its server."""
     keywords = pool._conn_kw
     named = {name: getattr(pool, name, None) for name in TlsSettings._fields}
     return TlsSettings(**{name: keywords.get(name) if value is None else value for name, value in named.items()})
 
 
-def _hop_of(pool: Any) -> ProxyHop | None:
+def _hop_of(pool: PoolSettings) -> ProxyHop | None:
     options = pool._conn_kw.get("_socks_options") if pool._is_socks else None  # elsewhere they are a program's own
     if options is not None:
         from ..policy.proxy_rules import socks_hop
@@ -138,7 +161,8 @@ def _hop_of(pool: Any) -> ProxyHop | None:
         authorities = {name: getattr(pool, name, None) for name in ("ca_certs", "ca_cert_dir")}
         tls = proxy_tls_settings(config, ca_cert_data=pool._conn_kw.get("ca_cert_data"), **authorities)
     tunnels = not pool._is_forwarding
-    return ProxyHop(proxy.scheme, proxy.host, proxy.port, pool.proxy_headers, tls, tunnels)
+    scheme, host, port = cast("tuple[str, str, int]", (proxy.scheme, proxy.host, proxy.port))  # parse_proxy's
+    return ProxyHop(scheme, host, port, pool.proxy_headers, tls, tunnels)
 
 
 class TlsSetting:
@@ -150,10 +174,10 @@ class TlsSetting:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, pool: Any, owner: type | None = None) -> Any:
+    def __get__(self, pool: PoolSettings, owner: type | None = None) -> Any:
         return self if pool is None else pool.__dict__.get(self._name)
 
-    def __set__(self, pool: Any, value: Any) -> None:
+    def __set__(self, pool: PoolSettings, value: object) -> None:
         held = pool.__dict__
         if self._name in held and held[self._name] == value:
             return
@@ -166,7 +190,7 @@ class TlsSetting:
             _renew(pool)
 
 
-def _renew(pool: Any) -> None:
+def _renew(pool: PoolSettings) -> None:
     """Let no connection that there is serve another request.
 
     The new endpoint is another object than the one that a connection keeps which is only being made: whoever is lent
@@ -183,7 +207,7 @@ class SettingsChanged(ProtocolError):
     """The connection that was being made is by settings that hold no more; nothing was sent on it."""
 
 
-def is_outdated(pool: Any, connection: Any) -> bool:
+def is_outdated(pool: PoolSettings, connection: Any) -> bool:
     """Whether a setting of the pool was changed after the connection had been made with it."""
     made_for = getattr(
         connection, "made_for", None
@@ -194,7 +218,7 @@ def is_outdated(pool: Any, connection: Any) -> bool:
 # What can be changed in place: no assignment to the pool tells of it, so it is looked at when a connection is lent.
 
 
-def may_change(pool: Any) -> bool:
+def may_change(pool: PoolSettings) -> bool:
     """Whether something that decides trust can be changed in place without the pool's being asked for it."""
     config = pool.proxy_config
     kinds = (list, dict, set, bytearray)
@@ -206,7 +230,7 @@ def may_change(pool: Any) -> bool:
     )
 
 
-def look_for_changes(pool: Any) -> None:
+def look_for_changes(pool: PoolSettings) -> None:
     """Retire the pool's connections if something was changed in place since the last time; 1 to 3 us.
 
     BlockedHostError if its host is one that is not allowed any more.
@@ -222,7 +246,7 @@ def look_for_changes(pool: Any) -> None:
     pool._settings = settings  # last, or another thread would be lent a connection that is to be retired
 
 
-def _settings_of(pool: Any) -> tuple[Any, ...]:
+def _settings_of(pool: PoolSettings) -> tuple[Any, ...]:
     keywords, config, guard = pool._conn_kw, pool.proxy_config, pool._guard
     own, proxys = keywords.get("ssl_context"), None if config is None else config.ssl_context
     return (
@@ -258,12 +282,13 @@ def connection_requires_http_tunnel(
     return not (proxy_url.scheme == "https" and proxy_config is not None and proxy_config.use_forwarding_for_https)
 
 
-def forwards(pool: Any) -> bool:
+def forwards(pool: PoolSettings) -> bool:
     """Whether the pool's proxy passes requests on, with the whole URL as target.
 
     A pool of the proxy's own address asks the proxy itself: no tunnel leads from a proxy to itself.
     """
     proxy = pool.proxy
+    assert proxy is not None
     if (pool.scheme, pool.host, pool.port) == (proxy.scheme, proxy.host, proxy.port):
         return True
     return not connection_requires_http_tunnel(proxy, pool.proxy_config, pool.scheme)
