@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 from contextlib import suppress
 
 import pytest
@@ -192,6 +193,10 @@ class Way:
         assert self.many._owners.keys() == set()
 
 
+#: A bare ``release`` or ``discard`` that is interrupted before its first instruction was not made: it is the caller's
+#: to make again. ``with pool.connection()`` has no such point.
+NOT_YET_CALLED = re.compile(r"\d+ endpoint_pool\.(release|discard):\d+ behind RESUME")
+
 WAYS = sorted(name for name, value in vars(Way).items() if callable(value) and name[0] != "_" and name != "settle")
 
 
@@ -210,6 +215,8 @@ def torture_way(name: str, step: int) -> int:
             way.settle()
         except AssertionError as error:
             lost[f"{at} {interrupter.where}"] = str(error)
+    if name.startswith("lend_and_"):
+        lost = {where: state for where, state in lost.items() if not NOT_YET_CALLED.fullmatch(where)}
     assert lost == {}, f"of {came} interrupts"
     return came
 
