@@ -41,13 +41,14 @@ from .exceptions import (
 )
 from .exchange import httpclient_hooks
 from .exchange.httpclient_hooks import Base, PatchedClass, base_hooks, own_hooks, untouched
+from .exchange.options import EXPECT_CONTINUE_S
+from .exchange.options import Options as Options
+from .exchange.proxy_config import ProxyConfig as ProxyConfig
+from .exchange.proxy_config import proxy_tls_settings as proxy_tls_settings
 from .exchange.request import OutgoingRequest
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import EXPECT_CONTINUE_S, ConnectionState, Transport
-from .exchange.transport import Options as Options
-from .exchange.transport import ProxyConfig as ProxyConfig
+from .exchange.transport import ConnectionState, Transport
 from .exchange.transport import port_by_scheme as port_by_scheme
-from .exchange.transport import proxy_tls_settings as proxy_tls_settings
 from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits

@@ -33,7 +33,8 @@ from ..exceptions import (
     TimeoutError,
     is_from_body,
 )
-from ..exchange.transport import ProxyConfig, port_by_scheme, proxy_tls_settings
+from ..exchange.proxy_config import ProxyConfig, proxy_tls_settings
+from ..exchange.transport import port_by_scheme
 from ..net.dns import resolver_from, system_lookup
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..base.timeout import _TYPE_TIMEOUT, Timeout
     from ..base.trace import Trace
-    from ..exchange.transport import ProxyConfig
+    from ..exchange.proxy_config import ProxyConfig
     from ..exchange.upload import Trailers
     from ..http1.grammar import Limits
     from ..http1.multipart import _TYPE_FIELDS, SupportsRead

@@ -17,7 +17,7 @@ from ..base.exact_values import exact
 from ..base.logs import shown_url
 from ..base.url import Url, origin
 from ..exceptions import LocationValueError
-from ..exchange.transport import ProxyConfig
+from ..exchange.proxy_config import ProxyConfig
 from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS
 from .request_options import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 

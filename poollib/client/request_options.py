@@ -12,7 +12,7 @@ from typing import Any
 
 from ..base.exact_values import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
-from ..exchange.transport import EXPECT_CONTINUE_S, Options
+from ..exchange.options import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS
 from .request_encoding import encode_fields, encode_json
 

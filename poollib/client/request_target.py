@@ -18,7 +18,8 @@ from ..base.exact_values import exact, whole
 from ..base.headers import HTTPHeaderDict
 from ..base.url import Url, encode_target, join, normalize_host, parse_url, without_zone
 from ..exceptions import HostChangedError, LocationValueError
-from ..exchange.transport import ProxyConfig, port_by_scheme
+from ..exchange.proxy_config import ProxyConfig
+from ..exchange.transport import port_by_scheme
 from ..policy.redirect import names_no_host, same_origin
 from ..policy.retry import Retry
 from .endpoint_builder import connection_requires_http_tunnel

@@ -16,7 +16,7 @@ from ..base.timeout import Deadline, Timeout
 from ..base.trace import Trace
 from ..policy.redirect import without_body_fields
 from .base_response import BaseHTTPResponse
-from .transport import Options
+from .options import Options
 
 if TYPE_CHECKING:
     from ..http1.request_body import _TYPE_FAILEDTELL

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ..base.deprecations import warn_as_urllib3
 from ..base.endpoint import TlsSettings
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
-from .transport import ProxyConfig, Transport, port_by_scheme, proxy_tls_settings
+from .proxy_config import ProxyConfig, proxy_tls_settings
+from .transport import Transport, port_by_scheme
 
 if TYPE_CHECKING:
     import ssl
@@ -89,7 +90,22 @@ class TlsTransport(Transport):
     @property
     def tls_settings(self) -> TlsSettings:
         """What this connection wants of TLS, as one value: what its attributes say now."""
-        return TlsSettings(**{name: getattr(self, name) for name in TlsSettings._fields})
+        return TlsSettings(
+            cert_reqs=self.cert_reqs,
+            ca_certs=self.ca_certs,
+            ca_cert_dir=self.ca_cert_dir,
+            ca_cert_data=self.ca_cert_data,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            key_password=self.key_password,
+            ssl_version=self.ssl_version,
+            ssl_minimum_version=self.ssl_minimum_version,
+            ssl_maximum_version=self.ssl_maximum_version,
+            assert_hostname=self.assert_hostname,
+            assert_fingerprint=self.assert_fingerprint,
+            server_hostname=self.server_hostname,
+            ssl_context=self.ssl_context,
+        )
 
     def set_cert(
         self,

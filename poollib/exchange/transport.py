@@ -1,10 +1,10 @@
 """One connection's socket: opened, looked at while it is idle, read from, closed.
 
 :class:`Transport` reaches a server as its arguments say (``dial``, ``http_tunnel`` or ``socks_tunnel``, ``tls`` in
-turn, within one clock), gives received bytes to an ``ReceiveBuffer`` with every error mapped to poollib's, and knows in
-``state`` where in an exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it when
-is the pool's. Both stand on ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...) programs
-know.
+turn, within one timeout), gives received bytes to a ``TransportBuffer`` with every error mapped to poollib's, and knows
+in ``state`` where in an exchange it is.  What is said on it is ``connection``'s, which subclasses it; who may use it
+when is the pool's.  Both subclass ``http.client``'s class, whose attributes (``sock``, ``timeout``, ``host``, ...)
+programs know.
 
 A connection's life::
 
@@ -25,7 +25,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from socket import getdefaulttimeout
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..base.endpoint import TlsSettings
 from ..base.exact_values import exact
@@ -43,36 +44,28 @@ from ..exceptions import (
     SSLError,
     mark_nothing_sent,
 )
-from ..http1.body_reader import Buffer, ReceiveBuffer, broken
-from ..http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, Limits
+from ..http1.body_reader import Buffer, broken
+from ..http1.grammar import RECEIVE_BYTES
 from ..http1.interim_responses import InterimResponses
 from ..http1.request_head import Fields
 from ..net import dial
 from ..net.dns import Resolver
-from ..net.socket_state import SSLSocket, is_readable, quiet_check, with_receive
+from ..net.socket_state import SSLSocket, StreamSocket, quiet_check, with_receive
 from ..net.tls_sessions import Route, session_key, sessions
 from .connect_timer import ConnectTimer
-from .upload import Trailers
+from .options import Options
+from .proxy_config import ProxyConfig, hint_for, proxy_tls_settings
+from .transport_buffer import TransportBuffer, closed_too_early, receive_no_more
 
 if TYPE_CHECKING:
     import ssl
 
     from ..base.url import Url
+    from ..net.tls import TlsSocket, TlsStream
 
 log = logger(__name__)
 
 TLS_RECORD_BYTES = 16384  # RFC 8446 section 5.1
-_HTTP_PROXY_HINT = (
-    ". Your proxy appears to only use HTTP and not HTTPS: its URL should perhaps begin with http://, see"
-    " https://urllib3.readthedocs.io/en/latest/advanced-usage.html#https-proxy-error-http-proxy"
-)
-_UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
-# Where requests is asked for an http URL, it names no authority and no context for the proxy.
-_CA_HINT = (
-    ". Its certificate is always checked: name its authority by proxy_ssl_context or ca_certs, or by the variable"
-    " SSL_CERT_FILE where a library in between passes neither on"
-)
-
 port_by_scheme = {"http": 80, "https": 443}
 
 
@@ -86,22 +79,6 @@ class ConnectionState(enum.Enum):
 
 
 _NEW, _IDLE, _READING = ConnectionState.NEW, ConnectionState.IDLE, ConnectionState.READING
-
-
-EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
-
-
-class Options(NamedTuple):
-    """What one request wants beyond urllib3's arguments; a connection has one only while serving such a request."""
-
-    deadline: Deadline | None = None
-    trace: Trace | None = None
-    write_timeout_s: float | None = None
-    max_response_size: int | None = None
-    max_decoded_size: int | None = None
-    expect_continue_s: float | None = None
-    trailers: Trailers | None = None
-    limits: Limits = DEFAULT_LIMITS
 
 
 class SentRequest:
@@ -121,67 +98,15 @@ class SentRequest:
         self.enforce_content_length = enforce
 
 
-class ProxyConfig(NamedTuple):
-    """What a proxy hop wants of TLS, and whether https is forwarded instead of tunnelled."""
-
-    ssl_context: ssl.SSLContext | None
-    use_forwarding_for_https: bool
-    assert_hostname: str | bool | None
-    assert_fingerprint: str | tuple[str, ...] | None
-
-
+_NOT_GIVEN: object = _DEFAULT_TIMEOUT
 _Base = http.client.HTTPConnection
-_init: Any = _Base.__init__
-_their_init = _init if getattr(_init, "__globals__", None) is vars(http.client) else None  # None: replaced already
-
-
-def _closed_too_early() -> ProtocolError:
-    return ProtocolError("Connection broken: the connection was closed before the response was read")
-
-
-class _TransportBuffer(ReceiveBuffer):
-    """What comes in on a channel's socket; ``recv`` is a method of the channel.
-
-    One for each connection: with the other two methods kept as well it would take 0.15 KiB more.
-    """
-
-    __slots__ = ()
-
-    def recv_into(self, view: Buffer) -> int:
-        channel: Transport | _Gone = self.recv.__self__  # type: ignore[attr-defined]
-        return channel._receive_into(view)
-
-    def recv_whole(self, limit: int) -> bytes:
-        channel: Transport | _Gone = self.recv.__self__  # type: ignore[attr-defined]
-        if type(channel.sock) is socket.socket:  # waits for all of it, where there is no timeout
-            return channel._receive(limit, socket.MSG_WAITALL)
-        return channel._receive_record(limit)
-
-    def is_ready(self, wait_s: float) -> bool:
-        channel: Transport | _Gone = self.recv.__self__  # type: ignore[attr-defined]
-        return self.at < len(self.data) or is_readable(channel.sock, wait_s)
-
-
-class _Gone:
-    """In a channel's place for a body whose connection was closed: the next one that it opens is not for this body."""
-
-    sock = None
-
-    def _receive(self, limit: int, flags: int = 0) -> bytes:
-        raise _closed_too_early()
-
-    def _receive_into(self, view: Buffer) -> int:
-        return len(self._receive(0))
-
-    def _receive_record(self, limit: int) -> bytes:
-        return self._receive(0)
-
-
-_receive_no_more = _Gone()._receive
+_init: object = vars(_Base)["__init__"]
+_is_theirs = isinstance(_init, FunctionType) and _init.__globals__ is vars(http.client)
+_their_init = _init if _is_theirs else None  # None: replaced already
 
 
 class Transport(_Base):
-    """A socket to a server, and the way there; arguments are those of ``HTTPConnection``.
+    """A socket to a server, and how it is reached; arguments are those of ``HTTPConnection``.
 
     ``timeout`` (seconds) bounds connecting, and each send and receive where ``read_timeout`` is not set.
     ``socket_options``: for ``setsockopt``, before connecting. ``blocksize``: bytes read from a file body at a time.
@@ -219,9 +144,9 @@ class Transport(_Base):
         "state",
     )
 
-    _buffer: Any = cached_property(lambda self: [])
-    _tunnel_headers: Any = cached_property(lambda self: {})
-    _create_connection: Any = cached_property(lambda self: socket.create_connection)
+    _buffer: cached_property[list[bytes]] = cached_property(lambda self: [])
+    _tunnel_headers: cached_property[dict[str, str]] = cached_property(lambda self: {})
+    _create_connection: cached_property[object] = cached_property(lambda self: socket.create_connection)
 
     blocksize = 16384
     proxy: Url | None = None
@@ -268,16 +193,16 @@ class Transport(_Base):
         self.answered = True  # whether a byte of the answer to the last request has come
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
         self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
-        self.made_for: Any = None  # the endpoint that its pool had when it was made, None outside of pools
+        self.made_for: object = None  # the endpoint that its pool had when it was made, None outside of pools
         self._hooks: type[Any] = type(self)  # httpclient_hooks.PatchedClass: its requests go by http.client's methods
         self._through_hooks = False  # the request went through http.client's methods, so shall the response
-        self._interim: InterimResponses | None = None  # those heard since the request began
-        self._receive_buffer: ReceiveBuffer | None = None
-        self._attached_socket: Any = None
+        self._interim: InterimResponses | None = None  # the interim responses since the request began
+        self._receive_buffer: TransportBuffer | None = None
+        self._attached_socket: StreamSocket | None = None
         self._drained = False  # whether the last receive gave less than it had room for
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
-        self._private: tuple[Any, Fields] | None = None  # the last request's fields, if they prove who it comes from
+        self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
         self._sent = SentRequest()
         if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
             host = idna_encode(host)
@@ -293,8 +218,7 @@ class Transport(_Base):
                 self.source_address = source_address
             if blocksize != Transport.blocksize:
                 self.blocksize = blocksize
-        given: Any = socket_options
-        self.socket_options = self.default_socket_options if given is _DEFAULT_TIMEOUT else socket_options
+        self.socket_options = self.default_socket_options if socket_options is _NOT_GIVEN else socket_options
         if proxy is not None:
             self.proxy = proxy
         if proxy_config is not None:
@@ -357,7 +281,7 @@ class Transport(_Base):
         return ConnectTimer(self, self.timeout, deadline, trace)
 
     def _new_conn(self) -> socket.socket:
-        """A connected socket. Subclasses override this to reach the server another way."""
+        """A connected socket. Subclasses override this to reach the server otherwise."""
         sys.audit("http.client.connect", self, self.host, self.port)
         return self._dial(self._dns_host, self.port)
 
@@ -383,14 +307,12 @@ class Transport(_Base):
             return self._tunnel_scheme == "https"
         return self.proxy is not None and self.proxy.scheme == "https"
 
-    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> Any:
+    def _connect_tls_proxy(self, hostname: str, sock: StreamSocket) -> TlsStream:
         """TLS with an HTTPS proxy, by the proxy's own settings; ProxyError around what goes wrong."""
         try:
             wrapped = self._wrap_in_tls(sock, self.proxy_tls_settings, hostname, self.port, in_tls=False)
         except (SSLError, ProtocolError) as error:
-            text = str(error)
-            hint = _HTTP_PROXY_HINT if "does not speak TLS" in text else _CA_HINT if _UNVERIFIED in text else ""
-            raise ProxyError(f"Unable to connect to proxy{hint}", error) from error
+            raise ProxyError(f"Unable to connect to proxy{hint_for(error)}", error) from error
         self.proxy_is_verified = wrapped.is_verified
         return wrapped.sock
 
@@ -399,7 +321,9 @@ class Transport(_Base):
         """What is wanted of TLS with an https proxy, as one value."""
         return proxy_tls_settings(self.proxy_config)
 
-    def _wrap_in_tls(self, sock: Any, settings: TlsSettings, host: str, port: int, *, in_tls: bool) -> Any:
+    def _wrap_in_tls(
+        self, sock: StreamSocket, settings: TlsSettings, host: str, port: int, *, in_tls: bool
+    ) -> TlsSocket:
         """The TLS socket over a socket, after its handshake; its session is kept, and one kept before is resumed."""
         from ..net import tls
 
@@ -426,14 +350,14 @@ class Transport(_Base):
         return session_key(host, port, route)
 
     def proxies_passed(self) -> tuple[object, ...]:
-        """What tells apart the proxies on the way, and who comes to them; empty for none."""
+        """What tells apart the proxies in between, and who comes to them; empty for none."""
         if self.proxy is None and not self._tunnel_host:
             return ()
         tunnel = (self._tunnel_host, self._tunnel_port, self._tunnel_scheme, list(self._tunnel_headers.items()))
         return self.proxy, tunnel, self.proxy_config
 
     def _tunnel(self) -> None:
-        """Ask the proxy for the way to the tunnel's host; ProxyError."""
+        """Ask the proxy for a tunnel to the target's host; ProxyError."""
         from ..net.http_tunnel import http_connect
 
         host, port = self._tunnel_host or "", self._tunnel_port or 443
@@ -448,7 +372,7 @@ class Transport(_Base):
         if type(self.sock) is not socket.socket:
             self.sock = with_receive(self.sock)
         self._attached_socket = self.sock
-        self._receive_buffer = _TransportBuffer(
+        self._receive_buffer = TransportBuffer(
             self._receive if type(self.sock) is socket.socket else self._receive_record
         )
         self._quiet = None
@@ -507,7 +431,7 @@ class Transport(_Base):
         self.state = ConnectionState.CLOSED
         sock, incoming = self.sock, self._receive_buffer
         if incoming is not None:
-            incoming.recv = _receive_no_more
+            incoming.recv = receive_no_more
         try:
             self._attached_socket = self._receive_buffer = self._quiet = self._interim = self._private = None
             super().close()
@@ -533,7 +457,7 @@ class Transport(_Base):
     def _receive(self, limit: int, flags: int = 0) -> bytes:
         sock = self.sock
         if sock is None:
-            raise _closed_too_early()
+            raise closed_too_early()
         options = self.options
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)
@@ -574,7 +498,7 @@ class Transport(_Base):
     def _receive_into(self, view: Buffer) -> int:
         sock = self.sock
         if sock is None:
-            raise _closed_too_early()
+            raise closed_too_early()
         options = self.options
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)
@@ -613,14 +537,14 @@ class Transport(_Base):
         options, sock = self.options or Options(), self.sock
         if options.deadline is not None:
             limit_s = min(limit_s, max(0.001, options.deadline.at - time.monotonic()))
-        given, self.options = self.options, options._replace(deadline=Deadline(limit_s))
+        before, self.options = self.options, options._replace(deadline=Deadline(limit_s))
         timeout_s = None if sock is None else sock.gettimeout()
         if sock is not None and (timeout_s is None or timeout_s > limit_s):
             sock.settimeout(limit_s)  # for a response class that reads from the socket by itself
         try:
             yield
         finally:
-            self.options = given
+            self.options = before
             if sock is not None and sock is self.sock:
                 sock.settimeout(timeout_s)
 
@@ -662,30 +586,3 @@ def _stand_on_class() -> None:
 
 _stand_on_class()
 Transport.own_dialling = (Transport._new_conn,)
-
-
-def proxy_tls_settings(
-    config: ProxyConfig | None,
-    ca_certs: str | None = None,
-    ca_cert_dir: str | None = None,
-    ca_cert_data: str | bytes | None = None,
-) -> TlsSettings:
-    """What is wanted of TLS with an https proxy: always a verified one, unless a context of its own says otherwise.
-
-    Of the target's settings only the authorities hold, and those only without a context for the proxy
-    (CVE-2026-97687).
-    """
-    if config is None or config.ssl_context is None:
-        pins, name = (None, None) if config is None else (config.assert_fingerprint, config.assert_hostname)
-        return TlsSettings(
-            ca_certs=ca_certs,
-            ca_cert_dir=ca_cert_dir,
-            ca_cert_data=ca_cert_data,
-            assert_hostname=name,
-            assert_fingerprint=pins,
-        )
-    return TlsSettings(
-        ssl_context=config.ssl_context,
-        assert_hostname=config.assert_hostname,
-        assert_fingerprint=config.assert_fingerprint,
-    )

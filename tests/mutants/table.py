@@ -195,12 +195,12 @@ MUTANTS: Final = [
     *_mutants(
         "an https proxy is verified, by settings of its own",
         (
-            "exchange/transport.py",
+            "exchange/proxy_config.py",
             "        return TlsSettings(\n            ca_certs=ca_certs,",
             "        return TlsSettings(\n            cert_reqs=0,\n            ca_certs=ca_certs,",
         ),
-        ("exchange/transport.py", "            assert_hostname=name,\n", "            assert_hostname=False,\n"),
-        ("exchange/transport.py", "            assert_fingerprint=pins,\n", ""),
+        ("exchange/proxy_config.py", "            assert_hostname=name,\n", "            assert_hostname=False,\n"),
+        ("exchange/proxy_config.py", "            assert_fingerprint=pins,\n", ""),
         (
             "exchange/tls_transport.py",
             "        return proxy_tls_settings(self.proxy_config, self.ca_certs, self.ca_cert_dir, self.ca_cert_data)",
