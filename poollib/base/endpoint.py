@@ -41,7 +41,7 @@ two spellings of one wish (``"REQUIRED"`` and          yes: spellings are settle
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -198,10 +198,12 @@ class Endpoint(_EndpointFields):
         proxy: ProxyHop | None = None,
         tls: TlsSettings | None = None,
         source_address: Sequence[Any] | None = None,
-        socket_options: Iterable[Sequence[Any]] | None = None,
+        socket_options: Collection[Sequence[Any]] | None = None,
         resolver: Resolver | None = None,
     ) -> Endpoint:
         source = None if source_address is None else (source_address[0], source_address[1])
+        if isinstance(socket_options, Iterator):  # spent here, it would set none on any socket
+            raise TypeError(f"socket_options must be a list or another collection, not {socket_options!r}")
         options = None if socket_options is None else tuple((o[0], o[1], o[2]) for o in socket_options)
         return super().__new__(cls, scheme, host, port, uds, proxy, tls, source, options, resolver)
 

@@ -132,7 +132,7 @@ class _PlainConnectionKeywords(RequestOptions, total=False):
     """Keywords of every pool that are no parameters of its own."""
 
     source_address: tuple[str, int] | None
-    socket_options: Iterable[tuple[int, int, int | bytes]] | None
+    socket_options: Collection[tuple[int, int, int | bytes]] | None
     blocksize: int
     # beyond urllib3, see pool/settings
     idle_timeout: float | None

@@ -136,3 +136,9 @@ def test_values_pickle() -> None:
     """Pools and managers travel as their settings."""
     value = make(tls={"assert_fingerprint": ["aa"]}, socket_options=[KEEPALIVE])
     assert pickle.loads(pickle.dumps(value)) == value
+
+
+def test_socket_options_that_can_be_read_once_only_are_refused() -> None:
+    """The endpoint reads them to their end, and no socket would ever get one."""
+    with pytest.raises(TypeError, match="socket_options must be a list"):
+        make(socket_options=iter([KEEPALIVE]))
