@@ -244,7 +244,8 @@ class SSLTransport:
         finally:
             self.settimeout(timeout_s)
 
-    _wrap_ssl_read = read  # urllib3's name
+    def _wrap_ssl_read(self, len: int, buffer: Buffer | None = None) -> int | bytes:  # urllib3's name
+        return self.read(len, buffer)
 
     def _is_handshake_done(self) -> bool:
         with contextlib.suppress(ssl.SSLWantReadError):
@@ -265,8 +266,9 @@ class SSLTransport:
         is_end = error.errno == ssl.SSL_ERROR_EOF or vars(error).get("reason") in RAGGED_ENDS
         return is_end and self.suppress_ragged_eofs
 
-    def _ssl_io_loop(self, func: Callable[..., Result], *args: object) -> Result:
-        """What ``func`` returns, once it has the bytes it wants; what it wrote is sent."""
+    def _ssl_io_loop(self, func: Callable[..., Result], arg1: object = None, arg2: object = None) -> Result:
+        """What ``func`` returns, once it has the bytes it wants; what it wrote is sent. Arguments are urllib3's."""
+        args = [arg for arg in (arg1, arg2) if arg is not None]
         while True:
             with contextlib.suppress(ssl.SSLWantReadError):
                 return self._call(func, *args)
