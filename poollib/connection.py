@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from . import response as responses
 from .base.deprecations import warn_as_urllib3
 from .base.endpoint import TlsSettings
-from .base.exact_values import exact
+from .base.exact_copies import exact
 from .base.headers import HTTPHeaderDict
 from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
@@ -69,8 +69,8 @@ from .net.tls_sessions import sessions
 from .response import HTTPResponse
 
 if TYPE_CHECKING:
-    from .client.keywords import Body
-    from .client.send_gate import SendGate
+    from .client.keyword_types import Body
+    from .client.send_lock import SendLock
     from .exchange.request import Request
 
 _IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
@@ -144,7 +144,7 @@ class HTTPConnection(Transport):
         request: Request,
         headers: Mapping[str, Any] | None,
         validate: Callable[[HTTPConnection], object] | None = None,
-        gate: SendGate | None = None,
+        gate: SendLock | None = None,
     ) -> HTTPResponse:
         """One exchange from a pool's value, on the road that nobody has replaced a method of; errors as of
         ``request`` and ``getresponse``.

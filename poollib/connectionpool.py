@@ -18,7 +18,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from .base import after_fork
-from .base.exact_values import exact, seconds, whole
+from .base.exact_copies import exact, seconds, whole
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
 from .base.trace import Trace, notify
@@ -43,12 +43,7 @@ from .client.endpoint_builder import (
     warn_unverified,
 )
 from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
-from .client.health import HealthCheck
-from .client.idle_queue import CustomQueuePool, IdleQueue
-from .client.lease import Lease
-from .client.request_encoding import RequestMethods
-from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
-from .client.request_options import (
+from .client.extra_keywords import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
@@ -57,9 +52,14 @@ from .client.request_options import (
     take_options,
     with_times,
 )
+from .client.health_check import HealthCheck
+from .client.idle_queue import CustomQueuePool, IdleQueue
+from .client.lease import Lease
+from .client.request_encoding import RequestMethods
+from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
 from .client.request_target import RequestTargets
-from .client.send_gate import CROWD, SendGate, may_wait
+from .client.send_lock import CROWD, SendLock, may_wait
 from .client.stats import PoolStatistics
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown, is_from_body
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from .client.keywords import (
+    from .client.keyword_types import (
         Body,
         FilePath,
         HTTPPoolKeywords,
@@ -121,7 +121,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     _settings: tuple[Any, ...] | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
     _queue_view: IdleQueue | None = None
-    _send_gate: SendGate | None = None
+    _send_lock: SendLock | None = None
 
     def __init__(
         self,
@@ -407,13 +407,13 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             decode_content=request.decode_content,
         )
 
-    def _gate_for(self, conn: Any, body: object) -> SendGate | None:
+    def _gate_for(self, conn: Any, body: object) -> SendLock | None:
         """What a request waits at where hundreds of threads send."""
         if not may_wait(conn, body):
             return None
-        if self._send_gate is None:
-            vars(self).setdefault("_send_gate", SendGate())
-        return self._send_gate
+        if self._send_lock is None:
+            vars(self).setdefault("_send_lock", SendLock())
+        return self._send_lock
 
     def _hand_over(self, conn: Any, response: Any, request: Request, number: int | None) -> BaseHTTPResponse:
         """Give the connection back if the response is whole, else leave it with the response: the loop judges that."""
@@ -600,7 +600,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
 _MAKE_REQUEST, _VALIDATE_CONN = HTTPConnectionPool._make_request, HTTPConnectionPool._validate_conn
 _MISSING = object()
 #: what belongs to one process and is not pickled
-_OWN = frozenset({"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_gate"})
+_OWN = frozenset({"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock"})
 
 
 class HTTPSConnectionPool(HTTPConnectionPool):

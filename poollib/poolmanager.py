@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from .base import after_fork
 from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
-from .base.exact_values import exact, number
+from .base.exact_copies import exact, number
 from .base.headers import RecentlyUsedContainer
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from .client.keywords import (
+    from .client.keyword_types import (
         EnvironmentManagerKeywords,
         Keywords,
         ManagerKeywords,

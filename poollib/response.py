@@ -32,8 +32,8 @@ from .exchange.base_response import BaseHTTPResponse as BaseHTTPResponse
 from .exchange.decoding_hooks import DecodingHooks
 from .exchange.httpclient_views import BodyFile, ChunkedFile, OriginalResponse, ReplacedFile
 from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
-from .http1.body_source import DecodedBody, FileBody
 from .http1.content_encoding import decoder_for
+from .http1.file_and_decoded_body import DecodedBody, FileBody
 from .http1.response_head import Head
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from .client.keywords import Body as BodyArgument
+    from .client.keyword_types import Body as BodyArgument
     from .exchange.transport import Transport
     from .http1.sse import Event, EventParser
     from .policy.retry import Retry

@@ -13,13 +13,13 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..base.endpoint import shown_fields
-from ..base.exact_values import exact
+from ..base.exact_copies import exact
 from ..base.logs import shown_url
 from ..base.url import Url, origin
 from ..exceptions import LocationValueError
 from ..exchange.proxy_config import ProxyConfig
 from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS
-from .request_options import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
+from .extra_keywords import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
 
 if TYPE_CHECKING:
     import os

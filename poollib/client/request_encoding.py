@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ..base.exact_values import exact
+from ..base.exact_copies import exact
 from ..base.headers import HTTPHeaderDict
 from ..http1.multipart import MultipartStream
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..exchange.base_response import BaseHTTPResponse
-    from .keywords import Body, EncodeBodyKeywords, EncodeUrlKeywords, Fields, QueryFields, RequestKeywords
+    from .keyword_types import Body, EncodeBodyKeywords, EncodeUrlKeywords, Fields, QueryFields, RequestKeywords
 
 _METHODS_WITH_QUERY = {"DELETE", "GET", "HEAD", "OPTIONS"}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from ..pool.connection_pool import EndpointPool
 from ..pool.stats import PoolStats
 from .connection_factory import COUNTED, ConnectionFactory
-from .health import CheckedPool, EndpointHealth, HealthCheck
+from .health_check import CheckedPool, EndpointHealth, HealthCheck
 
 if TYPE_CHECKING:
     from typing import Literal

@@ -23,7 +23,7 @@ from ..socks_pools import pool_classes_by_scheme as socks_pool_classes
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..client.keywords import SocksManagerKeywords
+    from ..client.keyword_types import SocksManagerKeywords
 
 
 class SOCKSProxyManager(PoolManager):

@@ -29,7 +29,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..base.endpoint import TlsSettings
-from ..base.exact_values import exact
+from ..base.exact_copies import exact
 from ..base.logs import logger
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from ..base.tls_errors import is_ragged_end, is_tls_error
@@ -52,7 +52,7 @@ from ..net import dial
 from ..net.dns import Resolver
 from ..net.socket_state import SSLSocket, StreamSocket, quiet_check, with_receive
 from ..net.tls_sessions import Route, session_key, sessions
-from .connect_timer import ConnectTimer
+from .connect_steps import ConnectSteps
 from .options import Options
 from .proxy_config import ProxyConfig, hint_for, proxy_tls_settings
 from .transport_buffer import TransportBuffer, closed_too_early, receive_no_more
@@ -163,7 +163,7 @@ class Transport(_Base):
         _tunnel_port: int | None
 
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
-    _opening: ConnectTimer | None = None  # while the connection is being made
+    _opening: ConnectSteps | None = None  # while the connection is being made
     _reached_proxy = False
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
     own_dialling: tuple[object, ...] = ()  # the methods _new_conn that dial by what a Route says
@@ -275,10 +275,10 @@ class Transport(_Base):
             self._tunnel()
         self._reached_proxy = self.proxy is not None
 
-    def _started_opening(self) -> ConnectTimer:
+    def _started_opening(self) -> ConnectSteps:
         options = self.options
         deadline, trace = (None, None) if options is None else (options.deadline, options.trace)
-        return ConnectTimer(self, self.timeout, deadline, trace)
+        return ConnectSteps(self, self.timeout, deadline, trace)
 
     def _new_conn(self) -> socket.socket:
         """A connected socket. Subclasses override this to reach the server otherwise."""

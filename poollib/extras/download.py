@@ -44,7 +44,7 @@ from . import part_file
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..client.keywords import StreamKeywords
+    from ..client.keyword_types import StreamKeywords
     from ..client.request_encoding import RequestMethods
 
 BLOCK_BYTES = 262144  # read and written at a time

@@ -38,7 +38,7 @@ from ..response import HTTPResponse
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from ..client.keywords import StreamKeywords
+    from ..client.keyword_types import StreamKeywords
     from ..client.request_encoding import RequestMethods
 
 RETRY_MS = 3000  # until the server says otherwise; the standard wants "a few seconds", browsers take 3 to 5

@@ -17,7 +17,7 @@ from ..response import BaseHTTPResponse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..client.keywords import Body, Fields, RetriesArgument, TimeoutArgument
+    from ..client.keyword_types import Body, Fields, RetriesArgument, TimeoutArgument
 
 _logger_name = __name__.partition(".")[0]  # "urllib3" as long as poollib is installed as that
 

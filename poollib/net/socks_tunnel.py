@@ -15,7 +15,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from ..base.endpoint import ProxyHop
-from ..base.exact_values import exact
+from ..base.exact_copies import exact
 from ..base.ip import Address, literal_of
 from ..exceptions import NewConnectionError
 from .dns import AddrInfo

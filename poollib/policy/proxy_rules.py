@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict, cast
 
 from ..base.endpoint import ProxyHop, shown_fields
-from ..base.exact_values import exact
+from ..base.exact_copies import exact
 from ..base.headers import HTTPHeaderDict
 from ..base.ip import Network, address_of, bare_host, network_of
 from ..base.logs import shown_url

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ..base import deprecations
-from ..base.exact_values import number, whole
+from ..base.exact_copies import number, whole
 from ..base.logs import logger, shown_url
 from ..exceptions import (
     ConnectTimeoutError,

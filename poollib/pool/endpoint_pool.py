@@ -30,7 +30,7 @@ from ..base.logs import logger
 from ..base.trace import Trace, notify
 from ..exceptions import FullPoolError
 from . import housekeeper
-from .acquire import AcquireSlowPath
+from .acquire_slow_path import AcquireSlowPath
 from .entry import Entry
 from .factory import Factory, forget_of, on_acquire_of, on_release_of, reset_after_fork_of
 from .lifecycle import OrphanedConnections

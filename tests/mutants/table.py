@@ -697,7 +697,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "the connect timeout covers name lookup, tunnel and TLS",
-        ("exchange/connect_timer.py", "            if self.until is None:\n", "            if True:\n"),
+        ("exchange/connect_steps.py", "            if self.until is None:\n", "            if True:\n"),
         (
             "net/tls.py",
             "        sock.settimeout(timeout_s)\n        wrapped: TlsStream",
@@ -1078,7 +1078,7 @@ MUTANTS: Final = [
     *_mutants(
         "a gzip stream that is cut short",
         ("http1/decoders.py", "        if self._midway and not self.has_unconsumed_tail:", "        if False:"),
-        ("http1/body_source.py", "                piece = self._flush()\n", '                piece = b""\n'),
+        ("http1/file_and_decoded_body.py", "                piece = self._flush()\n", '                piece = b""\n'),
     ),
     *_mutants(
         "combining parts",
@@ -1137,7 +1137,7 @@ MUTANTS: Final = [
             "        if self._settings.block and len(self._leased) >= self._maxsize + 1:",
         ),
         (
-            "pool/acquire.py",
+            "pool/acquire_slow_path.py",
             "                self._lease_new_locked(waiter, permit, entry)\n                if len",
             "                self._lease_new_locked(waiter, permit, entry)\n                self._opening += 1\n                if len",
         ),
@@ -1152,12 +1152,20 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "HikariCP: a factory that fails and recovers",
-        ("pool/acquire.py", "                self._cancel_permit_locked(grant)\n", "                pass\n"),
-        ("pool/acquire.py", "            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)\n", ""),
+        ("pool/acquire_slow_path.py", "                self._cancel_permit_locked(grant)\n", "                pass\n"),
+        (
+            "pool/acquire_slow_path.py",
+            "            self._warm_pause_s = min(2 * self._warm_pause_s, WARM_LONGEST_PAUSE_S)\n",
+            "",
+        ),
     ),
     *_mutants(
         "psycopg_pool: a waiter that is gone",
-        ("pool/acquire.py", "            self._remove_waiter_locked(waiter)\n            grant", "            grant"),
+        (
+            "pool/acquire_slow_path.py",
+            "            self._remove_waiter_locked(waiter)\n            grant",
+            "            grant",
+        ),
         (
             "pool/endpoint_pool.py",
             '        if shared_limit.is_held():\n            raise RuntimeError(f"acquire from',
@@ -1302,7 +1310,11 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "overload: nobody waits longer than told",
-        ("pool/acquire.py", "        waiter.wait(timeout_s)\n", "        waiter.wait(timeout_s and 4 * timeout_s)\n"),
+        (
+            "pool/acquire_slow_path.py",
+            "        waiter.wait(timeout_s)\n",
+            "        waiter.wait(timeout_s and 4 * timeout_s)\n",
+        ),
     ),
     *_mutants(
         "interrupts at every point of the pool",
@@ -1327,7 +1339,7 @@ MUTANTS: Final = [
             "                    self._discard_leased_locked(entry, reason)\n            self._run_pending(-inf)\n        except Exception:\n",
         ),
         (
-            "pool/acquire.py",
+            "pool/acquire_slow_path.py",
             "            if waiter.grant is permit:\n                self._close_unless_here(entry)\n            raise\n        if self.trace",
             "            raise\n        if self.trace",
         ),

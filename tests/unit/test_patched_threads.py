@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib.client.health import HealthCheck
-from poollib.client.send_gate import SendGate
+from poollib.client.health_check import HealthCheck
+from poollib.client.send_lock import SendLock
 from poollib.policy.circuit_breaker import Circuit, CircuitBreaker
 from poollib.policy.retry_budget import RetryBudget
 from poollib.pool import SharedLimit
@@ -25,7 +25,7 @@ from poollib.pool.waiter import Waiter
 
 MAKERS: dict[str, tuple[str, Callable[[], object]]] = {
     "a bed": ("Lock", lambda: Waiter(None, 0.0).prepare_to_wait()),
-    "a send gate": ("Lock", SendGate),
+    "a send gate": ("Lock", SendLock),
     "a shared limit": ("RLock", SharedLimit),
     "a circuit": ("RLock", lambda: Circuit(CircuitBreaker())),
     "a retry budget": ("RLock", RetryBudget),

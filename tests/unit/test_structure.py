@@ -22,7 +22,7 @@ LONGEST_LINES, DEEPEST, MOST_FILES = 60, 4, 14
 # Packages that a module may import besides the standard library, all but the first optional.
 PACKAGES = {"certifi", "brotli", "brotlicffi", "backports", "idna", "trustme", "truststore"}
 # What a pool of anything needs of `base`.
-POOLS_BASE = ("after_fork", "exact_values", "logs", "trace")
+POOLS_BASE = ("after_fork", "exact_copies", "logs", "trace")
 # Layers that import nothing from the package's top folder but `poollib.exceptions`.
 INNER = {"base", "http1", "policy", "net", "pool", "exchange", "client"}
 

@@ -11,13 +11,13 @@ import pytest
 
 import poollib.connectionpool
 from poollib import HTTPConnectionPool
-from poollib.client import send_gate
-from poollib.client.send_gate import SHORT_BYTES, SendGate, may_wait
+from poollib.client import send_lock
+from poollib.client.send_lock import SHORT_BYTES, SendLock, may_wait
 from tests.support.httpd import Httpd, Response
 
 
 def test_one_thread_at_a_time_sends() -> None:
-    gate, inside, most, sent = SendGate(), 0, 0, 0
+    gate, inside, most, sent = SendLock(), 0, 0, 0
 
     def request() -> None:
         nonlocal inside, most, sent
@@ -36,7 +36,7 @@ def test_one_thread_at_a_time_sends() -> None:
 
 
 def test_an_error_lets_the_next_one_in() -> None:
-    gate = SendGate()
+    gate = SendLock()
     lock = gate._lock
     with pytest.raises(ZeroDivisionError):
         gate.send(divmod, 1, 0)
@@ -46,15 +46,15 @@ def test_an_error_lets_the_next_one_in() -> None:
 
 def test_nobody_waits_long_for_one_who_is_stuck_and_later_ones_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what an interrupt between taking the lock and guarding it leaves, and a fork."""
-    monkeypatch.setattr(send_gate, "LONGEST_WAIT_S", 0.01)
-    gate, stuck = SendGate(), threading.Event()
+    monkeypatch.setattr(send_lock, "LONGEST_WAIT_S", 0.01)
+    gate, stuck = SendLock(), threading.Event()
     holder = threading.Thread(target=gate.send, args=(stuck.wait, 10.0))
     holder.start()
     while not gate._lock.locked():
         time.sleep(0.001)
     heard: list[str] = []
     gate.send(heard.append, "after a while")
-    monkeypatch.setattr(send_gate, "LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr(send_lock, "LONGEST_WAIT_S", 60.0)
     gate.send(heard.append, "at once")
     assert heard == ["after a while", "at once"]
     assert not stuck.is_set()
@@ -82,11 +82,11 @@ def test_a_pool_with_many_threads_sends_through_its_gate(monkeypatch: pytest.Mon
     with Httpd({"/": lambda request: Response(request.body or b"none")}) as server:
         with HTTPConnectionPool("127.0.0.1", server.port, maxsize=4, block=True) as pool:
             assert pool.urlopen("GET", "/").data == b"none"
-            assert pool._send_gate is None
+            assert pool._send_lock is None
             monkeypatch.setattr(poollib.connectionpool, "CROWD", 1)
             assert pool.urlopen("GET", "/").data == b"none"
             assert pool.urlopen("POST", "/", body=b"some").data == b"some"
-            assert pool._send_gate is not None
-            assert not pool._send_gate._lock.locked()
+            assert pool._send_lock is not None
+            assert not pool._send_lock._lock.locked()
             assert pool.num_connections == 1
-            assert pickle.loads(pickle.dumps(pool))._send_gate is None
+            assert pickle.loads(pickle.dumps(pool))._send_lock is None

@@ -9,7 +9,7 @@ import pytest
 from poollib.base.timeout import Deadline
 from poollib.base.trace import Trace
 from poollib.exceptions import ConnectTimeoutError, DeadlineExceededError
-from poollib.exchange.connect_timer import ConnectTimer
+from poollib.exchange.connect_steps import ConnectSteps
 
 
 class Notes(Trace):
@@ -27,13 +27,13 @@ class Notes(Trace):
 
 
 def test_without_a_timeout_no_step_has_a_limit() -> None:
-    opening = ConnectTimer(None, None, None, None)
+    opening = ConnectSteps(None, None, None, None)
     assert opening.left_s("connecting") is None
     assert opening.left_s("tls handshake") is None
 
 
 def test_the_first_step_has_the_whole_time_and_later_ones_what_is_left() -> None:
-    opening = ConnectTimer(None, 10.0, None, None)
+    opening = ConnectSteps(None, 10.0, None, None)
     assert opening.left_s("connecting") == 10.0
     left_s = opening.left_s("tunnelling")
     assert left_s is not None
@@ -41,7 +41,7 @@ def test_the_first_step_has_the_whole_time_and_later_ones_what_is_left() -> None
 
 
 def test_a_spent_time_is_a_connect_timeout_that_names_the_step() -> None:
-    opening = ConnectTimer("owner", 0.1, None, None)
+    opening = ConnectSteps("owner", 0.1, None, None)
     opening.left_s("connecting")
     opening.until = 0.0
     with pytest.raises(ConnectTimeoutError, match=r"tls handshake. \(connect timeout=0.1\)"):
@@ -49,7 +49,7 @@ def test_a_spent_time_is_a_connect_timeout_that_names_the_step() -> None:
 
 
 def test_a_deadline_caps_each_step_and_names_the_one_that_it_ended() -> None:
-    opening = ConnectTimer(None, 10.0, Deadline(5.0), None)
+    opening = ConnectSteps(None, 10.0, Deadline(5.0), None)
     left_s = opening.left_s("connecting")
     assert left_s is not None
     assert left_s <= 5.0
@@ -61,7 +61,7 @@ def test_a_deadline_caps_each_step_and_names_the_one_that_it_ended() -> None:
 
 @pytest.mark.parametrize(("phase", "told"), [("resolving", "resolving"), ("connecting", "tunnelling")])
 def test_a_timeout_within_a_step_is_the_deadlines_if_that_is_spent(phase: str, told: str) -> None:
-    opening = ConnectTimer(None, None, Deadline(1.0), None)
+    opening = ConnectSteps(None, None, Deadline(1.0), None)
     with pytest.raises(DeadlineExceededError) as caught, opening.step("tunnel", "h", 1):
         opening.deadline = Deadline(-1.0)
         error = ConnectTimeoutError(None, "timed out")
@@ -72,7 +72,7 @@ def test_a_timeout_within_a_step_is_the_deadlines_if_that_is_spent(phase: str, t
 
 def test_the_trace_hears_of_a_step_and_of_what_ended_it() -> None:
     notes = Notes()
-    opening = ConnectTimer(None, 1.0, None, notes)
+    opening = ConnectSteps(None, 1.0, None, notes)
     with opening.step("dial", "h", 1):
         pass
     error = OSError("broken")

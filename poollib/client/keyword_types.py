@@ -142,7 +142,7 @@ class _PlainConnectionKeywords(RequestOptions, total=False):
     acquire_timeout: float | None
     leak_timeout: float | None
     background_collector: bool
-    # beyond urllib3, see client/health
+    # beyond urllib3, see client/health_check
     health_check_interval: float | None
     health_check_path: str | None
     # beyond urllib3, see net/dial and policy/ssrf_guard

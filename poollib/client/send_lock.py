@@ -1,4 +1,4 @@
-"""SendGate: where hundreds of threads work on one pool, one at a time sends.
+"""SendLock: where hundreds of threads work on one pool, one at a time sends.
 
 A thread whose receive has ended queues for the GIL, and CPython wakes each in that queue every 5 ms to look again. With
 500 threads that is up to 100,000 wake-ups a second, which take the very time that the queue waits for: once it is long,
@@ -27,7 +27,7 @@ SHORT_BYTES = 4096
 LONGEST_WAIT_S = 0.1
 
 
-class SendGate:
+class SendLock:
     """Lets one thread at a time send; never keeps one waiting for somebody who is stuck."""
 
     __slots__ = ("_lock",)

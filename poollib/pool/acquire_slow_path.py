@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from ..base.exact_values import seconds
+from ..base.exact_copies import seconds
 from ..base.trace import notify
 from . import housekeeper
 from .entry import Entry, Permit

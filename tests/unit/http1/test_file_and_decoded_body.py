@@ -12,7 +12,7 @@ import pytest
 
 from poollib import HTTPResponse
 from poollib.exceptions import ProtocolError, ResponseTooLargeError
-from poollib.http1.body_source import WHOLE_OUTPUT_BYTES
+from poollib.http1.file_and_decoded_body import WHOLE_OUTPUT_BYTES
 
 
 def made(body: Any, headers: dict[str, str] | None = None, **more: Any) -> HTTPResponse:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from ..base.exact_values import number
+from ..base.exact_copies import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..exchange.options import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS
