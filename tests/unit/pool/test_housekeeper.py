@@ -172,10 +172,13 @@ class TestTheThread:
         alone.watch(one)
         assert one.swept.wait(5)
         until(lambda: alone._due != {})
-        dead = threading.Thread(target=lambda: None)
-        dead.start()
-        dead.join()
-        alone._thread = dead
+        thread = alone._thread
+        assert thread is not None
+        alone._is_over = lambda: True  # type: ignore[method-assign]  # it ends without a word, whatever ended it
+        alone.hasten(weakref.ref(one), 3600.0)
+        thread.join(5)
+        del alone._is_over
+        assert alone._thread is thread
         assert not alone.is_running
         one.pause_s = None
         alone.hasten(weakref.ref(one), 0.0)
