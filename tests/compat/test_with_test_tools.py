@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ import urllib3
 import poollib
 from tests.support.certs import Certs
 from tests.support.httpd import Httpd, Response
+from tests.support.silence import silent_address
 
 freezegun = pytest.importorskip("freezegun")
 pytest_socket = pytest.importorskip("pytest_socket")
@@ -73,20 +72,6 @@ def test_pytest_socket_may_stand_before_the_import() -> None:
 # freezegun
 
 
-@contextlib.contextmanager
-def silent_port() -> Iterator[int]:
-    """A port that never answers: its queue of one is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
 FROZEN = """
 import socket, sys, freezegun, poollib
 answering, silent = map(int, sys.argv[1:])
@@ -110,7 +95,7 @@ with freezegun.freeze_time("2026-01-01"):
 def test_requests_end_where_time_stands_still(server: Httpd) -> None:
     """In a process of its own: freezegun looks into every module there is, and some can't be looked into then."""
     server.routes["/"] = lambda request: Response(b"ok")
-    with silent_port() as silent:
+    with silent_address() as (_, silent):
         command = [sys.executable, "-W", "ignore", "-c", FROZEN, str(server.port), str(silent)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.split("\n") == ["b'ok'", "timed out", "b'ok'", ""], done.stderr

@@ -21,6 +21,7 @@ from poollib import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from poollib.exceptions import ConnectTimeoutError
 from tests.support.certs import certs
 from tests.support.httpd import Httpd
+from tests.support.silence import silent_address
 
 #: What part 4 must show: with a dead first address, connecting takes less.
 LIMIT_S = 0.4
@@ -31,16 +32,9 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux drop
 @contextlib.contextmanager
 def dead_address() -> Iterator[tuple[str, int]]:
     """A loopback address and port where connecting never ends: the queue is full and nobody accepts."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.3", 0))
-        listener.listen(0)
-        for _ in range(4):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
+    with silent_address("127.0.0.3") as address:
         time.sleep(0.01)
-        yield listener.getsockname()
+        yield address
 
 
 def at(address: tuple[str, int]) -> tuple[int, int, int, str, tuple[str, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
 import socket
@@ -16,6 +15,7 @@ import pytest
 
 from poollib.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from poollib.net import dial, dns, happy_eyeballs
+from tests.support.silence import silent_address
 
 Info = tuple[int, int, int, str, Any]
 
@@ -53,15 +53,8 @@ def dead_port() -> Iterator[int]:
     """A port that never answers: its queue of one is full, and Linux drops what comes then."""
     if sys.platform != "linux":
         pytest.skip("a full accept queue is silent on Linux only")
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
-        server.listen(0)
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(server.getsockname())
-        yield server.getsockname()[1]
+    with silent_address() as (_, port):
+        yield port
 
 
 # Connecting
