@@ -144,21 +144,21 @@ class HTTPConnection(Transport):
         request: Request,
         headers: Mapping[str, Any] | None,
         validate: Callable[[HTTPConnection], object] | None = None,
-        gate: SendLock | None = None,
+        send_lock: SendLock | None = None,
     ) -> HTTPResponse:
         """One exchange from a pool's value, on the road that nobody has replaced a method of; errors as of
         ``request`` and ``getresponse``.
 
         ``headers``: those of the request, with what a forwarding proxy wants to know; ``validate`` is called before a
-        byte is sent; ``gate``: who may send when, where there is a crowd.
+        byte is sent; ``send_lock``: who may send when, where there is a crowd.
         """
         clock = self.begin(request.options, request.timeout)
         if validate is not None:
             validate(self)
-        if gate is None:
+        if send_lock is None:
             self._send_request(request, headers)
         else:
-            gate.send(self._send_request, request, headers)
+            send_lock.send(self._send_request, request, headers)
         sock = self.sock
         if sock is None or clock is not None or sock.gettimeout() != self.read_timeout:
             self.limit_receives(clock)

@@ -365,9 +365,11 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
                 and send.__func__ is REQUEST
                 and receive.__func__ is GETRESPONSE
             ):
-                gate = None if len(self._endpoint_pool._leased) < CROWD else self._gate_for(conn, request.body)
+                send_lock = (
+                    None if len(self._endpoint_pool._leased) < CROWD else self._send_lock_for(conn, request.body)
+                )
                 response = conn.exchange(
-                    request, headers, None if validate.__func__ is _VALIDATE_CONN else validate, gate
+                    request, headers, None if validate.__func__ is _VALIDATE_CONN else validate, send_lock
                 )
                 if log.isEnabledFor(logging.DEBUG):
                     self._log_response(request.method, request.target, response)
@@ -407,7 +409,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             decode_content=request.decode_content,
         )
 
-    def _gate_for(self, conn: Any, body: object) -> SendLock | None:
+    def _send_lock_for(self, conn: Any, body: object) -> SendLock | None:
         """What a request waits at where hundreds of threads send."""
         if not may_wait(conn, body):
             return None
@@ -464,8 +466,8 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             conn.requests, conn.options = getattr(conn, "requests", 0), getattr(conn, "options", None)
         clock = HTTPConnection.begin(conn, conn.options, timeout)
         self._validate_conn(conn)
-        gate = None if len(self._endpoint_pool._leased) < CROWD else self._gate_for(conn, body)
-        send: Callable[..., object] = conn.request if gate is None else partial(gate.send, conn.request)
+        send_lock = None if len(self._endpoint_pool._leased) < CROWD else self._send_lock_for(conn, body)
+        send: Callable[..., object] = conn.request if send_lock is None else partial(send_lock.send, conn.request)
         send(
             method,
             url,

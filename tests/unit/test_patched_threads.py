@@ -25,7 +25,7 @@ from poollib.pool.waiter import Waiter
 
 MAKERS: dict[str, tuple[str, Callable[[], object]]] = {
     "a bed": ("Lock", lambda: Waiter(None, 0.0).prepare_to_wait()),
-    "a send gate": ("Lock", SendLock),
+    "a send lock": ("Lock", SendLock),
     "a shared limit": ("RLock", SharedLimit),
     "a circuit": ("RLock", lambda: Circuit(CircuitBreaker())),
     "a retry budget": ("RLock", RetryBudget),
