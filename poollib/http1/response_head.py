@@ -375,19 +375,18 @@ def _bad_status_line(data: bytes | bytearray) -> HTTPException:
 def parse_trailers(data: bytes, at: int, limits: Limits) -> tuple[list[tuple[str, str]], int] | None:
     """The trailer fields that begin at ``data[at]`` and the index behind their empty line; None: more is needed.
 
-    RFC 9112 section 7.1.2; nothing but CR LF ends a line here, since no old sender needs leniency.
+    RFC 9112 section 7.1.2; nothing but CR LF ends a line here, since no old sender needs leniency.  Bytes and lines are
+    counted as they come: trailers that never end, each of them in time, are refused at the limit.
     """
     if data.startswith(b"\r\n", at):
         return [], at + 2
     end = data.find(b"\r\n\r\n", at)
     if (end if end >= 0 else len(data)) - at > limits.trailer_bytes:
         raise InvalidResponseError(f"the trailers are longer than {limits.trailer_bytes} bytes")
-    if end < 0:
-        return None
-    lines = data[at:end].split(b"\r\n")
-    if len(lines) > limits.trailer_lines:
+    lines = data.count(b"\n", at) if end < 0 else data.count(b"\n", at, end) + 1
+    if lines > limits.trailer_lines:
         raise InvalidResponseError(f"the response has more than {limits.trailer_lines} trailer lines")
-    return [_trailer(line) for line in lines], end + 4
+    return None if end < 0 else ([_trailer(line) for line in data[at:end].split(b"\r\n")], end + 4)
 
 
 def _trailer(line: bytes) -> tuple[str, str]:

@@ -456,6 +456,16 @@ def test_trailers_are_there_when_the_body_was_read() -> None:
         assert has_all_slots(pool, 1)
 
 
+def test_trailers_that_never_end_are_refused_although_each_comes_in_time() -> None:
+    """Without a deadline nothing else ends such a request: the read timeout begins anew with each of them."""
+    script = [expect_request(), send(CHUNKED + b"2\r\nok\r\n0\r\n"), send_slowly(b"A: b\r\n" * 11, 6, 0.001), stall()]
+    limits = DEFAULT_LIMITS._replace(trailer_lines=10)
+    with ScriptServer(script) as server, pool_for(server, limits=limits) as pool:
+        with pytest.raises(InvalidResponseError, match="more than 10 trailer lines"):
+            pool.request("GET", "/", retries=False)
+        assert has_all_slots(pool, 0)
+
+
 def test_lines_come_one_by_one_without_their_ends() -> None:
     steps = [send(b"5\r\none\r\n\r\n"), send(b"a\r\ntwo\nthr\ree\r\n"), send(b"5\r\n\n\r\n\nx\r\n0\r\n\r\n")]
     with ScriptServer([expect_request(), send(CHUNKED), *steps]) as server, pool_for(server) as pool:
