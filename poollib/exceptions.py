@@ -332,6 +332,15 @@ class ResponseError(HTTPError):
     SPECIFIC_ERROR = "too many {status_code} error responses"
 
 
+class HTTPStatusError(HTTPError):
+    """``raise_for_status`` met a ``status`` of 400 or above; ``response``: the one that has it, its body in reach."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+        self.response: object = None
+
+
 class ResponseTooLargeError(HTTPError):
     """A response went beyond ``limit_bytes``, the most the caller was ready to take."""
 

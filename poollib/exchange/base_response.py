@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ..base.headers import HTTPHeaderDict
+from ..base.logs import shown_url
 from ..base.url import received_url
-from ..exceptions import DecodeError
+from ..exceptions import DecodeError, HTTPStatusError
 from ..http1.content_encoding import CONTENT_DECODERS
 from ..http1.response_head import Head
 from .file_like import FileLike
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from typing_extensions import Buffer, Self
 
     from ..policy.retry import Retry
     from .transport import Transport
@@ -184,10 +185,48 @@ class BaseHTTPResponse(FileLike):
             return location
 
     def json(self) -> Any:
-        """The body as JSON; UnicodeDecodeError or json.JSONDecodeError if it is none."""
+        """The body as JSON; UnicodeDecodeError or json.JSONDecodeError, with what came instead, if it is none."""
         import json
 
-        return json.loads(self.data.decode("utf-8"))
+        try:
+            return json.loads((self.data or b"").decode("utf-8"))  # None: made by hand of nothing, as in urllib3
+        except UnicodeDecodeError as error:
+            error.reason += self._no_json()
+            raise
+        except json.JSONDecodeError as error:
+            raise json.JSONDecodeError(error.msg + self._no_json(), error.doc, error.pos) from None
+
+    def _no_json(self) -> str:
+        """What came in JSON's place, for its errors."""
+        kind = self.headers.get("content-type")
+        said = "without a Content-Type" if kind is None else f"of {kind!r}"
+        return f" (status {self.status}, {'a body' if self.data else 'an empty body'} {said})"
+
+    # -- beyond urllib3, as requests and httpx have them --
+
+    @property
+    def text(self) -> str:
+        """The whole body as text, by its byte order mark, the charset of Content-Type, or else as UTF-8.
+
+        What the charset can't mean becomes U+FFFD. See ``http1/charset``.
+        """
+        from ..http1.charset import decode_text  # few programs ask
+
+        return decode_text(self.data or b"", self.headers.get("content-type"))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+    def raise_for_status(self) -> Self:
+        """This response; HTTPStatusError if its status is 400 or above. The body stays to be read, also then."""
+        if self.ok:
+            return self
+        reason = f" {self.reason}" if self.reason else ""
+        error = HTTPStatusError(f"{self.status}{reason} for {shown_url(self.url or '')}", self.status)
+        error.response = self
+        raise error
 
     def geturl(self) -> str | None:
         """As ``url``."""
