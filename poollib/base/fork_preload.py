@@ -17,6 +17,7 @@ OWN_MODULES: Final = (
     "base.version",
     "net.certificates",
     "policy.circuit_breaker",
+    "http1.charset",
     "http1.decoders",
     "compat",
     "extras.download",
