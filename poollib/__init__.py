@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .policy.proxy_rules import Proxy
     from .policy.retry import Retry
     from .policy.retry_budget import RetryBudget
-    from .poolmanager import PoolManager, ProxyManager, proxy_from_url
+    from .poolmanager import Client, PoolManager, ProxyManager, proxy_from_url
     from .response import BaseHTTPResponse, HTTPResponse
 
 __version__: str  # base.version has it
@@ -45,6 +45,7 @@ __version__: str  # base.version has it
 __all__ = [
     "BaseHTTPResponse",
     "CircuitBreaker",
+    "Client",
     "EventSource",
     "HTTPConnectionPool",
     "HTTPHeaderDict",
@@ -75,6 +76,7 @@ __all__ = [
 _MODULES = {
     "BaseHTTPResponse": "response",
     "CircuitBreaker": "policy.circuit_breaker",
+    "Client": "poolmanager",
     "EventSource": "extras.event_source",
     "HTTPConnectionPool": "connectionpool",
     "HTTPHeaderDict": "base.headers",

@@ -1,4 +1,4 @@
-"""PoolManager, ProxyManager: which pool for this URL.
+"""PoolManager, ProxyManager: which pool for this URL. Client: a manager for one base URL.
 
 A manager finds or makes the ``HTTPConnectionPool`` for a URL's scheme, host and port, sends through ``pool.urlopen``,
 and follows redirects to other hosts by the loop in ``client/request_loop``.  It leaves errors, statuses and redirects
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, cast
 from .base import after_fork
 from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
 from .base.exact_copies import exact, number
-from .base.headers import RecentlyUsedContainer
+from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
 from .base.url import Url, join, origin, parse_url
+from .base_url_client import BaseUrlClient
 from .client.endpoint_builder import (
     UNIX_SCHEME,
     connection_requires_http_tunnel,
@@ -53,12 +54,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .client.keyword_types import (
+        ClientKeywords,
         EnvironmentManagerKeywords,
         Keywords,
         ManagerKeywords,
         ManagerUrlopenKeywords,
         PoolKeywords,
+        PoolsKeywords,
         ProxyFromUrlKeywords,
+        QueryParameters,
         SocksManagerKeywords,
     )
     from .client.stats import ManagerHealth, ManagerStats
@@ -133,6 +137,7 @@ class PoolManager(RequestMethods):
         settle_names(keywords)
         self.connection_pool_kw = keywords
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
+        self._clients: dict[tuple[str, bool], Client] = {}  # likewise; each has a manager with pools of its own
         self.pools: RecentlyUsedContainer[Hashable, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = dict(key_fn_by_scheme)  # its own: what a program puts in concerns this manager alone
@@ -155,7 +160,7 @@ class PoolManager(RequestMethods):
 
     def __getstate__(self) -> dict[str, object]:
         """Settings only: pools are made anew where this is unpickled."""
-        state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={})
+        state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={}, _clients={})
         state["_total_limit"] = None if self._total_limit is None else self._total_limit.limit
         return state
 
@@ -174,6 +179,8 @@ class PoolManager(RequestMethods):
         for pool in self._forget_pools():
             if isinstance(pool, HTTPConnectionPool):  # another kind is left to itself, as in urllib3
                 pool.retire()
+        for client in list(self._clients.values()):
+            client.manager.clear()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **kw: Unpack[EnvironmentManagerKeywords]) -> Self:
@@ -234,8 +241,58 @@ class PoolManager(RequestMethods):
             pool.close()
         return pool is not None
 
+    # -- one client per base URL --
+
+    def client(
+        self,
+        base_url: str | None = None,
+        *,
+        streaming: bool = False,
+        headers: Mapping[str, str] | None = None,
+        params: QueryParameters | None = None,
+        **pool_kwargs: Unpack[PoolsKeywords],
+    ) -> Client:
+        """The client of a base URL, made at the first call; the same one however the URL is spelled, in any thread.
+
+        Scheme, host, port and path tell base URLs apart; None is the client for any URL. ``headers`` are added to the
+        manager's; ``params`` and ``streaming`` are as in ``Client``; ``pool_kwargs`` override the manager's, and all of
+        them count when the client is made. It has pools of its own, under the manager's ``total_maxsize`` and in its
+        ``stats``. LocationValueError.
+        """
+        key = _client_key(base_url, streaming)
+        with self.pools.lock:
+            client = self._clients.get(key)
+            if client is None or client.is_closed:
+                keywords: Keywords = {"timeout": STREAMING_TIMEOUT} if streaming else {}
+                manager = self._with_own_pools({**keywords, **cast("Keywords", pool_kwargs)})
+                fields = HTTPHeaderDict(self.headers)
+                fields.update(HTTPHeaderDict(headers))
+                client = self._clients[key] = Client.through(manager, base_url, fields, params)
+        return client
+
+    def existing_client(self, base_url: str | None = None, *, streaming: bool = False) -> Client | None:
+        """The client that ``client`` made for this base URL and that is still open, or None; never makes one."""
+        with self.pools.lock:
+            client = self._clients.get(_client_key(base_url, streaming))
+        return None if client is None or client.is_closed else client
+
+    def close_client(self, base_url: str | None = None, *, streaming: bool = False) -> bool:
+        """Close and forget the client of a base URL; whether there was one."""
+        with self.pools.lock:
+            client = self._clients.pop(_client_key(base_url, streaming), None)
+        if client is not None:
+            client.close()
+        return client is not None
+
+    def _with_own_pools(self, keywords: Keywords) -> Self:
+        """A manager like this one, with other keywords for its pools, which count against the same total limit."""
+        manager = type(self).__new__(type(self))
+        manager.__setstate__({**self.__getstate__(), "connection_pool_kw": self._merge_pool_kwargs(keywords)})
+        manager._total_limit = self._total_limit
+        return manager
+
     def close_all(self) -> dict[str, Exception]:
-        """Close and forget all pools, those of base URLs included; what failed, by pool. One failure stops no other.
+        """Close and forget all pools and clients; what failed, by pool. One failure stops no other.
 
         Who waits for a connection, or before a repetition, gets ClosedPoolError; leased connections close when they
         come back.
@@ -247,6 +304,10 @@ class PoolManager(RequestMethods):
             except Exception as error:
                 log.warning("closing %s failed", pool, exc_info=True)
                 failed[str(pool)] = error
+        with self.pools.lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            failed.update(client.close())
         return failed
 
     def _forget_pools(self) -> list[HTTPConnectionPool]:
@@ -262,6 +323,9 @@ class PoolManager(RequestMethods):
         """All pools, the lock held by the caller."""
         yield from (pool for _, pool in self.pools._entries())
         yield from self._named.values()
+        for client in self._clients.values():
+            with client.manager.pools.lock:
+                yield from client.manager._all_pools()
 
     # -- how it goes --
 
@@ -539,6 +603,48 @@ def _taken_proxy_defaults(keywords: Keywords, has_proxies: bool) -> Keywords:
 
 #: For responses without end: five minutes between two receives, no limit on the whole.
 STREAMING_TIMEOUT = Timeout(connect=10.0, read=300.0)
+
+
+def _client_key(base_url: str | None, streaming: bool) -> tuple[str, bool]:
+    return ("", streaming) if base_url is None else base_key(parse_url(base_url), streaming)
+
+
+class Client(BaseUrlClient):
+    """Requests to one service, or to any URL if there is no ``base_url``: see ``BaseUrlClient``.
+
+    ``streaming``: for responses without end, five minutes between two receives and no limit on the whole, unless a
+    ``timeout`` is given. Further keywords are those of ``PoolManager`` (``timeout``, ``retries``, ``maxsize``,
+    ``ca_certs``, ``proxies``, ...). One client serves any number of threads.
+    """
+
+    manager: PoolManager
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: QueryParameters | None = None,
+        streaming: bool = False,
+        **manager_keywords: Unpack[ClientKeywords],
+    ) -> None:
+        keywords = cast("Keywords", manager_keywords)
+        if streaming:
+            keywords.setdefault("timeout", STREAMING_TIMEOUT)
+        super().__init__(PoolManager(**keywords), base_url, headers, params)
+
+    @classmethod
+    def through(
+        cls,
+        manager: PoolManager,
+        base_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: QueryParameters | None = None,
+    ) -> Self:
+        """A client that sends through this manager, and closes its pools when it is closed."""
+        client = cls.__new__(cls)
+        BaseUrlClient.__init__(client, manager, base_url, headers, params)
+        return client
 
 
 def _started(timeout: Timeout) -> Timeout:

@@ -38,6 +38,11 @@ _Pair: TypeAlias = tuple[str, str | bytes]
 #: Fields of a query; what is right for a query is right for a form.
 QueryFields: TypeAlias = "Mapping[str, str | bytes] | Sequence[_Pair] | Set[_Pair] | Iterator[_Pair]"
 
+_QueryScalar: TypeAlias = "str | bytes | float | bool | None"
+#: A query parameter's value; several stand behind each other, None is left out.
+QueryValue: TypeAlias = "_QueryScalar | Sequence[_QueryScalar]"
+QueryParameters: TypeAlias = "Mapping[str, QueryValue]"
+
 #: Keywords of a pool or a request as they are handed on, sorted by name: what each may be, the classes below say.
 Keywords: TypeAlias = "dict[str, Any]"
 
@@ -104,6 +109,14 @@ class RequestKeywords(_SendKeywords, FormKeywords, total=False):
     """The keywords of ``request`` that ``urlopen`` gets."""
 
     redirect: bool | None
+
+
+class ClientRequestKeywords(RequestKeywords, total=False):
+    """The keywords of a client's requests that a manager's ``request`` gets."""
+
+    body: Body | None
+    fields: Fields | None
+    json: object
 
 
 class ManagerUrlopenKeywords(_SendKeywords, FormKeywords, total=False):
@@ -190,7 +203,7 @@ class TlsKeywords(TypedDict, total=False):
     assert_fingerprint: str | Sequence[str] | None
 
 
-class _PoolKeywords(_PlainConnectionKeywords, TlsKeywords, total=False):
+class PoolsKeywords(_PlainConnectionKeywords, TlsKeywords, total=False):
     """Keywords of pools of both kinds, as a manager hands them on."""
 
     timeout: TimeoutArgument
@@ -199,13 +212,13 @@ class _PoolKeywords(_PlainConnectionKeywords, TlsKeywords, total=False):
     retries: RetriesArgument
 
 
-class PoolKeywords(_PoolKeywords, total=False):
+class PoolKeywords(PoolsKeywords, total=False):
     """Keywords of ``connection_from_url``, and of a manager's ``pool_for``."""
 
     headers: Mapping[str, str] | None
 
 
-class SocksManagerKeywords(_PoolKeywords, total=False):
+class SocksManagerKeywords(PoolsKeywords, total=False):
     """Keywords of a manager whose requests all go through one proxy."""
 
     total_maxsize: int | None
@@ -220,6 +233,12 @@ class ManagerKeywords(SocksManagerKeywords, total=False):
     use_forwarding_for_https: bool
     proxy_assert_hostname: str | Literal[False] | None
     proxy_assert_fingerprint: str | Sequence[str] | None
+
+
+class ClientKeywords(ManagerKeywords, total=False):
+    """Keywords of a Client that its manager gets."""
+
+    num_pools: int
 
 
 class EnvironmentManagerKeywords(ManagerKeywords, total=False):
