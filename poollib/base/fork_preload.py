@@ -38,6 +38,7 @@ MODULES: Final = (
     "base64",
     "copy",
     "datetime",
+    "difflib",
     "email.utils",
     "encodings.idna",  # by getaddrinfo
     "hashlib",

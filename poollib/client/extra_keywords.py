@@ -7,6 +7,7 @@ Unknown keywords are TypeErrors that name them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -31,8 +32,66 @@ LENDING_OPTIONS = (
 HEALTH_OPTIONS = ("health_check_interval", "health_check_path")
 #: keywords of a request, and of a pool as defaults of its requests
 REQUEST_OPTIONS = ("trace", "max_response_size", "max_decoded_size", "expect_continue", "trailers", "limits")
+#: keywords of ``urlopen`` as urllib3 has them
+URLOPEN_KEYWORDS = (
+    "body",
+    "headers",
+    "retries",
+    "redirect",
+    "assert_same_host",
+    "timeout",
+    "pool_timeout",
+    "release_conn",
+    "chunked",
+    "body_pos",
+    "preload_content",
+    "decode_content",
+)
 #: keywords of ``request`` that ``urlopen`` takes as well
 FIELD_OPTIONS = ("fields", "encode_multipart", "multipart_boundary", "json")
+
+
+#: What other libraries call it, and what stands in its place here.
+_ELSEWHERE = {
+    "allow_redirects": "redirect=",
+    "auth": "headers=make_headers(basic_auth='user:password')",
+    "backoff_factor": "retries=Retry(backoff_factor=...)",
+    "base_url": "Client(base_url)",
+    "cert": "cert_file= and key_file= of the pool or manager",
+    "connect_timeout": "timeout=Timeout(connect=...)",
+    "content": "body=",
+    "cookies": "a Cookie field in headers=",
+    "data": "body= for bytes or text, fields= for a form",
+    "files": "fields={'name': ('file.txt', file)}",
+    "follow_redirects": "redirect=",
+    "keepalive_expiry": "idle_timeout= of the pool or manager",
+    "max_connections": "maxsize= for a host, total_maxsize= for all hosts of a manager",
+    "max_redirects": "retries=Retry(redirect=...)",
+    "max_retries": "retries=",
+    "params": "fields= for a query, or Client(base_url).get(path, params=...)",
+    "pool_block": "block=",
+    "pool_connections": "num_pools=",
+    "pool_maxsize": "maxsize=",
+    "proxies": "PoolManager(proxies=...)",
+    "proxy": "ProxyManager(url), or PoolManager(proxies=...)",
+    "read_timeout": "timeout=Timeout(read=...)",
+    "status_forcelist": "retries=Retry(status_forcelist=...)",
+    "stream": "preload_content=False",
+    "trust_env": "PoolManager(proxies='env')",
+    "verify": "ca_certs='authorities.pem' or cert_reqs='CERT_NONE' of the pool or manager",
+}
+
+
+def unknown_keyword(whose: str, unknown: Iterable[str], known: Iterable[str] = ()) -> TypeError:
+    """The error for keywords that mean nothing: it names them, and what the first was probably meant to be."""
+    names = sorted(unknown)
+    said = f"{whose} got an unexpected keyword argument {', '.join(map(repr, names))}"
+    if names[0] in _ELSEWHERE:
+        return TypeError(f"{said}: use {_ELSEWHERE[names[0]]}")
+    from difflib import get_close_matches
+
+    meant = get_close_matches(names[0], list(known), 1)
+    return TypeError(f"{said}: did you mean {meant[0]}?" if meant else said)
 
 
 def take(names: tuple[str, ...], keywords: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +121,7 @@ def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options 
     """
     given = {**defaults, **take(REQUEST_OPTIONS, keywords)}
     if keywords:
-        raise TypeError(f"urlopen() got an unexpected keyword argument {min(keywords)!r}")
+        raise unknown_keyword("urlopen()", keywords, (*URLOPEN_KEYWORDS, *REQUEST_OPTIONS, *FIELD_OPTIONS))
     if not any(value is not None for value in given.values()):
         return None
     expect = given.get("expect_continue")

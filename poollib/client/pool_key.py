@@ -19,7 +19,7 @@ from ..base.url import Url, origin
 from ..exceptions import LocationValueError
 from ..exchange.proxy_config import ProxyConfig
 from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS
-from .extra_keywords import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS
+from .extra_keywords import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS, unknown_keyword
 
 if TYPE_CHECKING:
     import os
@@ -102,8 +102,8 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Mapping[str,
     if key["key_blocksize"] is None:
         key["key_blocksize"] = _DEFAULT_BLOCKSIZE
     if unknown := key.keys() - set(key_class._fields):
-        names = ", ".join(sorted(repr(field.removeprefix("key_")) for field in unknown))
-        raise TypeError(f"no keyword of pools: {names}")
+        known = (field.removeprefix("key_") for field in key_class._fields)
+        raise unknown_keyword("a pool", (field.removeprefix("key_") for field in unknown), (*known, *POOL_OPTIONS))
     return key_class(**key)
 
 

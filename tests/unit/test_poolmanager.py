@@ -57,7 +57,7 @@ def test_what_cannot_be_hashed_tells_pools_apart_by_what_it_holds() -> None:
 
 def test_a_keyword_that_is_none_of_a_pools_is_named() -> None:
     """Not by the key's field alone: ``verify=`` of requests, and others that are a request's, get here."""
-    with pytest.raises(TypeError, match="no keyword of pools: 'pool_timeout', 'verify'"):
+    with pytest.raises(TypeError, match="a pool got an unexpected keyword argument 'pool_timeout', 'verify'"):
         PoolManager(verify=False, pool_timeout=1, maxsize=2).connection_from_url("http://h.example/")
 
 
