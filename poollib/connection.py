@@ -41,13 +41,13 @@ from .exceptions import (
 )
 from .exchange import httpclient_hooks
 from .exchange.httpclient_hooks import Base, PatchedClass, base_hooks, own_hooks, untouched
-from .exchange.options import EXPECT_CONTINUE_S
+from .exchange.options import AS_USUAL, EXPECT_CONTINUE_S, ResponseOptions
 from .exchange.options import Options as Options
 from .exchange.proxy_config import ProxyConfig as ProxyConfig
 from .exchange.proxy_config import proxy_tls_settings as proxy_tls_settings
 from .exchange.request import OutgoingRequest
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import ConnectionState, Transport
+from .exchange.transport import ConnectionState, SentRequest, Transport
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .exchange.upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
@@ -70,7 +70,6 @@ from .response import HTTPResponse
 
 if TYPE_CHECKING:
     from .client.keyword_types import Body
-    from .client.send_lock import SendLock
     from .exchange.request import Request
 
 _IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
@@ -119,9 +118,7 @@ class HTTPConnection(Transport):
             method, url = exact(method), exact(url)
         request = OutgoingRequest(method, url, body, headers)
         request.chunked = chunked
-        request.preload_content = preload_content
-        request.decode_content = decode_content
-        request.enforce_content_length = enforce_content_length
+        request.wanted = ResponseOptions(preload_content, decode_content, enforce_content_length)
         self._send_request(request, headers)
 
     def begin(self, options: Options | None, timeout: Timeout) -> Timeout | None:
@@ -143,22 +140,17 @@ class HTTPConnection(Transport):
         self,
         request: Request,
         headers: Mapping[str, Any] | None,
-        validate: Callable[[HTTPConnection], object] | None = None,
-        send_lock: SendLock | None = None,
+        validate: Callable[[HTTPConnection], object],
     ) -> HTTPResponse:
         """One exchange from a pool's value, on the road that nobody has replaced a method of; errors as of
         ``request`` and ``getresponse``.
 
         ``headers``: those of the request, with what a forwarding proxy wants to know; ``validate`` is called before a
-        byte is sent; ``send_lock``: who may send when, where there is a crowd.
+        byte is sent.
         """
         clock = self.begin(request.options, request.timeout)
-        if validate is not None:
-            validate(self)
-        if send_lock is None:
-            self._send_request(request, headers)
-        else:
-            send_lock.send(self._send_request, request, headers)
+        validate(self)
+        self._send_request(request, headers)
         sock = self.sock
         if sock is None or clock is not None or sock.gettimeout() != self.read_timeout:
             self.limit_receives(clock)
@@ -170,7 +162,7 @@ class HTTPConnection(Transport):
         sock = self.sock
         if sock is not None and sock.gettimeout() != read_s:
             if read_s == 0:
-                raise ReadTimeoutError(self, self._sent.target, f"Read timed out. (read timeout={read_s})")
+                raise ReadTimeoutError(self, self.sent.target, f"Read timed out. (read timeout={read_s})")
             sock.settimeout(read_s)  # type: ignore[arg-type]  # begin() has left no default there
             self.read_timeout = read_s
 
@@ -191,12 +183,11 @@ class HTTPConnection(Transport):
             return
         if not headers:
             fields = NO_FIELDS
-        elif self._private is None:
-            fields = prepare_fields(items := tuple(_items(headers)))
+        else:
+            items = tuple(headers.items() if type(headers) is dict else _items(headers))
+            fields = prepare_fields(items) if self._private is None else self._prepared(items)
             if fields.is_private:
                 self._private = items, fields
-        else:
-            fields = self._prepared(tuple(_items(headers)))
         method, target = request.method, request.target
         head, payload = self._prepare(method, target, request.body, fields, request.chunked)
         if self.sock is None:
@@ -207,11 +198,9 @@ class HTTPConnection(Transport):
             self._attach_socket()
         elif self.state is not _IDLE:
             raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
-        sent = self._sent
+        sent = self.sent
         sent.method, sent.target = method, target
-        sent.preload_content = request.preload_content
-        sent.decode_content = request.decode_content
-        sent.enforce_content_length = request.enforce_content_length
+        sent.wanted = request.wanted
         self._close_asked = fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self.answered = self._drained = False
@@ -237,9 +226,8 @@ class HTTPConnection(Transport):
                     break
             else:
                 return fields
-        fields = prepare_fields(items)
-        self._private = (items, fields) if fields.is_private else None
-        return fields
+        self._private = None
+        return prepare_fields(items)
 
     def _send_through_hooks(self, request: OutgoingRequest, headers: Mapping[str, Any] | None) -> None:
         """As ``_send_request``, by calling http.client's methods: somebody has replaced one of them."""
@@ -273,7 +261,7 @@ class HTTPConnection(Transport):
         except BaseException:
             self.close()
             raise
-        self._sent.note(method, url, request.preload_content, request.decode_content, request.enforce_content_length)
+        self.sent = SentRequest(method, url, request.wanted)
         self._close_asked = self._close_asked or fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self._through_hooks = True
@@ -352,8 +340,8 @@ class HTTPConnection(Transport):
             finally:
                 self._keep_heard()
         if trace is not None:
-            notify(trace, "head_sent", self._sent.method, self._sent.target)
-            notify(trace, "body_sent", self._sent.method, self._sent.target)
+            notify(trace, "head_sent", self.sent.method, self.sent.target)
+            notify(trace, "body_sent", self.sent.method, self.sent.target)
 
     def _send_payload(self, head: bytes, payload: Payload, expect_s: float | None) -> None:
         if expect_s is not None:
@@ -394,7 +382,7 @@ class HTTPConnection(Transport):
         """Raise poollib's error for what sending a body raised; nothing if the server answered before."""
         if isinstance(error, TimeoutError):
             self._check_deadline("sending")
-            raise WriteTimeoutError(self, self._sent.target, f"Write timed out. ({error})") from error
+            raise WriteTimeoutError(self, self.sent.target, f"Write timed out. ({error})") from error
         if not isinstance(error, OSError):
             raise error
         if not self._answered_before_failing():
@@ -423,7 +411,7 @@ class HTTPConnection(Transport):
                 sock.sendall(data[n:])
         except TimeoutError as error:
             self._check_deadline("sending")
-            raise WriteTimeoutError(self, self._sent.target, "Write timed out.") from error
+            raise WriteTimeoutError(self, self.sent.target, "Write timed out.") from error
         except OSError as error:
             if not self._answered_before_failing():
                 failed = _send_failed(error)
@@ -518,25 +506,25 @@ class HTTPConnection(Transport):
             raise
         if self._interim:
             response.interim, self._interim = tuple(self._interim.kept), None
-        if not self._sent.decode_content:
+        if not self.sent.wanted.decode_content:
             response.decode_content = False
         return response
 
     def _respond(self, incoming: ReceiveBuffer, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head; ``data[end:]`` is what was received behind it."""
-        sent = self._sent
-        method, url = sent.method, sent.target
+        sent = self.sent
+        method, url, wanted = sent.method, sent.target, sent.wanted
         length = head.body_length(method)
         keep = head.keep_alive and not self._close_asked and head.requests_left != 0
         self.idle_limit_s = head.idle_limit_s
         options = self.options
-        decodes = head.content_encoding and sent.decode_content
+        decodes = head.content_encoding and wanted.decode_content
         limit = None
         if options is not None:
             limit = _size_limit(options, bool(decodes))
             if options.trace is not None:
                 notify(options.trace, "head_read", head.status, head.reason)
-        if len(data) - end == length and limit is None and sent.preload_content and not decodes:
+        if len(data) - end == length and limit is None and wanted.preload_content and not decodes:
             if keep and options is None and self._session_at is None:
                 self.state = _IDLE
             else:
@@ -546,11 +534,11 @@ class HTTPConnection(Transport):
         self.state = _READING
         if length >= LARGE_BODY_BYTES:
             receive_ahead(self.sock)
-        body = body_reader(incoming, length, keep, limit, self._limits(), sent.enforce_content_length)
+        body = body_reader(incoming, length, keep, limit, self._limits(), wanted.enforce_content_length)
         response = responses.HTTPResponse.received(head, body, None, method, url)
         if options is not None:
             response._max_decoded_size = options.max_decoded_size
-        if not sent.enforce_content_length:
+        if not wanted.enforce_content_length:
             response.enforce_content_length = False
         if body.state is BodyState.OPEN:
             response._connection = self  # which hears of the end; a pool takes its place
@@ -563,7 +551,7 @@ class HTTPConnection(Transport):
 
         A connection that saw CONNECT serves nothing else whatever the answer (RFC 9110 section 9.3.6).
         """
-        method, url = self._sent.method, self._sent.target
+        method, url = self.sent.method, self.sent.target
         if head.status == 101 and not self._wants_upgrade:
             raise InvalidResponseError("101 Switching Protocols, which nobody asked for (RFC 9110 section 15.2.2)")
         if method == "CONNECT":
@@ -593,7 +581,7 @@ class HTTPConnection(Transport):
                 raise closed_early(data)
             self.answered = True
             if self.options is not None and self.options.trace is not None:
-                notify(self.options.trace, "first_byte", self._sent.method, self._sent.target)
+                notify(self.options.trace, "first_byte", self.sent.method, self.sent.target)
         if self.options is None:
             found = parse_head(data)
             if found is not None:
@@ -631,7 +619,7 @@ class HTTPConnection(Transport):
         """Start a request by hand; method and target are checked."""
         method, url = exact(method), exact(url)
         request_line(method, url)
-        self._sent.note(method, url, True, True, True)
+        self.sent = SentRequest(method, url, AS_USUAL)
         self._close_asked = False
         self._wants_upgrade = True  # what fields follow is not known here
         self.answered = self._drained = False

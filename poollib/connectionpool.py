@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from .base import after_fork
 from .base.exact_copies import exact, seconds, whole
 from .base.logs import logger, shown_url
-from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Timeout
+from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import Trace, notify
 from .base.url import Url, normalize_host, parse_url
 from .client.connection_factory import ConnectionFactory
@@ -63,6 +63,7 @@ from .client.send_lock import CROWD, SendLock, may_wait
 from .client.stats import PoolStatistics
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown, is_from_body
+from .exchange.options import ResponseOptions
 from .exchange.request import Request
 from .http1.request_body import set_file_position
 from .policy.retry import Retry
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
         FilePath,
         HTTPPoolKeywords,
         HTTPSPoolKeywords,
+        Keywords,
         PemOrPath,
         PoolKeywords,
         ResponseKeywords,
@@ -117,6 +119,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     _dial_options: dict[str, Any] = _NOTHING
     _defaults: dict[str, Any] = _NOTHING
     _breaker: Any = None
+    _was_renewed = False  # whether a setting that decides trust has changed: connections may be by the one before
     _may_change = False  # whether something that decides trust can be changed in place, and what it was when last seen
     _settings: tuple[Any, ...] | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
@@ -268,19 +271,16 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         if headers is None:
             headers = self.headers
         options: Options | None = None
-        enforce_content_length = True
+        enforces = True
         if response_kw or self._defaults:
-            keywords = cast("dict[str, Any]", response_kw)
+            keywords: Keywords = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
             url, body, headers = take_fields(method, url, body, headers, keywords)
-            if "enforce_content_length" in keywords:
-                enforce_content_length = bool(keywords.pop("enforce_content_length"))
+            enforces = bool(keywords.pop("enforce_content_length", True))
             options = take_options(self._defaults, keywords)
-        if type(retries) is not Retry and not isinstance(retries, Retry):
-            default = self.retries if retries is None else None
-            if type(default) is Retry:
-                retries = default
-            else:
-                retries = Retry.from_int(cast(Any, retries), redirect=redirect, default=self.retries)
+        if retries is None and type(self.retries) is Retry:
+            retries = self.retries
+        elif type(retries) is not Retry:
+            retries = Retry.from_int(retries, redirect=redirect, default=self.retries)
         if timeout is _DEFAULT_TIMEOUT:
             timeout = self.timeout
         elif not isinstance(timeout, Timeout):
@@ -296,11 +296,10 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         request.redirect = redirect
         request.timeout = timeout
         request.pool_timeout = pool_timeout
-        request.release_conn = preload_content if release_conn is None else release_conn
-        request.chunked = chunked
-        request.preload_content = preload_content
-        request.decode_content = decode_content
-        request.enforce_content_length = enforce_content_length
+        request.release_conn = release_conn
+        if chunked or not (preload_content and decode_content and enforces):
+            request.chunked = chunked
+            request.wanted = ResponseOptions(preload_content, decode_content, enforces)
         if options is not None:
             request.options, request.deadline, request.trace = options, options.deadline, options.trace
         if body is not None:
@@ -318,8 +317,11 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         """
         conn = number = None
         try:
-            conn = self._lease(request)
-            entry = self._endpoint_pool._leased.get(id(conn))  # as lease_of, without a call for each request
+            if request.deadline is None:
+                conn = self._get_conn(timeout=request.pool_timeout)
+            else:
+                conn = self._lease_in_time(request, request.deadline)
+            entry = self._endpoint_pool.leases.get(id(conn))  # as lease_of, without a call for each request
             if entry is not None:
                 number = entry.reuses
             if request.trace is not None:
@@ -338,15 +340,11 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
                 self._endpoint_pool.reclaim(conn, number)
             raise
 
-    def _lease(self, request: Request) -> Any:
-        timeout = request.pool_timeout
-        if request.deadline is not None:
-            timeout = request.deadline.cap_s(timeout, "waiting for a connection")
+    def _lease_in_time(self, request: Request, deadline: Deadline) -> Any:
         try:
-            return self._get_conn(timeout=timeout)
+            return self._get_conn(timeout=deadline.cap_s(request.pool_timeout, "waiting for a connection"))
         except PoolError:
-            if request.deadline is not None:
-                request.deadline.remaining_s("waiting for a connection")
+            deadline.remaining_s("waiting for a connection")
             raise
 
     def _tell_lease(self, trace: Trace, conn: Any) -> None:
@@ -358,19 +356,15 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
     def _exchange(self, conn: Any, request: Request, number: int | None) -> BaseHTTPResponse:
         try:
             headers = self._with_proxy_headers(request.headers) if self._is_forwarding else request.headers
-            make, send, receive, validate = self._make_request, conn.request, conn.getresponse, self._validate_conn
+            make, send, receive = self._make_request, conn.request, conn.getresponse
             if (  # see _MAKE_REQUEST
-                type(make) is type(send) is type(receive) is type(validate) is MethodType
+                type(make) is type(send) is type(receive) is MethodType
                 and make.__func__ is _MAKE_REQUEST
                 and send.__func__ is REQUEST
                 and receive.__func__ is GETRESPONSE
+                and len(self._endpoint_pool.leases) < CROWD
             ):
-                send_lock = (
-                    None if len(self._endpoint_pool._leased) < CROWD else self._send_lock_for(conn, request.body)
-                )
-                response = conn.exchange(
-                    request, headers, None if validate.__func__ is _VALIDATE_CONN else validate, send_lock
-                )
+                response = conn.exchange(request, headers, self._validate_conn)
                 if log.isEnabledFor(logging.DEBUG):
                     self._log_response(request.method, request.target, response)
             else:
@@ -394,7 +388,8 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         """As ``HTTPConnection.exchange``, where somebody has their own of what urllib3 calls for it."""
         conn.options = request.options
         make: Callable[..., Any] = self._make_request
-        if not request.enforce_content_length:
+        wanted = request.wanted
+        if not wanted.enforce_content_length:
             make = partial(make, enforce_content_length=False)
         return make(
             conn,
@@ -405,8 +400,8 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             retries=request.retries,
             timeout=request.timeout,
             chunked=request.chunked,
-            preload_content=request.preload_content,
-            decode_content=request.decode_content,
+            preload_content=wanted.preload_content,
+            decode_content=wanted.decode_content,
         )
 
     def _send_lock_for(self, conn: Any, body: object) -> SendLock | None:
@@ -437,7 +432,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             return response
         response.retries = request.retries  # a stub that a recorder or a subclass put in the response's place
         response._pool = self
-        if request.release_conn:
+        if request.wanted.preload_content if request.release_conn is None else request.release_conn:
             self._put_conn(conn)
         else:
             response._connection = conn
@@ -466,7 +461,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             conn.requests, conn.options = getattr(conn, "requests", 0), getattr(conn, "options", None)
         clock = HTTPConnection.begin(conn, conn.options, timeout)
         self._validate_conn(conn)
-        send_lock = None if len(self._endpoint_pool._leased) < CROWD else self._send_lock_for(conn, body)
+        send_lock = None if len(self._endpoint_pool.leases) < CROWD else self._send_lock_for(conn, body)
         send: Callable[..., object] = conn.request if send_lock is None else partial(send_lock.send, conn.request)
         send(
             method,
@@ -552,7 +547,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         conn = None
         try:
             conn = self._endpoint_pool.acquire(timeout)
-            while getattr(conn, "made_for", None) is not self._endpoint_pool.endpoint and is_outdated(self, conn):
+            while self._was_renewed and is_outdated(self, conn):
                 self._endpoint_pool.discard(conn, "settings changed")
                 conn = None
                 conn = self._endpoint_pool.acquire(timeout)
@@ -599,7 +594,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
 # What urllib3 calls for an exchange, as it is here: where nobody has put their own in its place, a request goes down as
 # one value. Agents come late and go again, some on one object alone, so it is looked at each time. By type and by
 # ``is``: what wrapt makes of a method says that it is equal to it, and has its ``__func__``.
-_MAKE_REQUEST, _VALIDATE_CONN = HTTPConnectionPool._make_request, HTTPConnectionPool._validate_conn
+_MAKE_REQUEST = HTTPConnectionPool._make_request
 _MISSING = object()
 #: what belongs to one process and is not pickled
 _OWN = frozenset({"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock"})

@@ -40,6 +40,7 @@ from .client.stats import total_of, worst_of
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
+from .exchange.options import ResponseOptions
 from .exchange.request import BY_CALLER, Request
 from .http1.request_body import set_file_position
 from .policy.redirect import same_origin
@@ -463,37 +464,29 @@ class PoolManager(RequestMethods):
         """
         if type(method) is not str or type(url) is not str:
             method, url = exact(method), exact(url)
-        kw.pop("assert_same_host", None)
-        retries = kw.get("retries")
-        if retries is None:
-            retries = self.connection_pool_kw.get("retries")
-        if retries is not None:
-            if not isinstance(retries, Retry):
-                retries = Retry.from_int(retries, redirect=redirect)
-            kw["retries"] = retries
-        if kw.get("headers") is None:
-            kw["headers"] = self.headers
-        timeout = kw.get("timeout", _DEFAULT_TIMEOUT)
-        if timeout is _DEFAULT_TIMEOUT:
-            timeout = self.connection_pool_kw.get("timeout")
-        if isinstance(timeout, Timeout) and timeout.deadline is not None:
-            kw["timeout"] = _started(timeout)  # one clock for all hosts of this request
-        body = kw.get("body")
-        start = None if body is None else set_file_position(body, kw.get("body_pos"))
         keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
-        response = self._send(method, url, keywords, BY_CALLER if redirect else False)
-        if not redirect or response.status < 300:
-            return response
-        if response.get_redirect_location():
-            return self._follow(method, url, {**keywords, "body_pos": start}, response)
-        if isinstance(response, HTTPResponse):  # somebody in between may have taken the Location away
-            response.accept(keywords.get("preload_content", True))
-        return response
-
-    def _send(self, method: str, url: str, kw: Keywords, redirect: bool = BY_CALLER) -> BaseHTTPResponse:
-        """One request through the pool of ``url``; the pool leaves redirects to us."""
+        keywords["assert_same_host"] = False
+        defaults = self.connection_pool_kw
+        retries = keywords.get("retries")
+        if retries is None and "retries" in defaults:
+            retries = defaults["retries"]
+        if retries is not None:
+            keywords["retries"] = retries if isinstance(retries, Retry) else Retry.from_int(retries, redirect=redirect)
+        if "headers" not in keywords or keywords["headers"] is None:
+            keywords["headers"] = self.headers
+        timeout = keywords.get("timeout", _DEFAULT_TIMEOUT)
+        if timeout is _DEFAULT_TIMEOUT and "timeout" in defaults:
+            timeout = defaults["timeout"]
+        if isinstance(timeout, Timeout) and timeout.deadline is not None:
+            keywords["timeout"] = _started(timeout)  # one clock for all hosts of this request
+        start = None
+        if "body" in keywords and (body := keywords["body"]) is not None:
+            start = set_file_position(body, keywords.get("body_pos"))
         pool, target = self._route(url)
-        return pool.urlopen(method, target, redirect=redirect, assert_same_host=False, **kw)
+        response = pool.urlopen(method, target, redirect=BY_CALLER if redirect else False, **keywords)
+        if response.status < 300 or not redirect:
+            return response
+        return self._follow(method, url, {**keywords, "body_pos": start}, response)
 
     def _route(self, url: str) -> tuple[HTTPConnectionPool, str]:
         """The pool for ``url`` and the target to ask it for."""
@@ -504,9 +497,10 @@ class PoolManager(RequestMethods):
         keywords, keys = self._routes
         key = keys.get(origin)
         if key is not None and keywords == self.connection_pool_kw:
-            pool = self.pools.get(key)
-            if pool is not None:
-                return pool, target
+            try:
+                return self.pools[key], target
+            except KeyError:  # others came since, and it had to go
+                pass
         return self._route_any(url, origin)
 
     def _route_any(self, url: str, origin: str | None = None) -> tuple[HTTPConnectionPool, str]:
@@ -537,16 +531,21 @@ class PoolManager(RequestMethods):
 
     def _follow(self, method: str, url: str, kw: Keywords, response: BaseHTTPResponse) -> BaseHTTPResponse:
         """The response at the end of a redirect: the loop of ``request_loop``, which judges only redirects here."""
+        if not response.get_redirect_location():
+            if isinstance(response, HTTPResponse):  # somebody in between may have taken the Location away
+                response.accept(kw.get("preload_content", True))
+            return response
         retries = response.retries
         if not isinstance(retries, Retry):
             retries = Retry.from_int(kw.get("retries"), redirect=True)
         kw.pop("retries", None)
+        kw.pop("assert_same_host", None)
         request = _ManagerRequest(self, method, url, kw.pop("body", None), kw.pop("headers"), retries)
         request.keywords = kw
         request.redirects_only = True
         request.body_start = kw.pop("body_pos", None)
         request.trace = kw.get("trace")
-        request.preload_content = kw.get("preload_content", True)
+        request.wanted = ResponseOptions(kw.get("preload_content", True))
         return run(self._send_on, request, response)
 
     def _send_on(self, request: _ManagerRequest) -> BaseHTTPResponse:
@@ -554,7 +553,8 @@ class PoolManager(RequestMethods):
         keywords = dict(request.keywords, headers=request.headers, retries=request.retries)
         if request.body is not None:
             keywords["body"], keywords["body_pos"] = request.body, request.body_start
-        response = self._send(request.method, request.target, keywords)
+        pool, target = self._route(request.target)
+        response = pool.urlopen(request.method, target, redirect=BY_CALLER, assert_same_host=False, **keywords)
         if response.retries is not None:
             request.retries = response.retries
         return response

@@ -56,7 +56,8 @@ _common: Final = re.compile(
     r"(https?)://([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([0-9]{1,5}))?"
     rf"(/[{_PATH}]*)?(?:\?([{_QUERY}]*))?\Z"
 )
-_plain_target: Final = re.compile(rf"/[{_PATH}]*(?:\?[{_QUERY}]*)?\Z")
+#: The match of a request target with nothing to encode, None for another.
+match_plain_target: Final = re.compile(rf"/[{_PATH}]*(?:\?[{_QUERY}]*)?\Z").match
 
 
 class _Parts(NamedTuple):
@@ -289,7 +290,7 @@ def encode_target(target: str) -> str:
     """
     if type(target) is not str:
         target = exact(target)
-    if _plain_target.match(target) or target == "*":
+    if match_plain_target(target) or target == "*":
         return target
     if not target.startswith("/"):
         _refuse(target, "is not a valid request URI")

@@ -69,6 +69,7 @@ class PoolSettings(Protocol):
     _is_socks: ClassVar[bool]
     _may_change: bool
     _settings: tuple[Any, ...] | None
+    _was_renewed: bool
 
     def _is_proxy_itself(self) -> bool:
         """Whether its host is the proxy's."""
@@ -198,6 +199,7 @@ def _renew(pool: PoolSettings) -> None:
     that connection sees it (``is_outdated``).
     """
     lending = pool._endpoint_pool
+    pool._was_renewed = True
     lending.endpoint = endpoint_of(pool)
     for connection in lending.connections():
         connection.outdated = True

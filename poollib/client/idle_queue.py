@@ -133,11 +133,11 @@ class CustomQueuePool(EndpointPool[object, object]):
 
     @property
     def leased(self) -> int:
-        return len(self._leased) - len(self._queued)
+        return len(self.leases) - len(self._queued)
 
     def idle_connections(self) -> list[object]:
         with self._shared, self._lock:
-            return [entry.connection for entry in self._leased.values() if entry.key in self._queued]
+            return [entry.connection for entry in self.leases.values() if entry.key in self._queued]
 
     def stats(self) -> PoolStats:
         stats = super().stats()
@@ -151,7 +151,7 @@ class CustomQueuePool(EndpointPool[object, object]):
                 self._queued.discard(key)
                 self._reused += 1
                 if self._settings.leak_timeout is not None:
-                    self._leased[key].leased_at = self._clock()
+                    self.leases[key].leased_at = self._clock()
             self._peak_leased = max(self._peak_leased, self.leased)
 
     def _note_queued(self, connection: object) -> None:
@@ -160,7 +160,7 @@ class CustomQueuePool(EndpointPool[object, object]):
         FullPoolError for a second return: the queue would give the connection to two.
         """
         with self._shared, self._lock:
-            entry = self._leased.get(id(connection))
+            entry = self.leases.get(id(connection))
             if entry is None:
                 return
             if entry.key in self._queued:
@@ -244,9 +244,9 @@ class CustomQueuePool(EndpointPool[object, object]):
         self._free_slot()
 
     def reclaim(self, connection: object, lease: int | None) -> None:
-        was_ours = id(connection) in self._leased
+        was_ours = id(connection) in self.leases
         super().reclaim(connection, lease)
-        if was_ours and id(connection) not in self._leased:
+        if was_ours and id(connection) not in self.leases:
             self._queued.discard(id(connection))
             self._free_slot()
 

@@ -71,7 +71,7 @@ class RequestMethods:
         """
         if headers is None:
             headers = self.headers
-        method = exact(method).upper()
+        method = method.upper() if type(method) is str else exact(method).upper()
         if json is not None:
             if body is not None:
                 raise TypeError("request got values for both 'body' and 'json' parameters which are mutually exclusive")

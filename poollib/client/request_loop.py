@@ -78,15 +78,16 @@ def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPRespon
                 raise
             request = again
         else:
-            status, retries = response.status, request.retries
-            stands = (  # the common case: neither a redirect nor a status to try again
+            status, retries, stands = response.status, request.retries, False
+            if (  # the common case: neither a redirect nor a status to try again
                 (status < 300 or status == 304)
                 and not retries.status_forcelist
                 and retries.retry_on is None
                 and type(retries) is Retry
-            )
-            if stands and not (isinstance(response, BaseHTTPResponse) and response.is_pending):
-                return response
+            ):
+                if not isinstance(response, BaseHTTPResponse) or not response.is_pending:
+                    return response
+                stands = True
             following = _judged(request, response, stands)
             if following is None:
                 return response

@@ -126,7 +126,7 @@ def receive(conn: Any, read: Callable[[Any], Any], made: Callable[..., Any]) -> 
     Errors: what ``read`` raises; ProtocolError for what another response class can't read.
     """
     conn._HTTPConnection__state, conn._HTTPConnection__response = "Request-sent", None
-    conn._method = conn._sent.method
+    conn._method = conn.sent.method
     try:
         if conn.response_class is not http.client.HTTPResponse:
             return _read_by_theirs(conn, made)
@@ -187,7 +187,7 @@ def _read_by_theirs(conn: Any, made: Callable[..., Any]) -> Any:
         conn.close()
         failed: HTTPError = ProtocolError("Connection aborted.", error)
         if isinstance(error, TimeoutError):
-            failed = ReadTimeoutError(conn, conn._sent.target, "Read timed out.")
+            failed = ReadTimeoutError(conn, conn.sent.target, "Read timed out.")
         name_phase(failed, "waiting for the response")
         raise failed from error
     conn.exchanges += 1
@@ -214,7 +214,7 @@ class _LastBody(FileBody):
 
 def _wrapped(conn: Any, theirs: Any, made: Callable[..., Any]) -> Any:
     """The response around one that another response class has read."""
-    sent = conn._sent
+    sent = conn.sent
     return made(
         body=theirs,
         headers=HTTPHeaderDict(theirs.msg.items()),
@@ -223,9 +223,9 @@ def _wrapped(conn: Any, theirs: Any, made: Callable[..., Any]) -> Any:
         version_string="HTTP/1.0" if theirs.version == 10 else "HTTP/1.1",
         reason=theirs.reason,
         preload_content=False,
-        decode_content=sent.decode_content,
+        decode_content=sent.wanted.decode_content,
         original_response=theirs,
-        enforce_content_length=sent.enforce_content_length,
+        enforce_content_length=sent.wanted.enforce_content_length,
         request_method=sent.method,
         request_url=sent.target,
     )

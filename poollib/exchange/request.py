@@ -16,7 +16,7 @@ from ..base.timeout import Deadline, Timeout
 from ..base.trace import Trace
 from ..policy.redirect import without_body_fields
 from .base_response import BaseHTTPResponse
-from .options import Options
+from .options import AS_USUAL, Options
 
 if TYPE_CHECKING:
     from ..http1.request_body import _TYPE_FAILEDTELL
@@ -65,12 +65,10 @@ class OutgoingRequest:
     __slots__ = (
         "body",
         "chunked",
-        "decode_content",
-        "enforce_content_length",
         "headers",
         "method",
-        "preload_content",
         "target",
+        "wanted",
     )
 
     def __init__(self, method: str, target: str, body: Any, headers: Mapping[str, str] | None) -> None:
@@ -79,7 +77,7 @@ class OutgoingRequest:
         self.body = body
         self.headers = headers
         self.chunked = False
-        self.preload_content = self.decode_content = self.enforce_content_length = True
+        self.wanted = AS_USUAL
 
 
 class Request(OutgoingRequest):
@@ -98,10 +96,8 @@ class Request(OutgoingRequest):
     pool_timeout        seconds to wait for a connection; None: the pool's
     options             what is wanted beyond urllib3's arguments, None: nothing
     chunked             whether the body is framed in chunks whatever its length
-    preload_content     whether the body is read before the response goes up
-    decode_content      whether reading undoes Content-Encoding
-    enforce_content_length  whether a body cut short is an error
-    release_conn        whether a response of somebody else's class gives its connection back at once
+    wanted              what urllib3's arguments say of the response
+    release_conn        whether a response of another class gives its connection back at once; None: if preloaded
     =================== ===================================================================================
     """
 
@@ -143,8 +139,8 @@ class Request(OutgoingRequest):
         self.pool_timeout: float | None = None
         self.options: Options | None = None
         self.chunked = False
-        self.preload_content = self.decode_content = self.enforce_content_length = True
-        self.release_conn = True
+        self.wanted = AS_USUAL
+        self.release_conn: bool | None = None
 
     def following(self: Self, retries: Retry) -> Self:
         """The same request once more, with what ``retries`` leaves."""
@@ -162,4 +158,4 @@ class Request(OutgoingRequest):
     def complete(self, response: BaseHTTPResponse) -> None:
         """Read what the caller wants read of a response that goes up; of a redirect that the caller judges, nothing."""
         if self.redirect is not BY_CALLER or not response.get_redirect_location():
-            response.accept(self.preload_content)
+            response.accept(self.wanted.preload_content)

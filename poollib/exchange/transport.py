@@ -53,7 +53,7 @@ from ..net.dns import Resolver
 from ..net.socket_state import SSLSocket, StreamSocket, quiet_check, with_receive
 from ..net.tls_sessions import Route, session_key, sessions
 from .connect_steps import ConnectSteps
-from .options import Options
+from .options import AS_USUAL, Options, ResponseOptions
 from .proxy_config import ProxyConfig, hint_for, proxy_tls_settings
 from .transport_buffer import TransportBuffer, closed_too_early, receive_no_more
 
@@ -84,18 +84,12 @@ _NEW, _IDLE, _READING = ConnectionState.NEW, ConnectionState.IDLE, ConnectionSta
 class SentRequest:
     """What a connection keeps of the request that it sent last, to read its response by; one for each connection."""
 
-    __slots__ = ("decode_content", "enforce_content_length", "method", "preload_content", "target")
+    __slots__ = ("method", "target", "wanted")
 
-    def __init__(self) -> None:
-        self.note("GET", "", True, True, True)
-
-    def note(self, method: str, target: str, preload: bool, decode: bool, enforce: bool) -> None:
-        """Another request is sent."""
+    def __init__(self, method: str, target: str, wanted: ResponseOptions) -> None:
         self.method = method
         self.target = target
-        self.preload_content = preload
-        self.decode_content = decode
-        self.enforce_content_length = enforce
+        self.wanted = wanted
 
 
 _NOT_GIVEN: object = _DEFAULT_TIMEOUT
@@ -129,7 +123,6 @@ class Transport(_Base):
         "_private",
         "_quiet",
         "_receive_buffer",
-        "_sent",
         "_through_hooks",
         "answered",
         "bytes_received",
@@ -141,6 +134,7 @@ class Transport(_Base):
         "outdated",
         "read_timeout",
         "requests",
+        "sent",
         "state",
     )
 
@@ -203,7 +197,7 @@ class Transport(_Base):
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
-        self._sent = SentRequest()
+        self.sent = SentRequest("GET", "", AS_USUAL)
         if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
             host = idna_encode(host)
         timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
@@ -521,7 +515,7 @@ class Transport(_Base):
         if isinstance(error, TimeoutError):
             self._check_deadline(self._phase())
             timeout = self.sock.gettimeout() if self.sock is not None else None
-            return ReadTimeoutError(self, self._sent.target, f"Read timed out. (read timeout={timeout})")
+            return ReadTimeoutError(self, self.sent.target, f"Read timed out. (read timeout={timeout})")
         if is_tls_error(error) and not is_ragged_end(error):
             return SSLError(error)
         if self.state is _READING:

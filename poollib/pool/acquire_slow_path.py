@@ -99,14 +99,14 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             waiter.misses += 1
             if self._idle and entry.reason != IDLE_TIMEOUT and waiter.misses < self._settings.dispose_batch_size:
                 waiter.grant = None
-                del self._leased[entry.key]
+                del self.leases[entry.key]
                 self._shared.used -= 1
                 self._lease_idle_locked(waiter)
                 self._slot_freed_locked()
             else:
                 self._opening += 1  # the entry's slot becomes the permit's
                 waiter.grant = permit
-                del self._leased[entry.key]
+                del self.leases[entry.key]
 
     def _open_connection(self, waiter: Waiter[Connection], timeout_s: float | None) -> Entry[Connection]:
         """A new entry, leased, in place of the waiter's permit."""
@@ -121,8 +121,8 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         try:
             with self._lock:
                 self._lease_new_locked(waiter, permit, entry)
-                if len(self._leased) > self._most_leased:
-                    self._most_leased = len(self._leased)
+                if len(self.leases) > self._most_leased:
+                    self._most_leased = len(self.leases)
                 self._raise_unless_open_locked(0.0)
         except BaseException:
             if waiter.grant is permit:
@@ -172,7 +172,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
     def _end_lease(self, entry: Entry[Connection], reason: str) -> None:
         """Close the connection of a failed acquire."""
         with self._shared, self._lock:
-            if self._leased.get(entry.key) is entry:
+            if self.leases.get(entry.key) is entry:
                 self._discard_leased_locked(entry, reason)
         self._run_pending(-inf)
 
@@ -183,7 +183,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             grant = waiter.grant
             if isinstance(grant, Permit):
                 self._cancel_permit_locked(grant)
-            elif grant is not None and self._leased.get(grant.key) is grant and waiter.lease in (None, grant.reuses):
+            elif grant is not None and self.leases.get(grant.key) is grant and waiter.lease in (None, grant.reuses):
                 if grant.reason:
                     self._discard_leased_locked(grant, grant.reason)
                 else:

@@ -126,14 +126,14 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                 # release (CPython 3.11), and without a waiter an interrupt behind the call would lose the entry.
                 if self._idle:  # no waiter can use it: see serve_waiters_locked
                     entry = self._idle[-1]
-                    self._leased[entry.key] = entry
+                    self.leases[entry.key] = entry
                     del self._idle[-1]
                     if shared_limit.idle_order is not None:
                         del shared_limit.idle_order[entry.key]
                     entry.reuses += 1
                     self._reused += 1
-                    if len(self._leased) > self._most_leased:
-                        self._most_leased = len(self._leased)
+                    if len(self.leases) > self._most_leased:
+                        self._most_leased = len(self.leases)
             if entry is None or not self._is_usable(entry, now):
                 waiter = Waiter(self, now)
                 entry = self._acquire_slow_path(waiter, entry, timeout)
@@ -162,7 +162,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             now = self._clock()
             kept = False
             with self._lock:
-                entry = self._leased.get(id(connection))
+                entry = self.leases.get(id(connection))
                 if entry is not None:
                     lease = entry.reuses
                     entry.idle_since = now
@@ -194,7 +194,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                 self._defer_return(connection, None, reason)
                 return
             with self._lock:
-                entry = self._leased.get(id(connection))
+                entry = self.leases.get(id(connection))
                 if entry is not None:
                     lease = entry.reuses
                     self._discard_leased_locked(entry, reason)
@@ -213,11 +213,11 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         lease = None
         try:
             with self._shared, self._lock:
-                entry = self._leased.get(id(connection))
+                entry = self.leases.get(id(connection))
                 if entry is not None:
                     lease = entry.reuses
                     self._count_drop_locked("detached")
-                    del self._leased[entry.key]
+                    del self.leases[entry.key]
                     self._shared.used -= 1
                     self._slot_freed_locked()
             self._run_pending(-inf)
@@ -257,7 +257,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
 
     def lease_of(self, connection: Connection) -> int:
         """Which of its leases a connection is in; -1: it is not leased."""
-        entry = self._leased.get(id(connection))
+        entry = self.leases.get(id(connection))
         return -1 if entry is None else entry.reuses
 
     def add_idle(self, connection: Connection) -> None:
@@ -268,12 +268,12 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         entry = self._entry_for(connection, self._generation)
         with self._shared, self._lock:
             self._raise_unless_open_locked(0.0)
-            if entry.key in self._leased or any(idle.connection is connection for idle in self._idle):
+            if entry.key in self.leases or any(idle.connection is connection for idle in self._idle):
                 raise ValueError(f"{connection!r} belongs to {self!r} already")
             if self._shared.is_full or self._total_locked() >= self._maxsize:
                 raise self._error_locked(FullPoolError, f"there is no room for {connection!r}")
             self._shared.used += 1
-            self._leased[entry.key] = entry
+            self.leases[entry.key] = entry
             self._schedule_expiry_locked(entry, None)
             self._return_locked(entry, entry.idle_since)
 
@@ -352,8 +352,8 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         """In a forked child: empty, with new locks; inherited connections are dropped and their peers hear nothing."""
         if not self._shared.is_shared:
             self._shared.reset()
-        inherited = [*self._unclosed_locked(), *self._leased.values()]
-        self._inherited = {**(self._inherited or {}), **self._leased}  # they may still be returned
+        inherited = [*self._unclosed_locked(), *self.leases.values()]
+        self._inherited = {**(self._inherited or {}), **self.leases}  # they may still be returned
         if self._state is not State.OPEN:
             self._state = State.CLOSED
         self._is_watched = False
@@ -387,7 +387,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
 
     def _defer_return(self, connection: Connection, idle_limit: float | None, reason: str | None) -> None:
         """Have a lease ended as soon as the lock is free, which this thread holds; ``reason``: by closing it."""
-        entry = self._leased.get(id(connection))
+        entry = self.leases.get(id(connection))
         if entry is None:
             self._shared.defer(partial(self._raise_not_leased, connection))
         else:
@@ -397,7 +397,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         self, entry: Entry[Connection], lease: int, idle_limit: float | None, reason: str | None
     ) -> None:
         """End a lease whose end was deferred; nothing if it was ended since: an interrupt has this called again."""
-        if self._leased.get(entry.key) is not entry or entry.reuses != lease:
+        if self.leases.get(entry.key) is not entry or entry.reuses != lease:
             return
         if reason is None:
             self.release(entry.connection, idle_limit=idle_limit)
@@ -432,7 +432,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
 
     def _run_release_hook(self, connection: Connection) -> bool:
         """Whether on_release found nothing wrong; else the connection is discarded."""
-        if id(connection) not in self._leased:
+        if id(connection) not in self.leases:
             return True  # release() complains
         try:
             assert self._on_release is not None

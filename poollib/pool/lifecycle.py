@@ -126,7 +126,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
             return inf
         with self._shared, self._lock:
             leaked = self._leaked_locked(now, leak_timeout)
-            next_at = min((e.leased_at for e in self._leased.values() if not e.is_leak_reported), default=now)
+            next_at = min((e.leased_at for e in self.leases.values() if not e.is_leak_reported), default=now)
         for entry in leaked:
             stack = "".join(entry.acquired_by.format()) if entry.acquired_by is not None else "  unknown\n"
             held_s = now - entry.leased_at
@@ -182,7 +182,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
         ``lease``: the ``reuses`` of its entry when it was leased; None: no attempt was made to give it back.
         """
         with self._shared, self._lock:
-            entry = self._leased.get(id(connection))
+            entry = self.leases.get(id(connection))
             if entry is not None and lease in (None, entry.reuses):
                 self._discard_leased_locked(entry, "interrupted")
             self._slot_freed_locked()  # what came free when it was interrupted

@@ -83,7 +83,6 @@ class PoolState(Generic[Endpoint, Connection]):
         "_idle_timeout",
         "_is_shrinking",
         "_leaks",
-        "_leased",
         "_lock",
         "_maxsize",
         "_most_leased",
@@ -103,6 +102,7 @@ class PoolState(Generic[Endpoint, Connection]):
         "_waiters",
         "_warming",
         "endpoint",
+        "leases",
     )
 
     _self_ref: ref[Any]  # to this pool; made when it is whole. What its entries and the housekeeper ask of it differs
@@ -130,7 +130,7 @@ class PoolState(Generic[Endpoint, Connection]):
         self._lock = self._shared.lock
         few = self._maxsize <= FEW_CONNECTIONS
         self._idle: MutableSequence[Entry[Connection]] = [] if few else deque()  # the newest on the right
-        self._leased: dict[int, Entry[Connection]] = {}  # the single truth about what is leased
+        self.leases: dict[int, Entry[Connection]] = {}  # the single truth about what is leased
         self._opening = 0  # permits out
         self._warming = 0  # those of them that nobody waits for
         self._to_close: list[Entry[Connection]] | None = None  # to be closed as soon as the lock is free
@@ -175,7 +175,7 @@ class PoolState(Generic[Endpoint, Connection]):
     @property
     def leased(self) -> int:
         """How many connections are leased."""
-        return len(self._leased)
+        return len(self.leases)
 
     @property
     def opening(self) -> int:
@@ -190,7 +190,7 @@ class PoolState(Generic[Endpoint, Connection]):
     def connections(self) -> list[Connection]:
         """All connections there are, leased or idle; a copy."""
         with self._shared, self._lock:
-            return [entry.connection for entry in (*self._leased.values(), *self._idle)]
+            return [entry.connection for entry in (*self.leases.values(), *self._idle)]
 
     def idle_connections(self) -> list[Connection]:
         """The idle connections, the longest idle first; a copy."""
@@ -203,7 +203,7 @@ class PoolState(Generic[Endpoint, Connection]):
             dropped = dict(self._dropped or {})
             return PoolStats(
                 idle=len(self._idle),
-                leased=len(self._leased),
+                leased=len(self.leases),
                 opening=self._opening,
                 closing=self._closing,
                 waiting=len(self._waiters),
@@ -224,7 +224,7 @@ class PoolState(Generic[Endpoint, Connection]):
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} {self.endpoint!r} {self._state.value}: {len(self._idle)} idle,"
-            f" {len(self._leased)} leased, {self._opening} opening, {len(self._waiters)} waiting,"
+            f" {len(self.leases)} leased, {self._opening} opening, {len(self._waiters)} waiting,"
             f" maxsize {self.maxsize}>"
         )
 
@@ -233,7 +233,7 @@ class PoolState(Generic[Endpoint, Connection]):
         with self._shared, self._lock:
             keys = {entry.key for entry in self._idle}
             assert len(keys) == len(self._idle), "a connection is idle twice"
-            assert keys.isdisjoint(self._leased), "a connection is idle and leased at once"
+            assert keys.isdisjoint(self.leases), "a connection is idle and leased at once"
             assert self._opening >= 0, "more openings ended than began"
             assert self._closing >= len(self._to_close or ()), "a connection to be closed is not counted"
             total = self._total_locked()
@@ -247,14 +247,14 @@ class PoolState(Generic[Endpoint, Connection]):
 
     def _total_locked(self) -> int:
         """Everything that counts against the limits."""
-        return len(self._leased) + len(self._idle) + self._opening + self._closing
+        return len(self.leases) + len(self._idle) + self._opening + self._closing
 
     def _unclosed_locked(self) -> list[Entry[Connection]]:
         """What only the pool holds: nobody else will close it."""
         return [*self._idle, *(self._to_close or ())]
 
     def _alive_locked(self) -> int:
-        return len(self._leased) + len(self._idle) + self._opening
+        return len(self.leases) + len(self._idle) + self._opening
 
     def _lease_idle_locked(self, waiter: Waiter[Connection], place: int = -1) -> None:
         """Put an idle entry into the waiter, leased: the newest, or the one at ``place``.
@@ -263,7 +263,7 @@ class PoolState(Generic[Endpoint, Connection]):
         """
         entry = self._idle[place]
         order = self._shared.idle_order
-        self._leased[entry.key] = entry
+        self.leases[entry.key] = entry
         waiter.grant = entry
         del self._idle[place]
         if order is not None:
@@ -276,9 +276,9 @@ class PoolState(Generic[Endpoint, Connection]):
         shared_limit = self._shared
         if self._idle:
             self._lease_idle_locked(waiter)
-            self._most_leased = max(self._most_leased, len(self._leased))
+            self._most_leased = max(self._most_leased, len(self.leases))
             return True
-        if self._settings.block and (len(self._leased) >= self._maxsize or self._total_locked() >= self._maxsize):
+        if self._settings.block and (len(self.leases) >= self._maxsize or self._total_locked() >= self._maxsize):
             return False
         permit = Permit()
         shared_limit.used += 1
@@ -372,7 +372,7 @@ class PoolState(Generic[Endpoint, Connection]):
             self._hand_over_locked(entry)
             return True
         else:
-            del self._leased[entry.key]
+            del self.leases[entry.key]
             self._idle += (entry,)
             if self._shared.idle_order is not None:
                 self._shared.idle_order[entry.key] = entry
@@ -396,7 +396,7 @@ class PoolState(Generic[Endpoint, Connection]):
         entry.reason = reason
         if self._to_close is None:
             self._to_close = []
-        del self._leased[entry.key]
+        del self.leases[entry.key]
         self._closing += 1
         self._to_close.append(entry)
 
@@ -429,7 +429,7 @@ class PoolState(Generic[Endpoint, Connection]):
 
     def _is_here_locked(self, entry: Entry[Connection]) -> bool:
         """Whether the connection is in the tables, or idle in a pool beside this one, by another entry."""
-        if entry.key in self._leased or entry.key in (self._shared.idle_order or ()):
+        if entry.key in self.leases or entry.key in (self._shared.idle_order or ()):
             return True
         return entry.key in [other.key for other in (*self._idle, *(self._to_close or ()))]
 
@@ -442,7 +442,7 @@ class PoolState(Generic[Endpoint, Connection]):
             raise RuntimeError(
                 f"connect() made {entry.connection!r}, which {self!r} has already; it must make a new one"
             )
-        self._leased[entry.key] = entry
+        self.leases[entry.key] = entry
         waiter.grant = entry
         permit.pending = False
         self._opening -= 1
@@ -481,7 +481,7 @@ class PoolState(Generic[Endpoint, Connection]):
     def _is_drained_locked(self) -> bool:
         if self._closing:
             return False
-        for entry in self._leased.values():  # noqa: SIM110 - a generator could be interrupted while it is dropped
+        for entry in self.leases.values():  # noqa: SIM110 - a generator could be interrupted while it is dropped
             if entry.generation != self._generation:
                 return False
         return True
@@ -577,7 +577,7 @@ class PoolState(Generic[Endpoint, Connection]):
         """The leases that are held longer than ``leak_timeout`` seconds and were not reported yet."""
         leaked = [
             entry
-            for entry in self._leased.values()
+            for entry in self.leases.values()
             if not entry.is_leak_reported and now - entry.leased_at >= leak_timeout
         ]
         for entry in leaked:
@@ -593,7 +593,7 @@ class PoolState(Generic[Endpoint, Connection]):
 
     def _empty_error_locked(self, waited_s: float) -> EmptyPoolError:
         text = (
-            f"no connection became free in {waited_s:.3g} s: {len(self._leased)} of {self.maxsize} leased,"
+            f"no connection became free in {waited_s:.3g} s: {len(self.leases)} of {self.maxsize} leased,"
             f" {len(self._idle)} idle, {self._opening} opening, {len(self._waiters)} waiting"
         )
         shared_limit = self._shared
@@ -607,7 +607,7 @@ class PoolState(Generic[Endpoint, Connection]):
             self,
             text,
             waited_s=waited_s,
-            leased=len(self._leased),
+            leased=len(self.leases),
             idle=len(self._idle),
             opening=self._opening,
             waiting=len(self._waiters),

@@ -239,7 +239,7 @@ MUTANTS: Final = [
         "a manager's Retry governs redirects",
         (
             "poolmanager.py",
-            '            retries = self.connection_pool_kw.get("retries")\n',
+            '            retries = defaults["retries"]\n',
             "            retries = None\n",
         ),
     ),
@@ -1133,8 +1133,8 @@ MUTANTS: Final = [
         "HikariCP: pool size against threads",
         (
             "pool/state.py",
-            "        if self._settings.block and (len(self._leased) >= self._maxsize or self._total_locked() >= self._maxsize):",
-            "        if self._settings.block and len(self._leased) >= self._maxsize + 1:",
+            "        if self._settings.block and (len(self.leases) >= self._maxsize or self._total_locked() >= self._maxsize):",
+            "        if self._settings.block and len(self.leases) >= self._maxsize + 1:",
         ),
         (
             "pool/acquire_slow_path.py",
@@ -1354,7 +1354,7 @@ MUTANTS: Final = [
         (
             "pool/endpoint_pool.py",
             "            if self.lease_of(connection) == lease:  # else the block",
-            "            if id(connection) in self._leased:  # else the block",
+            "            if id(connection) in self.leases:  # else the block",
         ),
     ),
     *_mutants(

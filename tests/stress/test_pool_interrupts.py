@@ -80,10 +80,10 @@ class Scene:
 
     def settle(self) -> None:
         """Give back what is still held, as a borrower's own handler would, and look for losses."""
-        lost = {thing for entry in self.pool._leased.values() if (thing := entry.connection) not in self.held}
+        lost = {thing for entry in self.pool.leases.values() if (thing := entry.connection) not in self.held}
         assert not lost, f"lent to nobody: {lost}"
         for thing in self.held:
-            if id(thing) in self.pool._leased:
+            if id(thing) in self.pool.leases:
                 self.pool.discard(thing, "given up")
         self.pool.serve_waiters()
         self.pool.check()

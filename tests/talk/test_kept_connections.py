@@ -357,7 +357,7 @@ def test_shutdown_does_not_hit_the_connections_next_borrower() -> None:
     with Httpd({"/": hello}) as server, HTTPConnectionPool("127.0.0.1", server.port, maxsize=1, block=True) as pool:
         response = pool.urlopen("GET", "/", preload_content=False)
         conn = response.connection
-        pool._endpoint_pool._leased[
+        pool._endpoint_pool.leases[
             id(conn)
         ].reuses += 1  # it was returned and lent again; the watchdog knows nothing of it
         with pytest.raises(RuntimeError, match="Cannot shutdown as connection has already been released"):

@@ -332,13 +332,13 @@ def test_a_queue_of_its_own_takes_back_only_the_lease_that_was_interrupted(serve
     """A connection that was given back may be lent to another by now; else its place in the queue is free again."""
     with queued(server, maxsize=1, block=True) as pool:
         conn = pool._get_conn(timeout=1)
-        lease = pool._endpoint_pool._leased[id(conn)].reuses
+        lease = pool._endpoint_pool.leases[id(conn)].reuses
         pool._put_conn(conn)
         pool._endpoint_pool.reclaim(conn, lease)
         assert pool._get_conn(timeout=1) is conn
         pool._endpoint_pool.reclaim(conn, lease)
         assert pool.stats()["leased"] == 1
-        pool._endpoint_pool.reclaim(conn, pool._endpoint_pool._leased[id(conn)].reuses)
+        pool._endpoint_pool.reclaim(conn, pool._endpoint_pool.leases[id(conn)].reuses)
         assert pool.stats()["leased"] == 0
         assert pool.request("GET", "/", pool_timeout=1).status == 200
 

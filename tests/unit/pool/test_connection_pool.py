@@ -579,7 +579,7 @@ class TestAge:
         monkeypatch.setattr("random.random", lambda: next(chances))
         rig = Rig(maxsize=3, max_lifetime=100)
         things = rig.acquire_all(3)
-        ends = [rig.pool._leased[id(thing)].ends_at - rig.clock.now for thing in things]
+        ends = [rig.pool.leases[id(thing)].ends_at - rig.clock.now for thing in things]
         assert ends == pytest.approx([100, 97.5, 95.005])
 
     def test_the_peers_own_limit_is_kept(self) -> None:

@@ -106,8 +106,8 @@ def test_late_returns_do_not_wait_for_slow_closes_of_others() -> None:
 
     factory.before_close = finaliser
     with pool._shared, pool._lock:
-        pool._discard_leased_locked(pool._leased[id(slow)], "slow")
-        pool._discard_leased_locked(pool._leased[id(other)], "slow")
+        pool._discard_leased_locked(pool.leases[id(slow)], "slow")
+        pool._discard_leased_locked(pool.leases[id(other)], "slow")
     pool._run_pending(0.0)
     assert leased == [0]
     pool.check()
