@@ -22,7 +22,7 @@ from . import response as responses
 from .base.deprecations import warn_as_urllib3
 from .base.endpoint import TlsSettings
 from .base.exact_copies import exact
-from .base.headers import HTTPHeaderDict
+from .base.headers import HTTPHeaderDict, require_mapping
 from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .base.timeout import Timeout
@@ -662,6 +662,7 @@ def _accept_and_agent() -> bytes:
 
 
 def _items(headers: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    require_mapping(headers)
     return headers.iteritems() if isinstance(headers, HTTPHeaderDict) else headers.items()
 
 

@@ -18,11 +18,11 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from .base import after_fork
-from .base.exact_copies import exact, seconds, whole
+from .base.exact_copies import exact_text, seconds, whole
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import Trace, notify
-from .base.url import Url, normalize_host, parse_url
+from .base.url import Url, match_plain_target, normalize_host, parse_url
 from .client.connection_factory import ConnectionFactory
 from .client.endpoint_builder import (
     GUARD_OPTIONS,
@@ -38,6 +38,7 @@ from .client.endpoint_builder import (
     look_for_changes,
     may_change,
     port_of,
+    refuse_unknown,
     take_dial_options,
     unix_keywords,
     warn_unverified,
@@ -155,6 +156,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             self._dial_options = take_dial_options(keywords) or _NOTHING
             self._breaker = keywords.pop("circuit_breaker", None)
             self._defaults = take(REQUEST_OPTIONS, keywords) or _NOTHING
+            take_options(self._defaults, {})  # what can't be meant is said here, not by the first request
             lending = take(LENDING_OPTIONS, keywords)
             interval_s, path = (keywords.pop(name, None) for name in HEALTH_OPTIONS)
         if _proxy is not None:
@@ -165,6 +167,8 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         if not keywords.keys().isdisjoint(GUARD_OPTIONS):
             self._guard = guarded(self, keywords)
         self._conn_kw = _USUAL_KW if keywords == _USUAL_KW else keywords
+        if self._conn_kw is keywords and type(self)._new_conn in _OWN_NEW_CONN:
+            refuse_unknown(self.ConnectionCls, keywords)
         maxsize = whole("maxsize", maxsize)
         kept = maxsize if maxsize > 0 or block else None  # below 1: no limit to a queue, and nothing to wait for
         self._open({"maxsize": kept, "block": block, **lending}, interval_s, path)
@@ -267,7 +271,7 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
         arguments.
         """
         if type(method) is not str or type(url) is not str:
-            method, url = exact(method), exact(url)
+            method, url = exact_text("method", method), exact_text("url", url)
         if headers is None:
             headers = self.headers
         options: Options | None = None
@@ -291,7 +295,8 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
             pool_timeout = seconds("pool_timeout", pool_timeout)
         elif timeout._pool is not _DEFAULT_TIMEOUT:
             pool_timeout = timeout.pool_timeout
-        target = self._target(url, assert_same_host, retries)
+        is_ready = match_plain_target(url) and not self._is_forwarding
+        target = url if is_ready else self._target(url, assert_same_host, retries)
         request = Request(self, method, target, body, headers, retries)
         request.redirect = redirect
         request.timeout = timeout
@@ -697,6 +702,9 @@ class HTTPSConnectionPool(HTTPConnectionPool):
                 raise SettingsChanged("the pool's settings were changed while the connection was being made")
         if not (getattr(conn, "proxy_is_verified", None) if self._is_forwarding else conn.is_verified):
             warn_unverified(self.host)
+
+
+_OWN_NEW_CONN = (HTTPConnectionPool._new_conn, HTTPSConnectionPool._new_conn)
 
 
 def connection_from_url(url: str, **kw: Unpack[PoolKeywords]) -> HTTPConnectionPool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from .base import after_fork
 from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
-from .base.exact_copies import exact, number
+from .base.exact_copies import exact, exact_text, number
 from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
@@ -463,7 +463,7 @@ class PoolManager(RequestMethods):
         Keywords are those of ``HTTPConnectionPool.urlopen``; ``assert_same_host`` says nothing here, as in urllib3.
         """
         if type(method) is not str or type(url) is not str:
-            method, url = exact(method), exact(url)
+            method, url = exact_text("method", method), exact_text("url", url)
         keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
         keywords["assert_same_host"] = False
         defaults = self.connection_pool_kw

@@ -33,6 +33,13 @@ def exact(value: T) -> T:
     return copy  # type: ignore[return-value]
 
 
+def exact_text(name: str, value: object) -> str:
+    """What a str holds, as an exact one; TypeError that names the argument for any other value."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {value!r}")
+    return str.__str__(value)
+
+
 def piece_of(value: Any) -> Piece:
     """What a str (as UTF-8) or anything bytes-like holds, as bytes that stay as long as they are; TypeError for others.
 

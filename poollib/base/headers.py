@@ -324,6 +324,12 @@ class HTTPHeaderDictItemView(Set[tuple[str, str]], set[tuple[str, str]]):  # typ
 _Nothing: TypeAlias = Literal[_Sentinel.not_passed]
 
 
+def require_mapping(headers: object) -> None:
+    """TypeError unless ``headers`` is a mapping. What it holds is not shown: it may be a secret."""
+    if not hasattr(headers, "items"):
+        raise TypeError(f"headers must be a mapping of names to values, not a {type(headers).__name__}")
+
+
 class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
     """A dict of at most ``maxsize`` entries that drops the one not used for longest; safe between threads.
 

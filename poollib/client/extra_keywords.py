@@ -14,7 +14,7 @@ from typing import Any
 from ..base.exact_copies import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..exchange.options import EXPECT_CONTINUE_S, Options
-from ..http1.grammar import DEFAULT_LIMITS
+from ..http1.grammar import DEFAULT_LIMITS, Limits
 from .request_encoding import encode_fields, encode_json
 
 #: keywords of a pool that ``connection_pool.EndpointPool`` explains
@@ -124,14 +124,18 @@ def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options 
         raise unknown_keyword("urlopen()", keywords, (*URLOPEN_KEYWORDS, *REQUEST_OPTIONS, *FIELD_OPTIONS))
     if not any(value is not None for value in given.values()):
         return None
-    expect = given.get("expect_continue")
+    expect, trace, limits = given.get("expect_continue"), given.get("trace"), given.get("limits")
+    if trace is not None and not hasattr(trace, "head_sent"):
+        raise TypeError(f"trace must be a Trace, not {trace!r}")
+    if limits is not None and not isinstance(limits, Limits):
+        raise TypeError(f"limits must be Limits, not {limits!r}")
     return Options(
-        trace=given.get("trace"),
+        trace=trace,
         max_response_size=_size("max_response_size", given),
         max_decoded_size=_size("max_decoded_size", given),
         expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else _seconds(expect),
         trailers=given.get("trailers"),
-        limits=given.get("limits") or DEFAULT_LIMITS,
+        limits=limits or DEFAULT_LIMITS,
     )
 
 

@@ -93,6 +93,8 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Mapping[str,
     for name in ("socket_options", "assert_fingerprint"):
         if isinstance(context.get(name), list):
             context[name] = tuple(context[name])
+    if isinstance(context.get("assert_fingerprint"), set):
+        context["assert_fingerprint"] = tuple(sorted(context["assert_fingerprint"]))
     options = {name: context.pop(name) for name in POOL_OPTIONS if name in context}
     key = {f"key_{name}": value for name, value in context.items()}
     for field in key_class._fields:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ..base.exact_copies import exact
-from ..base.headers import HTTPHeaderDict
+from ..base.exact_copies import exact, exact_text
+from ..base.headers import HTTPHeaderDict, require_mapping
 from ..http1.multipart import MultipartStream
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class RequestMethods:
         """
         if headers is None:
             headers = self.headers
-        method = method.upper() if type(method) is str else exact(method).upper()
+        method = method.upper() if type(method) is str else exact_text("method", method).upper()
         if json is not None:
             if body is not None:
                 raise TypeError("request got values for both 'body' and 'json' parameters which are mutually exclusive")
@@ -199,6 +199,8 @@ def _encode_form(
 
 def _with_content_type(headers: Mapping[str, str] | None, content_type: str) -> HTTPHeaderDict:
     """Return the headers, copied, with this content type if they had none."""
+    if headers:
+        require_mapping(headers)
     merged = HTTPHeaderDict(headers)
     merged.setdefault("Content-Type", content_type)
     return merged

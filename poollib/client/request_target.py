@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..base.exact_copies import exact, whole
 from ..base.headers import HTTPHeaderDict
-from ..base.url import Url, encode_target, join, match_plain_target, normalize_host, parse_url, without_zone
+from ..base.url import Url, encode_target, join, normalize_host, parse_url, without_zone
 from ..exceptions import HostChangedError, LocationValueError
 from ..exchange.proxy_config import ProxyConfig
 from ..exchange.transport import port_by_scheme
@@ -106,7 +106,7 @@ class RequestTargets(ConnectionPool):
         a proxy is told by a URL without a path (RFC 9112 section 3.2.4).
         """
         if url[:1] == "/" or url == "*":
-            target = url if match_plain_target(url) else encode_target(url)
+            target = encode_target(url)
             if not self._is_forwarding:
                 return target
             if self._guard is not None:

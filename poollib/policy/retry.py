@@ -155,7 +155,7 @@ class Retry:
             redirect = 0
             raise_on_redirect = False
         self.redirect = _count(redirect, "redirect")
-        self.status_forcelist: Collection[int] = status_forcelist or set()
+        self.status_forcelist = _statuses(status_forcelist)
         if not allowed_methods and isinstance(allowed_methods, Collection):
             deprecations.warn_as_urllib3(
                 "Using an empty collection for 'allowed_methods' option to retry on any verb is deprecated and will"
@@ -438,6 +438,12 @@ class Retry:
             f"{type(self).__name__}(total={self.total}, connect={self.connect}, read={self.read}, "
             f"redirect={self.redirect}, status={self.status})"
         )
+
+
+def _statuses(wish: Collection[int] | None) -> Collection[int]:
+    if wish is not None and not isinstance(wish, Collection):
+        raise TypeError(f"status_forcelist must be a collection of statuses, not {wish!r}")
+    return wish or set()
 
 
 def _count(value: int | None, name: str) -> int | None:

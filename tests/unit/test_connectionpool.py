@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, connection_from_url
+from poollib.connection import HTTPConnection
 from poollib.exceptions import EmptyPoolError, HostChangedError, LocationValueError, URLSchemeUnknown
 from poollib.pool.settings import Settings
 from tests.support.liars import Index
@@ -238,3 +240,69 @@ def test_a_response_says_which_pool_it_came_from_however_its_body_arrived() -> N
     with ScriptServer(script) as server, HTTPConnectionPool(server.host, server.port) as pool:
         for _ in range(3):
             assert pool.request("GET", "/")._pool is pool  # type: ignore[attr-defined]
+
+
+BOTH = [HTTPConnectionPool("127.0.0.1", 1), PoolManager()]
+ASK = {HTTPConnectionPool: "/", PoolManager: "http://127.0.0.1:1/"}
+
+
+@pytest.mark.parametrize("client", BOTH, ids=["pool", "manager"])
+@pytest.mark.parametrize("name", ["method", "url"])
+@pytest.mark.parametrize("value", [None, b"/x", 3])
+@pytest.mark.parametrize("call", ["request", "urlopen"])
+def test_a_method_or_url_that_is_no_text_is_refused_by_its_name(client: Any, name: str, value: Any, call: str) -> None:
+    """They failed deep inside, with a word about ``upper`` or about patterns."""
+    arguments = {"method": "GET", "url": ASK[type(client)], name: value}
+    with pytest.raises(TypeError, match=f"^{name} must be a str, not {re.escape(repr(value))}$"):
+        getattr(client, call)(**arguments)
+
+
+@pytest.mark.parametrize("client", BOTH, ids=["pool", "manager"])
+@pytest.mark.parametrize("headers", [["Authorization: secret"], "Authorization: secret", [("A", "secret")]])
+@pytest.mark.parametrize("more", [{}, {"json": {}}, {"fields": {"a": "b"}}])
+def test_headers_that_are_no_mapping_are_refused_and_not_shown(client: Any, headers: Any, more: Any) -> None:
+    """curl's way of writing them, and pairs: urllib3 takes neither."""
+    with pytest.raises(
+        TypeError, match=f"headers must be a mapping of names to values, not a {type(headers).__name__}"
+    ):
+        client.request("POST", ASK[type(client)], headers=headers, retries=False, **more)
+
+
+@pytest.mark.parametrize("client", BOTH, ids=["pool", "manager"])
+@pytest.mark.parametrize(("name", "kind"), [("limits", "Limits"), ("trace", "a Trace")])
+def test_a_trace_or_limits_of_another_kind_are_refused(client: Any, name: str, kind: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be {kind}, not 3$"):
+        client.request("GET", ASK[type(client)], **{name: 3})
+    with pytest.raises(TypeError, match=f"^{name} must be {kind}, not 3$"):
+        HTTPConnectionPool("127.0.0.1", **{name: 3})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HTTPConnectionPool("localhost", foo=1),
+        lambda: HTTPSConnectionPool("localhost", foo=1),
+        lambda: connection_from_url("http://localhost", foo=1),
+    ],
+)
+def test_a_keyword_that_no_connection_takes_is_refused_when_the_pool_is_made(make: Any) -> None:
+    """The first request said it, with the name of a class that no user knows."""
+    with pytest.raises(TypeError, match=r"no keyword of pools for https?: 'foo'"):
+        make()
+
+
+def test_a_connection_class_of_somebodys_own_takes_keywords_of_its_own() -> None:
+    class Own(HTTPConnection):
+        def __init__(self, *args: Any, foo: int, **kw: Any) -> None:
+            super().__init__(*args, **kw)
+            self.foo = foo
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Own
+
+    class Maker(HTTPConnectionPool):
+        def _new_conn(self) -> Any:
+            return self.conn_kw["foo"]
+
+    assert Pool("localhost", foo=1)._new_conn().foo == 1
+    assert Maker("localhost", foo=1)._new_conn() == 1

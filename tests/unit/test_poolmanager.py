@@ -407,3 +407,12 @@ def test_what_a_forwarding_proxy_passes_on_may_be_asked_for() -> None:
     with ProxyManager("http://proxy.example:1234") as manager:
         assert manager._set_proxy_headers("http://a.example:8080/x") == {"Accept": "*/*", "Host": "a.example:8080"}
         assert manager._set_proxy_headers("/x", {"Accept": "text/html"}) == {"Accept": "text/html"}
+
+
+def test_a_set_of_pins_is_as_good_as_a_list_for_a_manager() -> None:
+    """A pool takes it; the key of a manager's pools could not be made of it."""
+    pins = {"a" * 64, "b" * 64}
+    with PoolManager(assert_fingerprint=pins) as manager:  # type: ignore[arg-type]
+        pool = manager.connection_from_url("https://localhost")
+        assert manager.connection_from_host("localhost", 443, "https", {"assert_fingerprint": sorted(pins)}) is pool
+        assert manager.connection_from_host("localhost", 443, "https", {"assert_fingerprint": {"a" * 64}}) is not pool

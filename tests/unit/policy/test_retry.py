@@ -665,3 +665,10 @@ def test_counts_may_be_whole_numbers_of_other_packages_and_no_nan() -> None:
 def test_one_field_that_is_not_to_follow_may_be_given_as_a_text() -> None:
     """Its letters, which urllib3 makes of it, name no field: the credentials would follow to every origin."""
     assert Retry(remove_headers_on_redirect="X-Api-Key").new().remove_headers_on_redirect == {"x-api-key"}
+
+
+def test_one_status_in_place_of_a_collection_is_refused() -> None:
+    """The first response said it, as a TypeError about ``in``."""
+    with pytest.raises(TypeError, match="status_forcelist must be a collection of statuses, not 503"):
+        Retry(status_forcelist=503)  # type: ignore[arg-type]
+    assert 503 in Retry(status_forcelist=range(500, 600)).status_forcelist
