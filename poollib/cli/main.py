@@ -1,44 +1,34 @@
-"""The command line: one request whose body is printed, and commands by name.
+"""The command line: URLs whose bodies are printed or stored, and commands by name.
 
-It turns arguments into one call of a `PoolManager` and its outcome into an exit status (STATUS below). Requests are
-left to the layers below, what a command does to the command's own module, which is imported only when called. The
-options and their letters are curl's.
+It plans a call: which URL goes where, one after the other or side by side, and which exit status tells what came of
+it. A single transfer is ``transfer``'s, options and help ``arguments``', and what a command does its own module's,
+which is imported only when called. Options, letters and exit statuses are curl's.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from concurrent.futures import ThreadPoolExecutor
 
-from ..base.headers import HTTPHeaderDict
 from ..base.logs import shown_url
-from ..base.timeout import Timeout
-from ..exceptions import HTTPError, MaxRetryError
-from ..poolmanager import PoolManager
-from ..response import BaseHTTPResponse
+from .arguments import USAGE, UsageError, Words, help_text, parse
+from .exit_status import TransferError, explained, status_of
+from .manager_settings import make_manager
+from .output import remote_name, standard_output
+from .request_parts import file_bytes, usable_url
+from .terminal import bar_block, columns, say
+from .timings import LookupClock, bars
+from .transfer import Job, Outcome, Transfers
+from .write_out import written_out
 
-# Longer than this nobody waits at a terminal.
-CONNECT_S, READ_S = 10.0, 60.0
-PIECE_BYTES = 65536
-
-DESCRIPTION = "Print the body of an HTTP response, or run a command: demo, as-urllib3."
-STATUS = """exit status:
-  0  the response's status is below 400
-  1  no whole response came, or it could not be written; the reason is on stderr
-  2  the arguments are wrong
-  4  the response's status is 4xx (its body is printed all the same)
-  5  the response's status is 5xx (its body is printed all the same)
-
-python -m poollib demo --help is about the demo, python -m poollib as-urllib3 --help about running programs.
-"""
+#: How many are fetched at once with -Z, as curl has it.
+MOST_PARALLEL = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status of the command line; None: sys.argv's."""
+    """The exit status of the command line; None: sys.argv's. SystemExit for words that can't be meant."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words and words[0] in COMMANDS:
@@ -46,104 +36,118 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fetch(words)
     except KeyboardInterrupt:
         return 130
+    except UsageError as error:
+        say(f"{USAGE}\npoollib: {error}")
+        raise SystemExit(2) from None
     except BrokenPipeError:
         # The reader of our output left, as `| head` does; the interpreter's last flush must not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 23
 
 
-def fetch(words: Sequence[str]) -> int:
-    """Print or store one response; the exit status by the table in STATUS."""
-    options = parser().parse_args(words)
+def fetch(arguments: Sequence[str]) -> int:
+    """Fetch what the words name; the exit status of the first transfer that failed, else 0."""
+    words = parse(arguments)
     try:
-        with PoolManager(timeout=Timeout(connect=CONNECT_S, read=READ_S)) as manager:
-            response = request(manager, options)
-            with contextlib.closing(response), output(options.output) as file:
-                write(response, file, with_head=options.include)
+        if words.has("help") or words.has("version"):
+            text = help_text(columns()) if words.has("help") else version_text()
+            sink = standard_output(is_forced=True)
+            sink.write(text.encode())
+            sink.finish()
+            return 0
+        return _fetch(words, jobs_of(words))
+    except TransferError as error:
+        _complain(words, words.urls[0] if words.urls else "", explained(error))
+        return error.status
     except BrokenPipeError:
         raise
-    except (HTTPError, ValueError, OSError) as error:
-        print(f"poollib: {shown_url(options.url)}: {explain(error)}", file=sys.stderr)
-        return 1
-    return response.status // 100 if response.status >= 400 else 0
+    except (ValueError, OSError) as error:
+        _complain(words, "", explained(error))
+        return status_of(error)
 
 
-def parser() -> argparse.ArgumentParser:
-    """What the words of a request mean."""
-    words = argparse.ArgumentParser(
-        prog="poollib", description=DESCRIPTION, epilog=STATUS, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    words.add_argument("url", metavar="URL", help="http:// or https://; without a scheme, http")
-    words.add_argument("-i", "--include", action="store_true", help="print the response's head as well")
-    words.add_argument("-X", "--request", metavar="METHOD", dest="method", help="GET by default, POST with -d")
-    words.add_argument(
-        "-H", "--header", metavar="'NAME: VALUE'", dest="headers", type=header, action="append", default=[],
-        help="a request header; may be given again",
-    )  # fmt: skip
-    words.add_argument(
-        "-d", "--data", metavar="DATA", help="the request's body; @FILE sends a file's bytes, @- standard input's"
-    )
-    words.add_argument("-o", "--output", metavar="FILE", default="-", help="write to FILE in place of standard output")
-    return words
+def _fetch(words: Words, jobs: list[Job]) -> int:
+    is_parallel = len(jobs) > 1 and (words.has("parallel") or words.verb == "get")
+    most = min(len(jobs), words.count("parallel-max", least=1) or MOST_PARALLEL) if is_parallel else 1
+    clock = LookupClock() if words.has("timings") or words.last("write-out") is not None else None
+    first = 0
+    with make_manager(words, most, clock) as manager:
+        transfers = Transfers(words, manager, clock, is_parallel)
+        for outcome in side_by_side(transfers, jobs, most) if is_parallel else map(transfers.run, jobs):
+            _report(words, outcome)
+            first = first or outcome.exit_status
+    return first
 
 
-def header(word: str) -> tuple[str, str]:
-    """Name and value of a header given as one word."""
-    name, colon, value = word.partition(":")
-    if not colon or not name.strip():
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form 'Name: value'")
-    return name.strip(), value.strip()
+def side_by_side(transfers: Transfers, jobs: list[Job], most: int) -> Iterator[Outcome]:
+    """The outcomes in the order of the jobs, whichever is ready first; what is for standard output is printed then."""
+    with ThreadPoolExecutor(most) as threads:
+        pending = [threads.submit(transfers.run, job) for job in jobs]
+        try:
+            for future in pending:
+                outcome = future.result()
+                if outcome.spool is not None:
+                    outcome.spool.copy_to(standard_output(is_forced=outcome.job.path == "-"), outcome.headers)
+                yield outcome
+        finally:
+            for future in pending:
+                future.cancel()
 
 
-def request(manager: PoolManager, options: argparse.Namespace) -> BaseHTTPResponse:
-    """Send what the options ask for; the response with its body still to be read."""
-    headers = HTTPHeaderDict()
-    for name, value in options.headers:
-        headers.add(name, value)
-    body = None if options.data is None else body_bytes(options.data)
-    if body is not None and "Content-Type" not in headers:
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-    method = options.method or ("GET" if body is None else "POST")
-    response: BaseHTTPResponse = manager.request(method, options.url, body=body, headers=headers, preload_content=False)
-    return response
+def jobs_of(words: Words) -> list[Job]:
+    """Each URL with the file that its body goes to. UsageError without a URL."""
+    if not words.urls:
+        taken = [value for _, value in words.all("output", "data", "request", "header") if "://" in value]
+        hint = f" ({shown_url(taken[0])} was taken as an option's value)" if taken else ""
+        raise UsageError(f"no URL was given{hint}: write poollib http://HOST/PATH; --help lists all options")
+    named = [None if name == "remote-name" else value for name, value in words.all("output", "remote-name")]
+    folder, jobs = words.last("output-dir") or "", []
+    for place, url in enumerate(words.urls):
+        if place < len(named):
+            path = named[place] if named[place] is not None else remote_name(usable_url(url).url)
+        else:
+            path = remote_name(usable_url(url).url) if words.has("remote-name-all") else None
+        jobs.append(Job(url, path if path in (None, "-") else os.path.join(folder, str(path))))
+    if len(named) > len(jobs):
+        raise UsageError(f"-o and -O name {len(named)} files, and there are {len(jobs)} URLs: one file for each URL")
+    return jobs
 
 
-def body_bytes(word: str) -> bytes:
-    """The word itself as UTF-8, or with an @ what the file holds that it names; OSError if that can't be read."""
-    if not word.startswith("@"):
-        return word.encode()
-    if word == "@-":
-        return sys.stdin.buffer.read()
-    with open(word[1:], "rb") as file:
-        return file.read()
+def _report(words: Words, outcome: Outcome) -> None:
+    """What is said after a transfer: its error, the line of -w, where the time went."""
+    if outcome.error:
+        _complain(words, outcome.job.url, outcome.error)
+    text = words.last("write-out")
+    if text is not None:
+        if text.startswith("@"):
+            text = os.fsdecode(file_bytes(text[1:]))
+        line = written_out(text, outcome.figures(), outcome.headers)
+        if line.out:
+            sink = standard_output(is_forced=True)
+            sink.write(os.fsencode(line.out))
+            sink.finish()
+        if line.err:
+            say(line.err.removesuffix("\n"))
+    if words.has("timings"):
+        for bar in bars(outcome.timings.phases(), columns(), bar_block()):
+            say(bar)
 
 
-@contextlib.contextmanager
-def output(name: str) -> Iterator[BinaryIO]:
-    """Where to write: the file of that name, standard output for '-'."""
-    if name == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    else:
-        with open(name, "wb") as file:
-            yield file
+def _complain(words: Words, url: str, text: str) -> None:
+    if not words.has("silent") or words.has("show-error"):
+        say(f"poollib: {shown_url(url)}: {text}" if url else f"poollib: {text}")
 
 
-def write(response: BaseHTTPResponse, file: BinaryIO, with_head: bool) -> None:
-    """Write the decoded body as it comes, before it the head if asked for."""
-    if with_head:
-        lines = [f"{response.version_string} {response.status} {response.reason or ''}".rstrip()]
-        lines += [f"{name}: {value}" for name, value in response.headers.iteritems()]
-        file.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1"))
-    for piece in response.stream(PIECE_BYTES):
-        file.write(piece)
+def version_text() -> str:
+    """Our version, Python's, and what TLS and decoding are done with."""
+    import ssl
 
+    from ..base.version import VERSION
+    from ..http1.request_body import make_headers
 
-def explain(error: BaseException) -> str:
-    """One line about the error, with its kind; for a request given up, the last reason."""
-    if isinstance(error, MaxRetryError) and error.reason is not None:
-        return explain(error.reason)
-    return f"{error} ({type(error).__name__})"
+    codings = make_headers(accept_encoding=True)["accept-encoding"]
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"poollib {VERSION} (Python {python}, {ssl.OPENSSL_VERSION})\nContent codings: {codings}\n"
 
 
 def _demo(words: Sequence[str]) -> int:

@@ -198,7 +198,8 @@ def test_the_command_line(caplog: pytest.LogCaptureFixture) -> None:
     from poollib.cli.main import main
 
     for url in [f"http://{LOGIN}127.0.0.1:1/", *WRONG]:
-        out, err = io.StringIO(), io.StringIO()
+        out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            assert main([url]) == 1
-        check(out.getvalue() + err.getvalue(), caplog)
+            assert main([url]) in (1, 3, 6, 7)
+        out.seek(0)
+        check(out.read() + err.getvalue(), caplog)

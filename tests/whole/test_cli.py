@@ -47,9 +47,11 @@ def test_the_body_is_printed_and_nothing_else(server: Httpd, capsysbinary: Captu
     assert capsysbinary.readouterr() == (b"hello\n", b"")
 
 
-def test_a_redirect_is_followed(server: Httpd, capsysbinary: Capture) -> None:
-    assert main.main([server.url + "/moved"]) == 0
+def test_a_redirect_is_followed_if_that_is_wanted(server: Httpd, capsysbinary: Capture) -> None:
+    assert main.main(["-L", server.url + "/moved"]) == 0
     assert capsysbinary.readouterr().out == b"hello\n"
+    assert main.main([server.url + "/moved"]) == 0
+    assert capsysbinary.readouterr().out == b""
 
 
 def test_i_prints_the_head_before_the_body(server: Httpd, capsysbinary: Capture) -> None:
@@ -103,14 +105,21 @@ def test_o_writes_the_body_to_a_file(server: Httpd, tmp_path: pathlib.Path, caps
 def test_an_error_status_is_told_by_the_exit_status(
     server: Httpd, capsysbinary: Capture, path: str, status: int, body: bytes
 ) -> None:
-    assert main.main([server.url + path]) == status
+    """Only if that is wanted, as with curl."""
+    assert main.main(["--check-status", server.url + path]) == status
     assert capsysbinary.readouterr() == (body, b"")
+    assert main.main([server.url + path]) == 0
+    assert capsysbinary.readouterr() == (body, b"")
+    assert main.main(["-f", server.url + path]) == 22
+    out, err = capsysbinary.readouterr()
+    assert out == b""
+    assert b"the server answered " in err
 
 
 def test_a_server_that_is_not_there_is_one_clear_line(capsysbinary: Capture) -> None:
     with Httpd() as gone:
         url = gone.url
-    assert main.main([url]) == 1
+    assert main.main([url]) == 7
     out, err = capsysbinary.readouterr()
     assert out == b""
     assert err.startswith(f"poollib: {url}: ".encode())
@@ -121,15 +130,15 @@ def test_a_server_that_is_not_there_is_one_clear_line(capsysbinary: Capture) -> 
 def test_a_body_cut_short_is_an_error(capsysbinary: Capture) -> None:
     steps = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), close()]
     with ScriptServer(steps) as server:
-        assert main.main([server.url]) == 1
+        assert main.main([server.url]) == 18
     assert b"IncompleteRead" in capsysbinary.readouterr().err
 
 
 def test_a_file_that_cannot_be_read_or_written_is_one_clear_line(
     server: Httpd, tmp_path: pathlib.Path, capsysbinary: Capture
 ) -> None:
-    for words in (["-d", f"@{tmp_path}/none"], ["-o", f"{tmp_path}/none/out"]):
-        assert main.main([*words, server.url + "/hello"]) == 1
+    for status, words in ((26, ["-d", f"@{tmp_path}/none"]), (23, ["-o", f"{tmp_path}/none/out"])):
+        assert main.main([*words, server.url + "/hello"]) == status
         assert b"FileNotFoundError" in capsysbinary.readouterr().err
 
 
@@ -141,9 +150,9 @@ def test_wrong_arguments_end_with_status_2(words: list[str], capsysbinary: Captu
     assert b"usage: poollib" in capsysbinary.readouterr().err
 
 
-@pytest.mark.parametrize("url", ["ftp://localhost/", "http://[::1", "http://"])
-def test_a_url_that_cannot_be_used_is_one_clear_line(url: str, capsysbinary: Capture) -> None:
-    assert main.main([url]) == 1
+@pytest.mark.parametrize(("url", "status"), [("ftp://localhost/", 1), ("http://[::1", 3), ("http://", 3)])
+def test_a_url_that_cannot_be_used_is_one_clear_line(url: str, status: int, capsysbinary: Capture) -> None:
+    assert main.main([url]) == status
     err = capsysbinary.readouterr().err
     assert url.encode() in err
     assert err.count(b"\n") == 1
@@ -158,7 +167,7 @@ def test_a_reader_that_leaves_ends_it_quietly(server: Httpd) -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(10) == 1
+        assert process.wait(10) == 23
 
 
 # Corners
@@ -185,7 +194,7 @@ def test_an_interrupt_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsysbin
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "request", interrupted)
+    monkeypatch.setattr(main.Transfers, "run", interrupted)
     assert main.main(["http://localhost/"]) == 130
     assert capsysbinary.readouterr() == (b"", b"")
 
@@ -196,7 +205,7 @@ def test_a_closed_pipe_ends_it_quietly(server: Httpd, monkeypatch: pytest.Monkey
     os.close(reader)
     with os.fdopen(writer, "w") as out:
         monkeypatch.setattr(sys, "stdout", out)
-        assert main.main([server.url + "/big"]) == 1
+        assert main.main([server.url + "/big"]) == 23
         monkeypatch.undo()
         out.write("what is left")
     assert capsysbinary.readouterr() == (b"", b"")
@@ -206,9 +215,9 @@ def test_the_module_runs_the_command_line(
     monkeypatch: pytest.MonkeyPatch, server: Httpd, capsysbinary: Capture
 ) -> None:
     """``python -m poollib``; importing it does nothing."""
-    monkeypatch.setattr(sys, "argv", ["poollib", server.url + "/missing"])
+    monkeypatch.setattr(sys, "argv", ["poollib", "-f", server.url + "/missing"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("poollib", run_name="__main__")
-    assert ended.value.code == 4
-    assert capsysbinary.readouterr().out == b"not here"
+    assert ended.value.code == 22
+    assert capsysbinary.readouterr().out == b""
     assert runpy.run_module("poollib.__main__", run_name="imported")["main"] is main.main
