@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from ..base.logs import shown_url
 from .arguments import USAGE, UsageError, Words, help_text, parse
@@ -81,6 +80,8 @@ def _fetch(words: Words, jobs: list[Job]) -> int:
 
 def side_by_side(transfers: Transfers, jobs: list[Job], most: int) -> Iterator[Outcome]:
     """The outcomes in the order of the jobs, whichever is ready first; what is for standard output is printed then."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(most) as threads:
         pending = [threads.submit(transfers.run, job) for job in jobs]
         try:

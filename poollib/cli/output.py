@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import os
 import sys
-from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, Protocol
 from urllib.parse import unquote
 
@@ -108,7 +107,8 @@ class TerminalSink(StreamSink):
     def finish(self) -> None:
         if self._kept:
             laid_out = pretty_json(bytes(self._kept), has_colours(sys.stdout))
-            self._kept = None if laid_out is None else bytearray(laid_out)
+            if laid_out is not None:
+                self._kept = bytearray(laid_out)
         self.abandon()
 
     def abandon(self) -> None:
@@ -163,14 +163,22 @@ class SpooledSink(StreamSink):
     """Kept until the bodies before it are printed."""
 
     def __init__(self) -> None:
+        from tempfile import SpooledTemporaryFile
+
         self._spool = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by copy_to
         super().__init__(self._spool, "a temporary file")
+        self._has_head = False
+
+    def head(self, text: bytes) -> None:
+        super().head(text)
+        self._has_head = True
 
     def copy_to(self, sink: StreamSink, headers: HTTPHeaderDict) -> None:
         """Pass everything on, and forget it."""
         with self._spool:
             self._spool.seek(0)
-            sink.begin(headers)
+            if not self._has_head:
+                sink.begin(headers)
             while data := self._spool.read(SPOOL_BYTES):
                 sink.write(data)
         sink.finish()

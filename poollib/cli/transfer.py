@@ -103,7 +103,10 @@ class Transfers:
         self._follows = words.has("location") or words.has("location-trusted")
 
     def run(self, job: Job) -> Outcome:
-        """Do it; errors but a UsageError become the outcome's. Side by side, what is for standard output is kept for its turn."""
+        """Do it; errors but a UsageError become the outcome's.
+
+        Side by side, what is for standard output is kept for its turn.
+        """
         timings = Timings(self._clock, say if self._words.has("verbose") else None)
         outcome = Outcome(job, timings)
         try:
@@ -219,7 +222,7 @@ class Transfers:
             raise _refused(response)
         if offset and not _goes_on(response, offset):
             return
-        sink.begin(HTTPHeaderDict() if words.has("include") else headers)
+        sink.begin(headers)
         length = headers.get("content-length", "")
         total = int(length) + offset if length.isascii() and length.isdigit() else None
         with contextlib.closing(self._progress(outcome.job)) as progress:
