@@ -124,13 +124,13 @@ def _new_mark() -> ProcessMark:
     ProcessNumber where there is no such page.
     """
     if sys.platform == "linux":
-        import mmap
-
         try:
+            import mmap
+
             page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             page.madvise(MADV_WIPEONFORK)
             page[0] = 1
-        except OSError:
+        except (OSError, ImportError):  # ImportError: the first use is a finaliser's at the interpreter's exit
             return ProcessNumber()
         return page
     return ProcessNumber()

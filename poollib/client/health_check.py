@@ -10,6 +10,7 @@ In a forked child probes begin with its first request, or when somebody asks how
 from __future__ import annotations
 
 import enum
+import sys
 import threading
 import time
 import weakref
@@ -185,6 +186,8 @@ class HealthCheck:
 
     def _start_probe(self) -> None:
         """Probe in a thread of its own; if none can be had, next time."""
+        if sys.is_finalizing():  # Thread.start would wait for ever (CPython 3.10, 3.11)
+            return
         try:
             self._prober = threading.Thread(target=self.probe, name="poollib-health", daemon=True)
             self._prober.start()

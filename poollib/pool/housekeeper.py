@@ -13,6 +13,7 @@ Names of ``threading`` and ``queue`` are looked up when they are used: gevent an
 
 from __future__ import annotations
 
+import atexit
 import queue
 import sys
 import threading
@@ -36,6 +37,8 @@ PAUSE_AFTER_FAULT_S = 1.0
 #: The thread looks at the clock at least once a day; far longer waits overflow the system's timers.
 LONGEST_PAUSE_S = 86_400.0
 LATEST = sys.float_info.max
+#: For so long an exit waits for a sweep that is under way.
+PATIENCE_AT_EXIT_S = 1.0
 THREAD_NAME = "poollib-collector"
 
 
@@ -54,6 +57,7 @@ class Housekeeper:
         #: Guards _thread.  Re-entrant, for a finaliser that runs in the thread which holds it may ask, too.
         self._start_lock = threading.RLock()
         self._thread: threading.Thread | None = None
+        self._is_ending = False
         self._due: dict[ref[Sweepable], float] = {}  # every watched one, and when it is asked next
         self._schedule: list[tuple[float, int, ref[Sweepable]]] = []  # a heap; rows that _due contradicts are void
         self._row = count()
@@ -70,6 +74,8 @@ class Housekeeper:
         with self._start_lock:
             if self.is_running:
                 return True
+            if self._is_ending or sys.is_finalizing():  # start() waits for a thread that never runs (3.10, 3.11)
+                return False
             try:
                 thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 thread.start()
@@ -82,6 +88,14 @@ class Housekeeper:
     def hasten(self, target: ref[Sweepable], delay_s: float) -> None:
         """Ask a watched target again in ``delay_s`` seconds, if it was not to be asked sooner.  Never blocks."""
         self._requests.put((target, delay_s))
+
+    def end(self) -> None:
+        """Let the thread end and wait for it, for a moment; it is not started again."""
+        self._is_ending = True
+        thread = self._thread
+        if thread is not None:
+            self._requests.put((ref(_Nobody()), None))
+            thread.join(PATIENCE_AT_EXIT_S)
 
     def _forget(self, target: ref[Sweepable]) -> None:
         self._requests.put((target, None))
@@ -102,6 +116,8 @@ class Housekeeper:
 
     def _is_over(self) -> bool:
         """Whether there is nobody to be swept any more; the thread is forgotten then."""
+        if self._is_ending:
+            return True
         if self._due or not self._requests.empty():
             return False
         with self._start_lock:
@@ -158,6 +174,12 @@ class Housekeeper:
             self._enter(reference, max(0.0, pause_s))
 
 
+class _Nobody:
+    """A target that is gone already: a request for it only wakes the thread."""
+
+    def sweep(self, now: float) -> None: ...
+
+
 def _log_fault(text: str, *args: object) -> None:
     with suppress(Exception):  # a handler of the program's may raise
         log.exception(text, *args)
@@ -165,6 +187,15 @@ def _log_fault(text: str, *args: object) -> None:
 
 _of_process: list[Housekeeper] = []  # the first is the process's, made when it is first asked for
 after_fork.register(_of_process.clear)  # a child has no thread until somebody asks for one
+
+
+def _end_at_exit() -> None:
+    """A subinterpreter must have no thread left: else CPython ends the whole process (``Py_EndInterpreter``)."""
+    for one in _of_process:
+        one.end()
+
+
+atexit.register(_end_at_exit)
 
 
 def _the_housekeeper() -> Housekeeper:

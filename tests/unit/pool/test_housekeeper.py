@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -221,6 +222,23 @@ class TestTheThread:
         assert one.swept.wait(5)
         assert two.swept.wait(5)
         assert alone.is_running
+
+    def test_at_an_exit_it_ends_at_once_and_starts_no_more(self, alone: Housekeeper) -> None:
+        """In a subinterpreter CPython ends the process for a thread that is left."""
+        sleeper = Sleeper(3600.0)
+        assert alone.watch(sleeper)
+        thread = alone._thread
+        alone.end()
+        assert thread is not None
+        assert not thread.is_alive()
+        assert not alone.watch(Sleeper())
+        alone.end()
+
+    def test_a_finaliser_at_the_exit_starts_no_thread(self, alone: Housekeeper, monkeypatch: Any) -> None:
+        """In CPython 3.10 and 3.11 the start of a thread would never return then."""
+        monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+        monkeypatch.setattr(threading, "Thread", None)
+        assert not alone.watch(Sleeper())
 
 
 class TestPools:
