@@ -15,6 +15,7 @@ import errno
 import http.client
 import time
 from collections.abc import Callable, Iterable, Mapping
+from operator import is_
 from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any, cast
 
@@ -468,6 +469,36 @@ class HTTPConnection(Transport):
             if incoming is not None:
                 incoming.data += bytes(heard.data)
 
+    # -- several requests in one send, as pipeline/batch has them --
+
+    def open_batch(self) -> ReceiveBuffer | None:
+        """Where the answers to several requests come in: the connection is open, and whoever asks says what is sent.
+
+        None: a program has replaced a method that requests go through, so they must go through it one by one.
+        Errors as of ``connect``.
+        """
+        hooks = (*own_hooks(self._hooks), *base_hooks(Base), self.response_class)
+        if not all(map(is_, hooks, _OWN_ROAD)):
+            return None
+        if self.sock is None:
+            self.connect()
+        if self._attached_socket is not self.sock:
+            self._attach_socket()
+        elif self.state is not _IDLE:
+            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
+        self._close_asked = self._wants_upgrade = self.answered = self._drained = False
+        self.state = _SENDING
+        return self._receive_buffer
+
+    def head_of(self, method: str, target: str, fields: Fields) -> bytes:
+        """The bytes of a request without a body."""
+        return self._prepare(method, target, None, fields, False)[0]
+
+    def expect_answer(self, method: str, target: str) -> None:
+        """What is received from here on answers this request of a batch: errors tell of it."""
+        self._sent.method, self._sent.target = method, target
+        self.state = _AWAITING
+
     # -- receiving --
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
@@ -651,6 +682,10 @@ _PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL = untouch
 # they put theirs, as in urllib3.
 _GETRESPONSE = HTTPConnection.getresponse
 _BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE = untouched(base_hooks(Base))
+_OWN_ROAD = (
+    *(_PUTREQUEST, _PUTHEADER, _ENDHEADERS, _SEND, _SEND_OUTPUT, _DEBUGLEVEL),
+    *(_BASE_PUTREQUEST, _BASE_PUTHEADER, _BASE_GETRESPONSE, http.client.HTTPResponse),
+)
 #: As they are here, whoever replaces them later.
 REQUEST, GETRESPONSE = HTTPConnection.request, HTTPConnection.getresponse
 

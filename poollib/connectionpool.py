@@ -59,7 +59,6 @@ from .client.lease import Lease
 from .client.request_encoding import RequestMethods
 from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
-from .client.request_target import RequestTargets
 from .client.send_lock import CROWD, SendLock, may_wait
 from .client.stats import PoolStatistics
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
@@ -67,6 +66,7 @@ from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeou
 from .exchange.options import ResponseOptions
 from .exchange.request import Request
 from .http1.request_body import set_file_position
+from .pipeline.pool_methods import Pipelining
 from .policy.retry import Retry
 from .pool.connection_pool import EndpointPool, State
 from .response import BaseHTTPResponse, HTTPResponse
@@ -97,7 +97,7 @@ _SYSTEMS_TIMEOUT = TimeoutError  # where poollib is urllib3, the name becomes ex
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
 
 
-class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
+class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
     """A thread-safe pool of connections to one host; arguments are urllib3's and those of ``connection_pool``.
 
     ``maxsize`` connections are kept (below 1: all); with ``block`` there are never more, and callers wait for one
@@ -599,10 +599,13 @@ class HTTPConnectionPool(RequestTargets, PoolStatistics, RequestMethods):
 # What urllib3 calls for an exchange, as it is here: where nobody has put their own in its place, a request goes down as
 # one value. Agents come late and go again, some on one object alone, so it is looked at each time. By type and by
 # ``is``: what wrapt makes of a method says that it is equal to it, and has its ``__func__``.
+HTTPConnectionPool._own_methods = (HTTPConnectionPool.urlopen, HTTPConnectionPool._make_request)
 _MAKE_REQUEST = HTTPConnectionPool._make_request
 _MISSING = object()
 #: what belongs to one process and is not pickled
-_OWN = frozenset({"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock"})
+_OWN = frozenset(
+    {"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}
+)
 
 
 class HTTPSConnectionPool(HTTPConnectionPool):
