@@ -309,7 +309,7 @@ class Batch:
             raise HiddenEndError("a body without a length ends with the connection, and may hide responses behind it")
         conn.expect_answer(request.method, request.target)
         conn.options, conn.state = options, ConnectionState.READING
-        buffer.data, buffer.at = data, end
+        buffer.data, buffer.at = (data, end) if end < len(data) else (b"", 0)  # as body readers want it
         limit = (
             None
             if options is None

@@ -159,7 +159,7 @@ class Pipelining(RequestTargets):
         """Whether nobody has put a method of their own in the way of a pool's requests."""
         ways: tuple[object, ...] = (self.urlopen, self._make_request, conn.request, conn.getresponse)
         own = (*self._own_methods, REQUEST, GETRESPONSE)
-        return all([type(way) is MethodType and way.__func__ is known for way, known in zip(ways, own, strict=True)])
+        return all(type(way) is MethodType and way.__func__ is known for way, known in zip(ways, own, strict=True))
 
     def _urlopen_settled(self, request: Request) -> BaseHTTPResponse:
         """The response to a pipeline's request by ``urlopen``, which a program may have replaced."""
