@@ -494,11 +494,6 @@ class HTTPConnection(Transport):
         """The bytes of a request without a body."""
         return self._prepare(method, target, None, fields, False)[0]
 
-    def expect_answer(self, method: str, target: str) -> None:
-        """What is received from here on answers this request of a batch: errors tell of it."""
-        self._sent.method, self._sent.target = method, target
-        self.state = _AWAITING
-
     # -- receiving --
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]

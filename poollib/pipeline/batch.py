@@ -272,11 +272,16 @@ class Batch:
         response.interim = interim
         return response
 
+    def _expect(self, request: PipelinedRequest, state: ConnectionState) -> None:
+        """What is received from here on answers this request, by its limits; errors tell of it."""
+        conn = self._conn
+        conn.sent.method, conn.sent.target = request.method, request.target
+        conn.options, conn.state = request.terms.options, state
+
     def _wait_for_head(self, request: PipelinedRequest) -> tuple[bytes, Head, int, Interim]:
         """Received bytes, the final head of the next answer, where it ends, and the interim ones before it."""
-        buffer, conn, options, trace = self._buffer, self._conn, request.terms.options, request.terms.trace
-        conn.expect_answer(request.method, request.target)
-        conn.options = options
+        buffer, options, trace = self._buffer, request.terms.options, request.terms.trace
+        self._expect(request, ConnectionState.AWAITING)
         limits = DEFAULT_LIMITS if options is None else options.limits
         if trace is not None and self.answers:
             notify(trace, "body_ended", True)  # of the one before; the connection tells of the last
@@ -302,13 +307,12 @@ class Batch:
 
     def _read_body(self, request: PipelinedRequest, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head whose body is limited, coded, chunked, or not all there yet; ``data[end:]`` is."""
-        buffer, conn, options = self._buffer, self._conn, request.terms.options
+        buffer, options = self._buffer, request.terms.options
         length = head.body_length(request.method)
         if length == UNTIL_CLOSE and self.answers:
             self._keep = False
             raise HiddenEndError("a body without a length ends with the connection, and may hide responses behind it")
-        conn.expect_answer(request.method, request.target)
-        conn.options, conn.state = options, ConnectionState.READING
+        self._expect(request, ConnectionState.READING)
         buffer.data, buffer.at = (data, end) if end < len(data) else (b"", 0)  # as body readers want it
         limit = (
             None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ..base.timeout import Timeout
+    from ..base.timeout import Deadline, Timeout
     from ..base.trace import Trace
     from ..client.health_check import HealthCheck
     from ..client.keyword_types import RetriesArgument
@@ -55,7 +55,8 @@ class Pipelining(RequestTargets):
 
         def urlopen(self, method: str, url: str, **kw: Any) -> BaseHTTPResponse: ...
         def _attempt(self, request: Request) -> BaseHTTPResponse: ...
-        def _lease(self, request: Request) -> Any: ...
+        def _get_conn(self, timeout: float | None = None) -> Any: ...
+        def _lease_in_time(self, request: Request, deadline: Deadline) -> Any: ...
         def _make_request(self, conn: Any, method: str, url: str) -> Any: ...
         def _note(self, error: BaseException, url: str) -> None: ...
         def _put_conn(self, conn: Any) -> None: ...
@@ -120,7 +121,10 @@ class Pipelining(RequestTargets):
         """
         first, conn, number = batch.first, None, None
         try:
-            conn = self._lease(first)
+            if first.deadline is None:
+                conn = self._get_conn(timeout=first.pool_timeout)
+            else:
+                conn = self._lease_in_time(first, first.deadline)
             number = self._endpoint_pool.lease_of(conn)
             if first.trace is not None:
                 self._tell_lease(first.trace, conn)
@@ -176,7 +180,7 @@ class Pipelining(RequestTargets):
             assert_same_host=False,
             timeout=timeout,
             pool_timeout=request.pool_timeout,
-            decode_content=request.decode_content,
+            decode_content=request.wanted.decode_content,
             trace=options.trace,
             max_response_size=options.max_response_size,
             max_decoded_size=options.max_decoded_size,

@@ -16,9 +16,10 @@ from ..base.exact_copies import exact, seconds
 from ..base.headers import HTTPHeaderDict
 from ..base.timeout import _DEFAULT_TIMEOUT, Deadline, Timeout
 from ..base.trace import Trace
+from ..base.url import match_plain_target
 from ..client.extra_keywords import REQUEST_OPTIONS, take_options, with_times
 from ..client.keyword_types import RequestOptions
-from ..exchange.options import Options
+from ..exchange.options import Options, ResponseOptions
 from ..exchange.request import Request, RequestOwner
 from ..http1.request_head import Fields, prepare_fields
 from ..policy.retry import Retry
@@ -75,7 +76,7 @@ class Terms:
         self.fields = fields  # the headers in bytes
         self.retries = retries
         self.options = options  # with a running deadline, where there is one
-        self.decode_content = settings.decode_content
+        self.decode_content = settings.wanted.decode_content
 
     @property
     def trace(self) -> Trace | None:
@@ -100,7 +101,7 @@ class PipelinedRequest:
         request.redirect = settings.redirect
         request.timeout = settings.timeout
         request.pool_timeout = settings.pool_timeout
-        request.decode_content = settings.decode_content
+        request.wanted = settings.wanted
         if (options := terms.options) is not None:
             request.options, request.deadline, request.trace = options, options.deadline, options.trace
         return request
@@ -125,7 +126,7 @@ class Settings:
         retries: Any = keywords.pop("retries", None)
         self.retries = Retry.from_int(retries, redirect=self.redirect, default=cast(Any, pool.retries))
         self._same_host = bool(keywords.pop("assert_same_host", True))
-        self.decode_content = bool(keywords.pop("decode_content", True))
+        self.wanted = ResponseOptions(decode_content=bool(keywords.pop("decode_content", True)))
         timeout: Any = keywords.pop("timeout", _DEFAULT_TIMEOUT)
         if timeout is _DEFAULT_TIMEOUT:
             timeout = pool.timeout
@@ -155,6 +156,8 @@ class Settings:
     def request(self, item: Item, terms: Terms) -> PipelinedRequest:
         """The request that an item means. TypeError, ValueError, HostChangedError: it can't be pipelined here."""
         if type(item) is str:
+            if match_plain_target(item) and self._with_proxy_headers is None:
+                return PipelinedRequest("GET", item, terms)
             return PipelinedRequest("GET", self._target(item, self._same_host, self.retries), terms)
         method, url, headers = _parts(item)
         if headers is not None:
