@@ -60,7 +60,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], int], ...] = (
     (IncompleteRead, 18),
     (ConnectionError, 56),
     (HTTPError, 56),
-    (ValueError, 3),
+    (ValueError, 2),  # of a header field, a method, a setting
     (OSError, 23),
 )
 
@@ -74,10 +74,20 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, ProxyError):
         return _status_of_proxy(error.original_error)
     if isinstance(error, SSLError) or is_tls_error(error):
-        return 60 if "CERTIFICATE_VERIFY_FAILED" in str(error) or "doesn't match" in str(error) else 35
+        return next((status for sign, status in _TLS_SIGNS if sign in str(error)), 35)
     if isinstance(error, ProtocolError) and not isinstance(error, IncompleteRead):
         return _status_of_protocol(error)
     return next((status for kind, status in _BY_CLASS if isinstance(error, kind)), 1)
+
+
+#: What the text of a TLS error says: OpenSSL has no classes for it.
+_TLS_SIGNS = (
+    ("CERTIFICATE_VERIFY_FAILED", 60),
+    ("doesn't match", 60),
+    ("cannot load CA certificates", 77),
+    ("cannot load the client certificate", 58),
+    ("private key is encrypted", 58),
+)
 
 
 def _status_of_proxy(error: BaseException | None) -> int:
@@ -112,6 +122,8 @@ def _shown(error: BaseException) -> str:
 def _hint(status: int, text: str) -> str:
     if status == 35 and ("WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text):
         return "; the server speaks no TLS at that port: try http://"
+    if status == 35 and "CERTIFICATE_REQUIRED" in text:
+        return "; the server wants to see a certificate: --cert FILE"
     return {
         1: "; http:// and https:// are spoken",
         3: "; a URL is http://HOST[:PORT]/PATH",
@@ -119,6 +131,8 @@ def _hint(status: int, text: str) -> str:
         6: "; is the name right?",
         7: "; is the server running, and is the port right?",
         28: "; -m and --connect-timeout set the limits",
+        58: "; --cert FILE and --key FILE are PEM files, --pass PASSWORD opens the key",
+        77: "; --cacert FILE is a PEM file of authorities, --capath a folder",
         60: "; --cacert FILE names an authority to believe, -k believes anybody",
         61: "; without --compressed the body is not decoded",
     }.get(status, "")

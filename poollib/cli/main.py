@@ -93,6 +93,7 @@ def side_by_side(transfers: Transfers, jobs: list[Job], most: int) -> Iterator[O
         finally:
             for future in pending:
                 future.cancel()
+            transfers.stop()
 
 
 def jobs_of(words: Words) -> list[Job]:

@@ -50,9 +50,10 @@ class StreamSink:
         self.write(text)
 
     def write(self, data: bytes) -> None:
-        """Write; BrokenPipeError if the reader has left."""
+        """Write, and hold nothing back; BrokenPipeError if the reader has left."""
         try:
             self._file.write(data)
+            self._file.flush()
         except BrokenPipeError:
             raise
         except OSError as error:

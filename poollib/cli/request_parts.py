@@ -56,14 +56,14 @@ def request_parts(words: Words, url: str) -> RequestParts:
             "-d, -F, -T and -I exclude each other: a request has one body, and HEAD none (-G makes a query)"
         )
     parts = usable_url(url)
-    login = parts.auth
-    target = parts._replace(auth=None, fragment=None)
+    path, query = parts.path or "/", parts.query
     if data is not None and is_query:
-        target = target._replace(query="&".join(filter(None, [target.query, _url_text(data)])))
+        query = "&".join(filter(None, [query, _url_text(data)]))
         data = None
-    if upload is not None and (target.path or "/").endswith("/"):
-        target = target._replace(path=(target.path or "/") + _url_text(os.fsencode(os.path.basename(upload))))
-    headers = header_fields(words, login)
+    if upload is not None and path.endswith("/"):
+        path += _url_text(os.fsencode(os.path.basename(upload)))
+    target = Url(parts.scheme, None, parts.host, parts.port, path, query)
+    headers = header_fields(words, parts.auth)
     open_body = _body_opener(data, form, upload, headers)
     method = words.last("request") or _usual_method(words, data is not None or bool(form), upload is not None)
     return RequestParts(os.fsencode(method).decode("latin-1"), target.url, headers, open_body)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..base.headers import HTTPHeaderDict
@@ -100,6 +101,8 @@ class Transfers:
         self._limit_bytes = words.count("max-filesize")
         most = words.count("max-redirs", least=-1)
         self._most_redirects = MOST_REDIRECTS if most is None else most
+        self._is_stopped = False
+        self._live: set[BaseHTTPResponse] = set()  # whose bodies are read just now, by any thread
         self._follows = words.has("location") or words.has("location-trusted")
 
     def run(self, job: Job) -> Outcome:
@@ -118,8 +121,17 @@ class Transfers:
         timings.end()
         return outcome
 
+    def stop(self) -> None:
+        """End what other threads are doing: bodies under way, and what has not begun."""
+        self._is_stopped = True
+        for response in list(self._live):
+            with contextlib.suppress(HTTPError, OSError, ValueError, RuntimeError):
+                response.shutdown()
+
     def _run(self, outcome: Outcome) -> None:
         words, job = self._words, outcome.job
+        if self._is_stopped:
+            raise TransferError(130, "interrupted")
         parts, timeout = request_parts(words, job.url), timeout_of(words)
         offset = resume_offset(words, job)
         if words.last("continue-at") == "-" and offset == 0 and parts.method == "GET":
@@ -195,7 +207,7 @@ class Transfers:
         headers = without_fields(parts.headers, {"Host"} & dropped if is_trusted else dropped)
         becomes_get = turns_into_get(status, parts.method) or (status in (301, 302) and parts.method == "POST")
         if not becomes_get or self._words.last("request") is not None:
-            return parts._replace(url=target, headers=headers)
+            return RequestParts(parts.method, target, headers, parts.open_body)
         return RequestParts("GET", target, without_body_fields(headers), contextlib.nullcontext)
 
     def _show_head(self, outcome: Outcome, response: BaseHTTPResponse, sink: Sink) -> None:
@@ -225,11 +237,21 @@ class Transfers:
         sink.begin(headers)
         length = headers.get("content-length", "")
         total = int(length) + offset if length.isascii() and length.isdigit() else None
-        with contextlib.closing(self._progress(outcome.job)) as progress:
+        with self._noted(response), contextlib.closing(self._progress(outcome.job)) as progress:
             while piece := response.read1(PIECE_BYTES):  # what came before a cut is passed on, too
                 sink.write(piece)
                 outcome.size_bytes += len(piece)
                 progress(offset + outcome.size_bytes, total)
+
+    @contextlib.contextmanager
+    def _noted(self, response: BaseHTTPResponse) -> Iterator[None]:
+        self._live.add(response)
+        try:
+            if self._is_stopped:
+                raise TransferError(130, "interrupted")
+            yield
+        finally:
+            self._live.discard(response)
 
     def _progress(self, job: Job) -> Progress:
         is_wanted = job.path not in (None, "-") and not self.is_parallel and not self._words.has("silent")
