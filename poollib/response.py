@@ -306,6 +306,8 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
             if not data:
                 return
             yield data
+            if reader is source and isinstance(source, ChunkedBody):
+                yield from source.whole_chunks(amt)
 
     def _is_without_body(self) -> bool:
         """Whether this answers HEAD; an original response handed in that says so is closed."""

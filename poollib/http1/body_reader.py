@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..exceptions import IncompleteRead, InvalidChunkLength, ProtocolError, ResponseTooLargeError, chained
 from .grammar import DEFAULT_LIMITS, MAX_CHUNK_DIGITS, MAX_PREALLOCATED_BYTES, RECEIVE_BYTES, Limits
@@ -35,6 +35,9 @@ class BodyState(enum.Enum):
     CLOSE = "close"
     BROKEN = "broken"
     UPGRADED = "upgraded"
+
+
+_OPEN = BodyState.OPEN
 
 
 class ReceiveBuffer:
@@ -406,6 +409,26 @@ class ChunkedBody(Body):
         self._advance(left - len(piece))
         return piece
 
+    def read(self, size: int) -> bytes:
+        pieces = []
+        missing = size
+        while missing > 0 and (piece := self.read1(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+            for piece in self.whole_chunks(missing):
+                pieces.append(piece)
+                missing -= len(piece)
+                if missing < len(piece):
+                    break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_all(self) -> bytes:
+        pieces = []
+        while piece := self.read1(LARGE_RECEIVE_BYTES):
+            pieces.append(piece)
+            pieces.extend(self.whole_chunks(None))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     def read_chunk(self, limit: int | None) -> bytes:
         """The next chunk, or exactly ``limit`` bytes of it if it is longer; ``b""`` at the end."""
         if self.state is not BodyState.OPEN:
@@ -448,6 +471,30 @@ class ChunkedBody(Body):
             incoming.data, incoming.at = b"", 0
         self._count(size)
         return data[start:end]
+
+    def whole_chunks(self, limit: int | None) -> Iterator[bytes]:
+        """The next chunks of the size of the last one, as long as all of each is in and nothing about it is special.
+
+        One comparison says of each that it ends with CR LF and that another of its size begins, by a line which was
+        checked before. Nothing is received and nothing raised; what is not taken stays, for any other way of reading.
+        """
+        incoming = self.incoming
+        data, at = incoming.data, incoming.at
+        match = _match_size(data, at) if self.chunk_left is None and self.limit_bytes is None else None
+        if match is None or match[2]:
+            return
+        size = int(match[1], 16)
+        between = b"\r\n" + match[0]
+        start, step = match.end(), size + len(between)
+        end = start + size
+        if not size or (limit is not None and size > limit):
+            return
+        while data.startswith(between, end) and incoming.at == at and incoming.data is data and self.state is _OPEN:
+            self.received += size
+            at = incoming.at = end + 2
+            yield data[start:end]
+            start += step
+            end += step
 
     def _advance(self, left: int) -> None:
         """Note what is left of the chunk; its CR LF is looked for at once if it is in, else when more is asked for."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from poollib.http1.body_reader import Body, Buffer, ReceiveBuffer, body_reader
+from poollib.http1.body_reader import Body, Buffer, ChunkedBody, ReceiveBuffer, body_reader
 from poollib.http1.grammar import DEFAULT_LIMITS, Limits
 from poollib.http1.response_head import Head, complete_head
 
@@ -95,12 +95,24 @@ def by_readinto1(body: Body) -> bytes:
     return got
 
 
+def chunks_of(body: ChunkedBody, limit: int | None) -> Iterator[bytes]:
+    """The chunks of a body, as ``stream`` reads them."""
+    while chunk := body.read_chunk(limit):
+        yield chunk
+        yield from body.whole_chunks(limit)
+
+
+def by_chunks(body: Body) -> bytes:
+    return b"".join(chunks_of(body, None)) if isinstance(body, ChunkedBody) else by_read1(body)
+
+
 READERS: dict[str, Reader] = {
     "read_all": by_read_all,
     "read": by_read,
     "read1": by_read1,
     "readinto": by_readinto,
     "readinto1": by_readinto1,
+    "chunks": by_chunks,
 }
 
 

@@ -10,7 +10,7 @@ from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidRespon
 from poollib.http1 import response_head
 from poollib.http1.body_reader import BodyState, ChunkedBody, body_reader
 from poollib.http1.grammar import DEFAULT_LIMITS
-from tests.bytes.feeds import READERS, Feed, Pieces, Reader, cuts, read_response
+from tests.bytes.feeds import READERS, Feed, Pieces, Reader, chunks_of, cuts, read_response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -315,7 +315,7 @@ def test_chunks_are_seen_as_they_were_sent_and_long_ones_in_pieces() -> None:
     def by_chunk(limit: int | None, chunks: list[bytes]) -> Reader:
         def read(body: object) -> bytes:
             assert isinstance(body, ChunkedBody)
-            chunks.extend(iter(lambda: body.read_chunk(limit), b""))
+            chunks.extend(chunks_of(body, limit))
             return b""
 
         return read

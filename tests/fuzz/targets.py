@@ -24,7 +24,7 @@ from poollib.http1.request_head import check_name, check_target, check_value, re
 from poollib.http1.response_head import complete_head
 from poollib.http1.sse import Event, EventParser
 from poollib.policy.retry import Retry, _unix_time
-from tests.bytes.feeds import Feed, Pieces, read_response
+from tests.bytes.feeds import Feed, Pieces, chunks_of, read_response
 from tests.fuzz.nowhere import Nowhere, Visit
 
 LIMITS = DEFAULT_LIMITS._replace(
@@ -86,7 +86,7 @@ def by_chunk(data: bytes) -> None:
     def read(pieces: list[bytes]) -> Outcome:
         source = Pieces(pieces)
         body = ChunkedBody(Feed(source.recv, source.recv_into), True, None, LIMITS)
-        return tuple(iter(lambda: body.read_chunk(100), b""))
+        return tuple(chunks_of(body, 100))
 
     both_ways(read, data)
 

@@ -16,7 +16,7 @@ from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.multipart import MultipartStream
 from poollib.http1.request_head import prepare_fields, request_head
 from poollib.http1.response_head import complete_head
-from tests.bytes.feeds import Feed, Pieces, read_response
+from tests.bytes.feeds import Feed, Pieces, chunks_of, read_response
 from tests.fuzz.targets import TARGETS
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
@@ -128,7 +128,7 @@ def test_chunks_come_back_as_they_were_written(parts: list[bytes], size: int, am
     assert b"".join(iter(lambda: body.read(amount), b"")) == b"".join(parts)
     source = Pieces(pieces_of(data, size))
     body = ChunkedBody(Feed(source.recv, source.recv_into), True, None, DEFAULT_LIMITS)
-    assert list(iter(lambda: body.read_chunk(None), b"")) == parts
+    assert list(chunks_of(body, None)) == parts
 
 
 @settings(max_examples=60, deadline=None)

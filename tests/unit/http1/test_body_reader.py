@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from poollib.exceptions import InvalidChunkLength, InvalidResponseError, ProtocolError
+from poollib.exceptions import InvalidChunkLength, InvalidResponseError, ProtocolError, ResponseTooLargeError
 from poollib.http1 import body_reader
 from poollib.http1.body_reader import BodyState, ChunkedBody, LengthBody
 from poollib.http1.grammar import DEFAULT_LIMITS
@@ -59,6 +59,53 @@ def test_a_chunked_body_that_has_ended_gives_nothing_more() -> None:
     assert [body.read_chunk(None), body.read_chunk(None), body.read_chunk(None)] == [b"abc", b"", b""]
     assert (body.read1(10), body.read_all(), body.read(5)) == (b"", b"", b"")
     assert body.state is BodyState.REUSABLE
+
+
+FIVE = b"3\r\nabc\r\n" + b"3\r\ndef\r\n" * 4 + b"2\r\nxy\r\n0\r\n\r\n"
+
+
+def chunked(data: bytes, limit_bytes: int | None = None) -> ChunkedBody:
+    """A chunked body that is received in one piece."""
+    return ChunkedBody(incoming(data), True, limit_bytes, DEFAULT_LIMITS)
+
+
+def test_what_is_not_taken_of_whole_chunks_stays_for_other_ways_of_reading() -> None:
+    body = chunked(FIVE)
+    assert body.read_chunk(None) == b"abc"
+    chunks = body.whole_chunks(None)
+    assert [next(chunks), body.read1(10), *chunks] == [b"def", b"def"]
+    assert (body.received, body.read(4), body.read_all()) == (9, b"defd", b"efxy")
+    assert body.state is BodyState.REUSABLE
+
+
+def test_whole_chunks_end_with_the_body() -> None:
+    """It was closed while its chunks were looked at."""
+    body = chunked(FIVE)
+    body.read_chunk(None)
+    chunks = body.whole_chunks(None)
+    assert next(chunks) == b"def"
+    body.state = BodyState.BROKEN
+    assert list(chunks) == []
+
+
+@pytest.mark.parametrize("odd", [b"03\r\ndef\r\n", b"3;a\r\ndef\r\n", b"4\r\ndefg\r\n", b"3\r\ndefg\r\n", b"3\rdef"])
+def test_whole_chunks_are_those_of_one_size_line(odd: bytes) -> None:
+    """What differs from the line that was checked is left to be checked itself."""
+    whole = 3 if odd.startswith(b"3\r\n") else 2
+    body = chunked(b"3\r\nabc\r\n" * 3 + odd + b"0\r\n\r\n")
+    assert [body.read_chunk(None), *body.whole_chunks(None)] == [b"abc"] * whole
+    assert body.received == 3 * whole
+
+
+def test_whole_chunks_are_bounded_as_others_are() -> None:
+    body = chunked(FIVE)
+    body.read_chunk(None)
+    assert list(body.whole_chunks(2)) == []
+    body = chunked(FIVE, limit_bytes=6)
+    body.read_chunk(None)
+    assert list(body.whole_chunks(None)) == []
+    with pytest.raises(ResponseTooLargeError):
+        body.read_all()
 
 
 def test_a_base_body_is_only_a_shape() -> None:
