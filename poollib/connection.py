@@ -65,7 +65,7 @@ from .http1.request_head import (
     request_line,
 )
 from .http1.response_head import Head, HeadBuffer, closed_early, complete_head, parse_head
-from .net.socket_state import LARGE_BODY_BYTES, SSLSocket, receive_ahead
+from .net.socket_state import LARGE_BODY_BYTES, SSLSocket, receive_ahead, send_at_once
 from .net.tls_sessions import sessions
 from .response import HTTPResponse
 
@@ -166,6 +166,8 @@ class HTTPConnection(Transport):
                 raise ReadTimeoutError(self, self.sent.target, f"Read timed out. (read timeout={read_s})")
             sock.settimeout(read_s)  # type: ignore[arg-type]  # begin() has left no default there
             self.read_timeout = read_s
+            if clock is None and self.options is None and isinstance(self, HTTPConnection):
+                self._wait_in_kernel()  # else each receive has a limit of its own, or is not ours
 
     def _send_request(self, request: OutgoingRequest, headers: Mapping[str, Any] | None) -> None:
         own = self._hooks
@@ -406,7 +408,9 @@ class HTTPConnection(Transport):
             _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
         sock = self.sock
         try:
-            if type(sock) is not SSLSocket:
+            if self._is_kernel_waiting and len(data) <= ALL_OR_NOTHING_BYTES:
+                send_at_once(sock, data)
+            elif type(sock) is not SSLSocket:
                 sock.sendall(data)
             elif (n := sock.send(data)) < len(data):  # most often it takes all; its sendall comes by way of five views
                 sock.sendall(data[n:])
@@ -578,6 +582,7 @@ class HTTPConnection(Transport):
         A connection that saw CONNECT serves nothing else whatever the answer (RFC 9110 section 9.3.6).
         """
         method, url = self.sent.method, self.sent.target
+        self._wait_in_python()  # the socket may change hands
         if head.status == 101 and not self._wants_upgrade:
             raise InvalidResponseError("101 Switching Protocols, which nobody asked for (RFC 9110 section 15.2.2)")
         if method == "CONNECT":

@@ -50,7 +50,15 @@ from ..http1.interim_responses import InterimResponses
 from ..http1.request_head import Fields
 from ..net import dial
 from ..net.dns import Resolver
-from ..net.socket_state import SSLSocket, StreamSocket, quiet_check, with_receive
+from ..net.socket_state import (
+    Descriptor,
+    SSLSocket,
+    StreamSocket,
+    quiet_check,
+    wait_in_kernel,
+    wait_in_python,
+    with_receive,
+)
 from ..net.tls_sessions import Route, session_key, sessions
 from .connect_steps import ConnectSteps
 from .options import AS_USUAL, Options, ResponseOptions
@@ -120,6 +128,7 @@ class Transport(_Base):
         "_drained",
         "_hooks",
         "_interim",
+        "_is_kernel_waiting",
         "_private",
         "_quiet",
         "_receive_buffer",
@@ -194,6 +203,7 @@ class Transport(_Base):
         self._receive_buffer: TransportBuffer | None = None
         self._attached_socket: StreamSocket | None = None
         self._drained = False  # whether the last receive gave less than it had room for
+        self._is_kernel_waiting = False  # whether a receive waits in the kernel, for a part of its timeout
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
@@ -370,8 +380,21 @@ class Transport(_Base):
             self._receive if type(self.sock) is socket.socket else self._receive_record
         )
         self._quiet = None
-        self._drained = False
+        self._drained = self._is_kernel_waiting = False
         self.state = _IDLE
+        if self.sock.gettimeout():
+            self._wait_in_kernel()
+
+    def _wait_in_kernel(self) -> None:
+        """Let receives wait in the kernel, where that is possible, and small requests leave without a poll before."""
+        self._is_kernel_waiting = wait_in_kernel(self.sock)
+
+    def _wait_in_python(self) -> float:
+        """Undo that, as when the socket changes hands; how long a receive that found nothing has waited so."""
+        if not self._is_kernel_waiting:
+            return 0.0
+        self._is_kernel_waiting = False
+        return wait_in_python(self.sock)
 
     def _check_deadline(self, phase: str) -> None:
         """Raise if it is the deadline, not one of the smaller timeouts, that ended a step."""
@@ -428,6 +451,7 @@ class Transport(_Base):
             incoming.recv = receive_no_more
         try:
             self._attached_socket = self._receive_buffer = self._quiet = self._interim = self._private = None
+            self._is_kernel_waiting = False
             super().close()
         except OSError:  # the descriptor is gone all the same, and what was received stays true
             log.debug("closing %s failed", self, exc_info=True)
@@ -441,6 +465,7 @@ class Transport(_Base):
 
     def detach(self) -> socket.socket:
         """The socket, which this connection forgets: the caller closes it (``HTTPResponse.detach`` asks for it)."""
+        self._wait_in_python()
         sock: socket.socket = self.sock
         self.sock = None
         self.close()
@@ -456,11 +481,34 @@ class Transport(_Base):
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)
         try:
-            data: bytes = sock.recv(limit, flags) if flags else sock.recv(limit)
+            data: bytes
+            if flags:
+                data = sock.recv(limit, flags)
+            elif self._is_kernel_waiting:
+                data = Descriptor.read(sock.fileno(), limit)
+            else:
+                data = sock.recv(limit)
         except OSError as error:
-            raise self._receive_failed(error) from error
+            if self._is_kernel_waiting and isinstance(error, BlockingIOError):
+                data = self._receive_late(sock, limit)
+            else:
+                raise self._receive_failed(error) from error
         self.bytes_received += len(data)
         return data
+
+    def _receive_late(self, sock: socket.socket, limit: int) -> bytes:
+        """What comes in the time that is left, when nothing came while the kernel was waited for."""
+        try:
+            timeout_s, waited_s = sock.gettimeout(), self._wait_in_python()
+            if timeout_s is not None and waited_s:
+                sock.settimeout(max(0.001, timeout_s - waited_s))
+            try:
+                return sock.recv(limit)
+            finally:
+                if sock.fileno() >= 0:
+                    sock.settimeout(timeout_s)
+        except OSError as error:
+            raise self._receive_failed(error) from error
 
     def _receive_record(self, limit: int) -> bytes:
         """As ``_receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""

@@ -1,0 +1,233 @@
+"""Receives that wait in the kernel: of timeouts, nobody sees a difference but the CPU.
+
+RELIABILITY: a wait ends when its timeout does; a socket that changes hands is as a socket's owner knows it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from poollib.exceptions import DeadlineExceededError, ProtocolError, ReadTimeoutError
+from poollib.exchange.transport import Transport
+from poollib.net import socket_state
+from tests.support.certs import certs
+from tests.support.script import ScriptServer, expect_request, reset, respond, send, stall
+
+SLICE_S = 0.02
+ONCE = [expect_request(), respond(b"x")]
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "echo"}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system may not wait so")
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is waited for less long than a test takes."""
+    monkeypatch.setattr(socket_state, "KERNEL_WAIT_S", SLICE_S)
+    monkeypatch.setattr(socket_state, "_KERNEL_WAIT", struct.pack("ll", 0, int(SLICE_S * 1e6)))
+
+
+@pytest.fixture
+def late(short: None, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a receive goes on waiting in Python."""
+    event, original = threading.Event(), Transport._receive_late
+
+    def noted(self: Transport, sock: socket.socket, limit: int) -> bytes:
+        event.set()
+        return original(self, sock, limit)
+
+    monkeypatch.setattr(Transport, "_receive_late", noted)
+    return event
+
+
+def pool_for(server: ScriptServer, **kw: Any) -> HTTPConnectionPool:
+    return HTTPConnectionPool("127.0.0.1", server.port, **{"timeout": 5.0, "retries": False, **kw})
+
+
+def kept(pool: HTTPConnectionPool) -> Any:
+    """The idle connection of a pool."""
+    (connection,) = pool._endpoint_pool.idle_connections()
+    return connection
+
+
+def kernel_wait_s(sock: socket.socket) -> float:
+    """How long the system itself waits on a socket; 0: without end."""
+    seconds, micro = struct.unpack("ll", sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))
+    return float(seconds + micro / 1e6)
+
+
+@pytest.mark.parametrize("timeout", [5.0, Timeout(connect=2, read=5)], ids=["one", "two"])
+def test_a_plain_connection_with_a_timeout_waits_in_the_kernel(timeout: Any) -> None:
+    """And says of its timeout what it always did."""
+    with ScriptServer(ONCE * 3) as server, pool_for(server, timeout=timeout) as pool:
+        for _ in range(3):
+            assert pool.request("GET", "/").data == b"x"
+        sock = kept(pool).sock
+        assert (sock.gettimeout(), os.get_blocking(sock.fileno())) == (5.0, True)
+        assert kernel_wait_s(sock) == socket_state.KERNEL_WAIT_S
+
+
+def waits_by_python(pool: HTTPConnectionPool) -> bool:
+    """Whether, after a request, its connection waits as sockets do of themselves."""
+    assert pool.request("GET", "/").data == b"x"
+    sock = kept(pool).sock
+    return not kept(pool)._is_kernel_waiting and kernel_wait_s(sock) == 0 and os.get_blocking(sock.fileno()) is False
+
+
+@pytest.mark.parametrize("timeout", [0.1, Timeout(total=5.0), Timeout(read=5.0, deadline=9.0)])
+def test_other_limits_are_waited_for_in_python(timeout: Any) -> None:
+    """Shorter ones, and those that are others for each request."""
+    with ScriptServer(ONCE) as server, pool_for(server, timeout=timeout) as pool:
+        pool.request("GET", "/")
+        assert not os.get_blocking(kept(pool).sock.fileno())
+
+
+def test_who_listens_at_the_methods_of_sockets_hears_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorders and fault injectors put theirs on the class."""
+    heard = []
+
+    def recv(self: socket.socket, *args: Any) -> bytes:
+        heard.append(self)
+        return super(socket.socket, self).recv(*args)
+
+    monkeypatch.setattr(socket.socket, "recv", recv, raising=False)
+    with ScriptServer(ONCE) as server, pool_for(server) as pool:
+        assert waits_by_python(pool)
+        assert kept(pool).sock in heard
+
+
+def test_a_socket_of_another_class_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Guarded(socket.socket):
+        pass
+
+    monkeypatch.setattr(socket, "socket", Guarded)
+    with ScriptServer(ONCE) as server, pool_for(server) as pool:
+        assert waits_by_python(pool)
+        assert type(kept(pool).sock) is Guarded
+
+
+@pytest.mark.parametrize("kernel_wait", [struct.pack("ll", 0, 1), b"\1" * 16, b"\1"], ids=["rounded", "wrong", "short"])
+def test_a_system_that_takes_it_otherwise_is_left_alone(kernel_wait: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_state, "_KERNEL_WAIT", kernel_wait)
+    with ScriptServer(ONCE) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/").data == b"x"
+        assert not kept(pool)._is_kernel_waiting
+
+
+def test_tls_waits_as_before() -> None:
+    with ScriptServer(ONCE, tls=certs().server()) as server:
+        with HTTPSConnectionPool("localhost", server.port, ca_certs=certs().ca_file, timeout=5.0) as pool:
+            assert pool.request("GET", "/").data == b"x"
+            assert not kept(pool)._is_kernel_waiting
+
+
+# -- what takes longer --
+
+
+def test_an_answer_that_takes_longer_is_waited_for(late: threading.Event) -> None:
+    """From then on the connection waits in Python: its server is slow."""
+    with ScriptServer([expect_request(), stall(late), respond(b"x"), *ONCE]) as server, pool_for(server) as pool:
+        assert waits_by_python(pool)
+        assert waits_by_python(pool)
+        assert kept(pool).sock.gettimeout() == 5.0
+        assert server.opened == 1
+
+
+def test_a_timeout_comes_when_it_did_and_says_so(short: None) -> None:
+    with ScriptServer([expect_request(), stall()]) as server, pool_for(server, timeout=0.1) as pool:
+        start = time.monotonic()
+        with pytest.raises(ReadTimeoutError, match=r"\(read timeout=0\.1\)"):
+            pool.request("GET", "/")
+        assert 0.09 < time.monotonic() - start < 3
+        assert pool._endpoint_pool.stats().leased == 0
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
+def test_a_timer_of_the_program_does_not_make_a_timeout_longer(short: None) -> None:
+    """Each signal starts a call of the system anew: one that waits for all of the timeout would never end."""
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
+    try:
+        with ScriptServer([expect_request(), stall()]) as server, pool_for(server, timeout=0.1) as pool:
+            with pytest.raises(ReadTimeoutError):
+                pool.request("GET", "/")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_who_takes_the_timeout_off_waits_without_end(late: threading.Event) -> None:
+    """As docker's client does with the socket of a response that it streams."""
+    head = send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+    with ScriptServer([expect_request(), head, stall(late), send(b"b")]) as server, pool_for(server) as pool:
+        response: Any = pool.request("GET", "/", preload_content=False)
+        sock = response.connection.sock
+        sock.settimeout(None)
+        assert response.read() == b"ab"
+        assert (sock.gettimeout(), kernel_wait_s(sock), late.is_set()) == (None, 0, True)
+
+
+def test_a_deadline_ends_a_wait_at_once(short: None) -> None:
+    script = [*ONCE, expect_request(), stall()]
+    with ScriptServer(script, ONCE) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/").data == b"x"
+        with pytest.raises(DeadlineExceededError):
+            pool.request("GET", "/", timeout=Timeout(read=5.0, deadline=0.05))
+        assert pool.request("GET", "/").data == b"x"
+        assert kept(pool)._is_kernel_waiting
+
+
+def test_a_deadline_between_others_leaves_them_as_they_were() -> None:
+    with ScriptServer(ONCE * 3) as server, pool_for(server) as pool:
+        for timeout in (5.0, Timeout(read=5.0, deadline=9.0), 5.0):
+            assert pool.request("GET", "/", timeout=timeout).data == b"x"
+        assert (kept(pool)._is_kernel_waiting, kept(pool).sock.gettimeout()) == (True, 5.0)
+
+
+# -- what goes wrong, and who takes the socket over --
+
+
+def test_a_reset_is_told_as_before() -> None:
+    with ScriptServer([expect_request(), reset()]) as server, pool_for(server) as pool:
+        with pytest.raises(ProtocolError, match=r"Connection aborted.*ConnectionResetError"):
+            pool.request("GET", "/")
+
+
+def test_a_socket_that_is_handed_over_waits_as_its_timeout_says() -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+    with ScriptServer([*ONCE, expect_request(), send(head), stall()]) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/").data == b"x"
+        sock, _ = pool.request("GET", "/", headers=UPGRADE, preload_content=False).detach()  # type: ignore[attr-defined]
+        with sock:
+            assert (sock.gettimeout(), kernel_wait_s(sock), os.get_blocking(sock.fileno())) == (5.0, 0, False)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_the_send_buffer_does_not_take_follows(is_full: bool) -> None:
+    near, far = socket.socketpair()
+    data, before = bytes(range(256)) * 4096, b""
+    with near, far:
+        near.settimeout(0.0)
+        while is_full:
+            try:
+                before += b"-" * near.send(b"-" * 65536)
+            except BlockingIOError:
+                break
+        near.settimeout(5.0)
+        sender = threading.Thread(target=socket_state.send_at_once, args=(near, data))
+        sender.start()
+        received = b""
+        while len(received) < len(before) + len(data):
+            received += far.recv(1 << 20)
+        sender.join()
+        assert received == before + data
