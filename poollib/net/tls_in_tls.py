@@ -13,6 +13,7 @@ import io
 import socket as sockets
 import ssl
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, overload
@@ -58,6 +59,7 @@ class SSLTransport:
         self.server_hostname = server_hostname
         self._files = 0
         self._closed = False
+        self._ended_raggedly = False  # the peer's stream stopped without close_notify
         if session is None:  # a context of another class may not take one
             self.sslobj = ssl_context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_hostname)
         else:
@@ -85,12 +87,7 @@ class SSLTransport:
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Up to ``buflen`` decrypted bytes, ``b""`` at the end."""
         _refuse_flags(flags, "recv")
-        try:
-            return self._ssl_io_loop(self.sslobj.read, buflen)
-        except ssl.SSLError as err:
-            if self._is_suppressed(err):
-                return b""
-            raise
+        return self._read(partial(self.sslobj.read, buflen), at_end=b"")
 
     def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
         """The number of decrypted bytes now in ``buffer``, 0 at the end; ``nbytes``: ``None`` or 0 fills it."""
@@ -254,17 +251,24 @@ class SSLTransport:
         return False
 
     def _read_into(self, buffer: Buffer, size: int) -> int:
-        try:
-            return self._ssl_io_loop(lambda: cast(int, self.sslobj.read(size, buffer)))
-        except ssl.SSLError as err:
-            if self._is_suppressed(err):
-                return 0
-            raise
+        return self._read(lambda: cast(int, self.sslobj.read(size, buffer)), at_end=0)
 
-    def _is_suppressed(self, error: ssl.SSLError) -> bool:
-        """Whether it is an end without close_notify, and counts as one."""
-        is_end = error.errno == ssl.SSL_ERROR_EOF or vars(error).get("reason") in RAGGED_ENDS
-        return is_end and self.suppress_ragged_eofs
+    def _read(self, read: Callable[[], Result], at_end: Result) -> Result:
+        """What ``read`` returns, or ``at_end`` where an end without close_notify counts as one.
+
+        OpenSSL is not asked again after such an end: it then says that the system has an error, and the ``errno`` that
+        Python reads is of whatever call came before it in this thread (BrokenPipeError on Debian 13).
+        """
+        if not self._ended_raggedly:
+            try:
+                return self._ssl_io_loop(read)
+            except ssl.SSLError as err:
+                self._ended_raggedly = err.errno == ssl.SSL_ERROR_EOF or vars(err).get("reason") in RAGGED_ENDS
+                if not self._ended_raggedly or not self.suppress_ragged_eofs:
+                    raise
+        elif not self.suppress_ragged_eofs:
+            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
+        return at_end
 
     def _ssl_io_loop(self, func: Callable[..., Result], arg1: object = None, arg2: object = None) -> Result:
         """What ``func`` returns, once it has the bytes it wants; what it wrote is sent. Arguments are urllib3's."""

@@ -187,8 +187,11 @@ def test_an_end_without_close_notify_is_told_from_one_with_it() -> None:
         assert inner.recv(10) == b""
     with served(abrupt) as sock, wrapped(sock) as inner:
         assert inner.recv(10) == b"end"
+        for _ in range(3):
+            with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
+                inner.recv(10)
         with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
-            inner.recv(10)
+            inner.recv_into(bytearray(3))
 
 
 def test_urllib3s_class_takes_a_ragged_end_for_an_end() -> None:
@@ -197,7 +200,8 @@ def test_urllib3s_class_takes_a_ragged_end_for_an_end() -> None:
         outer = tls.wrap(sock, settings, OUTER, timeout_s=5)
         with SSLTransport(outer.sock, tls.context_for(settings), INNER) as inner:
             assert inner.recv(10) == b"end"
-            assert inner.recv(10) == b""
+            for _ in range(3):
+                assert inner.recv(10) == b""
             assert inner.recv_into(bytearray(3)) == 0
 
 
