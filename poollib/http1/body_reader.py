@@ -566,7 +566,7 @@ class ChunkedBody(Body):
             if not incoming.more():
                 if incoming.unread():
                     raise self._refuse(incoming.take(80))
-                raise self._cut_short(None)
+                raise self._without_last_chunk()
 
     def _read_trailers(self) -> None:
         """Trailer fields up to the empty line; a stream that ends right behind the last chunk is complete."""
@@ -585,6 +585,12 @@ class ChunkedBody(Body):
                 self.keep = False
                 self._end()
                 return
+
+    def _without_last_chunk(self) -> ProtocolError:
+        """In urllib3's words for an end between two chunks; azure-core tells it by them from an end within one."""
+        self.state = BodyState.BROKEN
+        text = f"Response ended prematurely: no last chunk came, {self.received} bytes did"
+        return chained(ProtocolError(text), IncompleteRead(self.received, None))
 
     def _refuse(self, line: bytes, is_too_long: bool = False) -> ProtocolError:
         self.state = BodyState.BROKEN

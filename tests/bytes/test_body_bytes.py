@@ -178,6 +178,18 @@ def test_a_cut_names_what_came_and_what_is_missing() -> None:
     assert (reason.partial, reason.expected) == (4, 5)
 
 
+def test_an_end_between_chunks_has_urllib3s_words_and_one_within_has_others() -> None:
+    """Programs tell them apart: azure-core reads "IncompleteRead" in the text as a download to take up again."""
+    with pytest.raises(ProtocolError, match=r"^Response ended prematurely: no last chunk came, 1 bytes did$") as caught:
+        read_response([CHUNKED + b"1\r\nx\r\n"])
+    cause = caught.value.__cause__
+    assert isinstance(cause, IncompleteRead)
+    assert (len(caught.value.args), cause.partial, cause.expected) == (1, 1, None)
+    for came in (b"2\r\nx", b"1\r\nx"):
+        with pytest.raises(ProtocolError, match="Connection broken: IncompleteRead"):
+            read_response([CHUNKED + came])
+
+
 def test_a_stream_that_ends_behind_the_last_chunk_is_complete_but_not_reused() -> None:
     """RFC 9112 section 8: the zero chunk makes it complete."""
     for pieces in cuts(CHUNKED + b"1\r\nx\r\n0\r\n"):

@@ -68,7 +68,7 @@ ERRORS: dict[tuple[str, str], tuple[type[HTTPError], str]] = {
     (_AWAIT, "alert"): (SSLError, r"alert"),
     (_AWAIT, "timeout"): (ReadTimeoutError, r"Read timed out\. \(read timeout="),
     (_READ, "broken"): (ProtocolError, r"Connection broken: "),
-    (_READ, "end"): (ProtocolError, r"Connection broken: "),
+    (_READ, "end"): (ProtocolError, r"Connection broken: |Response ended prematurely: "),
     (_READ, "alert"): (SSLError, r"alert"),
     (_READ, "timeout"): (ReadTimeoutError, r"Read timed out\. \(read timeout="),
 }

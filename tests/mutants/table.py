@@ -928,7 +928,7 @@ MUTANTS: Final = [
         "no last chunk, no last line end",
         (
             "http1/body_reader.py",
-            "                    raise self._refuse(incoming.take(80))\n                raise self._cut_short(None)\n",
+            "                    raise self._refuse(incoming.take(80))\n                raise self._without_last_chunk()\n",
             '                    raise self._refuse(incoming.take(80))\n                return _match_size(b"0\\r\\n")\n',
         ),
         (
