@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,10 @@ HUNG_S = 30.0
 def in_child(work: Callable[[], Any], fork: Callable[[], int] | None = None) -> str:
     """What ``work`` answers in a forked child, as text; an error is told as its repr. ``fork``: ``os.fork``."""
     reader, writer = os.pipe()
-    pid = os.fork() if fork is None else fork()
+    with warnings.catch_warnings():
+        # Of other threads, which Python 3.12 warns of: a test may have left a daemon that still ends.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        pid = os.fork() if fork is None else fork()
     if not pid:
         try:
             os.close(reader)

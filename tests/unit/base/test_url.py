@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pickle
 import subprocess
@@ -423,15 +424,20 @@ def test_nothing_given_is_an_empty_url() -> None:
     ],
 )
 def test_parsing_takes_linear_time(make: Any) -> None:
-    """CVE-2020-7212, CVE-2021-33503, CVE-2022-45061, CVE-2026-56860: 20,000 characters stay far below 0.2 s."""
+    """CVE-2020-7212, CVE-2021-33503, CVE-2022-45061, CVE-2026-56860: 20,000 characters stay far below 0.2 s.
+
+    On a machine whose cores are shared even the time of the process alone may grow: the best of five counts.
+    """
     text = make(20_000)
+    assert any(_parsing_s(text) < 0.2 for _ in range(5))
+
+
+def _parsing_s(text: str) -> float:
     start = time.process_time()
     for work in (parse_url, lambda text: join("http://h/a", text)):
-        try:
+        with contextlib.suppress(LocationParseError):
             work(text)
-        except LocationParseError:
-            continue
-    assert time.process_time() - start < 0.2
+    return time.process_time() - start
 
 
 # -- Url --

@@ -152,6 +152,7 @@ def test_without_the_keyword_there_is_none() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_starts_with_closed_circuits_and_free_locks() -> None:
     """Another thread may hold the locks in the moment of the fork."""
     budget = RetryBudget()
