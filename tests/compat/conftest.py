@@ -13,22 +13,26 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.certs import Certs, certs
+from tests.support.httpd import Httpd
+
+
+@pytest.fixture
+def server() -> Iterator[Httpd]:
+    """A server that echoes requests as JSON; routes may be added."""
+    with Httpd() as httpd:
+        yield httpd
+
+
+@pytest.fixture(scope="session")
+def authority() -> Certs:
+    """Certificates for servers and clients."""
+    return certs()
+
+
 if not getattr(sys.modules.get("urllib3"), "__spec__", None) or "poollib" not in repr(sys.modules["urllib3"].__spec__):
     collect_ignore_glob = ["test_*.py"]
 else:
-    from tests.support.certs import Certs, certs
-    from tests.support.httpd import Httpd
-
-    @pytest.fixture
-    def server() -> Iterator[Httpd]:
-        """A server that echoes requests as JSON; routes may be added."""
-        with Httpd() as httpd:
-            yield httpd
-
-    @pytest.fixture(scope="session")
-    def authority() -> Certs:
-        """Certificates for servers and clients."""
-        return certs()
 
     def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         """Say which urllib3 it was that ran."""
