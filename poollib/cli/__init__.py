@@ -1,1 +1,1 @@
-"""What a person at a terminal uses: ``python -m poollib``, its demo."""
+"""What a person at a terminal uses."""

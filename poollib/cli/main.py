@@ -153,9 +153,15 @@ def version_text() -> str:
 
 
 def _demo(words: Sequence[str]) -> int:
-    from . import demo
+    from ..demo import comparison
 
-    return demo.main(words)
+    return comparison.main(words)
+
+
+def _serve(words: Sequence[str]) -> int:
+    from ..demo import practice_server
+
+    return practice_server.main(words)
 
 
 def _as_urllib3(words: Sequence[str]) -> int:
@@ -165,4 +171,8 @@ def _as_urllib3(words: Sequence[str]) -> int:
 
 
 # Commands by their first word, each given the words after it.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"as-urllib3": _as_urllib3, "demo": _demo}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "as-urllib3": _as_urllib3,
+    "demo": _demo,
+    "serve": _serve,
+}

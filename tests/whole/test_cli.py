@@ -175,8 +175,8 @@ def test_a_reader_that_leaves_ends_it_quietly(server: Httpd) -> None:
 
 def test_the_first_word_may_name_another_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its words are its own; whatever it returns is the exit status."""
-    from poollib.cli import demo
     from poollib.compat import as_urllib3
+    from poollib.demo import comparison as demo
 
     told: list[list[str]] = []
     monkeypatch.setattr(demo, "main", lambda words: told.append(list(words)) or 3)

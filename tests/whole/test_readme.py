@@ -1,33 +1,19 @@
 """The README's quick start does what it says: its blocks run in turn, and print what their comments promise."""
 
-import contextlib
-import io
 import json
 import pathlib
 import re
 import ssl
-import textwrap
 import threading
 from collections.abc import Iterator
 
 import pytest
 import trustme
 
+from tests.support import pages
 from tests.support.httpd import Httpd, Request, Response, Route
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.rst"
-
-
-def code_blocks() -> list[tuple[int, str]]:
-    """The README's Python blocks, each with the number of its first line."""
-    text = README.read_text()
-    found = re.finditer(r"^\.\. code-block:: python\n\n((?:(?: {4}.*)?\n)+)", text, re.M)
-    return [(text[: match.start(1)].count("\n"), textwrap.dedent(match[1])) for match in found]
-
-
-def promised(code: str) -> list[str]:
-    """What the comments behind the print calls say will be printed."""
-    return re.findall(r"print\(.*\)  # (.*)$", code, re.M)
 
 
 class Sometimes:
@@ -93,20 +79,18 @@ def test_the_quick_start_prints_what_it_promises(
 ) -> None:
     """Each block is run with the local servers' ports in place of the README's."""
     monkeypatch.chdir(tmp_path)
-    blocks, names = code_blocks(), {"__name__": "quick_start"}
-    assert len(blocks) >= 6
-    for line, code in blocks:
+
+    def localised(code: str) -> str:
         local = re.sub(r"localhost:8080|(?<=\"localhost\", )8080", lambda match: match[0][:-4] + str(plain.port), code)
-        local = local.replace("localhost:8443", f"localhost:{mutual.port}")
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile("\n" * line + local, str(README), "exec"), names)
-        assert printed.getvalue().splitlines() == promised(code), f"README.rst, line {line}"
+        return local.replace("localhost:8443", f"localhost:{mutual.port}")
+
+    assert len(pages.code_blocks(README)) >= 6
+    pages.run(README, localised)
 
 
 def test_every_print_of_the_quick_start_promises_something() -> None:
-    for line, code in code_blocks():
-        assert code.count("print(") == len(promised(code)), f"README.rst, line {line}"
+    for line, code in pages.code_blocks(README):
+        assert code.count("print(") == len(pages.promised(code)), f"README.rst, line {line}"
 
 
 def test_the_two_commands_stand_in_the_readme_as_continuous_integration_runs_them() -> None:

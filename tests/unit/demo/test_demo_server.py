@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 
-from poollib.cli import demo_server
+from poollib.demo import demo_server
 
 
 def test_each_path_has_its_answer() -> None:

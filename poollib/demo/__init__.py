@@ -1,0 +1,1 @@
+"""What pooling saves, shown on loopback, and a server to try the pages on."""

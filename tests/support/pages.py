@@ -1,0 +1,36 @@
+"""The Python in a page: its blocks in turn, and what they promise to print.
+
+The ``code-block:: python`` of a page are one program. ``print(...)  # text`` promises that text; tests run them with
+a local server's port in place of the page's and compare.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+
+def code_blocks(page: Path) -> list[tuple[int, str]]:
+    """The page's Python blocks, each with the number of the line before it."""
+    text = page.read_text()
+    found = re.finditer(r"^\.\. code-block:: python\n\n((?:(?: {4}.*)?\n)+)", text, re.M)
+    return [(text[: match.start(1)].count("\n"), textwrap.dedent(match[1])) for match in found]
+
+
+def promised(code: str) -> list[str]:
+    """What the comments behind the print calls say will be printed."""
+    return re.findall(r"print\(.*\)  # (.*)$", code, re.M)
+
+
+def run(page: Path, localised: Callable[[str], str]) -> None:
+    """Run the page's blocks, each changed by ``localised`` first; AssertionError where something else is printed."""
+    names: dict[str, object] = {"__name__": page.stem}
+    for line, code in code_blocks(page):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile("\n" * line + localised(code), str(page), "exec"), names)
+        assert printed.getvalue().splitlines() == promised(code), f"{page.name}, line {line}"

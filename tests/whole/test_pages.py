@@ -1,0 +1,47 @@
+"""The pages for users do what they say: their blocks run in turn against the practice server and print as promised."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from poollib.demo.practice_server import PracticeServer
+from tests.support import pages
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("quickstart", "timeouts", "retries", "errors")
+
+
+@pytest.fixture
+def server() -> Iterator[PracticeServer]:
+    """The server that the pages call localhost:8080, on a port of its own."""
+    with PracticeServer(0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.may_leave("the practice server's threads end when the connections of the page's manager do")
+def test_a_page_prints_what_it_promises(
+    name: str, server: PracticeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    port = str(server.server_address[1])
+
+    def localised(code: str) -> str:
+        return re.sub(r"(?<=localhost:)8080|(?<=\"localhost\", )8080", port, code)
+
+    pages.run(DOCS / f"{name}.rst", localised)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_promises_something(name: str) -> None:
+    blocks = pages.code_blocks(DOCS / f"{name}.rst")
+    assert sum(len(pages.promised(code)) for _, code in blocks) >= 2
