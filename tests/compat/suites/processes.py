@@ -103,7 +103,10 @@ class Runner:
         number = next(self.numbers)
         notes = self.logs / f"{number}.jsonl"
         notes.touch()
-        words = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=short", "-p", "suite_plugin"]
+        words = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "suite_plugin"]
+        # Every other style parses the test's file again for each failure. On CPython 3.11.7 that has ended pytest with
+        # "SystemError: AST constructor recursion depth mismatch": there, nothing else may run beside ast.parse().
+        words += ["--tb=native"]
         words += ["-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={self.logs / f'{number}.tmp'}"]
         # A timer that goes off while pytest writes a failure down would end pytest.
         words += ["--continue-on-collection-errors", f"--timeout={ONE_TEST_S}", "-o", "timeout_func_only=true"]

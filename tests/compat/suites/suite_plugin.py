@@ -44,7 +44,8 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
 
 
 def _said(text: str) -> str:
-    return " | ".join(re.findall(r"^E +(.+)", text, re.MULTILINE))[:600]
+    """The lines of a native traceback that name an exception or go on with its words."""
+    return " | ".join(re.findall(r"^(?!Traceback|During handling|The above exception)(\S.+)", text, re.MULTILINE))[:600]
 
 
 def _note(test: str, state: str, message: str = "", private: bool = False) -> None:
