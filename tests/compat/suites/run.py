@@ -1,10 +1,12 @@
 """Run another project's own tests with poollib in urllib3's place; 1 if another test fails than those that are listed.
 
-    python tests/compat/suites/run.py urllib3 [--update] [--on-urllib3] [PYTEST ARGUMENT ...]
+NAME is one of ``urllib3`` and ``requests``::
+
+    python tests/compat/suites/run.py NAME [--update] [--on-urllib3] [PYTEST ARGUMENT ...]
 
 The tests are those of the source distribution, which pip fetches by version and hash and which is unpacked below the
 environment that this script runs in; nothing of it belongs to the project.  What fails must stand in the suite's list
-(``urllib3.txt``), with a reason and a row of docs/differences.rst, and what passes must not.  A test whose outcome
+(``NAME.txt``), with a reason and a row of docs/differences.rst, and what passes must not.  A test whose outcome
 would be red runs up to ALONE times more with no other beside it, and is red only if it is so each time.
 
 ``--update`` takes out what passes and adds what fails as ``undone``.  ``--on-urllib3`` runs the same tests on urllib3
@@ -42,6 +44,7 @@ class Suite:
     tests: str
     words: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    own_source: str = ""  # of urllib3, where it is not installed
 
     @property
     def expected(self) -> Path:
@@ -59,6 +62,15 @@ SUITES = {
             "test",
             ("-m", "not requires_network"),  # they dial 240.0.0.0, and what answers there is the network's choice
             {"CI": "1"},  # makes urllib3's tests wait longer for what has to happen
+            own_source="src",
+        ),
+        Suite(
+            "requests",
+            "2.34.2",
+            "f288924cae4e29463698d6d60bc6a4da69c89185ad1e0bcc4104f584e960b9ed",
+            "tests",
+            # These dial 10.255.255.1, and what answers there is the network's choice.
+            ("-k", "not test_connect_timeout and not test_total_timeout_connect"),
         ),
     )
 }
@@ -88,7 +100,7 @@ def runner_of(suite: Suite, source: Path, on_urllib3: bool) -> Runner:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     (start / "sitecustomize.py").write_text("import poollib\n\npoollib.install_as_urllib3()\n")
-    first = [source / "src"] if on_urllib3 else [start, ROOT]
+    first = [source / suite.own_source] if on_urllib3 else [start, ROOT]
     path = os.pathsep.join(map(str, [*first, HERE]))
     return Runner(source, logs, {**os.environ, "PYTHONPATH": path, **suite.environment}, suite.words)
 
