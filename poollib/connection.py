@@ -11,9 +11,11 @@ Both classes subclass ``http.client``'s and keep its methods working (``putreque
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import http.client
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from socket import getdefaulttimeout
@@ -36,6 +38,7 @@ from .exceptions import (
     ProtocolError,
     ReadTimeoutError,
     SSLError,
+    SystemTimeWarning,
     WriteTimeoutError,
     is_from_body,
     name_phase,
@@ -84,6 +87,8 @@ _IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
 
 #: So much fits into every send buffer, so the system takes all of it or, with an error, none.
 ALL_OR_NOTHING_BYTES = 4096
+#: No clock that is right tells a day before this one.
+RECENT_DATE = datetime.date(2025, 1, 1)
 
 
 class HTTPConnection(Transport):
@@ -731,6 +736,16 @@ def _size_limit(options: Options, decodes: bool) -> int | None:
 
 class HTTPSConnection(TlsTransport, HTTPConnection):
     """A connection for HTTP over TLS; arguments are urllib3's. What is wanted of TLS is settled in ``TlsSettings``."""
+
+    def _secure(self) -> None:
+        """TLS with the target. SystemTimeWarning: the clock is wrong, so that no certificate will seem to be valid."""
+        if datetime.date.today() < RECENT_DATE:
+            warnings.warn(
+                f"System time is way off (before {RECENT_DATE}). This will probably lead to SSL verification errors",
+                SystemTimeWarning,
+                stacklevel=2,
+            )
+        super()._secure()
 
     def response_ended(self, reusable: bool) -> None:
         """As for plain HTTP; after the first response, the TLS session may be worth keeping (TLS 1.3 sends it late)."""

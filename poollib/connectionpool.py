@@ -62,7 +62,15 @@ from .client.request_target import ConnectionPool as ConnectionPool
 from .client.send_lock import CROWD, SendLock, may_wait
 from .client.stats import PoolStatistics
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
-from .exceptions import LocationValueError, PoolError, ProtocolError, ReadTimeoutError, URLSchemeUnknown, is_from_body
+from .exceptions import (
+    LocationParseError,
+    LocationValueError,
+    PoolError,
+    ProtocolError,
+    ReadTimeoutError,
+    URLSchemeUnknown,
+    is_from_body,
+)
 from .exchange.options import ResponseOptions
 from .exchange.request import Request
 from .http1.request_body import set_file_position
@@ -536,7 +544,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         return self._with_dial_options(conn)
 
     def _address(self) -> tuple[str | None, int | None]:
-        """What a new connection dials: the proxy, if there is one."""
+        """What a new connection dials: the proxy, if there is one. LocationParseError for a host that is a URL."""
+        if "://" in self.host:
+            raise LocationParseError(f"{self.host!r} is a URL, not a host: see connection_from_url()")
         return (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
 
     def _with_dial_options(self, conn: Any) -> Any:

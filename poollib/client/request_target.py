@@ -41,7 +41,9 @@ class ConnectionPool:
         if not host:
             raise LocationValueError("No host specified.")
         port = None if port is None else _port_number(port)
-        normal = cast(str, normalize_host(host, self.scheme))
+        # A URL is no host, but fails as late as in urllib3: when a connection is made.
+        is_url = "://" in host and "@" not in host
+        normal = host if is_url else cast(str, normalize_host(host, self.scheme))
         self.host = host if normal == host else normal  # rather one text than two equal ones
         self.port = port
         self._tunnel_host = self.host

@@ -175,16 +175,14 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ".exchange.transport": "log",
         "sys": "sys=*",
         ".compat.private_names": (
-            "_ResponseOptions _TYPE_BODY RECENT_DATE _CONTAINS_CONTROL_CHAR_RE _OBSOLETE_FOLD_RE"
+            "_ResponseOptions _TYPE_BODY _CONTAINS_CONTROL_CHAR_RE _OBSOLETE_FOLD_RE"
             " _WrappedAndVerifiedSocket _get_default_user_agent _match_hostname _normalize_header_value"
             " _normalize_header_values _ssl_wrap_socket_and_match_hostname _url_from_connection _wrap_proxy_error"
             " assert_header_parsing"
         ),
         ":util.connection": "connection=*",
         ".net.socket_state": "wait_for_read",
-        ".exceptions": (
-            "ConnectTimeoutError HeaderParsingError NameResolutionError NewConnectionError ProxyError SystemTimeWarning"
-        ),
+        ".exceptions": ("ConnectTimeoutError HeaderParsingError NameResolutionError NewConnectionError ProxyError"),
         ".base.headers": "HTTPHeaderDict",
         ".http1.request_body": "SKIPPABLE_HEADERS SKIP_HEADER body_to_chunks to_str",
         ".base.timeout": "Timeout",
@@ -195,7 +193,6 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
         ":_version": "__version__",
         ":http2.probe": "http2_probe=*",
         "builtins": "BrokenPipeError ConnectionError SocketTimeout=TimeoutError",
-        "datetime": "datetime=*",
         "http": "http=*",
         "http.client": "HTTPException ResponseNotReady _HTTPConnection=HTTPConnection",
         "logging": "logging=*",

@@ -8,7 +8,6 @@ connections whose TLS functions a program has replaced.  Follows urllib3 2.8.0.
 from __future__ import annotations
 
 import codecs
-import datetime
 import enum
 import errno
 import hashlib
@@ -76,7 +75,6 @@ class _WrappedAndVerifiedSocket(NamedTuple):
 
 # -- urllib3.connection --
 
-RECENT_DATE = datetime.date(2025, 1, 1)
 _CONTAINS_CONTROL_CHAR_RE = re.compile(r"[^!#-'*+\-.0-9A-Z^-z|~]")
 _OBSOLETE_FOLD_RE = re.compile(r"[ \t]*\r\n[ \t]+")
 

@@ -182,7 +182,10 @@ class Upload:
         """
         gather = self._sendmsg
         line, announced = b"", 0
-        for piece in joined(payload.pieces) if payload.ready else payload.pieces:
+        pieces = payload.pieces
+        if payload.ready:
+            head, pieces = self._send_ready_chunks(head, pieces), ()
+        for piece in pieces:
             size = len(piece) if type(piece) is bytes else size_of(piece)
             if not size:
                 continue
@@ -205,6 +208,26 @@ class Upload:
             else:
                 self._send_parts(line, piece, b"\r\n")
         self._send(head + b"0\r\n" + payload.trailer_bytes())
+
+    def _send_ready_chunks(self, head: bytes, pieces: Iterable[Piece]) -> bytes:
+        """Send ``head`` and pieces that are all at hand, small chunks together; what of it is left to be sent."""
+        small: list[Piece] = [head]
+        size = len(head)
+        for piece in pieces:
+            n = size_of(piece)
+            if not n:
+                continue
+            small.append(b"%x\r\n" % n)
+            if n > JOIN_BYTES:
+                self._send_parts(b"".join(small), piece, b"\r\n")
+                small, size = [], 0
+                continue
+            small += (piece, b"\r\n")
+            size += n
+            if size > JOIN_BYTES:
+                self._send(b"".join(small))
+                small, size = [], 0
+        return b"".join(small)
 
     def _send_file(self, head: bytes, file: PlainFile, payload: Payload) -> None:
         """Let the kernel copy the file; reading it, where this file system does not know how."""

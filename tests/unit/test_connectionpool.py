@@ -9,9 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, connection_from_url
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry, connection_from_url
 from poollib.connection import HTTPConnection
-from poollib.exceptions import EmptyPoolError, HostChangedError, LocationValueError, URLSchemeUnknown
+from poollib.exceptions import (
+    EmptyPoolError,
+    HostChangedError,
+    LocationParseError,
+    LocationValueError,
+    URLSchemeUnknown,
+)
 from poollib.pool.settings import Settings
 from tests.support.liars import Index
 from tests.support.script import ScriptServer, expect_request, respond, send
@@ -27,6 +33,30 @@ def test_a_port_out_of_range_is_refused(port: Any) -> None:
 def test_a_port_may_be_text_as_in_a_url() -> None:
     with HTTPConnectionPool("localhost", "8080") as pool:  # type: ignore[arg-type]
         assert pool.port == 8080
+
+
+@pytest.mark.parametrize("pool_class", [HTTPConnectionPool, HTTPSConnectionPool])
+def test_a_url_as_host_fails_when_the_pool_makes_a_connection(pool_class: type[HTTPConnectionPool]) -> None:
+    """As in urllib3, where such a pool can be made and compared; the error says what to do instead."""
+    with pool_class("http://example.com/") as pool:
+        assert not pool.is_same_host("http://example.com/")
+        with pytest.raises(LocationParseError, match=r"'http://example.com/' is a URL.*connection_from_url\(\)"):
+            pool.request("GET", "/")
+        assert pool.num_requests == 0
+
+
+def test_a_url_as_host_goes_to_no_proxy() -> None:
+    with ProxyManager("http://127.0.0.1:1") as manager:
+        pool = manager.connection_from_host("http://example.com/", scheme="https")
+        with pytest.raises(LocationParseError, match="is a URL"):
+            pool.request("GET", "/")
+
+
+def test_a_url_with_a_password_as_host_is_refused_at_once() -> None:
+    """A pool shows its host."""
+    with pytest.raises(LocationParseError) as caught:
+        HTTPConnectionPool("http://user:secret@example.com/")
+    assert "secret" not in str(caught.value)
 
 
 TIMES = ["idle_timeout", "max_lifetime", "acquire_timeout", "leak_timeout", "dns_cache", "health_check_interval"]

@@ -5,6 +5,7 @@ RFC 9110 section 4.3.4 (certificate verification) and RFC 9525 (names). A refusa
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import pathlib
 import ssl
@@ -13,7 +14,15 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib.exceptions import HTTPError, InsecureRequestWarning, MaxRetryError, ProtocolError, SSLError
+import poollib.connection
+from poollib.exceptions import (
+    HTTPError,
+    InsecureRequestWarning,
+    MaxRetryError,
+    ProtocolError,
+    SSLError,
+    SystemTimeWarning,
+)
 from tests.support.certs import PASSWORD, Pair, certs
 from tests.support.httpd import Httpd
 from tests.support.script import ScriptServer, close, expect, send
@@ -202,3 +211,12 @@ def test_tls_to_a_plain_port_is_an_error_of_the_library() -> None:
     with ScriptServer(steps) as plain, poollib.HTTPSConnectionPool("127.0.0.1", plain.port, timeout=5.0) as pool:
         with pytest.raises(SSLError):
             pool.request("GET", "/", retries=False)
+
+
+def test_a_clock_that_is_far_behind_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each TLS connection, as the certificate's error alone would not lead to the cause."""
+    with Httpd(tls=certs().server()) as server, pool_of(server) as pool:
+        monkeypatch.setattr(poollib.connection, "RECENT_DATE", datetime.date.today() + datetime.timedelta(days=2))
+        with pytest.warns(SystemTimeWarning, match="System time is way off") as warned:
+            assert [pool.request("GET", "/").status for _ in range(2)] == [200, 200]
+        assert len(warned) == 1

@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,10 +70,14 @@ class Runner:
                 return {note["test"]: Outcome("lost", is_private=note["private"]) for note in found} | _finished(notes)
         raise RuntimeError(f"pytest finds no tests, see {self.logs}")
 
-    def run_sharded(self, tests: Iterable[str]) -> Outcomes:
-        """The outcomes of these tests, two processes at a time; what no process could tell is missing."""
+    def run_sharded(self, tests: list[str], apart: Container[str]) -> Outcomes:
+        """The outcomes of these tests, two processes at a time; what no process could tell is missing.
+
+        Those in ``apart`` have a process of their own: tests that fail leave threads behind that keep a core busy.
+        """
+        shards = [[test for test in tests if test in apart], *shards_of(test for test in tests if test not in apart)]
         with ThreadPoolExecutor(PROCESSES) as threads:
-            parts = threads.map(self.run_in_order, shards_of(tests))
+            parts = threads.map(self.run_in_order, shards)
             return {test: outcome for part in parts for test, outcome in part.items()}
 
     def run_in_order(self, tests: list[str]) -> Outcomes:

@@ -108,10 +108,14 @@ def runner_of(suite: Suite, source: Path, on_urllib3: bool) -> Runner:
 # The judgement.
 
 
-def run(runner: Runner, arguments: list[str], is_red: Callable[[str, Outcome], bool]) -> Outcomes:
+def run(
+    runner: Runner, arguments: list[str], entries: dict[str, Entry], is_red: Callable[[str, Outcome], bool]
+) -> Outcomes:
     """The outcome of each test: that of the first run that is not red, or else the last one."""
     outcomes = runner.find(arguments)
-    _take(outcomes, runner.run_sharded([test for test, outcome in outcomes.items() if outcome.state == "lost"]))
+    _take(
+        outcomes, runner.run_sharded([test for test, outcome in outcomes.items() if outcome.state == "lost"], entries)
+    )
     for attempt in range(ALONE):
         red = [test for test, outcome in outcomes.items() if is_red(test, outcome)]
         if attempt == 0:
@@ -188,7 +192,9 @@ def main() -> int:
     suite = SUITES[options.suite]
     entries = {} if options.on_urllib3 else read_expected(suite.expected)
     runner = runner_of(suite, fetch(suite, options.folder.resolve()), options.on_urllib3)
-    outcomes = run(runner, arguments or [suite.tests], lambda test, outcome: is_red(outcome, entries.get(test)))
+    outcomes = run(
+        runner, arguments or [suite.tests], entries, lambda test, outcome: is_red(outcome, entries.get(test))
+    )
     print_counts(outcomes, entries)
     if options.on_urllib3:
         print("\n".join(sorted(test for test, outcome in outcomes.items() if outcome.state == "failed")))

@@ -71,6 +71,20 @@ def test_small_neighbours_are_joined_and_large_pieces_left_alone() -> None:
     assert size_of(memoryview(b"abcd").cast("I")) == 4
 
 
+def test_chunks_that_are_at_hand_leave_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred pieces of a list are a hundred chunks in one call with the head; a large one is not copied."""
+    with Pair() as pair:
+        upload = pair.upload()
+        calls: list[int] = []
+        monkeypatch.setattr(upload, "_send", lambda data, flags=0: calls.append(len(data)))
+        monkeypatch.setattr(upload, "_send_parts", lambda *parts: calls.extend(map(len, parts)))
+        upload.run(b"head", Payload([b"x"] * 100, None, ready=True))
+        assert calls == [4 + 100 * len(b"1\r\nx\r\n") + len(b"0\r\n\r\n")]
+        calls.clear()
+        upload.run(b"head", Payload([b"x", b"y" * 70_000, b"z"], None, ready=True))
+        assert calls == [4 + 6 + len(b"11170\r\n"), 70_000, 2, 6 + 5]
+
+
 def test_a_plain_file_is_one_whose_bytes_are_the_disks() -> None:
     class Mine(io.FileIO):
         pass
@@ -359,9 +373,10 @@ def test_a_piece_of_nothing_is_never_a_chunk() -> None:
     """It would end the body (RFC 9112 section 7.1); by whatever way it got there."""
     wanted = b"head 1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
     pieces = [b"a", b"", memoryview(b""), b"b"]
-    with Pair() as pair:
-        pair.upload().run(b"head ", Payload(pieces, None))
-        assert pair.got() == wanted
+    for ready in (False, True):
+        with Pair() as pair:
+            pair.upload().run(b"head ", Payload(pieces, None, ready))
+            assert pair.got() == wanted
     sent: list[bytes] = []
     httpclient_hooks._send_body(types.SimpleNamespace(send=sent.append), Payload(pieces, None))
     assert b"head " + b"".join(sent) == wanted
