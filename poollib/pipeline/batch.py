@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from .. import response as responses
 from ..base.tls_errors import wants_read, wants_write
 from ..base.trace import notify
 from ..connection import HTTPConnection
@@ -35,6 +36,7 @@ from ..net.socket_state import SSLSocket, is_readable, wait_for_socket
 from ..response import HTTPResponse
 from .requests import PipelinedRequest
 
+Found = tuple[Head, int]  # a head, and the index behind it
 Interim = tuple[tuple[int, list[tuple[str, str]]], ...]
 
 
@@ -213,31 +215,35 @@ class Batch:
 
         Many have the very bytes of the head before, which need not be parsed again.
         """
-        answers, buffer, received = self.answers, self._buffer, HTTPResponse.received
+        answers, buffer, received = self.answers, self._buffer, responses.HTTPResponse.received
         data, at = buffer.data, buffer.at
         same, found = b"", None
         for request in self.requests[len(answers) : self.sent]:
-            if not same or not data.startswith(same, at):
+            terms = request.terms
+            if terms.options is not None:  # with limits of its own, or a listener
+                same, found = b"", None
+            elif not same or not data.startswith(same, at):
                 found = parse_head(data[at:]) if at < len(data) else None
                 same = b"" if found is None or not _is_usual_head(found[0]) else data[at : at + found[1]]
-            terms = request.terms
-            if same and found is not None and terms.options is None and request.method == "GET":
-                start = at + len(same)
-                stop = start + found[0].length
-                if stop <= len(data) and not (found[0].content_encoding and terms.decode_content):
-                    response = received(found[0], None, data[start:stop], "GET", request.target)
+            if same and found is not None and request.method == "GET":
+                head, start = found[0], at + len(same)
+                stop = start + head.length
+                if stop <= len(data) and not (head.content_encoding and terms.decode_content):
+                    response = received(head, None, data[start:stop], "GET", request.target)
                     response.retries = terms.retries
                     if not terms.decode_content:
                         response.decode_content = False
                     answers.append(response)
                     at = stop
                     continue
-            buffer.data, buffer.at = data, at
-            answers.append(self._read_answer(request))
+            buffer.data, buffer.at = (data, at) if at < len(data) else (b"", 0)
+            answers.append(self._read_answer(request, found))
             data, at = buffer.data, buffer.at
             if self.is_closing:
                 return
-        buffer.data, buffer.at = data, at
+        if found is not None:
+            self._conn.idle_limit_s = found[0].idle_limit_s
+        buffer.data, buffer.at = (data, at) if at < len(data) else (b"", 0)
 
     def _end(self) -> None:
         """The last answer is in: is there anything behind it?"""
@@ -261,9 +267,10 @@ class Batch:
 
     # -- an answer --
 
-    def _read_answer(self, request: PipelinedRequest) -> HTTPResponse:
-        """The next answer, its body read. Errors as of an exchange."""
-        data, head, end, interim = self._wait_for_head(request)
+    def _read_answer(self, request: PipelinedRequest, found: Found | None) -> HTTPResponse:
+        """The next answer, its body read; ``found``: its head, where that is in already. Errors as of an exchange."""
+        data, head, end, interim = self._wait_for_head(request, found)
+        self._conn.idle_limit_s = head.idle_limit_s
         self._keep = _keeps(head)
         response = self._read_body(request, head, data, end)
         if not head.keep_alive:
@@ -278,7 +285,7 @@ class Batch:
         conn.sent.method, conn.sent.target = request.method, request.target
         conn.options, conn.state = request.terms.options, state
 
-    def _wait_for_head(self, request: PipelinedRequest) -> tuple[bytes, Head, int, Interim]:
+    def _wait_for_head(self, request: PipelinedRequest, found: Found | None) -> tuple[bytes, Head, int, Interim]:
         """Received bytes, the final head of the next answer, where it ends, and the interim ones before it."""
         buffer, options, trace = self._buffer, request.terms.options, request.terms.trace
         self._expect(request, ConnectionState.AWAITING)
@@ -290,7 +297,7 @@ class Batch:
             raise closed_early(data)
         if trace is not None:
             notify(trace, "first_byte", request.method, request.target)
-        data, head, end = complete_head(buffer.recv, data, limits)
+        data, head, end = (data, *found) if found is not None else complete_head(buffer.recv, data, limits)
         interim: InterimResponses | None = None
         while head.status < 200:
             if head.status == 101:
@@ -321,7 +328,7 @@ class Batch:
         )
         limits = DEFAULT_LIMITS if options is None else options.limits
         body = body_reader(buffer, length, head.keep_alive, limit, limits)
-        response = HTTPResponse.received(head, body, None, request.method, request.target)
+        response = responses.HTTPResponse.received(head, body, None, request.method, request.target)
         if options is not None:
             response._max_decoded_size = options.max_decoded_size
         response.decode_content = request.terms.decode_content

@@ -224,13 +224,13 @@ class Pipeline(Generic[Given]):
         requests = self._next_requests()
         if not requests:
             return
+        if self._backoff is not None:
+            backoff, self._backoff = self._backoff, None
+            backoff.sleep()
         if not self._senders.record.allows(time.monotonic()):
             self._answers.append(_Unsettled(requests[0]))
             self._waiting[:0] = requests[1:]
             return
-        if self._backoff is not None:
-            backoff, self._backoff = self._backoff, None
-            backoff.sleep()
         batch = Batch(requests, self._alone)
         try:
             was_sent = self._senders.batch(batch)
