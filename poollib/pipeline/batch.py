@@ -15,16 +15,27 @@ What follows for the requests that have no answer then is ``responses``' to deci
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from .. import response as responses
-from ..base.tls_errors import wants_read, wants_write
+from ..base.tls_errors import is_ragged_end, is_tls_error, wants_read, wants_write
 from ..base.trace import notify
 from ..connection import HTTPConnection
-from ..exceptions import InvalidHeader, InvalidResponseError, ProtocolError, WriteTimeoutError, chained, name_phase
+from ..exceptions import (
+    HTTPError,
+    InvalidHeader,
+    InvalidResponseError,
+    ProtocolError,
+    SSLError,
+    WriteTimeoutError,
+    chained,
+    mark_nothing_sent,
+    name_phase,
+)
 from ..exchange.options import Options
 from ..exchange.request import Request
 from ..exchange.transport import ConnectionState
@@ -51,7 +62,7 @@ class BatchBuffer(ReceiveBuffer):
     stream has.
     """
 
-    __slots__ = ("_conn", "_incoming", "_unsent", "ended", "received")
+    __slots__ = ("_conn", "_failed", "_incoming", "_unsent", "ended", "received", "sent_bytes")
 
     def __init__(self, conn: HTTPConnection, incoming: ReceiveBuffer) -> None:
         super().__init__(self._receive)
@@ -59,6 +70,8 @@ class BatchBuffer(ReceiveBuffer):
         self._incoming = incoming
         self._unsent = b""
         self.ended = self.received = False
+        self.sent_bytes = 0
+        self._failed: OSError | None = None
 
     def send(self, data: bytes) -> None:
         """Let the socket take what it takes at once; the rest is sent between receives."""
@@ -72,44 +85,81 @@ class BatchBuffer(ReceiveBuffer):
         sock.settimeout(0.0)
         try:
             n = sock.send(data)
+        except TimeoutError as error:
+            raise self._timed_out() from error
         except OSError as error:
             if isinstance(error, BlockingIOError) or wants_write(error) or wants_read(error):
                 return
             if not is_readable(sock, 0.0):
-                raise chained(ProtocolError("Connection aborted.", error), error) from error
-            n = len(data)  # what was answered before is read, then the end is met there
+                raise _send_failed(error, self.sent_bytes == 0) from error
+            self._failed = error  # what was answered before is read, and then the end is met there
+            n = len(data)
         finally:
             sock.settimeout(timeout_s)
         conn.bytes_sent += n
+        self.sent_bytes += n
         self._unsent = data[n:]
 
+    def _timed_out(self) -> WriteTimeoutError:
+        return WriteTimeoutError(self._conn, self._conn.sent.target, "Write timed out.")
+
     def _receive(self, limit: int) -> bytes:
-        if self._unsent:
-            self._wait_sending()
-        data = self._incoming.recv(limit)
+        try:
+            data = self._receive_sending(limit) if self._unsent else None
+            if data is None:
+                data = self._incoming.recv(limit)
+        except HTTPError:
+            self._raise_send_error()
+            raise
         if data:
             self.received = self._conn.answered = True
         else:
+            self._raise_send_error()
             self.ended = True
         return data
 
-    def _wait_sending(self) -> None:
-        """Wait until something can be received, sending on meanwhile. WriteTimeoutError: neither goes on."""
-        sock = self._conn.sock
-        while self._unsent and not is_readable(sock, 0.0):
+    def _receive_sending(self, limit: int) -> bytes | None:
+        """What comes while something is to be sent; None: all is sent. WriteTimeoutError: neither goes on."""
+        sock, options = self._conn.sock, self._conn.options
+        while self._unsent:
+            if is_readable(sock, 0.0) and (data := self._receive_now(limit)) is not None:
+                return data
             wait_s = sock.gettimeout()
-            deadline = None if self._conn.options is None else self._conn.options.deadline
-            if deadline is not None:
-                wait_s = deadline.cap_s(wait_s, "sending")
+            if options is not None and options.deadline is not None:
+                wait_s = options.deadline.cap_s(wait_s, "sending")
             if not wait_for_socket(sock, read=True, write=True, timeout=wait_s):
-                if deadline is not None:
-                    deadline.remaining_s("sending")
-                raise WriteTimeoutError(self._conn, None, "Write timed out.")
+                if options is not None and options.deadline is not None:
+                    options.deadline.remaining_s("sending")
+                raise self._timed_out()
             self._send_on()
+        return None
+
+    def _receive_now(self, limit: int) -> bytes | None:
+        """What is there; None: nothing, for what made a TLS socket readable was a session ticket."""
+        sock = self._conn.sock
+        timeout_s = sock.gettimeout()
+        sock.settimeout(0.0)
+        try:
+            data: bytes = sock.recv(limit)
+        except OSError as error:
+            if isinstance(error, BlockingIOError) or wants_read(error) or wants_write(error):
+                return None
+            data = b""  # the connection failed, which ends the stream as well
+        finally:
+            sock.settimeout(timeout_s)
+        self._conn.bytes_received += len(data)
+        return data
+
+    def _raise_send_error(self) -> None:
+        """Raise what sending met, if the server has not answered anything before it."""
+        if self._failed is not None and not self.received:
+            raise _send_failed(self._failed, False) from self._failed
 
     def recv_into(self, view: Buffer) -> int:
         if self._unsent:
-            self._wait_sending()
+            data = self._receive(len(view))
+            view[: len(data)] = data
+            return len(data)
         n = self._incoming.recv_into(view)
         self.ended = not n
         return n
@@ -167,7 +217,8 @@ class Batch:
         try:
             self._exchange(1 if self.alone and not was_kept else len(self.requests))
         except BaseException as error:
-            name_phase(error, "waiting for the response")
+            is_sending = conn.state is ConnectionState.SENDING
+            name_phase(error, "sending" if is_sending else "waiting for the response")
             self.is_stale = was_kept and not self._buffer.received and isinstance(error, ProtocolError)
             if self.answers and self._is_out_of_step(error):
                 self._drop_answers()
@@ -352,6 +403,16 @@ class Batch:
     def _drop_answers(self) -> None:
         del self.answers[1:]
         self.is_believed = False
+
+
+def _send_failed(error: OSError, is_first: bool) -> HTTPError:
+    """poollib's error for what sending raised; ``is_first``: nothing has been sent before on this connection."""
+    is_tls = is_tls_error(error) and not is_ragged_end(error)
+    failed = chained(SSLError(error) if is_tls else ProtocolError("Connection aborted.", error), error)
+    if is_first and error.errno in (errno.EPIPE, errno.ECONNRESET):
+        mark_nothing_sent(failed)  # the system takes the first bytes or, with an error, none
+    name_phase(failed, "sending")
+    return failed
 
 
 class HiddenEndError(ProtocolError):

@@ -19,7 +19,14 @@ from ..base.exact_copies import whole
 from ..base.timeout import Deadline
 from ..base.trace import notify
 from ..client.request_loop import may_resend, run
-from ..exceptions import DeadlineExceededError, DecodeError, ProtocolError, ResponseTooLargeError, chained
+from ..exceptions import (
+    DeadlineExceededError,
+    DecodeError,
+    ProtocolError,
+    ResponseTooLargeError,
+    chained,
+    is_nothing_sent,
+)
 from ..exchange.request import Request
 from ..policy.retry import Retry
 from ..response import BaseHTTPResponse, HTTPResponse
@@ -297,7 +304,7 @@ class Pipeline(Generic[Given]):
             self._senders.record.mixed_up(time.monotonic())
         elif sent > 0 and not batch.is_stale and not isinstance(error, _OWN_LIMITS):
             self._note_failure(batch, sent)
-        is_free = batch.is_stale or isinstance(error, (HiddenEndError, *_OWN_LIMITS))
+        is_free = batch.is_stale or is_nothing_sent(error) or isinstance(error, (HiddenEndError, *_OWN_LIMITS))
         again = self._resent if is_free else self._charged
         after: list[PipelinedRequest | _Failure] = [again(request, error) for request in rest[: max(0, sent)]]
         self._waiting[:0] = [*after, *rest[max(0, sent) :]]

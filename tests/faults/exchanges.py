@@ -110,6 +110,13 @@ def _redirect(manager: PoolManager, url: str, scene: Scene) -> bool:
     return manager.request("POST", f"{url}/away", body=b"gone").data == TEXT
 
 
+def _pipeline(manager: PoolManager, url: str, scene: Scene) -> bool:
+    """Requests in one send, and the answers to them from one connection."""
+    items = [f"{url}/text", ("HEAD", f"{url}/text"), f"{url}/chunks", f"{url}/gzip", f"{url}/text"]
+    pool = manager.connection_from_url(url)
+    return [response.data for response in pool.pipeline(items)] == [TEXT, b"", TEXT, TEXT, TEXT]
+
+
 EXCHANGES: dict[str, Callable[[PoolManager, str, Scene], bool]] = {
     "get": _get,
     "whole": _whole,
@@ -126,6 +133,7 @@ EXCHANGES: dict[str, Callable[[PoolManager, str, Scene], bool]] = {
     "chunks both ways": _chunks_both_ways,
     "expect": _expect,
     "redirect": _redirect,
+    "pipeline": _pipeline,
 }
 #: Those whose last method may be repeated, and whose body can be sent again (RFC 9110 section 9.2.2).
 REPEATABLE = frozenset(EXCHANGES) - {"post a file", "chunks both ways", "redirect"}

@@ -96,6 +96,9 @@ FUNCTIONS = {
     "exchange.transport._wrap_in_tls": _TLS,
     "connection._send_request": _SEND,
     "connection.getresponse": _AWAIT,
+    "pipeline.batch._send_on": _SEND,
+    "pipeline.batch._wait_for_head": _AWAIT,
+    "pipeline.batch._end": "looking",
     "response.read": _READ,
     "response.readinto": _READ,
     "response.read_chunked": _READ,
@@ -124,6 +127,8 @@ class Place(NamedTuple):
                 functions.append(f"{module.removeprefix('poollib.')}.{frame.f_code.co_name}")
                 if functions[-1] in ("connection._send_request", "connection.getresponse"):
                     connection = frame.f_locals["self"]
+                elif functions[-1] == "pipeline.batch.run":
+                    connection = frame.f_locals["conn"]
             frame = frame.f_back
         phases = [FUNCTIONS[function] for function in functions if function in FUNCTIONS]
         assert phases, f"what is under way in {functions}?"
