@@ -24,7 +24,7 @@ from functools import cached_property
 from .. import response as responses
 from ..base.tls_errors import is_ragged_end, is_tls_error, wants_read, wants_write
 from ..base.trace import notify
-from ..connection import HTTPConnection
+from ..connection import ALL_OR_NOTHING_BYTES, HTTPConnection
 from ..exceptions import (
     HTTPError,
     InvalidHeader,
@@ -62,7 +62,7 @@ class BatchBuffer(ReceiveBuffer):
     stream has.
     """
 
-    __slots__ = ("_conn", "_failed", "_incoming", "_unsent", "ended", "received", "sent_bytes")
+    __slots__ = ("_conn", "_failed", "_incoming", "_unsent", "ended", "is_late", "received", "sent_bytes")
 
     def __init__(self, conn: HTTPConnection, incoming: ReceiveBuffer) -> None:
         super().__init__(self._receive)
@@ -70,6 +70,7 @@ class BatchBuffer(ReceiveBuffer):
         self._incoming = incoming
         self._unsent = b""
         self.ended = self.received = False
+        self.is_late = False  # the system has not taken all it was given: its buffer is full
         self.sent_bytes = 0
         self._failed: OSError | None = None
 
@@ -82,23 +83,28 @@ class BatchBuffer(ReceiveBuffer):
         conn, data = self._conn, self._unsent
         sock = conn.sock
         timeout_s = sock.gettimeout()
-        sock.settimeout(0.0)
+        may_wait = len(data) > ALL_OR_NOTHING_BYTES or self.is_late
+        if may_wait:
+            sock.settimeout(0.0)
         try:
             n = sock.send(data)
         except TimeoutError as error:
             raise self._timed_out() from error
         except OSError as error:
             if isinstance(error, BlockingIOError) or wants_write(error) or wants_read(error):
+                self.is_late = True
                 return
             if not is_readable(sock, 0.0):
                 raise _send_failed(error, self.sent_bytes == 0) from error
             self._failed = error  # what was answered before is read, and then the end is met there
             n = len(data)
         finally:
-            sock.settimeout(timeout_s)
+            if may_wait:
+                sock.settimeout(timeout_s)
         conn.bytes_sent += n
         self.sent_bytes += n
         self._unsent = data[n:]
+        self.is_late = n < len(data)
 
     def _timed_out(self) -> WriteTimeoutError:
         return WriteTimeoutError(self._conn, self._conn.sent.target, "Write timed out.")
