@@ -1284,6 +1284,23 @@ MUTANTS: Final = [
         ),
     ),
     *_mutants(
+        "pipelining: an answer that may be another request's is not given out",
+        ("pipeline/batch.py", "surplus = buffer.unread() > 0", "surplus = False"),
+        ("pipeline/batch.py", "        del self.answers[1:]\n", ""),
+        ("pipeline/batch.py", "if length == UNTIL_CLOSE and self.answers:", "if False:"),
+        (
+            "pipeline/batch.py",
+            "if self._buffer.ended or not isinstance(error, (ProtocolError, InvalidHeader)):",
+            "if True:",
+        ),
+    ),
+    *_mutants(
+        "pipelining: requests that lost their connection go out again",
+        ("pipeline/batch.py", "1 if self.alone and not was_kept else len(self.requests)", "len(self.requests)"),
+        ("pipeline/record.py", "            self._failures += 1\n", "            pass\n"),
+        ("pipeline/responses.py", "again = self._resent if is_free else self._charged", "again = lambda r, e: r"),
+    ),
+    *_mutants(
         "urllib3: recovery after closed sockets",
         ("response.py", "cap_read_timeout(DRAIN_LIMIT_S):", "cap_read_timeout(9.0):"),
     ),
