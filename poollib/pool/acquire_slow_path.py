@@ -45,6 +45,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             self._request_grant(waiter, timeout_s)
         else:
             waiter.grant = unusable
+            waiter.lease = unusable.reuses
             self._replace_unusable(waiter)
         while isinstance(waiter.grant, Entry):
             if self._is_usable(waiter.grant, self._clock()):
@@ -58,19 +59,23 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             self.start_housekeeping()
         with self._shared, self._lock:
             self._raise_unless_open_locked(0.0)
-            if not self._grant_locked(waiter):
+            is_granted = self._grant_locked(waiter)
+            if not is_granted:
                 waiter.prepare_to_wait()
                 self._waiters = enqueued(self._waiters, waiter)
                 if self._shared.is_shared:
                     self._shared.waiters = enqueued(self._shared.waiters, waiter)
-        if waiter.grant is None:
+        if not is_granted:
             self._wait_for_grant(waiter, timeout_s)
 
     def _wait_for_grant(self, waiter: Waiter[Connection], timeout_s: float | None) -> None:
-        """Sleep until the waiter holds a grant.  EmptyPoolError when the time is over, ClosedPoolError at once."""
+        """Sleep until the waiter holds a grant.  EmptyPoolError when the time is over, ClosedPoolError at once.
+
+        Unless woken, look at the grant under the lock alone: a thread that holds it may be about to make room for a
+        permit, or to take it back.
+        """
         self._report_leaks(waiter.since)
-        waiter.wait(timeout_s)
-        if waiter.grant is None:
+        if not waiter.wait(timeout_s) or waiter.grant is None:
             with self._shared, self._lock:
                 if waiter.grant is None:
                     waited_s = self._clock() - waiter.since
@@ -78,7 +83,10 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                     self._waited += 1
                     self._raise_unless_open_locked(waited_s)
                     self._timeouts += 1
-                    raise self._empty_error_locked(waited_s)
+                    try:
+                        raise self._empty_error_locked(waited_s)
+                    finally:  # so that nothing is granted to it while the error is on its way
+                        self._remove_waiter_locked(waiter)
         if self.trace is not None:
             notify(self.trace, "connection_waited", self.endpoint, self._clock() - waiter.since)
 
@@ -107,6 +115,8 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                 self._opening += 1  # the entry's slot becomes the permit's
                 waiter.grant = permit
                 del self.leases[entry.key]
+                if self._drain_waiters:  # it may be the last one that a drain() waits for
+                    self._notify_drain_waiters_locked()
 
     def _open_connection(self, waiter: Waiter[Connection], timeout_s: float | None) -> Entry[Connection]:
         """A new entry, leased, in place of the waiter's permit."""
@@ -137,7 +147,6 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         with self._shared, self._lock:
             for place, entry in enumerate(self._idle):
                 if entry.connection is connection:
-                    waiter.lease = entry.reuses + 1
                     self._reused -= 1
                     self._lease_idle_locked(waiter, place)
                     return

@@ -201,11 +201,14 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         Smaller: the longest idle are closed now, leased ones on return, until it holds.
         """
         total_maxsize = check_limit("total_maxsize", total_maxsize)
-        with self._shared, self._shared.lock:
-            self._shared.limit = total_maxsize
-            self._shared.shrink_locked()
-        for pool in self._every_pool():
-            pool.serve_waiters()
+        try:
+            self._shared.resize(total_maxsize)
+        except BaseException:
+            self._shared.resize(total_maxsize)  # nobody else would wake who waits
+            raise
+        finally:
+            for pool in self._every_pool():
+                pool.close_pending()
 
     def sweep(self, now: float) -> float | None:
         """Sweep all endpoints' pools and drop the empty ones; seconds until the next call, None: closed."""

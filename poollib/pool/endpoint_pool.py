@@ -143,7 +143,11 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                 self._run_pending(now)
             return entry.connection
         except BaseException:
-            self._undo_acquire(waiter, entry)
+            try:
+                self._undo_acquire(waiter, entry)
+            except BaseException:  # an interrupt, while a failed connect is tidied up after
+                self._undo_acquire(waiter, entry)
+                raise
             raise
 
     def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
@@ -291,7 +295,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             self._start_closing()  # nobody else would wake them
             raise
         self.drop_idle(POOL_CLOSED)
-        if self._is_watched:
+        if self.needs_housekeeper:  # also where a thread is about to note that the pool is watched
             housekeeper.hasten(self._self_ref, 0.0)  # so that it lets go of the pool
         return self.wait_closed(0.0 if timeout is None else timeout)
 
@@ -334,13 +338,17 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         """Change the limit.  Smaller: the longest idle are closed now, leased ones on return, until it holds."""
         maxsize = check_limit("maxsize", maxsize)
         limit = sys.maxsize if maxsize is None else maxsize
-        with self._shared, self._lock:
-            self._maxsize = limit
-            while self._idle and self._alive_locked() > limit:
-                self.discard_idle_locked(self._idle[0], "resized")
-            self._is_shrinking = self.block and self._total_locked() > limit
-            self.serve_waiters_locked()
-        self._run_pending(-inf)
+        try:
+            with self._shared, self._lock:
+                self._maxsize = limit
+                while self._idle and self._alive_locked() > limit:
+                    self.discard_idle_locked(self._idle[0], "resized")
+                self._is_shrinking = self.block and self._total_locked() > limit
+                self.serve_waiters_locked()
+            self._run_pending(-inf)
+        except BaseException:
+            self.serve_waiters()  # the limit may have changed, and nobody else would wake them
+            raise
 
     def serve_waiters(self) -> None:
         """After the shared limit was changed: serve who can be served, close what is to be closed."""
@@ -373,17 +381,35 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         """Close what nobody else can; at the exit, where even ``sys`` may be None here, leave it to the system."""
-        if is_finalizing() or not hasattr(self, "_is_watched"):
-            return
-        orphaned = OrphanedConnections(self._shared, self._unclosed_locked(), self._total_locked(), self.factory.close)
-        if self._shared.is_held():  # the garbage collector runs in the middle of another pool's decision
-            self._shared.defer(orphaned.release)
-        else:
-            with self._shared, self._lock:
-                self._clear()
-            orphaned.release()
+        orphaned: OrphanedConnections[Connection] | None = None
+        try:
+            if is_finalizing() or not hasattr(self, "_is_watched"):
+                return
+            orphaned = OrphanedConnections(self._shared, self.factory.close)
+            self._leave_limit(orphaned)
+        except BaseException:  # a finaliser is not run again
+            self._leave_limit(orphaned or OrphanedConnections(self._shared, self.factory.close))
+            raise
 
     # -- helpers -----------------------------------------------------------------------------------------------
+
+    def _leave_limit(self, orphaned: OrphanedConnections[Connection]) -> None:
+        """Leave the shared limit and close what is left; called again after an interrupt, it goes on.
+
+        A weak reference still leads to a pool whose finaliser runs because its last reference went: the housekeeper
+        may come, and another pool may evict from here.  So the tables are emptied in the lock that frees their slots.
+        """
+        is_held = self._shared.is_held()  # the garbage collector runs in the middle of another pool's decision
+        with self._shared, self._lock:
+            orphaned.take_over(self._unclosed_locked(), self._total_locked())
+            self._state = State.CLOSED
+            self._clear()
+            if not is_held:
+                orphaned.free_slots_locked()
+        if is_held:
+            self._shared.defer(orphaned.release)
+        else:
+            orphaned.release()
 
     def _defer_return(self, connection: Connection, idle_limit: float | None, reason: str | None) -> None:
         """Have a lease ended as soon as the lock is free, which this thread holds; ``reason``: by closing it."""

@@ -248,35 +248,38 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
 
 
 class OrphanedConnections(Generic[Connection]):
-    """What a finalised pool leaves: ``count`` connections in the shared limit, and ``entries`` to be closed."""
+    """What a finalised pool leaves: a number of connections in the shared limit, and those to be closed."""
 
     __slots__ = ("_close", "_count", "_entries", "_shared")
 
-    def __init__(
-        self,
-        shared_limit: SharedLimit,
-        entries: list[Entry[Connection]],
-        count: int,
-        close: Callable[[Connection], object],
-    ) -> None:
+    def __init__(self, shared_limit: SharedLimit, close: Callable[[Connection], object]) -> None:
         self._shared = shared_limit
-        self._entries = entries
-        self._count = count
         self._close = close
+        self._entries: list[Entry[Connection]] | None = None
+        self._count = 0
+
+    def take_over(self, entries: list[Entry[Connection]], count: int) -> None:
+        """Be in charge of these from now on; a second call changes nothing."""
+        if self._entries is None:
+            self._count = count
+            self._entries = entries
+
+    def free_slots_locked(self) -> None:
+        """Free their slots for who waits; a second call goes on where the first was interrupted."""
+        shared_limit = self._shared
+        count, self._count = self._count, 0
+        shared_limit.used -= count
+        if shared_limit.is_shrinking and not shared_limit.is_exceeded:
+            shared_limit.is_shrinking = False
+        if shared_limit.idle_order is not None:
+            for entry in self._entries or ():
+                shared_limit.idle_order.pop(entry.key, None)
+        shared_limit.serve_waiters_locked()
 
     def release(self) -> None:
         """Free their slots, and close what nobody else can; called again after an interrupt, it goes on."""
-        shared_limit = self._shared
-        with shared_limit.lock:
-            count, self._count = self._count, 0
-            shared_limit.used -= count
-            if shared_limit.is_shrinking and not shared_limit.is_exceeded:
-                shared_limit.is_shrinking = False
-            if shared_limit.idle_order is not None:
-                for entry in self._entries:
-                    shared_limit.idle_order.pop(entry.key, None)
-            if shared_limit.waiters:
-                next(iter(shared_limit.waiters)).pool.serve_waiters_locked()
+        with self._shared.lock:
+            self.free_slots_locked()
         while self._entries:
             try:
                 self._close(self._entries[-1].connection)

@@ -42,6 +42,7 @@ class SharedLimit:
         "is_shrinking",
         "limit",
         "lock",
+        "serving",
         "used",
         "waiters",
     )
@@ -74,6 +75,8 @@ class SharedLimit:
         #: When the next idle connection may have become too old; looked at in acquire and release.
         self.expire_at = inf
         self.waiters: OrderedDict[Waiter[object], None] = NO_WAITERS
+        #: Who is being served; left here by an interrupt, so that the next one who serves goes on with it.
+        self.serving: Waiter[object] | None = None
         if self.idle_order is not None:
             self.idle_order.clear()
 
@@ -105,6 +108,13 @@ class SharedLimit:
         assert self.used >= 0, "more connections gone than opened"
         assert self.is_shrinking or not self.is_exceeded, f"{self.used} of {self.limit}"
 
+    def resize(self, limit: int | None) -> None:
+        """Change the limit: who waits is served, and what must go is to be closed by its pool."""
+        with self, self.lock:
+            self.limit = limit
+            self.shrink_locked()
+            self.serve_waiters_locked()
+
     def shrink_locked(self) -> None:
         """Have the longest idle connections of any endpoint closed until the limit holds; leased ones on return."""
         self.is_shrinking = self.is_exceeded
@@ -114,6 +124,11 @@ class SharedLimit:
             pool = entry.pool_ref()
             if pool is not None:
                 pool.discard_idle_locked(entry, "resized")
+
+    def serve_waiters_locked(self) -> None:
+        """Hand what is free to those who have waited longest, whatever pool they wait in."""
+        for pool in dict.fromkeys(waiter.pool for waiter in self.waiters):  # each, where no limit is left
+            pool.serve_waiters_locked()
 
     def evict_oldest_locked(self, permit: Permit) -> bool:
         """Whether the longest idle connection of any endpoint made room for the permit, which has a slot already."""

@@ -263,6 +263,7 @@ class PoolState(Generic[Endpoint, Connection]):
         """
         entry = self._idle[place]
         order = self._shared.idle_order
+        waiter.lease = entry.reuses + 1
         self.leases[entry.key] = entry
         waiter.grant = entry
         del self._idle[place]
@@ -284,13 +285,18 @@ class PoolState(Generic[Endpoint, Connection]):
         shared_limit.used += 1
         self._opening += 1
         waiter.grant = permit
-        if shared_limit.is_exceeded and not shared_limit.evict_oldest_locked(permit):
-            permit.pending = False
-            waiter.grant = None
-            self._opening -= 1
-            shared_limit.used -= 1
-            return False
-        return True
+        return self._make_room_locked(waiter, permit)
+
+    def _make_room_locked(self, waiter: Waiter[Connection], permit: Permit) -> bool:
+        """Whether the shared limit bears the waiter's permit, with what was evicted for it; else it is taken back."""
+        shared_limit = self._shared
+        if not shared_limit.is_exceeded or shared_limit.evict_oldest_locked(permit):
+            return True
+        permit.pending = False
+        waiter.grant = None
+        self._opening -= 1
+        shared_limit.used -= 1
+        return False
 
     def evict_locked(self, entry: Entry[Connection], permit: Permit) -> bool:
         """Whether an entry is the longest idle one here, and now the permit's victim, which has left it the slot."""
@@ -322,23 +328,35 @@ class PoolState(Generic[Endpoint, Connection]):
     def _serve_one_shared_locked(self) -> bool:
         """Whether somebody in the queue of all pools that share the limit was served."""
         shared_limit = self._shared
+        waiter = shared_limit.serving
+        if waiter is not None:  # whoever served it was interrupted
+            shared_limit.serving = None
+            if waiter in shared_limit.waiters and waiter.pool.serve_waiter_locked(waiter):
+                return True
         if not shared_limit.waiters or (shared_limit.is_full and not shared_limit.idle_order):
             return False
         unservable: set[WaiterPool[object]] = set()
         for waiter in shared_limit.waiters:
             pool = waiter.pool
             if pool not in unservable:
+                shared_limit.serving = waiter
                 if pool.serve_waiter_locked(waiter):
+                    shared_limit.serving = None
                     return True
+                shared_limit.serving = None
                 unservable.add(pool)
         return False
 
     def serve_waiter_locked(self, waiter: Waiter[Connection]) -> bool:
         """Whether this waiter was granted something; its thread is awake then."""
-        if waiter.grant is None and not self._grant_locked(waiter):  # it holds something if waking it was interrupted
-            return False
-        self._wake_locked(waiter)
-        return True
+        grant = waiter.grant
+        if grant is None:
+            is_granted = self._grant_locked(waiter)
+        else:  # whoever granted it something was interrupted before waking it
+            is_granted = isinstance(grant, Entry) or self._make_room_locked(waiter, grant)
+        if is_granted:
+            self._wake_locked(waiter)
+        return is_granted
 
     def _wake_locked(self, waiter: Waiter[Connection]) -> None:
         """Take a sleeping waiter out of the queue and wake it, with what it holds."""
@@ -385,6 +403,7 @@ class PoolState(Generic[Endpoint, Connection]):
     def _hand_over_locked(self, entry: Entry[Connection]) -> None:
         """Lease a returned connection to the first waiter, without making it idle before."""
         waiter = next(iter(self._waiters))
+        waiter.lease = entry.reuses + 1
         waiter.grant = entry
         entry.reuses += 1
         self._reused += 1
@@ -442,6 +461,7 @@ class PoolState(Generic[Endpoint, Connection]):
             raise RuntimeError(
                 f"connect() made {entry.connection!r}, which {self!r} has already; it must make a new one"
             )
+        waiter.lease = entry.reuses
         self.leases[entry.key] = entry
         waiter.grant = entry
         permit.pending = False

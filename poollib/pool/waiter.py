@@ -39,7 +39,9 @@ class Waiter(Generic[Connection_co]):
         self.since = since
         self.misses = 0  # unusable connections it was given
         self.grant: Entry[Connection_co] | Permit | None = None
-        self.lease: int | None = None  # which lease of the entry it is, where it may be given back twice
+        self.lease: int | None = (
+            None  # which lease of the entry it is: what gives it back may be interrupted and done again
+        )
 
     def prepare_to_wait(self) -> None:
         """Make the waiter ready to sleep; who holds the pool's lock calls ``wake``, once."""
