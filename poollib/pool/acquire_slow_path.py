@@ -183,7 +183,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         with self._shared, self._lock:
             if self.leases.get(entry.key) is entry:
                 self._discard_leased_locked(entry, reason)
-        self._run_pending(-inf)
+        self._settle()
 
     def _cancel_waiter(self, waiter: Waiter[Connection]) -> None:
         """Give back what an abandoned waiter holds: the next waiter gets it."""

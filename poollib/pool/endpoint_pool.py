@@ -319,12 +319,16 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
 
     def drop_idle(self, reason: str = "refreshed") -> int:
         """How many idle connections were closed: all there were."""
-        with self._shared, self._lock:
-            count = len(self._idle)
-            while self._idle:
-                self.discard_idle_locked(self._idle[0], reason)
-            self._notify_drain_waiters_locked()
-        self._run_pending(-inf)
+        try:
+            with self._shared, self._lock:
+                count = len(self._idle)
+                while self._idle:
+                    self.discard_idle_locked(self._idle[0], reason)
+                self._notify_drain_waiters_locked()
+            self._run_pending(-inf)
+        except BaseException:
+            self._settle()
+            raise
         return count
 
     def drop_unusable(self, reason: str = "dead") -> int:
@@ -347,7 +351,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                 self.serve_waiters_locked()
             self._run_pending(-inf)
         except BaseException:
-            self.serve_waiters()  # the limit may have changed, and nobody else would wake them
+            self._settle()  # the limit may have changed, and nobody else would wake who waits
             raise
 
     def serve_waiters(self) -> None:

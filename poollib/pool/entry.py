@@ -19,6 +19,10 @@ Connection_co = TypeVar("Connection_co", covariant=True)
 Connection_contra = TypeVar("Connection_contra", contravariant=True)
 
 
+#: The ``generation`` of an entry whose connection is closed and counts no more.
+GONE = -1
+
+
 class Permit:
     """Leave to open one connection; it is counted as ``opening`` until it is spent.
 

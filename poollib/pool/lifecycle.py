@@ -18,7 +18,7 @@ from typing import Generic, cast
 
 from ..base.logs import logger
 from ..base.trace import Trace, notify
-from .entry import Entry, Permit
+from .entry import GONE, Entry, Permit
 from .factory import Factory, on_full_of, warm_of
 from .settings import Settings
 from .shared_limit import SharedLimit
@@ -171,10 +171,20 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
             raise
         finally:
             if entry is not None:
-                with self._lock:
-                    self._closing -= 1
-                    self._shared.used -= 1
-                    self._slot_freed_locked()
+                try:
+                    self._count_closed(entry)
+                except BaseException:  # it may have been interrupted while it waited for the lock
+                    self._count_closed(entry)
+                    raise
+
+    def _count_closed(self, entry: Entry[Connection]) -> None:
+        """Free the slot of a connection that was to be closed, and is; a second call changes nothing."""
+        with self._lock:
+            if entry.generation != GONE:
+                entry.generation = GONE
+                self._closing -= 1
+                self._shared.used -= 1
+            self._slot_freed_locked()
 
     def reclaim(self, connection: Connection, lease: int | None) -> None:
         """Close a connection whose user was interrupted, unless it was given back: it may be leased to another now.
@@ -185,7 +195,12 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
             entry = self.leases.get(id(connection))
             if entry is not None and lease in (None, entry.reuses):
                 self._discard_leased_locked(entry, "interrupted")
-            self._slot_freed_locked()  # what came free when it was interrupted
+        self._settle()
+
+    def _settle(self) -> None:
+        """After an interrupt: wake who can be served, and close what is to be closed."""
+        with self._shared, self._lock:
+            self._slot_freed_locked()
         self._run_pending(-inf)
 
     def _close_unless_here(self, entry: Entry[Connection]) -> None:

@@ -366,7 +366,7 @@ class PoolState(Generic[Endpoint, Connection]):
         del self._waiters[waiter]
         if self._shared.idle_order is not None:
             del self._shared.waiters[waiter]
-        waiter.wake()
+        waiter.wakeup.release()  # in C: an interrupt in a function would leave it asleep and in no queue
 
     def _remove_waiter_locked(self, waiter: Waiter[Connection]) -> None:
         self._waiters.pop(waiter, None)
@@ -488,7 +488,7 @@ class PoolState(Generic[Endpoint, Connection]):
         while self._drain_waiters:
             waiter = self._drain_waiters[-1]
             del self._drain_waiters[-1]
-            waiter.wake()
+            waiter.wakeup.release()
 
     def _count_drop_locked(self, reason: str) -> None:
         if self._dropped is None:

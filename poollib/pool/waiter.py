@@ -30,9 +30,9 @@ class WaiterPool(Protocol[Connection_contra]):
 class Waiter(Generic[Connection_co]):
     """One acquire under way.  ``grant`` is None while there is nothing for it; written under the pool's lock."""
 
-    __slots__ = ("_wakeup", "grant", "lease", "misses", "pool", "since")
+    __slots__ = ("grant", "lease", "misses", "pool", "since", "wakeup")
 
-    _wakeup: threading.Lock
+    wakeup: threading.Lock
 
     def __init__(self, pool: WaiterPool[Connection_co], since: float) -> None:
         self.pool = pool
@@ -44,18 +44,14 @@ class Waiter(Generic[Connection_co]):
         )
 
     def prepare_to_wait(self) -> None:
-        """Make the waiter ready to sleep; who holds the pool's lock calls ``wake``, once."""
-        self._wakeup = threading.Lock()  # looked up now: gevent and eventlet may have replaced it after the import
-        self._wakeup.acquire()
-
-    def wake(self) -> None:
-        """Have ``wait`` return True."""
-        self._wakeup.release()
+        """Make the waiter ready to sleep; who holds the pool's lock releases ``wakeup``, once."""
+        self.wakeup = threading.Lock()  # looked up now: gevent and eventlet may have replaced it after the import
+        self.wakeup.acquire()
 
     def wait(self, seconds: float | None) -> bool:
         """True once woken; False when ``seconds`` passed first.  ``None`` sleeps as long as it takes."""
         limit_s = -1 if seconds is None else min(seconds, threading.TIMEOUT_MAX)
-        return self._wakeup.acquire(True, limit_s)
+        return self.wakeup.acquire(True, limit_s)
 
 
 #: The queue of waiters of all pools where nobody waits: each has none of its own (128 bytes) until somebody does.

@@ -77,7 +77,7 @@ class Ledger:
 
 
 def _check_counts(pool: Pool) -> None:
-    idle, leased, ending = [e.key for e in pool._idle], list(pool._leased), [e.key for e in pool._to_close or ()]
+    idle, leased, ending = [e.key for e in pool._idle], list(pool.leases), [e.key for e in pool._to_close or ()]
     keys = [*idle, *leased, *ending]
     assert len(keys) == len(set(keys)), f"a connection is in two places: idle {idle}, leased {leased}, ending {ending}"
     assert pool._opening >= 0, "more openings ended than began"

@@ -77,8 +77,8 @@ MUTANTS: Final = [
     Mutant(
         "the waiter is not woken",
         "state PoolState._wake_locked",
-        "        waiter.wake()\n",
-        "        waiter.since = 0.0\n",
+        "        waiter.wakeup.release()",
+        "        waiter.since = 0.0",
     ),
     Mutant(
         "a freed slot wakes nobody",
@@ -179,7 +179,7 @@ MUTANTS: Final = [
     Mutant(
         "drain() is not told of the last close",
         "state PoolState._notify_drain_waiters_locked",
-        "            waiter.wake()\n",
+        "            waiter.wakeup.release()\n",
         "            waiter.misses = 0\n",
     ),
     Mutant(

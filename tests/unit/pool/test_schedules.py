@@ -221,3 +221,24 @@ def test_close_tells_the_housekeeper_also_while_a_thread_is_about_to_note_that_i
     assert told == [0.0]
     monkeypatch.undo()
     pool.close()
+
+
+def test_a_close_that_waits_for_the_lock_when_it_is_interrupted_frees_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C where a contended lock is waited for left the connection counted as closing for good."""
+    here, _, shared, factory = two_pools()
+    interrupt_once(monkeypatch, EndpointPool, "_count_closed")
+    with pytest.raises(KeyboardInterrupt):
+        here.discard(here.acquire())
+    assert shared.used == 0
+    assert here.stats().closing == 0
+    assert factory.open == []
+
+
+def test_an_interrupted_drop_leaves_nothing_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, _, shared, factory = two_pools()
+    here.release(here.acquire())
+    interrupt_once(monkeypatch, EndpointPool, "close_pending")
+    with pytest.raises(KeyboardInterrupt):
+        here.drop_idle()
+    assert shared.used == 0
+    assert factory.open == []
