@@ -1329,16 +1329,16 @@ MUTANTS: Final = [
         "overload: nobody waits longer than told",
         (
             "pool/acquire_slow_path.py",
-            "        waiter.wait(timeout_s)\n",
-            "        waiter.wait(timeout_s and 4 * timeout_s)\n",
+            "not waiter.wait(timeout_s) or",
+            "not waiter.wait(timeout_s and 4 * timeout_s) or",
         ),
     ),
     *_mutants(
         "interrupts at every point of the pool",
         (
             "pool/endpoint_pool.py",
-            "        except BaseException:\n            self._undo_acquire(waiter, entry)\n",
-            "        except Exception:\n            self._undo_acquire(waiter, entry)\n",
+            "        except BaseException:\n            try:\n                self._undo_acquire(waiter, entry)\n",
+            "        except Exception:\n            try:\n                self._undo_acquire(waiter, entry)\n",
         ),
         (
             "pool/endpoint_pool.py",
