@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import inspect
 import pickle
@@ -210,3 +211,12 @@ def test_an_old_python_gets_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
     with pytest.raises(SystemExit, match=r"^poollib needs Python 3\.10 or newer; this is Python 3\.9\.$"):
         runpy.run_module("poollib", run_name="__main__")
+
+
+def test_pip_on_an_old_python_names_poollib_and_not_a_package_of_an_extra() -> None:
+    """pip looks at the extras' packages first: without a mark, "pytest requires a different Python" is what it says."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(FOLDER.parent / "setup.cfg")
+    assert config["options"]["python_requires"] == ">=3.10"
+    lines = [line for extra in config["options.extras_require"].values() for line in extra.split("\n") if line]
+    assert [line for line in lines if '; python_version >= "3.10"' not in line] == ["%(test)s"]
