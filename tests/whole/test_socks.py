@@ -159,13 +159,20 @@ def test_a_refusal_behind_the_proxy_is_told_and_costs_no_slot(tmp_path: pathlib.
 
 
 def test_a_proxy_that_never_answers_ends_at_the_connect_timeout() -> None:
-    with ScriptServer([stall()]) as proxy:
-        with through(f"socks5://127.0.0.1:{proxy.port}", timeout=Timeout(connect=0.1)) as manager:
+    """A busy machine may add to it, but not each time."""
+
+    def spent_s() -> float:
+        with (
+            ScriptServer([stall()]) as proxy,
+            through(f"socks5://127.0.0.1:{proxy.port}", timeout=Timeout(connect=0.1)) as manager,
+        ):
             start = time.monotonic()
             with pytest.raises(ConnectTimeoutError) as caught:
                 manager.request("GET", "http://127.0.0.1:1/")
-            assert time.monotonic() - start < 0.3
             assert not isinstance(caught.value, NewConnectionError)
+            return time.monotonic() - start
+
+    assert any(spent_s() < 0.3 for _ in range(5))
 
 
 def test_a_name_goes_to_a_socks4a_proxy() -> None:

@@ -213,13 +213,17 @@ def test_the_connect_timeout_covers_all_steps_together() -> None:
         time.sleep(0.12)
         return ["127.0.0.1"]
 
-    granted = b"HTTP/1.1 200 OK\r\n\r\n"
-    with ScriptServer([expect_request(), send(granted), stall()]) as proxy:
-        manager = poollib.ProxyManager(f"http://proxy.test:{proxy.port}", resolver=slow, timeout=Timeout(connect=0.3))
-        start = time.monotonic()
-        with manager, pytest.raises(ConnectTimeoutError):
-            manager.request("GET", "https://target.test/", retries=False)
-        assert 0.29 < time.monotonic() - start < 0.4
+    def spent_s() -> float:
+        with ScriptServer([expect_request(), send(b"HTTP/1.1 200 OK\r\n\r\n"), stall()]) as proxy:
+            url, timeout = f"http://proxy.test:{proxy.port}", Timeout(connect=0.3)
+            manager = poollib.ProxyManager(url, resolver=slow, timeout=timeout)
+            start = time.monotonic()
+            with manager, pytest.raises(ConnectTimeoutError):
+                manager.request("GET", "https://target.test/", retries=False)
+            return time.monotonic() - start
+
+    # A busy machine may add to it, but not each time.
+    assert any(0.29 < spent_s() < 0.4 for _ in range(5))
 
 
 def test_after_connecting_the_limit_of_a_send_is_whole_again() -> None:

@@ -150,11 +150,15 @@ def test_a_silent_host_times_out_with_the_numbers(dead_port: int) -> None:
 
 
 def test_two_silent_addresses_take_no_more_than_the_timeout(dead_port: int) -> None:
-    """The timeout is one for all addresses, not one each."""
-    started = time.monotonic()
-    with pytest.raises(ConnectTimeoutError):
-        dial.connect("x", 1, timeout_s=0.03, resolver=answering(info(dead_port), info(dead_port)))
-    assert time.monotonic() - started < 0.25
+    """The timeout is one for all addresses, not one each. A busy machine may add to it, but not each time."""
+
+    def spent_s() -> float:
+        started = time.monotonic()
+        with pytest.raises(ConnectTimeoutError):
+            dial.connect("x", 1, timeout_s=0.04, resolver=answering(info(dead_port), info(dead_port)))
+        return time.monotonic() - started
+
+    assert any(spent_s() < 0.075 for _ in range(5))
 
 
 def test_a_slow_lookup_counts_against_the_timeout(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
