@@ -15,7 +15,7 @@ import queue
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from .base import after_fork
 from .base.exact_copies import exact_text, seconds, whole
@@ -23,21 +23,15 @@ from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import Trace, notify
 from .base.url import Url, match_plain_target, normalize_host, parse_url
-from .client.connection_factory import ConnectionFactory
+from .client.connection_factory import ConnectionFactory, adapt
 from .client.endpoint_builder import (
-    GUARD_OPTIONS,
+    NOTHING,
     UNIX_SCHEME,
+    USUAL_KW,
     SettingsChanged,
     TlsSetting,
     blame_proxy,
-    endpoint_of,
     error_of_override,
-    forwards,
-    guarded,
-    is_outdated,
-    look_for_changes,
-    may_change,
-    port_of,
     refuse_unknown,
     take_dial_options,
     unix_keywords,
@@ -96,13 +90,22 @@ if TYPE_CHECKING:
         RetriesArgument,
         TimeoutArgument,
     )
+    from .client.lease import Connection, HTTPEndpointPool
+    from .http1.request_body import _TYPE_FAILEDTELL
+    from .policy.circuit_breaker import CircuitBreaker
 
 log = logger(__name__)
 
-_NOTHING: Final[dict[str, Any]] = {}  # for all pools; never written
-_USUAL_KW: Final[dict[str, Any]] = {"blocksize": 16384}  # what a manager gives its pools; never written
 _SYSTEMS_TIMEOUT = TimeoutError  # where poollib is urllib3, the name becomes exceptions' one
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
+
+
+class _Stub(Protocol):
+    """A response of somebody else's class."""
+
+    retries: Retry | None
+    _pool: object
+    _connection: object
 
 
 class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
@@ -120,17 +123,11 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
     the module of that name."""
 
     scheme = "http"
-    ConnectionCls: ClassVar[type[Any]] = HTTPConnection
-    _is_socks: ClassVar[bool] = False  # whether `_socks_options` are the way to the server, or a program's own
+    ConnectionCls: ClassVar[type[HTTPConnection]] = HTTPConnection
 
-    # What few pools have stands here, in Figures or in RequestTargets, until it is set: a manager may keep hundreds of
-    # pools.
-    _dial_options: dict[str, Any] = _NOTHING
-    _defaults: dict[str, Any] = _NOTHING
-    _breaker: Any = None
-    _was_renewed = False  # whether a setting that decides trust has changed: connections may be by the one before
-    _may_change = False  # whether something that decides trust can be changed in place, and what it was when last seen
-    _settings: tuple[Any, ...] | None = None
+    # What few pools have stands here, or in the classes above, until it is set: a manager may keep hundreds of pools.
+    _defaults: Keywords = NOTHING
+    _breaker: CircuitBreaker | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
     _queue_view: IdleQueue | None = None
     _send_lock: SendLock | None = None
@@ -149,7 +146,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         _proxy_config: ProxyConfig | None = None,
         **conn_kw: Unpack[HTTPPoolKeywords],
     ) -> None:
-        keywords = cast("dict[str, Any]", conn_kw)
+        keywords = cast("Keywords", conn_kw)
         ConnectionPool.__init__(self, host, port)
         RequestMethods.__init__(self, headers)
         self.timeout = timeout if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
@@ -159,48 +156,27 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             self.proxy_headers = dict(_proxy_headers)
         if _proxy_config is not None:
             self.proxy_config = _proxy_config
-        lending, interval_s, path = _NOTHING, None, None
-        if keywords.keys() - _USUAL_KW.keys():
-            self._dial_options = take_dial_options(keywords) or _NOTHING
+        lending, interval_s, path = NOTHING, None, None
+        if keywords.keys() - USUAL_KW.keys():
+            self._dial_options = take_dial_options(keywords) or NOTHING
             self._breaker = keywords.pop("circuit_breaker", None)
-            self._defaults = take(REQUEST_OPTIONS, keywords) or _NOTHING
+            self._defaults = take(REQUEST_OPTIONS, keywords) or NOTHING
             take_options(self._defaults, {})  # what can't be meant is said here, not by the first request
             lending = take(LENDING_OPTIONS, keywords)
             interval_s, path = (keywords.pop(name, None) for name in HEALTH_OPTIONS)
         if _proxy is not None:
             self.proxy = _proxy
-            self._is_forwarding = forwards(self)
+            self._is_forwarding = self._forwards(_proxy)
             keywords.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
             keywords["proxy"], keywords["proxy_config"] = self.proxy, self.proxy_config
-        if not keywords.keys().isdisjoint(GUARD_OPTIONS):
-            self._guard = guarded(self, keywords)
-        self._conn_kw = _USUAL_KW if keywords == _USUAL_KW else keywords
+        self._settle_connections(keywords)
         if self._conn_kw is keywords and type(self)._new_conn in _OWN_NEW_CONN:
             refuse_unknown(self.ConnectionCls, keywords)
         maxsize = whole("maxsize", maxsize)
         kept = maxsize if maxsize > 0 or block else None  # below 1: no limit to a queue, and nothing to wait for
         self._open({"maxsize": kept, "block": block, **lending}, interval_s, path)
 
-    @property
-    def conn_kw(self) -> dict[str, Any]:
-        """The keywords of each new connection that no argument of the pool stands for; they may be changed."""
-        if self._conn_kw is _USUAL_KW:
-            self._conn_kw = dict(_USUAL_KW)
-        self._watch()
-        return self._conn_kw
-
-    @conn_kw.setter
-    def conn_kw(self, keywords: dict[str, Any]) -> None:
-        self._watch()
-        self._conn_kw = keywords
-
-    def _watch(self) -> None:
-        """Look for settings that were changed in place whenever a connection is lent, from now on."""
-        if not self._may_change or self._settings is None:
-            look_for_changes(self)
-            self._may_change = True
-
-    def _open(self, lending: dict[str, Any], interval_s: float | None, path: str | None) -> None:
+    def _open(self, lending: Keywords, interval_s: float | None, path: str | None) -> None:
         """Make what is this process's own: the lending of connections, their counts, the health notes."""
         if self._breaker is not None:
             from .policy.circuit_breaker import circuit_from
@@ -208,28 +184,28 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             self._circuit = circuit_from(self._breaker)
             after_fork.remember(self._circuit)
         self._factory = supply = ConnectionFactory(self)
-        make: type[EndpointPool[Any, Any]] = EndpointPool
+        make: type[HTTPEndpointPool] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:
             make, lending = CustomQueuePool, {**lending, "chosen": self._new_pool_queue(lending["maxsize"] or 0)}
-        self._endpoint_pool = make(endpoint_of(self), supply, trace=self._defaults.get("trace"), **lending)
-        if self._may_change or may_change(self):
+        self._endpoint_pool = make(self._endpoint(), supply, trace=self._defaults.get("trace"), **lending)
+        if self._may_change or self._can_change():
             self._watch()
         if interval_s is not None:
             self._health = HealthCheck(self, interval_s, path)
             self._health.start()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Keywords:
         """Settings only: an unpickled pool opens connections of its own, and shares no budget."""
         state = {name: value for name, value in self.__dict__.items() if name not in _OWN}
         lending = self._endpoint_pool.settings.keywords()
         return {"state": state, "lending": lending, "health": self._health and self._health.settings}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Keywords) -> None:
         self.__dict__.update(state["state"])
         self._open(state["lending"], *(state["health"] or (None, None)))
 
     @property
-    def pool(self) -> queue.Queue[Any] | None:
+    def pool(self) -> queue.Queue[object] | queue.Queue[Connection | None] | None:
         """The idle connections as urllib3's queue; None once the pool is closed."""
         if self._endpoint_pool.state is not State.OPEN:
             return None
@@ -264,7 +240,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         pool_timeout: float | None = None,
         release_conn: bool | None = None,
         chunked: bool = False,
-        body_pos: Any = None,
+        body_pos: int | _TYPE_FAILEDTELL | None = None,
         preload_content: bool = True,
         decode_content: bool = True,
         **response_kw: Unpack[ResponseKeywords],
@@ -335,7 +311,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             else:
                 conn = self._lease_in_time(request, request.deadline)
             entry = self._endpoint_pool.leases.get(id(conn))  # as lease_of, without a call for each request
-            if entry is not None:
+            if entry is None:
+                adapt(conn)  # from a method or a program's own
+            else:
                 number = entry.reuses
             if request.trace is not None:
                 self._tell_lease(request.trace, conn)
@@ -343,7 +321,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
             raise StaleConnection from None
         except ProtocolError as error:
-            if not getattr(conn, "exchanges", 0) or getattr(conn, "answered", True) or not may_resend(request, error):
+            if conn is None or not conn.exchanges or conn.answered or not may_resend(request, error):
                 raise
             if request.trace is not None:
                 notify(request.trace, "resent", request.method, request.target, error)
@@ -353,31 +331,33 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 self._endpoint_pool.reclaim(conn, number)
             raise
 
-    def _lease_in_time(self, request: Request, deadline: Deadline) -> Any:
+    def _lease_in_time(self, request: Request, deadline: Deadline) -> HTTPConnection:
         try:
             return self._get_conn(timeout=deadline.cap_s(request.pool_timeout, "waiting for a connection"))
         except PoolError:
             deadline.remaining_s("waiting for a connection")
             raise
 
-    def _tell_lease(self, trace: Trace, conn: Any) -> None:
+    def _tell_lease(self, trace: Trace, conn: HTTPConnection) -> None:
         """Tell a request's own listener; the pool's has heard it from the lending."""
         if trace is not self._endpoint_pool.trace:
-            reused = getattr(conn, "exchanges", 0) > 0
+            reused = conn.exchanges > 0
             notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
 
-    def _exchange(self, conn: Any, request: Request, number: int | None) -> BaseHTTPResponse:
+    def _exchange(self, conn: HTTPConnection, request: Request, number: int | None) -> BaseHTTPResponse:
         try:
             headers = self._with_proxy_headers(request.headers) if self._is_forwarding else request.headers
             make, send, receive = self._make_request, conn.request, conn.getresponse
             if (  # see _MAKE_REQUEST
-                type(make) is type(send) is type(receive) is MethodType
+                type(make) is MethodType
+                and type(send) is MethodType
+                and type(receive) is MethodType
                 and make.__func__ is _MAKE_REQUEST
                 and send.__func__ is REQUEST
                 and receive.__func__ is GETRESPONSE
                 and len(self._endpoint_pool.leases) < CROWD
             ):
-                response = conn.exchange(request, headers, self._validate_conn)
+                response: BaseHTTPResponse = conn.exchange(request, headers, self._validate_conn)
                 if log.isEnabledFor(logging.DEBUG):
                     self._log_response(request.method, request.target, response)
             else:
@@ -397,10 +377,12 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             raise
         return self._hand_over(conn, response, request, number)
 
-    def _exchange_by_overrides(self, conn: Any, request: Request, headers: Mapping[str, str] | None) -> Any:
+    def _exchange_by_overrides(
+        self, conn: HTTPConnection, request: Request, headers: Mapping[str, str] | None
+    ) -> BaseHTTPResponse:
         """As ``HTTPConnection.exchange``, where somebody has their own of what urllib3 calls for it."""
         conn.options = request.options
-        make: Callable[..., Any] = self._make_request
+        make: Callable[..., BaseHTTPResponse] = self._make_request
         wanted = request.wanted
         if not wanted.enforce_content_length:
             make = partial(make, enforce_content_length=False)
@@ -417,7 +399,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             decode_content=wanted.decode_content,
         )
 
-    def _send_lock_for(self, conn: Any, body: object) -> SendLock | None:
+    def _send_lock_for(self, conn: HTTPConnection, body: object) -> SendLock | None:
         """What a request waits at where hundreds of threads send."""
         if not may_wait(conn, body):
             return None
@@ -425,7 +407,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             vars(self).setdefault("_send_lock", SendLock())
         return self._send_lock
 
-    def _hand_over(self, conn: Any, response: Any, request: Request, number: int | None) -> BaseHTTPResponse:
+    def _hand_over(
+        self, conn: HTTPConnection, response: BaseHTTPResponse, request: Request, number: int | None
+    ) -> BaseHTTPResponse:
         """Give the connection back if the response is whole, else leave it with the response: the loop judges that."""
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
@@ -443,39 +427,41 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 response._max_decoded_size = request.options.max_decoded_size
             response.attach(Lease(self, conn, self._endpoint_pool, number))
             return response
-        response.retries = request.retries  # a stub that a recorder or a subclass put in the response's place
-        response._pool = self
+        stub = cast("_Stub", response)  # that a recorder or a subclass put in the response's place
+        stub.retries = request.retries
+        stub._pool = self
         if request.wanted.preload_content if request.release_conn is None else request.release_conn:
             self._put_conn(conn)
         else:
-            response._connection = conn
-        stub: BaseHTTPResponse = response
-        return stub
+            stub._connection = conn
+        return response
 
     def _make_request(
         self,
-        conn: Any,
+        conn: HTTPConnection,
         method: str,
         url: str,
-        body: Any = None,
+        body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         retries: Retry | None = None,
         timeout: _TYPE_TIMEOUT | Timeout = _DEFAULT_TIMEOUT,
         chunked: bool = False,
-        response_conn: Any = None,
+        response_conn: HTTPConnection | None = None,
         preload_content: bool = True,
         decode_content: bool = True,
         enforce_content_length: bool = True,
-    ) -> Any:
+    ) -> BaseHTTPResponse:
         """Send one request on a leased connection and read the head of its response."""
         if not isinstance(timeout, Timeout):
             timeout = self.timeout if timeout is _DEFAULT_TIMEOUT else Timeout.from_float(timeout)
         if not isinstance(conn, HTTPConnection):  # of a class of somebody's own, which may lack them
-            conn.requests, conn.options = getattr(conn, "requests", 0), getattr(conn, "options", None)
+            adapt(conn)
         clock = HTTPConnection.begin(conn, conn.options, timeout)
         self._validate_conn(conn)
         send_lock = None if len(self._endpoint_pool.leases) < CROWD else self._send_lock_for(conn, body)
-        send: Callable[..., object] = conn.request if send_lock is None else partial(send_lock.send, conn.request)
+        send: Callable[..., object] = conn.request
+        if send_lock is not None:
+            send = partial(send_lock.send, send)
         send(
             method,
             url,
@@ -492,7 +478,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             self._log_response(method, url, response)
         return response
 
-    def _log_response(self, method: str, url: str, response: Any) -> None:
+    def _log_response(self, method: str, url: str, response: BaseHTTPResponse) -> None:
         version = getattr(response, "version_string", "HTTP/?")
         log.debug(
             '%s://%s:%s "%s %s %s" %s %s',
@@ -534,7 +520,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
     # -- urllib3 names --
 
-    def _new_conn(self) -> Any:
+    def _new_conn(self) -> HTTPConnection:
         """A connection object that dials when it is first used."""
         count = self._factory.count_connection()
         if log.isEnabledFor(logging.DEBUG):
@@ -543,30 +529,30 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         conn = self.ConnectionCls(host=host, port=port, timeout=self.timeout.connect_timeout, **self._conn_kw)
         return self._with_dial_options(conn)
 
-    def _address(self) -> tuple[str | None, int | None]:
+    def _address(self) -> tuple[str, int | None]:
         """What a new connection dials: the proxy, if there is one. LocationParseError for a host that is a URL."""
         if "://" in self.host:
             raise LocationParseError(f"{self.host!r} is a URL, not a host: see connection_from_url()")
-        return (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
+        return (self.host, self.port) if self.proxy is None else (self.proxy.host or "", self.proxy.port)
 
-    def _with_dial_options(self, conn: Any) -> Any:
+    def _with_dial_options(self, conn: HTTPConnection) -> HTTPConnection:
         """The new connection, with all that its constructor does not take."""
         for name, value in self._dial_options.items():
             setattr(conn, name, value)
         return conn
 
-    def _get_conn(self, timeout: float | None = None) -> Any:
+    def _get_conn(self, timeout: float | None = None) -> HTTPConnection:
         """A leased connection, idle or new, made with the settings of now; EmptyPoolError, ClosedPoolError."""
         if self._may_change:
-            look_for_changes(self)
+            self._look_for_changes()
         conn = None
         try:
             conn = self._endpoint_pool.acquire(timeout)
-            while self._was_renewed and is_outdated(self, conn):
+            while self._was_renewed and self._is_outdated(conn):
                 self._endpoint_pool.discard(conn, "settings changed")
                 conn = None
                 conn = self._endpoint_pool.acquire(timeout)
-            return conn
+            return conn  # type: ignore[return-value]  # of our class, or adapted
         except PoolError as error:
             self._own(error, "")
             raise
@@ -575,7 +561,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 self._endpoint_pool.reclaim(conn, None)
             raise
 
-    def _put_conn(self, conn: Any) -> None:
+    def _put_conn(self, conn: Connection | None) -> None:
         """Take a leased connection back: kept if its last exchange ended cleanly, else closed and forgotten."""
         if conn is None:
             return
@@ -588,10 +574,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             self._own(error, "")
             raise
 
-    def _validate_conn(self, conn: Any) -> None:
+    def _validate_conn(self, conn: HTTPConnection) -> None:
         """Called before each request on the connection it goes to."""
 
-    def _prepare_proxy(self, conn: Any) -> None:
+    def _prepare_proxy(self, conn: HTTPConnection) -> None:
         """Called with a new connection that goes through a proxy."""
 
     def _get_timeout(self, timeout: _TYPE_TIMEOUT | Timeout) -> Timeout:
@@ -614,7 +600,7 @@ _MAKE_REQUEST = HTTPConnectionPool._make_request
 _MISSING = object()
 #: what belongs to one process and is not pickled
 _OWN = frozenset(
-    {"_settings", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}
+    {"_seen", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}
 )
 
 
@@ -629,7 +615,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
     """
 
     scheme = "https"
-    ConnectionCls: ClassVar[type[Any]] = HTTPSConnection
+    ConnectionCls: ClassVar[type[HTTPConnection]] = HTTPSConnection
     key_file, cert_file, key_password = TlsSetting(), TlsSetting(), TlsSetting()
     cert_reqs, ca_certs, ca_cert_dir = TlsSetting(), TlsSetting(), TlsSetting()
     ssl_version, ssl_minimum_version, ssl_maximum_version = TlsSetting(), TlsSetting(), TlsSetting()
@@ -670,16 +656,17 @@ class HTTPSConnectionPool(HTTPConnectionPool):
         self.ssl_maximum_version = ssl_maximum_version
         self.assert_hostname = assert_hostname
         self.assert_fingerprint = assert_fingerprint
-        keywords = cast("dict[str, Any]", conn_kw)
+        keywords = cast("Keywords", conn_kw)
         super().__init__(host, port, timeout, maxsize, block, headers, retries, _proxy, _proxy_headers, **keywords)
 
-    def _new_conn(self) -> Any:
+    def _new_conn(self) -> HTTPConnection:
         count = self._factory.count_connection()
         log.debug("Starting new HTTPS connection (%d): %s:%s", count, self.host, self.port or "443")
-        if self.ConnectionCls is None:  # as a program says that there is no TLS
+        make: Callable[..., HTTPConnection] | None = self.ConnectionCls
+        if make is None:  # as a program says that there is no TLS
             raise ImportError("Can't connect to HTTPS URL because the SSL module is not available.")
         host, port = self._address()
-        conn = self.ConnectionCls(
+        conn = make(
             host=host,
             port=port,
             timeout=self.timeout.connect_timeout,
@@ -700,18 +687,18 @@ class HTTPSConnectionPool(HTTPConnectionPool):
             self._prepare_proxy(conn)
         return self._with_dial_options(conn)
 
-    def _prepare_proxy(self, conn: Any) -> None:
+    def _prepare_proxy(self, conn: HTTPConnection) -> None:
         """Tunnel to this pool's host, unless requests are forwarded."""
         if not self._is_forwarding and self.proxy is not None:
             scheme = "https" if self.proxy.scheme == "https" else "http"
-            port = port_of(self, "https")
+            port = self._port_of("https")
             conn.set_tunnel(scheme=scheme, host=self._tunnel_host, port=port, headers=self.proxy_headers)
 
-    def _validate_conn(self, conn: Any) -> None:
+    def _validate_conn(self, conn: HTTPConnection) -> None:
         """Connect before a request is written, and warn once per place of unverified requests."""
         if conn.sock is None:
             conn.connect()
-            if is_outdated(self, conn):
+            if self._is_outdated(conn):
                 raise SettingsChanged("the pool's settings were changed while the connection was being made")
         if not (getattr(conn, "proxy_is_verified", None) if self._is_forwarding else conn.is_verified):
             warn_unverified(self.host)
@@ -722,7 +709,7 @@ _OWN_NEW_CONN = (HTTPConnectionPool._new_conn, HTTPSConnectionPool._new_conn)
 
 def connection_from_url(url: str, **kw: Unpack[PoolKeywords]) -> HTTPConnectionPool:
     """The pool for a URL, with the arguments ``kw``. LocationValueError, URLSchemeUnknown."""
-    keywords = cast("dict[str, Any]", kw)
+    keywords = cast("Keywords", kw)
     scheme, _auth, host, port, *_ = parse_url(url)
     scheme = scheme or "http"
     if host is None:

@@ -1,4 +1,4 @@
-"""Where a pool's connections come from, and what they have counted.
+"""Where a pool's connections come from, how those of other classes are adapted, and what they have counted.
 
 The lending core asks a factory to make, judge, warm and close connections; :class:`ConnectionFactory` is the one of an
 ``HTTPConnectionPool``.  It hands out connections that dial when they are first used, and keeps the counts of those that
@@ -7,24 +7,64 @@ close.  When and why is the core's business, how to dial the connection's.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import weakref
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from ..base import after_fork
 from ..base.logs import logger
+from ..exchange.transport import Transport
+
+if TYPE_CHECKING:
+    from queue import Queue
+
+    from ..base.endpoint import Endpoint
+    from .lease import Connection
 
 log = logger("poollib.connectionpool")  # users know the pool's logger
 
 
 class ConnectionSource(Protocol):
-    """What Supply needs of a pool."""
+    """What the factory needs of a pool."""
 
-    def _new_conn(self) -> Any:
+    host: str
+
+    def _new_conn(self) -> Connection:
         """A connection that dials when it is first used."""
+
+    @property
+    def pool(self) -> Queue[object] | Queue[Connection | None] | None:
+        """The idle connections as a queue; None once the pool is closed."""
+
+
+#: What a connection of somebody else's class may lack: nothing is known of it, so it is taken for a new one.
+_FACTS: Final[dict[str, object]] = {
+    "sock": None,
+    "options": None,
+    "outdated": False,
+    "made_for": None,
+    "requests": 0,
+    "exchanges": 0,
+    "answered": True,
+    "bytes_sent": 0,
+    "bytes_received": 0,
+    "idle_limit_s": None,
+    "has_connected_to_proxy": True,
+}
+
+
+def adapt(connection: object) -> Connection:
+    """The connection itself, with the facts that one of somebody else's class lacks.
+
+    For those that come from a subclass's method, from a program by the pool's queue, or from a recorder or mock.
+    """
+    if not isinstance(connection, Transport):
+        for name, value in _FACTS.items():
+            if not hasattr(connection, name):
+                setattr(connection, name, value)
+    return cast("Connection", connection)
 
 
 COUNTED = ("requests", "bytes_sent", "bytes_received")
@@ -67,7 +107,7 @@ class ConnectionFactory:
             self.opened += 1
             return self.opened
 
-    def totals(self, connections: list[Any]) -> dict[str, int]:
+    def totals(self, connections: list[Connection]) -> dict[str, int]:
         """The counts of all connections there are (``connections``) and were, by name."""
         with self._lock:
             sums = _NOTHING
@@ -77,33 +117,32 @@ class ConnectionFactory:
             sums = requests + self._requests, sent + self._sent, received + self._received
         return dict(zip(COUNTED, sums, strict=True))
 
-    def connect(self, endpoint: Any, timeout: float | None) -> Any:
+    def connect(self, endpoint: Endpoint, timeout: float | None) -> Connection:
         """A connection that dials when it is first used."""
         pool = self._pool()
         if pool is None:
             raise ReferenceError("the pool is gone")
-        connection = pool._new_conn()
-        with contextlib.suppress(AttributeError):  # a class of somebody's own, with slots
-            connection.made_for = endpoint  # read before the settings were: a change in between makes it outdated
+        connection = adapt(pool._new_conn())
+        connection.made_for = endpoint  # read before the settings were: a change in between makes it outdated
         return connection
 
     #: ``usable(connection)``: whether nothing came on the idle connection, no byte, no end. Without a frame of its own.
-    usable: Callable[[Any], bool] = staticmethod(methodcaller("is_reusable"))
+    usable: Callable[[Connection], bool] = staticmethod(methodcaller("is_reusable"))
 
-    def warm(self, connection: Any, timeout: float | None) -> None:
+    def warm(self, connection: Connection, timeout: float | None) -> None:
         """Dial ahead of demand."""
         if timeout is not None:
             connection.timeout = timeout
         connection.connect()
 
-    def forget(self, connection: Any) -> None:
+    def forget(self, connection: Connection) -> None:
         """In a forked child: let go of the parent's socket without a word on it."""
         sock, connection.sock = connection.sock, None
         connection.close()
         if sock is not None:
             after_fork.drop_descriptor(sock)
 
-    def close(self, connection: Any) -> None:
+    def close(self, connection: Connection) -> None:
         """Close it, and keep what it counted."""
         connection.close()
         requests, sent, received = _added(_NOTHING, connection)
@@ -113,24 +152,19 @@ class ConnectionFactory:
             self._received += received
             connection.requests = connection.bytes_sent = connection.bytes_received = 0
 
-    def on_full(self, connection: Any) -> None:
+    def on_full(self, connection: Connection) -> None:
         """Log that a connection is closed because the pool has its number of idle ones."""
-        pool: Any = self._pool()
-        lending = pool._endpoint_pool
-        log.warning(
-            "Connection pool is full, discarding connection: %s. Connection pool size: %s",
-            pool.host,
-            getattr(lending, "queue", lending).maxsize,  # a queue of another class bounds what is kept
-        )
+        pool = self._pool()
+        idle = None if pool is None else pool.pool
+        if pool is not None and idle is not None:
+            text = "Connection pool is full, discarding connection: %s. Connection pool size: %s"
+            log.warning(text, pool.host, idle.maxsize)
 
 
 _NOTHING = (0, 0, 0)
 
 
-def _added(sums: tuple[int, int, int], connection: Any) -> tuple[int, int, int]:
-    """The sums with what a connection has counted; one that a recorder made counts nothing."""
+def _added(sums: tuple[int, int, int], connection: Connection) -> tuple[int, int, int]:
+    """The sums with what a connection has counted."""
     requests, sent, received = sums
-    try:
-        return requests + connection.requests, sent + connection.bytes_sent, received + connection.bytes_received
-    except AttributeError:
-        return sums
+    return requests + connection.requests, sent + connection.bytes_sent, received + connection.bytes_received

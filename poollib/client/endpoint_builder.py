@@ -39,9 +39,12 @@ from ..exchange.transport import Transport, port_by_scheme
 from ..net.dns import resolver_from, system_lookup
 
 if TYPE_CHECKING:
+    import ssl
+
     from ..policy.proxy_rules import Proxy
     from ..policy.ssrf_guard import Guard
-    from ..pool.connection_pool import EndpointPool
+    from .keyword_types import Keywords
+    from .lease import Connection, HTTPEndpointPool
 
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
 #: ``dns.CachingResolver``.
@@ -49,41 +52,21 @@ DIAL_OPTIONS: Final = ("uds", "resolver", "resolve", "dns_cache")
 #: Keywords of a pool that keep its requests from hosts and addresses: see ``ssrf_guard``.
 GUARD_OPTIONS: Final = ("allowed_hosts", "blocked_networks")
 
+NOTHING: Final[Keywords] = {}  # for all pools; never written
+USUAL_KW: Final[Keywords] = {"blocksize": 16384}  # what a manager gives its pools; never written
+
 #: the scheme of URLs whose host is the path of a Unix socket, percent-encoded
 UNIX_SCHEME: Final = "http+unix"
 
 
-class PoolSettings(Protocol):
-    """What is read of a pool's settings here, and what is noted of them."""
-
-    scheme: str
-    host: str
-    port: int | None
-    proxy: Url | None
-    proxy_config: ProxyConfig | None
-    proxy_headers: dict[str, str]
-    _conn_kw: dict[str, Any]
-    _dial_options: dict[str, Any]
-    _endpoint_pool: EndpointPool[Any, Any]
-    _guard: Guard | None
-    _is_forwarding: bool
-    _is_socks: ClassVar[bool]
-    _may_change: bool
-    _settings: tuple[Any, ...] | None
-    _was_renewed: bool
-
-    def _is_proxy_itself(self) -> bool:
-        """Whether its host is the proxy's."""
-
-
-def take_dial_options(keywords: dict[str, Any]) -> dict[str, Any]:
+def take_dial_options(keywords: Keywords) -> Keywords:
     """What a pool sets on its connections, taken out of its keywords: those of ``DIAL_OPTIONS`` that say anything."""
     uds, resolver, resolve, dns_cache = (keywords.pop(name, None) for name in DIAL_OPTIONS)
     way = {"uds": None if uds is None else os.fspath(uds), "resolver": resolver_from(resolver, resolve, dns_cache)}
     return {name: value for name, value in way.items() if value is not None}
 
 
-def settle_names(keywords: dict[str, Any]) -> None:
+def settle_names(keywords: Keywords) -> None:
     """Let all pools of a manager share one resolver: ``resolve`` and ``dns_cache`` become a ``resolver``."""
     resolve, dns_cache = keywords.pop("resolve", None), keywords.pop("dns_cache", None)
     resolver = resolver_from(keywords.pop("resolver", None), resolve, dns_cache)
@@ -106,81 +89,205 @@ def refuse_unknown(connection_class: type[Transport], keywords: Mapping[str, obj
             )
 
 
-def guarded(pool: PoolSettings, keywords: dict[str, Any]) -> Guard | None:
-    """The guard that a pool's keywords ask for, None if they ask for none; it stands before the pool's resolver now.
+class EndpointSettings:
+    """What a pool's connections are made by, and what follows when it changes; a pool sets what is declared here."""
 
-    BlockedHostError for a pool whose host it refuses. The pool of a proxy that forwards serves many hosts, each checked
-    when it is asked for (``request_target``): the proxy is the operator's choice as the way there, as a target it is no
-    other."""
-    hosts, networks = (keywords.pop(name, None) for name in GUARD_OPTIONS)
-    if hosts is None and networks is None:
-        return None
-    from ..policy.ssrf_guard import Guard
+    if TYPE_CHECKING:
+        scheme: str | None
+        host: str
+        port: int | None
+        proxy: Url | None
+        proxy_config: ProxyConfig | None
+        proxy_headers: dict[str, str]
+        _endpoint_pool: HTTPEndpointPool
 
-    guard = Guard(hosts, networks)
-    _check_own_host(pool, guard)
-    if pool.proxy is None:
-        pool._dial_options = {
-            **pool._dial_options,
-            "resolver": guard.wrap_resolver(pool._dial_options.get("resolver") or system_lookup),
-        }
-    return guard
+    _is_socks: ClassVar[bool] = False  # whether `_socks_options` are the way to the server, or a program's own
+    # What few pools have stands here until it is set: a manager may keep hundreds of pools.
+    _conn_kw: Keywords = NOTHING
+    _dial_options: Keywords = NOTHING
+    _is_forwarding = False
+    _guard: Guard | None = None
+    _was_renewed = False  # whether a setting that decides trust has changed: connections may be by the one before
+    _may_change = False  # whether something that decides trust can be changed in place, and what it was when last seen
+    _seen: tuple[object, ...] | None = None
 
+    @property
+    def conn_kw(self) -> Keywords:
+        """The keywords of each new connection that no argument of the pool stands for; they may be changed."""
+        if self._conn_kw is USUAL_KW:
+            self._conn_kw = dict(USUAL_KW)
+        self._watch()
+        return self._conn_kw
 
-def _check_own_host(pool: PoolSettings, guard: Guard) -> None:
-    if not (pool._is_forwarding and pool._is_proxy_itself()):
-        guard.check_host(pool.host)
+    @conn_kw.setter
+    def conn_kw(self, keywords: Keywords) -> None:
+        self._watch()
+        self._conn_kw = keywords
 
+    def _watch(self) -> None:
+        """Look for settings that were changed in place whenever a connection is lent, from now on."""
+        if not self._may_change or self._seen is None:
+            self._look_for_changes()
+            self._may_change = True
 
-# The endpoint
+    def _settle_connections(self, keywords: Keywords) -> None:
+        """Keep what is left of a pool's keywords, for its connections. BlockedHostError, TypeError."""
+        if not keywords.keys().isdisjoint(GUARD_OPTIONS):
+            self._guard = self._guarded(keywords)
+        self._conn_kw = USUAL_KW if keywords == USUAL_KW else keywords
 
+    def _guarded(self, keywords: Keywords) -> Guard | None:
+        """The guard that a pool's keywords ask for, None if they ask for none; it stands before the resolver now.
 
-def endpoint_of(pool: PoolSettings) -> Endpoint:
-    """How the pool's connections reach their server. ValueError naming a TLS wish that can't be meant."""
-    scheme, keywords, way = pool.scheme or "http", pool._conn_kw, pool._dial_options
-    tls = tls_settings_of(pool) if scheme == "https" else None
-    return Endpoint(
-        scheme,
-        pool.host,
-        port_of(pool, scheme),
-        uds=way.get("uds"),
-        proxy=_hop_of(pool),
-        tls=tls,
-        source_address=keywords.get("source_address"),
-        socket_options=keywords.get("socket_options"),
-        resolver=way.get("resolver"),
-    )
+        BlockedHostError for a pool whose host it refuses. The pool of a proxy that forwards serves many hosts, each
+        checked when it is asked for (``request_target``): the proxy is the operator's choice as the way there, as a
+        target it is no other.
+        """
+        hosts, networks = (keywords.pop(name, None) for name in GUARD_OPTIONS)
+        if hosts is None and networks is None:
+            return None
+        from ..policy.ssrf_guard import Guard
 
+        guard = Guard(hosts, networks)
+        self._check_own_host(guard)
+        if self.proxy is None:
+            resolver = guard.wrap_resolver(self._dial_options.get("resolver") or system_lookup)
+            self._dial_options = {**self._dial_options, "resolver": resolver}
+        return guard
 
-def port_of(pool: PoolSettings, scheme: str) -> int:
-    """The pool's port; the scheme's own if it names none, 0 for a scheme of somebody's own making (a socket's path)."""
-    port: int | None = pool.port
-    return port_by_scheme.get(scheme, 0) if port is None else port
+    def _check_own_host(self, guard: Guard) -> None:
+        if not (self._is_forwarding and self._is_proxy_itself()):
+            guard.check_host(self.host)
 
+    def _is_proxy_itself(self) -> bool:
+        """Whether the pool's host is the proxy's."""
+        return self.proxy is not None and (self.host, self.port) == (self.proxy.host, self.proxy.port)
 
-def tls_settings_of(pool: PoolSettings) -> TlsSettings:
-    """What a pool wants of TLS with its server."""
-    keywords = pool._conn_kw
-    named = {name: getattr(pool, name, None) for name in TlsSettings._fields}
-    return TlsSettings(**{name: keywords.get(name) if value is None else value for name, value in named.items()})
+    def _forwards(self, proxy: Url) -> bool:
+        """Whether the pool's proxy passes requests on, with the whole URL as target.
 
+        A pool of the proxy's own address asks the proxy itself: no tunnel leads from a proxy to itself.
+        """
+        if (self.scheme, self.host, self.port) == (proxy.scheme, proxy.host, proxy.port):
+            return True
+        return not connection_requires_http_tunnel(proxy, self.proxy_config, self.scheme)
 
-def _hop_of(pool: PoolSettings) -> ProxyHop | None:
-    options = pool._conn_kw.get("_socks_options") if pool._is_socks else None  # elsewhere they are a program's own
-    if options is not None:
-        from ..policy.proxy_rules import socks_hop
+    # -- the endpoint --
 
-        return socks_hop(options)
-    proxy, config = pool.proxy, pool.proxy_config
-    if proxy is None:
-        return None
-    tls = None
-    if proxy.scheme == "https":
-        authorities = {name: getattr(pool, name, None) for name in ("ca_certs", "ca_cert_dir")}
-        tls = proxy_tls_settings(config, ca_cert_data=pool._conn_kw.get("ca_cert_data"), **authorities)
-    tunnels = not pool._is_forwarding
-    scheme, host, port = cast("tuple[str, str, int]", (proxy.scheme, proxy.host, proxy.port))  # parse_proxy's
-    return ProxyHop(scheme, host, port, pool.proxy_headers, tls, tunnels)
+    def _endpoint(self) -> Endpoint:
+        """How the pool's connections reach their server. ValueError naming a TLS wish that can't be meant."""
+        scheme, keywords, way = self.scheme or "http", self._conn_kw, self._dial_options
+        tls = self._tls_settings() if scheme == "https" else None
+        return Endpoint(
+            scheme,
+            self.host,
+            self._port_of(scheme),
+            uds=way.get("uds"),
+            proxy=self._proxy_hop(),
+            tls=tls,
+            source_address=keywords.get("source_address"),
+            socket_options=keywords.get("socket_options"),
+            resolver=way.get("resolver"),
+        )
+
+    def _port_of(self, scheme: str) -> int:
+        """The pool's port; the scheme's own if it names none, 0 for a scheme of somebody's own (a socket's path)."""
+        return port_by_scheme.get(scheme, 0) if self.port is None else self.port
+
+    def _tls_settings(self) -> TlsSettings:
+        """What the pool wants of TLS with its server."""
+        return TlsSettings(**{name: self._tls_setting(name) for name in TlsSettings._fields})
+
+    def _tls_setting(self, name: str) -> Any:
+        """An attribute of the pool, or else the connections' keyword of that name; None: neither."""
+        value = getattr(self, name, None)
+        return self._conn_kw.get(name) if value is None else value
+
+    def _proxy_hop(self) -> ProxyHop | None:
+        options = self._conn_kw.get("_socks_options") if self._is_socks else None  # elsewhere they are a program's own
+        if options is not None:
+            from ..policy.proxy_rules import socks_hop
+
+            return socks_hop(options)
+        proxy, config = self.proxy, self.proxy_config
+        if proxy is None:
+            return None
+        tls = None
+        if proxy.scheme == "https":
+            ca_certs, ca_cert_dir, data = map(self._tls_setting, ("ca_certs", "ca_cert_dir", "ca_cert_data"))
+            tls = proxy_tls_settings(config, ca_certs, ca_cert_dir, data)
+        scheme, host, port = cast("tuple[str, str, int]", (proxy.scheme, proxy.host, proxy.port))  # parse_proxy's
+        return ProxyHop(scheme, host, port, self.proxy_headers, tls, not self._is_forwarding)
+
+    # -- settings that change --
+
+    def trust_changed(self, value: object) -> None:
+        """Retire the pool's connections after a setting of TLS was assigned, if it means something else now."""
+        if isinstance(value, list):
+            self._may_change = True
+        if "_endpoint_pool" in vars(self) and self._endpoint() != self._endpoint_pool.endpoint:
+            self._renew()  # else another spelling of the same
+
+    def _renew(self) -> None:
+        """Let no connection that there is serve another request.
+
+        The new endpoint is another object than the one that a connection keeps which is only being made: whoever is
+        lent that connection sees it (``_is_outdated``).
+        """
+        pool = self._endpoint_pool
+        self._was_renewed = True
+        pool.endpoint = self._endpoint()
+        for connection in pool.connections():
+            connection.outdated = True
+        pool.drop_idle("settings changed")
+
+    def _is_outdated(self, connection: Connection) -> bool:
+        """Whether a setting of the pool was changed after the connection had been made with it.
+
+        Of a connection that a program has put in nothing is known.
+        """
+        made_for = connection.made_for
+        return isinstance(made_for, Endpoint) and made_for is not self._endpoint_pool.endpoint
+
+    # What can be changed in place: no assignment to the pool tells of it, so it is looked at when a connection is lent.
+
+    def _can_change(self) -> bool:
+        """Whether something that decides trust can be changed in place without the pool's being asked for it."""
+        config = self.proxy_config
+        kinds = (list, dict, set, bytearray)
+        return (
+            self._conn_kw.get("ssl_context") is not None
+            or (config is not None and config.ssl_context is not None)
+            or any(isinstance(self._conn_kw.get(name), kinds) for name in TlsSettings._fields)
+            or (self._guard is not None and self._guard.may_change)
+        )
+
+    def _look_for_changes(self) -> None:
+        """Retire the pool's connections if something was changed in place since the last time; 1 to 3 us.
+
+        BlockedHostError if its host is one that is not allowed any more.
+        """
+        if self._guard is not None and self._guard.may_change:
+            self._check_own_host(self._guard)
+        settings = self._settings_now()
+        seen = self._seen
+        if seen == settings:
+            return
+        if seen is not None:
+            self._renew()
+        self._seen = settings  # last, or another thread would be lent a connection that is to be retired
+
+    def _settings_now(self) -> tuple[object, ...]:
+        keywords, config, guard = self._conn_kw, self.proxy_config, self._guard
+        own, proxys = keywords.get("ssl_context"), None if config is None else config.ssl_context
+        return (
+            {name: copied(value) for name, value in keywords.items()},
+            copied(getattr(self, "assert_fingerprint", None)),
+            None if self.proxy is None else dict(self.proxy_headers),
+            own and _state_of(own),
+            proxys and _state_of(proxys),
+            guard and guard.given(),
+        )
 
 
 class TlsSetting:
@@ -192,98 +299,26 @@ class TlsSetting:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, pool: PoolSettings, owner: type | None = None) -> Any:
+    def __get__(self, pool: EndpointSettings | None, owner: type | None = None) -> Any:
         return self if pool is None else pool.__dict__.get(self._name)
 
-    def __set__(self, pool: PoolSettings, value: object) -> None:
+    def __set__(self, pool: EndpointSettings, value: object) -> None:
         held = pool.__dict__
-        if self._name in held and held[self._name] == value:
-            return
-        held[self._name] = value
-        if isinstance(value, list):
-            pool._may_change = True
-        if (
-            "_endpoint_pool" in held and endpoint_of(pool) != pool._endpoint_pool.endpoint
-        ):  # else another spelling of the same
-            _renew(pool)
-
-
-def _renew(pool: PoolSettings) -> None:
-    """Let no connection that there is serve another request.
-
-    The new endpoint is another object than the one that a connection keeps which is only being made: whoever is lent
-    that connection sees it (``is_outdated``).
-    """
-    lending = pool._endpoint_pool
-    pool._was_renewed = True
-    lending.endpoint = endpoint_of(pool)
-    for connection in lending.connections():
-        connection.outdated = True
-    lending.drop_idle("settings changed")
+        if self._name not in held or held[self._name] != value:
+            held[self._name] = value
+            pool.trust_changed(value)
 
 
 class SettingsChanged(ProtocolError):
     """The connection that was being made is by settings that hold no more; nothing was sent on it."""
 
 
-def is_outdated(pool: PoolSettings, connection: Any) -> bool:
-    """Whether a setting of the pool was changed after the connection had been made with it."""
-    made_for = getattr(
-        connection, "made_for", None
-    )  # of a connection that a program put in, or a mock, nothing is known
-    return isinstance(made_for, Endpoint) and made_for is not pool._endpoint_pool.endpoint
-
-
-# What can be changed in place: no assignment to the pool tells of it, so it is looked at when a connection is lent.
-
-
-def may_change(pool: PoolSettings) -> bool:
-    """Whether something that decides trust can be changed in place without the pool's being asked for it."""
-    config = pool.proxy_config
-    kinds = (list, dict, set, bytearray)
-    return (
-        pool._conn_kw.get("ssl_context") is not None
-        or (config is not None and config.ssl_context is not None)
-        or any(isinstance(pool._conn_kw.get(name), kinds) for name in TlsSettings._fields)
-        or (pool._guard is not None and pool._guard.may_change)
-    )
-
-
-def look_for_changes(pool: PoolSettings) -> None:
-    """Retire the pool's connections if something was changed in place since the last time; 1 to 3 us.
-
-    BlockedHostError if its host is one that is not allowed any more.
-    """
-    if pool._guard is not None and pool._guard.may_change:
-        _check_own_host(pool, pool._guard)
-    settings = _settings_of(pool)
-    seen = pool._settings
-    if seen == settings:
-        return
-    if seen is not None:
-        _renew(pool)
-    pool._settings = settings  # last, or another thread would be lent a connection that is to be retired
-
-
-def _settings_of(pool: PoolSettings) -> tuple[Any, ...]:
-    keywords, config, guard = pool._conn_kw, pool.proxy_config, pool._guard
-    own, proxys = keywords.get("ssl_context"), None if config is None else config.ssl_context
-    return (
-        {name: copied(value) for name, value in keywords.items()},
-        copied(getattr(pool, "assert_fingerprint", None)),
-        None if pool.proxy is None else dict(pool.proxy_headers),
-        own and _state_of(own),
-        proxys and _state_of(proxys),
-        guard and guard.given(),
-    )
-
-
-def copied(value: Any) -> Any:
+def copied(value: object) -> object:
     """The value, or what of it can be changed in place as it is now."""
     return copy(value) if isinstance(value, (list, dict, set, bytearray)) else value
 
 
-def _state_of(context: Any) -> tuple[Any, ...]:
+def _state_of(context: ssl.SSLContext) -> tuple[object, ...]:
     from ..net.caller_context import state_of  # with ssl, which is there already where there is a context
 
     return state_of(context)
@@ -301,19 +336,7 @@ def connection_requires_http_tunnel(
     return not (proxy_url.scheme == "https" and proxy_config is not None and proxy_config.use_forwarding_for_https)
 
 
-def forwards(pool: PoolSettings) -> bool:
-    """Whether the pool's proxy passes requests on, with the whole URL as target.
-
-    A pool of the proxy's own address asks the proxy itself: no tunnel leads from a proxy to itself.
-    """
-    proxy = pool.proxy
-    assert proxy is not None
-    if (pool.scheme, pool.host, pool.port) == (proxy.scheme, proxy.host, proxy.port):
-        return True
-    return not connection_requires_http_tunnel(proxy, pool.proxy_config, pool.scheme)
-
-
-def proxy_keywords(proxy: Proxy) -> dict[str, Any]:
+def proxy_keywords(proxy: Proxy) -> Keywords:
     """A pool's keywords for a proxy; its URL is kept without user and password. ProxySchemeUnknown."""
     from ..policy.proxy_rules import SOCKS_SCHEMES, login_header, parse_proxy, socks_options
 
@@ -327,7 +350,7 @@ def proxy_keywords(proxy: Proxy) -> dict[str, Any]:
     return {"_proxy": url._replace(auth=None), "_proxy_headers": headers, "_proxy_config": config}
 
 
-def unix_keywords(host: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+def unix_keywords(host: str, keywords: Mapping[str, object]) -> Keywords:
     """What a pool's ``keywords`` lack for the host of an ``http+unix`` URL: the socket's path, percent-encoded.
 
     BlockedHostError where they ask for a guard: no socket of this machine is for URLs that strangers hand in.
@@ -337,9 +360,14 @@ def unix_keywords(host: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {"uds": unquote(host)}
 
 
-def blame_proxy(connection: Any, error: BaseException) -> None:
+class _ReachesProxy(Protocol):
+    @property
+    def has_connected_to_proxy(self) -> bool: ...
+
+
+def blame_proxy(connection: _ReachesProxy, error: BaseException) -> None:
     """Raise ProxyError if ``error`` came before the proxy was reached: its failures are not the target's."""
-    if getattr(connection, "has_connected_to_proxy", True) or isinstance(error, DeadlineExceededError):
+    if connection.has_connected_to_proxy or isinstance(error, DeadlineExceededError):
         return
     if not isinstance(error, (OSError, NewConnectionError, TimeoutError, SSLError, HTTPException)):
         return

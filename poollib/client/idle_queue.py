@@ -12,22 +12,30 @@ import contextlib
 import math
 import queue
 import threading
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..base import after_fork
+from ..base.endpoint import Endpoint
 from ..exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
-from ..pool import EndpointPool, Factory, State
+from ..pool import EndpointPool, State
 from ..pool.stats import PoolStats
+from .connection_factory import ConnectionFactory, adapt
+from .lease import Connection, HTTPEndpointPool
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .keyword_types import LendingSettings
 
 
 class IdleQueue(queue.LifoQueue[object]):
     """The queue's interface over an EndpointPool; its size is the number of slots that are not leased."""
 
-    def __init__(self, endpoint_pool: EndpointPool[object, object]) -> None:
+    def __init__(self, endpoint_pool: HTTPEndpointPool) -> None:
         super().__init__(endpoint_pool.maxsize or 0)
         self._endpoint_pool = endpoint_pool
         #: Leased through get() and not put back, by id; one operation of the dict at a time.
-        self._leased_by_get: dict[int, object] = {}
+        self._leased_by_get: dict[int, Connection] = {}
         after_fork.remember(self)
 
     def _reset_after_fork(self) -> None:
@@ -68,11 +76,11 @@ class IdleQueue(queue.LifoQueue[object]):
         if item is None:
             return
         try:
-            self._endpoint_pool.add_idle(item)
+            self._endpoint_pool.add_idle(adapt(item))
         except (FullPoolError, ClosedPoolError) as error:
             raise queue.Full from error
 
-    def _any_leased_by_get(self) -> object | None:
+    def _any_leased_by_get(self) -> Connection | None:
         """One that was leased through get(), put back by this; None if there is none."""
         try:
             return self._leased_by_get.popitem()[1]
@@ -89,14 +97,14 @@ class IdleQueue(queue.LifoQueue[object]):
     def queue(self) -> list[object]:
         """What the queue holds: None for each slot without a connection, then the idle connections, newest last."""
         idle = self._endpoint_pool.idle_connections()
-        return [None] * max(0, self.qsize() - len(idle)) + idle
+        return [*[None] * max(0, self.qsize() - len(idle)), *idle]
 
     @queue.setter
     def queue(self, value: object) -> None:
         """``queue.Queue.__init__`` sets its store; there is none here."""
 
 
-class CustomQueuePool(EndpointPool[object, object]):
+class CustomQueuePool(EndpointPool[Endpoint, Connection]):
     """A pool that leases in the order of a queue that a program has chosen by ``QueueCls``, as in urllib3.
 
     Of the EndpointPool below only making, counting and closing of connections is used: to it all that the queue holds
@@ -105,19 +113,19 @@ class CustomQueuePool(EndpointPool[object, object]):
 
     def __init__(
         self,
-        endpoint: object,
-        factory: Factory[object, object],
+        endpoint: Endpoint,
+        factory: ConnectionFactory,
         *,
         maxsize: int,
         block: bool,
-        chosen: queue.Queue[object],
-        **kw: Any,
+        chosen: queue.Queue[Connection | None],
+        **kw: Unpack[LendingSettings],
     ) -> None:
         super().__init__(endpoint, factory, maxsize=None, **kw)
         self._is_blocking, self._slots = block, maxsize
         self._fill(chosen)
 
-    def _fill(self, chosen: queue.Queue[object]) -> None:
+    def _fill(self, chosen: queue.Queue[Connection | None]) -> None:
         """Use this queue from now on; each of its places is for a connection that is still to be made."""
         self._queued: set[int] = set()  # keys of the connections in the queue; changed under the lock
         self._peak_leased = 0
@@ -135,7 +143,7 @@ class CustomQueuePool(EndpointPool[object, object]):
     def leased(self) -> int:
         return len(self.leases) - len(self._queued)
 
-    def idle_connections(self) -> list[object]:
+    def idle_connections(self) -> list[Connection]:
         with self._shared, self._lock:
             return [entry.connection for entry in self.leases.values() if entry.key in self._queued]
 
@@ -144,7 +152,7 @@ class CustomQueuePool(EndpointPool[object, object]):
         idle = min(self.idle, stats.leased)
         return stats._replace(idle=idle, leased=stats.leased - idle, most_leased=self._peak_leased)
 
-    def _note_leased(self, connection: object) -> None:
+    def _note_leased(self, connection: Connection) -> None:
         """A connection of the queue, or a new one, is leased."""
         with self._shared, self._lock:
             if (key := id(connection)) in self._queued:
@@ -154,7 +162,7 @@ class CustomQueuePool(EndpointPool[object, object]):
                     self.leases[key].leased_at = self._clock()
             self._peak_leased = max(self._peak_leased, self.leased)
 
-    def _note_queued(self, connection: object) -> None:
+    def _note_queued(self, connection: Connection) -> None:
         """It is in the queue, or is about to be: its lease is over, nobody can be interrupted in it any more.
 
         FullPoolError for a second return: the queue would give the connection to two.
@@ -172,7 +180,7 @@ class CustomQueuePool(EndpointPool[object, object]):
 
     # -- leasing --
 
-    def acquire(self, timeout: float | None = None) -> object:
+    def acquire(self, timeout: float | None = None) -> Connection:
         """What the queue gives, if it is still good, else a new connection. EmptyPoolError, ClosedPoolError."""
         if not after_fork.same_process[0]:
             after_fork.check()
@@ -205,7 +213,7 @@ class CustomQueuePool(EndpointPool[object, object]):
         with self._shared, self._lock:
             self._raise_unless_open_locked(0.0)
 
-    def release(self, connection: object, *, idle_limit: float | None = None) -> None:
+    def release(self, connection: Connection, *, idle_limit: float | None = None) -> None:
         """Put it into the queue; if that is full, close it and warn, or FullPoolError."""
         if self._shared.is_held():  # a finaliser in the middle of a decision
             self._defer_return(connection, idle_limit, None)
@@ -221,7 +229,7 @@ class CustomQueuePool(EndpointPool[object, object]):
         if self.state is not State.OPEN:  # it was closed meanwhile, and may have looked into the queue before
             self._empty("the pool is closed")
 
-    def _refuse_return(self, connection: object) -> None:
+    def _refuse_return(self, connection: Connection) -> None:
         """The queue is full: of a pool that was closed meanwhile, or by a program's own doing."""
         is_open = self.state is State.OPEN
         self._drop(connection, "the pool is full" if is_open else "the pool is closed")
@@ -231,26 +239,26 @@ class CustomQueuePool(EndpointPool[object, object]):
             raise FullPoolError(self, "Pool reached maximum size and no more connections are allowed.")
         self._call_on_full(connection)
 
-    def _drop(self, connection: object, reason: str) -> None:
+    def _drop(self, connection: Connection, reason: str) -> None:
         """Close it; its place in the queue is somebody else's already."""
         self._queued.discard(id(connection))
         super().discard(connection, reason)
 
-    def discard(self, connection: object, reason: str = "discarded") -> None:
+    def discard(self, connection: Connection, reason: str = "discarded") -> None:
         if self._shared.is_held():
             self._defer_return(connection, None, reason)
             return
         self._drop(connection, reason)
         self._free_slot()
 
-    def reclaim(self, connection: object, lease: int | None) -> None:
+    def reclaim(self, connection: Connection, lease: int | None) -> None:
         was_ours = id(connection) in self.leases
         super().reclaim(connection, lease)
         if was_ours and id(connection) not in self.leases:
             self._queued.discard(id(connection))
             self._free_slot()
 
-    def detach(self, connection: object) -> object:
+    def detach(self, connection: Connection) -> Connection:
         self._queued.discard(id(connection))
         super().detach(connection)
         self._free_slot()
@@ -265,7 +273,7 @@ class CustomQueuePool(EndpointPool[object, object]):
 
     def _empty(self, reason: str) -> int:
         """How many connections were taken out of the queue and closed."""
-        taken: list[object] = []
+        taken: list[Connection | None] = []
         with contextlib.suppress(queue.Empty):
             while True:
                 taken.append(self.queue.get(block=False))

@@ -141,13 +141,9 @@ class StreamKeywords(RequestOptions, total=False):
     enforce_content_length: bool
 
 
-class _PlainConnectionKeywords(RequestOptions, total=False):
-    """Keywords of every pool that are no parameters of its own."""
+class LendingSettings(TypedDict, total=False):
+    """How a pool's connections are kept, beyond urllib3: see ``pool/settings``."""
 
-    source_address: tuple[str, int] | None
-    socket_options: Collection[tuple[int, int, int | bytes]] | None
-    blocksize: int
-    # beyond urllib3, see pool/settings
     idle_timeout: float | None
     max_lifetime: float | None
     min_idle: int
@@ -155,6 +151,14 @@ class _PlainConnectionKeywords(RequestOptions, total=False):
     acquire_timeout: float | None
     leak_timeout: float | None
     background_collector: bool
+
+
+class _PlainConnectionKeywords(RequestOptions, LendingSettings, total=False):
+    """Keywords of every pool that are no parameters of its own."""
+
+    source_address: tuple[str, int] | None
+    socket_options: Collection[tuple[int, int, int | bytes]] | None
+    blocksize: int
     # beyond urllib3, see client/health_check
     health_check_interval: float | None
     health_check_path: str | None

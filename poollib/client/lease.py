@@ -1,4 +1,4 @@
-"""Lease: a connection that a response holds, and the ways in which it goes back.
+"""Connection: what pools and responses ask of a connection. Lease: one that a response holds, and how it goes back.
 
 A pool makes one where a response leaves with its connection; the response ends it once, and knows nothing else of
 pools: it releases the connection (to discard it, it closes it before: no pool keeps a closed one), or detaches it.
@@ -9,15 +9,72 @@ connection itself, when its pool takes it back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ..pool.connection_pool import EndpointPool
+
+if TYPE_CHECKING:
+    import socket
+
+    from ..base.endpoint import Endpoint
+    from ..exchange.options import Options
+    from ..net.socket_state import StreamSocket
+
+
+class Connection(Protocol):
+    """A connection as its pool and its response know it: ``HTTPConnection``, or one of somebody else's class, to which
+    ``connection_factory.adapt`` has given the facts that it lacks.
+    """
+
+    sock: StreamSocket | None
+    timeout: float | None
+    options: Options | None  # of the request that it serves
+    outdated: bool  # a setting that it was made with has changed: it serves nothing more
+    made_for: object  # the endpoint that its pool had when it was made; None outside of pools
+    requests: int  # sent so far
+    exchanges: int  # responses whose head was read
+    answered: bool  # whether a byte of the answer to the last request has come
+    bytes_sent: int
+    bytes_received: int
+    idle_limit_s: int | None  # what the server's Keep-Alive said
+
+    @property
+    def has_connected_to_proxy(self) -> bool:
+        """Whether its proxy, if there is one, was reached."""
+
+    def connect(self) -> None:
+        """Open its socket."""
+
+    def close(self) -> None:
+        """Close its socket; safe to call again."""
+
+    def detach(self) -> socket.socket:
+        """Its socket, which is the caller's from now on."""
+
+    def is_reusable(self) -> bool:
+        """Whether its next exchange may start: the last one ended cleanly and nothing came since."""
+
+    def is_reusable_state(self) -> bool:
+        """Whether the last exchange ended cleanly; its socket is not looked at."""
+
+    def close_reason(self) -> str:
+        """Why it can't be kept, in a phrase for statistics."""
+
+    def cap_read_timeout(self, limit_s: float) -> AbstractContextManager[None]:
+        """A block within which all receives together take no longer than that."""
+
+    def response_ended(self, reusable: bool) -> None:
+        """The response was read to the end of its framing."""
+
+
+HTTPEndpointPool: TypeAlias = "EndpointPool[Endpoint, Connection]"
 
 
 class LeaseOwner(Protocol):
     """The pool that a connection goes back to: one of ours, or whatever a program has made a response with."""
 
-    def _put_conn(self, conn: Any) -> None:
+    def _put_conn(self, conn: Connection) -> None:
         """Take a connection back; it is kept if its last exchange ended cleanly."""
 
 
@@ -31,8 +88,8 @@ class Lease:
     def __init__(
         self,
         owner: LeaseOwner,
-        connection: Any,
-        endpoint_pool: EndpointPool[Any, Any] | None = None,
+        connection: Connection,
+        endpoint_pool: HTTPEndpointPool | None = None,
         number: int | None = None,
     ) -> None:
         self.owner = owner

@@ -22,12 +22,10 @@ from ..exchange.proxy_config import ProxyConfig
 from ..exchange.transport import port_by_scheme
 from ..policy.redirect import names_no_host, same_origin
 from ..policy.retry import Retry
-from .endpoint_builder import connection_requires_http_tunnel
+from .endpoint_builder import EndpointSettings, connection_requires_http_tunnel
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ..policy.ssrf_guard import Guard
 
 
 class ConnectionPool:
@@ -74,15 +72,13 @@ def _port_number(port: Any) -> int:
     raise LocationValueError(f"port must be None or a number from 0 to 65535, not {port!r}")
 
 
-class RequestTargets(ConnectionPool):
+class RequestTargets(EndpointSettings, ConnectionPool):
     """The URLs of a pool's host, as the pool and the loop of ``request_loop`` ask for them."""
 
     # What few pools have stands here until it is set: a manager may keep hundreds of pools.
     proxy: Url | None = None
     proxy_config: ProxyConfig | None = None
     proxy_headers: dict[str, str] = cached_property(lambda self: {})  # type: ignore[assignment]
-    _is_forwarding = False
-    _guard: Guard | None = None
 
     def is_same_host(self, url: str) -> bool:
         """Whether ``url`` is a path, "*", or an absolute URL with this pool's scheme, host and port."""
@@ -126,9 +122,6 @@ class RequestTargets(ConnectionPool):
             host = None if parsed.host is None else without_zone(parsed.host)
             return parsed._replace(auth=None, host=host, fragment=None, path=parsed.path or "/").url
         return parsed.request_uri
-
-    def _is_proxy_itself(self) -> bool:
-        return self.proxy is not None and (self.host, self.port) == (self.proxy.host, self.proxy.port)
 
     def _with_proxy_headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
         """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from ..pool.connection_pool import EndpointPool
 from ..pool.stats import PoolStats
 from .connection_factory import COUNTED, ConnectionFactory
 from .health_check import CheckedPool, EndpointHealth, HealthCheck
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ..policy.circuit_breaker import Circuit, CircuitReport
+    from .lease import HTTPEndpointPool
 
 
 class _Stats(TypedDict):
@@ -82,7 +82,7 @@ class ManagerHealth(TypedDict):
 class PoolStatistics:
     """What a pool tells of itself; the pool sets what is declared here."""
 
-    _endpoint_pool: EndpointPool[Any, Any]
+    _endpoint_pool: HTTPEndpointPool
     _factory: ConnectionFactory
     _circuit: Circuit | None = None
     _health: HealthCheck | None = None  # made when it is first needed, by one dict.setdefault

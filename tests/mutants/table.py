@@ -302,13 +302,13 @@ MUTANTS: Final = [
         "every TLS setting decides sharing, compared exactly",
         (
             "client/endpoint_builder.py",
-            '    lending.endpoint = endpoint_of(pool)\n    for connection in lending.connections():\n        connection.outdated = True\n    lending.drop_idle("settings changed")\n',
-            "    pass\n",
+            '        pool.endpoint = self._endpoint()\n        for connection in pool.connections():\n            connection.outdated = True\n        pool.drop_idle("settings changed")\n',
+            "        pass\n",
         ),
         (
             "client/endpoint_builder.py",
-            '    tls = tls_settings_of(pool) if scheme == "https" else None\n',
-            "    tls = None\n",
+            '        tls = self._tls_settings() if scheme == "https" else None\n',
+            "        tls = None\n",
         ),
         (
             "base/endpoint.py",
