@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from socket import getdefaulttimeout
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from . import response as responses
 from .base.deprecations import warn_as_urllib3
@@ -251,8 +251,8 @@ class HTTPConnection(Transport):
             raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
         self.state = _SENDING
         try:
-            self.sock.settimeout(self._write_timeout_s())
-            httpclient_hooks.send(self, method, url, request.body, items, fields, request.chunked)
+            self.sock.settimeout(self.write_timeout_s())
+            httpclient_hooks.send(self, request, items, fields)
         except TimeoutError as error:
             self.close()
             if is_from_body(error):
@@ -374,7 +374,7 @@ class HTTPConnection(Transport):
 
     def _upload(self, head: bytes, payload: Payload) -> None:
         """Send a body; what the server says meanwhile is heard, and its final answer ends the sending."""
-        upload = Upload(self.sock, self._write_timeout_s, lambda: self._receive_early(0.0))
+        upload = Upload(self.sock, self.write_timeout_s, lambda: self._receive_early(0.0))
         try:
             upload.run(head, payload)
         except AnsweredEarly:
@@ -396,19 +396,11 @@ class HTTPConnection(Transport):
         if not self._answered_before_failing():
             raise _send_failed(error) from error
 
-    def _write_timeout_s(self) -> float | None:
-        """A body waits for the server again and again: each wait has its own limit, the connect timeout's if none."""
-        options = self.options
-        wish = self.timeout if options is None or options.write_timeout_s is None else options.write_timeout_s
-        if options is not None and options.deadline is not None:
-            wish = options.deadline.cap_s(wish, "sending")
-        return wish
-
     def _send_bytes(self, data: bytes) -> None:
         """Send the first bytes of a request. An error says whether the system can't have taken any of them."""
         options = self.options
         if options is not None and (options.deadline is not None or options.write_timeout_s is not None):
-            self.sock.settimeout(self._write_timeout_s())
+            self.sock.settimeout(self.write_timeout_s())
         elif len(data) > ALL_OR_NOTHING_BYTES and self.read_timeout is not _DEFAULT_TIMEOUT:
             _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
         sock = self.sock
@@ -512,7 +504,7 @@ class HTTPConnection(Transport):
         """
         if self._through_hooks or self.response_class is not http.client.HTTPResponse:
             self._through_hooks = self._drained = False
-            return cast(HTTPResponse, httpclient_hooks.receive(self, _GETRESPONSE, responses.HTTPResponse))
+            return httpclient_hooks.receive(self, _GETRESPONSE, responses.HTTPResponse)
         if self.sock is None:
             if self.answered and self.state is not _AWAITING:
                 raise http.client.ResponseNotReady("no request was sent")
@@ -572,7 +564,7 @@ class HTTPConnection(Transport):
         body = body_reader(incoming, length, keep, limit, self._limits(), wanted.enforce_content_length)
         response = responses.HTTPResponse.received(head, body, None, method, url)
         if options is not None:
-            response._max_decoded_size = options.max_decoded_size
+            response.max_decoded_size = options.max_decoded_size
         if not wanted.enforce_content_length:
             response.enforce_content_length = False
         if body.state is BodyState.OPEN:

@@ -273,11 +273,11 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             timeout = self.timeout
         elif not isinstance(timeout, Timeout):
             timeout = Timeout.from_float(timeout)
-        if timeout.deadline is not None or timeout._write is not _DEFAULT_TIMEOUT:
+        if timeout.deadline is not None or timeout.write is not _DEFAULT_TIMEOUT:
             options = with_times(options, timeout)
         if pool_timeout is not None:
             pool_timeout = seconds("pool_timeout", pool_timeout)
-        elif timeout._pool is not _DEFAULT_TIMEOUT:
+        elif timeout.pool is not _DEFAULT_TIMEOUT:
             pool_timeout = timeout.pool_timeout
         is_ready = match_plain_target(url) and not self._is_forwarding
         target = url if is_ready else self._target(url, assert_same_host, retries)
@@ -419,12 +419,12 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 response.retries = retries
             else:
                 response._retries = retries
-            if response._source is None:
+            if response.body_source is None:
                 response._pool = self
                 self._put_conn(conn)
                 return response
             if request.options is not None:
-                response._max_decoded_size = request.options.max_decoded_size
+                response.max_decoded_size = request.options.max_decoded_size
             response.attach(Lease(self, conn, self._endpoint_pool, number))
             return response
         stub = cast("_Stub", response)  # that a recorder or a subclass put in the response's place

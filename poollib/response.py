@@ -69,7 +69,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     auto_close = True
     msg: Any = None
     interim: tuple[tuple[int, list[tuple[str, str]]], ...] = ()
-    _source: Body | None = None
+    body_source: Body | None = None
     _decoded: DecodedBody | None = None
     _plain: Body | None = None  # the source, once a second read has found that it needs no decoder
     _body: Any = None
@@ -77,7 +77,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     _connection: Any = None
     _lease: Lease | None = None
     _method: str | None = None
-    _max_decoded_size: int | None = None
+    max_decoded_size: int | None = None
     _given_original: Any = None
     _sock_shutdown: Callable[[int], None] | None = None
 
@@ -125,10 +125,10 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
             self._body = body
         if hasattr(body, "read"):
             if self.chunked and hasattr(body, "fp"):
-                self._source = ChunkedFile(body, self)
+                self.body_source = ChunkedFile(body, self)
             else:
-                self._source = FileBody(body, self.length_remaining if enforce_content_length else None)
-        if preload_content and self._body is None and self._source is not None:
+                self.body_source = FileBody(body, self.length_remaining if enforce_content_length else None)
+        if preload_content and self._body is None and self.body_source is not None:
             self._body = self.read(decode_content=decode_content)
 
     @classmethod
@@ -139,7 +139,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         self.version = head.version
         self.reason = head.reason
         self._head = head
-        self._source = source
+        self.body_source = source
         self._body = body
         self._method = method
         self._request_url = url
@@ -154,7 +154,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     @property
     def data(self) -> bytes:
-        if self._body is None and self._source is not None:
+        if self._body is None and self.body_source is not None:
             self._body = self.read()
         return self._body  # type: ignore[no-any-return]
 
@@ -166,12 +166,12 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         ProtocolError (also for a body cut short), DecodeError, ResponseTooLargeError; each closes the connection.
         """
         if cache_content:
-            is_whole = self._source is not None and (amt is None or amt < 0) and not self.tell()
+            is_whole = self.body_source is not None and (amt is None or amt < 0) and not self.tell()
             data = self.read(amt, decode_content)
             if is_whole:
                 self._body = data
             return data
-        source = self._source
+        source = self.body_source
         reader = source if source is self._plain else self._reader(decode_content)
         if reader is None:
             return b""
@@ -190,7 +190,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         ``preload`` it is only looked at whether the body was announced too large. Errors as those of ``read``.
         """
         self.is_pending = False
-        source = self._source
+        source = self.body_source
         if source is None or self._body is not None:
             return
         if not preload:
@@ -211,8 +211,8 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         if self._connection is None and isinstance(source, FileBody):
             return  # kept already
         data = self.read(decode_content=False)
-        self._source = FileBody(io.BytesIO(data), len(data))
-        self._source.trailers = source.trailers
+        self.body_source = FileBody(io.BytesIO(data), len(data))
+        self.body_source.trailers = source.trailers
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """What is at hand or one receive brings, up to ``amt`` bytes (None: no limit); ``b""`` at the end."""
@@ -231,12 +231,12 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         return data
 
     def _is_in_memory(self) -> bool:
-        source = self._source
+        source = self.body_source
         return isinstance(source, FileBody) and isinstance(source.file, io.BytesIO)
 
     def readinto(self, buffer: Buffer) -> int:
         """As ``read`` into ``buffer``: all of it is filled, less only at the end; how many bytes."""
-        source = self._source
+        source = self.body_source
         reader = source if source is self._plain else self._reader(None)
         if reader is None:
             return 0
@@ -289,10 +289,10 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
             return
         if not self.supports_chunked_reads():
             raise BodyNotHttplibCompatible("the body is no live chunked body: its chunks can't be seen")
-        source, reader = self._source, None if self._exhausted() else self._reader(decode_content)
+        source, reader = self.body_source, None if self._exhausted() else self._reader(decode_content)
         if isinstance(source, ChunkedFile):
             source.begin()
-        while reader is not None and source is not None and self._source is source:
+        while reader is not None and source is not None and self.body_source is source:
             try:
                 if reader is source and isinstance(source, (ChunkedBody, ChunkedFile)):
                     data = source.read_chunk(amt)
@@ -365,14 +365,14 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     @property
     def trailers(self) -> HTTPHeaderDict:
         """The trailer fields of a chunked body; empty until it is read to its end (RFC 9110 section 6.5)."""
-        return HTTPHeaderDict.from_pairs(self._source.trailers if self._source is not None else ())
+        return HTTPHeaderDict.from_pairs(self.body_source.trailers if self.body_source is not None else ())
 
     def _reader(self, decode_content: bool | None, name: str = "read") -> Body | DecodedBody | None:
         """Where bytes come from: the source, or the source through a decoder; None if there is no source.
 
         ``name``: the method that is refused where it can't be undone that bytes were decoded.
         """
-        source = self._source
+        source = self.body_source
         if source is None or source is self._plain:
             return source
         decoded = self._decoded
@@ -403,7 +403,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         return self._start_decoding(source, encoding)
 
     def _is_broken(self) -> bool:
-        return self._source is not None and self._source.state is BodyState.BROKEN
+        return self.body_source is not None and self.body_source.state is BodyState.BROKEN
 
     def _content_encoding(self) -> str:
         if self._head is not None and self._headers is None:
@@ -420,11 +420,11 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
             raise
         if decoder is None:
             return source
-        self._decoded = DecodedBody(source, decoder, encoding, self._max_decoded_size)
+        self._decoded = DecodedBody(source, decoder, encoding, self.max_decoded_size)
         return self._decoded
 
     def _exhausted(self) -> bool:
-        source = self._source
+        source = self.body_source
         if source is None or source.state is BodyState.OPEN or source.state is BodyState.BROKEN:
             return source is None
         return self._decoded is None or self._decoded.ended
@@ -437,12 +437,12 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         self._lease = lease
         self._pool = lease.owner
         self._connection = lease.connection
-        source = self._source
+        source = self.body_source
         if source is not None and source.state is not BodyState.OPEN:
             self._end_exchange(source.state)
 
     def _after_read(self) -> None:
-        source = self._source
+        source = self.body_source
         assert source is not None
         self.length_remaining = source.left
         if source.state is not BodyState.OPEN and self._connection is not None:
@@ -454,7 +454,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         The pool forgets the connection, its slot is free; the caller closes the socket. ValueError for responses
         that hand no socket over (RFC 9110 sections 7.8 and 9.3.6).
         """
-        source, connection = self._source, self._connection
+        source, connection = self.body_source, self._connection
         if source is None or source.state is not BodyState.UPGRADED or connection is None:
             raise ValueError(f"a response with status {self.status} hands no socket over, or has done so already")
         data = source.incoming.take(source.incoming.unread())
@@ -479,8 +479,8 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         if isinstance(error, PoolError) and self._pool is not None:
             error.pool = self._pool
         name_phase(error, READING_THE_BODY)
-        if self._source is not None:
-            self._source.state = BodyState.BROKEN
+        if self.body_source is not None:
+            self.body_source.state = BodyState.BROKEN
         self._drop_connection()
 
     def _drop_connection(self) -> None:
@@ -494,7 +494,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     def _is_abandoned(self) -> bool:
         """Whether a connection without a pool was closed: once it is opened anew, it belongs to another response."""
-        source = self._source
+        source = self.body_source
         if source is None or isinstance(source, FileBody):
             return False
         return getattr(self._connection, "_receive_buffer", source.incoming) is not source.incoming
@@ -516,7 +516,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     def drain_conn(self) -> None:
         """Throw the rest away, undecoded; more than 64 KiB or 1 s of it costs more than a new connection."""
-        source = self._source
+        source = self.body_source
         if source is not None and source.is_worth_draining(DRAIN_LIMIT_BYTES):
             cap_read_timeout = getattr(self._connection, "cap_read_timeout", None)
             try:
@@ -530,20 +530,20 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         if source is None or source.state is BodyState.OPEN or source.state is BodyState.BROKEN:
             self._drop_connection()
             if source is not None:  # nothing is left, wherever the reading ended
-                self._source, self._body = None, self._body or b""
+                self.body_source, self._body = None, self._body or b""
         else:
             self._decoded, self._plain = None, source  # there is nothing left to decode
             self._after_read()
 
     def close(self) -> None:
         """Close; an unread rest closes the connection, too. The slot in the pool comes free."""
-        source = self._source
+        source = self.body_source
         if source is not None and source.state in (BodyState.OPEN, BodyState.UPGRADED):
             source.state = BodyState.BROKEN
             if isinstance(source, FileBody):
                 source.close()
         self._drop_connection()
-        self._source = None
+        self.body_source = None
         self._is_shut = True
 
     def shutdown(self) -> None:
@@ -579,7 +579,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     # -- io --
 
     def __del__(self) -> None:
-        if self._source is None:  # it has ended, or was closed
+        if self.body_source is None:  # it has ended, or was closed
             return
         if self._connection is not None:  # nobody reads on; or an interrupt came while it was closed
             with suppress(Exception):
@@ -591,12 +591,12 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     def closed(self) -> bool:
         if not self.auto_close:
             return self._is_shut
-        source = self._source
+        source = self.body_source
         return source is None or (source.state is not BodyState.OPEN and source.state is not BodyState.UPGRADED)
 
     def isclosed(self) -> bool:
         """Whether the body was read to its end, or closed."""
-        source = self._source
+        source = self.body_source
         return source is None or source.state is not BodyState.OPEN
 
     def readable(self) -> bool:
@@ -604,27 +604,27 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     def tell(self) -> int:
         """How many bytes of the body were received, before decoding."""
-        if self._source is None and self._head is not None:
+        if self.body_source is None and self._head is not None:
             return len(self._body or b"")
-        return self._source.received if self._source is not None else 0
+        return self.body_source.received if self.body_source is not None else 0
 
     def fileno(self) -> int:
         sock = getattr(self._connection, "sock", None)
         if sock is not None:
             return int(sock.fileno())
-        source = self._source
+        source = self.body_source
         if isinstance(source, FileBody) and hasattr(source.file, "fileno"):
             return int(source.file.fileno())
         raise OSError("HTTPResponse has no file to get a fileno from")
 
     def flush(self) -> None:
-        source = self._source
+        source = self.body_source
         if isinstance(source, FileBody) and hasattr(source.file, "flush") and not getattr(source.file, "closed", False):
             source.file.flush()
 
     def supports_chunked_reads(self) -> bool:
         """Whether the chunks of the body can be seen."""
-        source = self._source
+        source = self.body_source
         return isinstance(source, ChunkedBody) or (isinstance(source, FileBody) and hasattr(source.file, "fp"))
 
     def __repr__(self) -> str:
@@ -649,17 +649,17 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     @property
     def _fp(self) -> Any:
-        source = self._source
+        source = self.body_source
         return source.file if isinstance(source, FileBody) else None if source is None else BodyFile(self, source)
 
     @_fp.setter
     def _fp(self, file: Any) -> None:
-        source = self._source
+        source = self.body_source
         live = source.live if isinstance(source, ReplacedFile) else source
         if live is not None and not isinstance(live, FileBody):
-            self._source = ReplacedFile(file, live, self)
+            self.body_source = ReplacedFile(file, live, self)
         else:
-            self._source = FileBody(file, None) if hasattr(file, "read") else None
+            self.body_source = FileBody(file, None) if hasattr(file, "read") else None
 
     @property
     def _original_response(self) -> Any:
@@ -680,10 +680,10 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     def _update_chunk_length(self) -> None:
         """Begin the next chunk where none is being read; 0 in ``chunk_left`` at the end. Caches override this."""
-        if self.chunk_left is None and isinstance(self._source, ChunkedFile):
-            self.chunk_left = self._source.next_size()
+        if self.chunk_left is None and isinstance(self.body_source, ChunkedFile):
+            self.chunk_left = self.body_source.next_size()
             return
-        live = self._source.live if isinstance(self._source, ReplacedFile) else self._source
+        live = self.body_source.live if isinstance(self.body_source, ReplacedFile) else self.body_source
         if self.chunk_left is None and isinstance(live, ChunkedBody):
             begun = (live.chunk_left or 0) > 0 or live.state is not BodyState.OPEN
             self.chunk_left = live.chunk_left if begun else live._next_size()

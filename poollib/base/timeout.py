@@ -41,7 +41,7 @@ class Timeout:
     naming the argument.
     """
 
-    __slots__ = ("_connect", "_pool", "_read", "_start_connect", "_write", "deadline", "total")
+    __slots__ = ("_connect", "_read", "_start_connect", "deadline", "pool", "total", "write")
 
     DEFAULT_TIMEOUT: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT
 
@@ -59,8 +59,8 @@ class Timeout:
         self._connect = check(connect, "connect")
         self._read = check(read, "read")
         self.total = check(total, "total")
-        self._write = _DEFAULT_TIMEOUT if write is _DEFAULT_TIMEOUT else check(write, "write")
-        self._pool = _DEFAULT_TIMEOUT if pool is _DEFAULT_TIMEOUT else check(pool, "pool")
+        self.write = _DEFAULT_TIMEOUT if write is _DEFAULT_TIMEOUT else check(write, "write")
+        self.pool = _DEFAULT_TIMEOUT if pool is _DEFAULT_TIMEOUT else check(pool, "pool")
         if deadline is not None and type(deadline) is not Deadline:
             deadline = cast("float", check(deadline, "deadline"))
         self.deadline = deadline
@@ -93,8 +93,8 @@ class Timeout:
         twin.total = self.total
         twin._connect = self._connect
         twin._read = self._read
-        twin._write = self._write
-        twin._pool = self._pool
+        twin.write = self.write
+        twin.pool = self.pool
         twin.deadline = self.deadline
         twin._start_connect = None
         return twin
@@ -146,7 +146,7 @@ class Timeout:
     @property
     def write_timeout(self) -> float | None:
         """Seconds for each send: the smaller of ``write`` and ``total``; not given, the connect timeout."""
-        write, total = self._write, self.total
+        write, total = self.write, self.total
         if write is _DEFAULT_TIMEOUT:
             return self.resolve_default_timeout(self.connect_timeout)
         if total is None or total is _DEFAULT_TIMEOUT:
@@ -156,12 +156,12 @@ class Timeout:
     @property
     def pool_timeout(self) -> float | None:
         """Seconds to wait for a free connection; ``None``: as long as it takes."""
-        return None if self._pool is _DEFAULT_TIMEOUT else self._pool
+        return None if self.pool is _DEFAULT_TIMEOUT else self.pool
 
     # -- as a value --
 
     def _values(self) -> tuple[object, ...]:
-        return (self.total, self._connect, self._read, self._write, self._pool, self.deadline)
+        return (self.total, self._connect, self._read, self.write, self.pool, self.deadline)
 
     def __eq__(self, other: object) -> bool:
         return self._values() == other._values() if isinstance(other, Timeout) else NotImplemented
@@ -173,8 +173,8 @@ class Timeout:
         own = "".join(
             f", {name}={value!r}"
             for name, value, default in (
-                ("write", self._write, _DEFAULT_TIMEOUT),
-                ("pool", self._pool, _DEFAULT_TIMEOUT),
+                ("write", self.write, _DEFAULT_TIMEOUT),
+                ("pool", self.pool, _DEFAULT_TIMEOUT),
                 ("deadline", self.deadline, None),
             )
             if value is not default

@@ -18,7 +18,7 @@ from ..base.logs import logger
 from ..exchange.transport import Transport
 
 if TYPE_CHECKING:
-    from queue import Queue
+    import queue
 
     from ..base.endpoint import Endpoint
     from .lease import Connection
@@ -35,7 +35,7 @@ class ConnectionSource(Protocol):
         """A connection that dials when it is first used."""
 
     @property
-    def pool(self) -> Queue[object] | Queue[Connection | None] | None:
+    def pool(self) -> queue.Queue[object] | queue.Queue[Connection | None] | None:
         """The idle connections as a queue; None once the pool is closed."""
 
 

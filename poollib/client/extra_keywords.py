@@ -7,15 +7,18 @@ Unknown keywords are TypeErrors that name them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, SupportsFloat
 
 from ..base.exact_copies import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..exchange.options import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS, Limits
-from .request_encoding import encode_fields, encode_json
+from .request_encoding import EncodedRequest, encode_fields, encode_json
+
+if TYPE_CHECKING:
+    from .keyword_types import Body, Keywords
 
 #: keywords of a pool that ``connection_pool.EndpointPool`` explains
 LENDING_OPTIONS = (
@@ -94,27 +97,29 @@ def unknown_keyword(whose: str, unknown: Iterable[str], known: Iterable[str] = (
     return TypeError(f"{said}: did you mean {meant[0]}?" if meant else said)
 
 
-def take(names: tuple[str, ...], keywords: dict[str, Any]) -> dict[str, Any]:
+def take(names: tuple[str, ...], keywords: Keywords) -> Keywords:
     """Those of ``keywords`` that have one of these names, taken out of it."""
     return {name: keywords.pop(name) for name in names if name in keywords}
 
 
-def take_fields(method: str, url: str, body: Any, headers: Any, keywords: dict[str, Any]) -> tuple[str, Any, Any]:
+def take_fields(
+    method: str, url: str, body: Body | None, headers: Mapping[str, str] | None, keywords: Keywords
+) -> EncodedRequest:
     """URL, body and headers with ``fields=`` and ``json=`` worked in, so that urlopen takes them as request does."""
     given = take(FIELD_OPTIONS, keywords)
     if given.get("json") is not None:
         if body is not None or given.get("fields") is not None:
             raise TypeError("json was given together with body or fields: a request has one body")
-        return (url, *encode_json(given["json"], headers))
+        return EncodedRequest(url, *encode_json(given["json"], headers))
     if given.get("fields") is not None:
         encode_multipart = given.get("encode_multipart", True)
         return encode_fields(
             method, url, given["fields"], body, headers, encode_multipart, given.get("multipart_boundary")
         )
-    return url, body, headers
+    return EncodedRequest(url, body, headers)
 
 
-def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options | None:
+def take_options(defaults: Keywords, keywords: Keywords) -> Options | None:
     """poollib's own request options, those of the request before the pool's; None if there are none.
 
     TypeError for what is left in ``keywords`` and means nothing.
@@ -139,9 +144,9 @@ def take_options(defaults: dict[str, Any], keywords: dict[str, Any]) -> Options 
     )
 
 
-def _size(name: str, given: dict[str, Any]) -> int | None:
+def _size(name: str, given: Keywords) -> int | None:
     """The limit of that name; ValueError for what bounds nothing: a NaN, a number below 0, a bool."""
-    limit: Any = given.get(name)
+    limit: SupportsFloat | None = given.get(name)
     if limit is None:
         return None
     with suppress(ValueError):
@@ -161,5 +166,5 @@ def _seconds(expect_continue: float) -> float:
 
 def with_times(options: Options | None, timeout: Timeout) -> Options:
     """The options with the limits of a Timeout that urllib3's has not; its deadline begins to run."""
-    write_s = None if timeout._write is _DEFAULT_TIMEOUT else timeout.write_timeout
+    write_s = None if timeout.write is _DEFAULT_TIMEOUT else timeout.write_timeout
     return (options or Options())._replace(deadline=timeout.start_deadline(), write_timeout_s=write_s)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from sys import intern
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..base.endpoint import shown_fields
 from ..base.exact_copies import exact
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..base.timeout import Timeout
     from ..policy.retry import Retry
+    from .keyword_types import Keywords
 
 POOL_OPTIONS = (
     *LENDING_OPTIONS,
@@ -80,7 +81,7 @@ class PoolKey(NamedTuple):
         return shown_fields(self)
 
 
-def _default_key_normalizer(key_class: type[_Key], request_context: Mapping[str, Any]) -> _Key:
+def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) -> _Key:
     """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
     context = dict(request_context)
     context["scheme"] = intern(exact(context["scheme"]).lower())
@@ -142,7 +143,7 @@ class _Same:
         return id(self.value)
 
 
-key_fn_by_scheme: dict[str, Callable[[Mapping[str, Any]], Hashable]] = {
+key_fn_by_scheme: dict[str, Callable[[Keywords], Hashable]] = {
     "http": partial(_default_key_normalizer, PoolKey),
     "https": partial(_default_key_normalizer, PoolKey),
 }

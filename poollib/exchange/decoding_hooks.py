@@ -17,10 +17,10 @@ from ..http1.file_and_decoded_body import DecodedBody
 class DecodingHooks:
     """urllib3's private names of decoding, for ``HTTPResponse``."""
 
-    _source: Body | None
+    body_source: Body | None
     _plain: Body | None
     _decoded: DecodedBody | None
-    _max_decoded_size: int | None
+    max_decoded_size: int | None
 
     def _content_encoding(self) -> str:
         raise NotImplementedError
@@ -35,17 +35,17 @@ class DecodingHooks:
 
     @_decoder.setter
     def _decoder(self, decoder: Any) -> None:
-        source, self._plain = self._source, None
+        source, self._plain = self.body_source, None
         if source is None or decoder is None:
             self._decoded = None
         else:
-            self._decoded = DecodedBody(source, decoder, self._content_encoding(), self._max_decoded_size)
+            self._decoded = DecodedBody(source, decoder, self._content_encoding(), self.max_decoded_size)
 
     def _init_decoder(self) -> None:
         """Choose the decoder, unless there is one; called before each body is read where a class overrides it."""
         encoding = self._content_encoding()
-        if self._decoded is None and self._source is not None and encoding:
-            self._start_decoding(self._source, encoding)
+        if self._decoded is None and self.body_source is not None and encoding:
+            self._start_decoding(self.body_source, encoding)
 
     @property
     def _decoded_buffer(self) -> BytesQueueBuffer:
@@ -75,7 +75,7 @@ class DecodingHooks:
 
     def _raw_read(self, amt: int | None = None, *, read1: bool = False) -> bytes:
         """Bytes of the body before decoding."""
-        source = self._source
+        source = self.body_source
         if source is None:
             return b""
         if amt is None:

@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
 from types import FunctionType
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..base.headers import HTTPHeaderDict
 from ..base.version import VERSION
 from ..exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
-from ..http1.body_reader import BodyState
+from ..http1.body_reader import Body, BodyState
 from ..http1.file_and_decoded_body import FileBody
 from ..http1.request_body import expects_body
 from ..http1.request_head import SKIP_HEADER, Fields, check_name
+from .request import OutgoingRequest
+from .transport import Transport
 from .upload import Payload, payload_for, size_of
 
 USER_AGENT = f"python-poollib/{VERSION}"  # compat puts urllib3's here while poollib is installed as urllib3
@@ -49,22 +51,41 @@ def _is_genuine(hook: object) -> bool:
     )
 
 
+class ReadResponse(Protocol):
+    """What is asked here of urllib3's response around http.client's."""
+
+    status: int
+    version: int
+    reason: str | None
+    chunked: bool
+    length_remaining: int | None
+    body_source: Body | None
+
+    @property
+    def headers(self) -> HTTPHeaderDict: ...
+    @property
+    def version_string(self) -> str: ...
+    def release_conn(self) -> None: ...
+
+
+R = TypeVar("R", bound=ReadResponse)
+
+
 class PatchedClass:
     """Asked in the place of a connection's class where its requests shall go through http.client's methods."""
 
     putrequest = putheader = endheaders = send = _send_output = debuglevel = None
 
 
-def send(
-    conn: Any, method: str, url: str, body: Any, headers: Iterable[tuple[Any, Any]], fields: Fields, chunked: bool
-) -> None:
+def send(conn: Transport, request: OutgoingRequest, headers: Iterable[tuple[str, str]], fields: Fields) -> None:
     """Send a request by calling http.client's methods on ``conn``; what is sent is checked before."""
-    payload = _payload(conn, method, body, fields, chunked)
+    method = request.method
+    payload = _payload(conn, request, fields)
     framed = [] if payload is None else _framing(payload, fields)
     if payload is None and expects_body(method):
         framed = [("Content-Length", "0")]
     names = fields.names
-    conn.putrequest(method, url, skip_host="host" in names, skip_accept_encoding="accept-encoding" in names)
+    conn.putrequest(method, request.target, skip_host="host" in names, skip_accept_encoding="accept-encoding" in names)
     for name, value in framed:
         conn.putheader(name, value)
     if "user-agent" not in names:
@@ -77,12 +98,13 @@ def send(
         _send_body(conn, payload)
 
 
-def _payload(conn: Any, method: str, body: Any, fields: Fields, chunked: bool) -> Payload | None:
+def _payload(conn: Transport, request: OutgoingRequest, fields: Fields) -> Payload | None:
+    body, chunked = request.body, request.chunked
     trailers = None if conn.options is None else conn.options.trailers
     is_framed = chunked or fields.content_length is not None or fields.transfer_encoding is not None
     if body is None and not is_framed and trailers is None:
         return None
-    return payload_for(method, body, fields, chunked, conn.blocksize, trailers)
+    return payload_for(request.method, body, fields, chunked, conn.blocksize, trailers)
 
 
 def _framing(payload: Payload, fields: Fields) -> list[tuple[str, str]]:
@@ -95,14 +117,14 @@ def _framing(payload: Payload, fields: Fields) -> list[tuple[str, str]]:
     return lines
 
 
-def _send_body(conn: Any, payload: Payload) -> None:
+def _send_body(conn: Transport, payload: Payload) -> None:
     """Send the pieces one by one, exactly as many bytes as announced."""
     left = payload.length
-    options = getattr(conn, "options", None)
+    options = conn.options
     has_deadline = options is not None and options.deadline is not None
     for piece in payload.pieces:
         if has_deadline:
-            conn.sock.settimeout(conn._write_timeout_s())
+            conn.sock.settimeout(conn.write_timeout_s())
         size = size_of(piece)
         if not size:
             continue
@@ -119,7 +141,7 @@ def _send_body(conn: Any, payload: Payload) -> None:
         conn.send(b"0\r\n" + payload.trailer_bytes())
 
 
-def receive(conn: Any, read: Callable[[Any], Any], made: Callable[..., Any]) -> Any:
+def receive(conn: Transport, read: Callable[[Any], R], made: Callable[..., R]) -> R:
     """The response by http.client's ``getresponse`` as it is now; ``read(conn)`` is the direct way to read a head,
     ``made(...)`` the response class with urllib3's arguments.
 
@@ -130,8 +152,8 @@ def receive(conn: Any, read: Callable[[Any], Any], made: Callable[..., Any]) -> 
     try:
         if conn.response_class is not http.client.HTTPResponse:
             return _read_by_theirs(conn, made)
-        readers: list[_Reader] = []
-        conn.response_class = partial(_Reader, conn, read, readers)
+        readers: list[_Reader[R]] = []
+        conn.response_class = partial(_Reader, conn, read, readers)  # type: ignore[assignment]  # a maker will do
         try:
             Base.getresponse(conn)
         finally:
@@ -141,15 +163,17 @@ def receive(conn: Any, read: Callable[[Any], Any], made: Callable[..., Any]) -> 
         conn._HTTPConnection__state, conn._HTTPConnection__response = "Idle", None
 
 
-class _Reader(http.client.HTTPResponse):
+class _Reader(http.client.HTTPResponse, Generic[R]):
     """What http.client's ``getresponse`` makes and gives to those who wrapped it: the head, read by ``response_head``.
 
     It is closed when the body has ended, for those who wait for that.
     """
 
-    response: Any  # the HTTPResponse
+    response: R
 
-    def __init__(self, conn: Any, read: Callable[[Any], Any], readers: list[_Reader], *_: Any, **__: Any) -> None:
+    def __init__(
+        self, conn: Transport, read: Callable[[Any], R], readers: list[_Reader[R]], *_: object, **__: object
+    ) -> None:
         self._conn, self._read = conn, read
         self.fp = None  # type: ignore[assignment]
         self.will_close = False
@@ -161,12 +185,12 @@ class _Reader(http.client.HTTPResponse):
         self.response = response = self._read(self._conn)
         self.status, self.version, self.reason = response.status, response.version, response.reason or ""
         self.code = self.status
-        self.headers = self.msg = response.headers
+        self.headers = self.msg = response.headers  # type: ignore[assignment]  # has a message's methods
         self.chunked, self.length = response.chunked, response.length_remaining
-        if response._source is None or response._source.state is not BodyState.OPEN:
+        if response.body_source is None or response.body_source.state is not BodyState.OPEN:
             self.chunked, self.length = False, 0
         else:
-            response.release_conn = self._release
+            vars(response)["release_conn"] = self._release
         if self._conn.debuglevel > 0:
             print("reply:", repr(f"{response.version_string} {self.status} {self.reason}\r\n"))
             for name, value in response.headers.iteritems():
@@ -179,7 +203,7 @@ class _Reader(http.client.HTTPResponse):
         self.response.release_conn()
 
 
-def _read_by_theirs(conn: Any, made: Callable[..., Any]) -> Any:
+def _read_by_theirs(conn: Transport, made: Callable[..., R]) -> R:
     """The response that a response class of somebody else reads from the socket, by http.client's parser."""
     try:
         theirs = Base.getresponse(conn)
@@ -193,10 +217,10 @@ def _read_by_theirs(conn: Any, made: Callable[..., Any]) -> Any:
     conn.exchanges += 1
     conn.answered = True
     response = _wrapped(conn, theirs, made)
-    source = response._source
+    source = response.body_source
     assert source is not None
     if theirs.will_close:
-        response._source = _LastBody(theirs, source.left)
+        response.body_source = _LastBody(theirs, source.left)
     elif theirs.isclosed():
         source.state = BodyState.REUSABLE
     return response
@@ -212,7 +236,7 @@ class _LastBody(FileBody):
         self.state = BodyState.CLOSE
 
 
-def _wrapped(conn: Any, theirs: Any, made: Callable[..., Any]) -> Any:
+def _wrapped(conn: Transport, theirs: http.client.HTTPResponse, made: Callable[..., R]) -> R:
     """The response around one that another response class has read."""
     sent = conn.sent
     return made(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from ..base.timeout import Deadline, Timeout
 from ..base.trace import Trace
@@ -71,7 +71,7 @@ class OutgoingRequest:
         "wanted",
     )
 
-    def __init__(self, method: str, target: str, body: Any, headers: Mapping[str, str] | None) -> None:
+    def __init__(self, method: str, target: str, body: object, headers: Mapping[str, str] | None) -> None:
         self.method = method
         self.target = target
         self.body = body
@@ -120,7 +120,7 @@ class Request(OutgoingRequest):
         owner: RequestOwner,
         method: str,
         target: str,
-        body: Any,
+        body: object,
         headers: Mapping[str, str] | None,
         retries: Retry,
     ) -> None:

@@ -164,6 +164,9 @@ class Transport(_Base):
         _validate_host: Callable[[str], None]
         _tunnel_host: str | None
         _tunnel_port: int | None
+        _method: str | None
+        _HTTPConnection__state: str
+        _HTTPConnection__response: http.client.HTTPResponse | None
 
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
     _opening: ConnectSteps | None = None  # while the connection is being made
@@ -400,6 +403,14 @@ class Transport(_Base):
         """Raise if it is the deadline, not one of the smaller timeouts, that ended a step."""
         if self.options is not None and self.options.deadline is not None:
             self.options.deadline.remaining_s(phase)
+
+    def write_timeout_s(self) -> float | None:
+        """A body waits for the server again and again: each wait has its own limit, the connect timeout's if none."""
+        options = self.options
+        wish = self.timeout if options is None or options.write_timeout_s is None else options.write_timeout_s
+        if options is not None and options.deadline is not None:
+            wish = options.deadline.cap_s(wish, "sending")
+        return wish
 
     def _trace(self) -> Trace | None:
         return None if self.options is None else self.options.trace

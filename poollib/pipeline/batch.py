@@ -387,7 +387,7 @@ class Batch:
         body = body_reader(buffer, length, head.keep_alive, limit, limits)
         response = responses.HTTPResponse.received(head, body, None, request.method, request.target)
         if options is not None:
-            response._max_decoded_size = options.max_decoded_size
+            response.max_decoded_size = options.max_decoded_size
         response.decode_content = request.terms.decode_content
         response.accept(True)
         self._keep = self._keep and body.keep

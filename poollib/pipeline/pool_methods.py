@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from ..base.timeout import Deadline, Timeout
     from ..base.trace import Trace
     from ..client.health_check import HealthCheck
-    from ..client.keyword_types import RetriesArgument
+    from ..client.keyword_types import Keywords, RetriesArgument
+    from ..client.lease import Connection, HTTPEndpointPool
+    from ..connection import HTTPConnection
     from ..exchange.request import Request
     from ..policy.circuit_breaker import Circuit
-    from ..pool.connection_pool import EndpointPool
     from ..response import BaseHTTPResponse
     from .batch import Batch
     from .record import PipeliningRecord
@@ -44,8 +45,8 @@ class Pipelining(RequestTargets):
     headers: Mapping[str, str]
     retries: RetriesArgument
     timeout: Timeout
-    _defaults: dict[str, Any]
-    _endpoint_pool: EndpointPool[Any, Any]
+    _defaults: Keywords
+    _endpoint_pool: HTTPEndpointPool
     _circuit: Circuit | None
     _health: HealthCheck | None
     _own_methods: ClassVar[tuple[object, ...]]  # urlopen and _make_request, as nobody has replaced them
@@ -55,14 +56,14 @@ class Pipelining(RequestTargets):
 
         def urlopen(self, method: str, url: str, **kw: Any) -> BaseHTTPResponse: ...
         def _attempt(self, request: Request) -> BaseHTTPResponse: ...
-        def _get_conn(self, timeout: float | None = None) -> Any: ...
-        def _lease_in_time(self, request: Request, deadline: Deadline) -> Any: ...
-        def _make_request(self, conn: Any, method: str, url: str) -> Any: ...
+        def _get_conn(self, timeout: float | None = None) -> HTTPConnection: ...
+        def _lease_in_time(self, request: Request, deadline: Deadline) -> HTTPConnection: ...
+        def _make_request(self, conn: HTTPConnection, method: str, url: str) -> BaseHTTPResponse: ...
         def _note(self, error: BaseException, url: str) -> None: ...
-        def _put_conn(self, conn: Any) -> None: ...
-        def _tell_lease(self, trace: Trace, conn: Any) -> None: ...
-        def _log_response(self, method: str, url: str, response: Any) -> None: ...
-        def _validate_conn(self, conn: Any) -> None: ...
+        def _put_conn(self, conn: Connection | None) -> None: ...
+        def _tell_lease(self, trace: Trace, conn: HTTPConnection) -> None: ...
+        def _log_response(self, method: str, url: str, response: BaseHTTPResponse) -> None: ...
+        def _validate_conn(self, conn: HTTPConnection) -> None: ...
         def _pool_of(self, url: str) -> object: ...
         def _log_redirect(self, url: str, target: str) -> None: ...
 
@@ -138,7 +139,7 @@ class Pipelining(RequestTargets):
             raise
         return was_sent
 
-    def _run_batch(self, batch: Batch, conn: Any) -> bool:
+    def _run_batch(self, batch: Batch, conn: HTTPConnection) -> bool:
         try:
             was_sent = batch.run(conn, self._validate_conn)
         except SettingsChanged:
@@ -159,7 +160,7 @@ class Pipelining(RequestTargets):
             self._health.note_success()
         return was_sent
 
-    def _is_direct(self, conn: Any) -> bool:
+    def _is_direct(self, conn: HTTPConnection) -> bool:
         """Whether nobody has put a method of their own in the way of a pool's requests."""
         ways: tuple[object, ...] = (self.urlopen, self._make_request, conn.request, conn.getresponse)
         own = (*self._own_methods, REQUEST, GETRESPONSE)

@@ -131,7 +131,7 @@ class Settings:
         if timeout is _DEFAULT_TIMEOUT:
             timeout = pool.timeout
         self.timeout: Timeout = timeout if isinstance(timeout, Timeout) else Timeout.from_float(timeout)
-        self._has_write_timeout = self.timeout._write is not _DEFAULT_TIMEOUT
+        self._has_write_timeout = self.timeout.write is not _DEFAULT_TIMEOUT
         wait_s: Any = keywords.pop("pool_timeout", None)
         self.pool_timeout = self.timeout.pool_timeout if wait_s is None else seconds("pool_timeout", wait_s)
         headers: Any = keywords.pop("headers", None)

@@ -708,8 +708,8 @@ MUTANTS: Final = [
         "every error frees the slot",
         (
             "response.py",
-            "            self._source.state = BodyState.BROKEN\n        self._drop_connection()\n",
-            "            self._source.state = BodyState.BROKEN\n",
+            "            self.body_source.state = BodyState.BROKEN\n        self._drop_connection()\n",
+            "            self.body_source.state = BodyState.BROKEN\n",
         ),
         (
             "connectionpool.py",

@@ -44,7 +44,7 @@ def test_a_large_body_is_decoded_in_steps_and_whole() -> None:
     assert len(response.read(100)) == 100
     assert len(response.read()) == size - 100
     limited = made(io.BytesIO(coded), headers)
-    limited._max_decoded_size = WHOLE_OUTPUT_BYTES + 1
+    limited.max_decoded_size = WHOLE_OUTPUT_BYTES + 1
     with pytest.raises(ResponseTooLargeError):
         limited.read()
 
@@ -62,10 +62,10 @@ def test_a_short_gzip_body_is_whole_however_it_is_read(behind: bytes) -> None:
     parts = made(io.BytesIO(body), headers)
     assert parts.read(1) + parts.read() == plain
     limited = made(io.BytesIO(body), headers)
-    limited._max_decoded_size = len(plain)
+    limited.max_decoded_size = len(plain)
     assert limited.read() == plain
     limited = made(io.BytesIO(body), headers)
-    limited._max_decoded_size = len(plain) - 1
+    limited.max_decoded_size = len(plain) - 1
     with pytest.raises(ResponseTooLargeError):
         limited.read()
 
@@ -75,7 +75,7 @@ def test_a_body_that_is_long_even_coded_is_decoded_whole(limit: int | None) -> N
     """One that does not compress: more than one step of input."""
     plain = random.Random(1).randbytes(300_000)
     response = made(io.BytesIO(gzip.compress(plain, 1)), {"Content-Encoding": "gzip"})
-    response._max_decoded_size = limit
+    response.max_decoded_size = limit
     assert response.read() == plain
 
 
