@@ -11,8 +11,9 @@ pool's, so that any kind of connection fits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -20,7 +21,7 @@ from weakref import WeakSet
 from ..base import after_fork
 from ..base.trace import Trace
 from ..exceptions import ClosedPoolError
-from .endpoint_pool import EndpointPool
+from .endpoint_pool import EndpointPool, connection_block
 from .factory import Factory
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from .shared_limit import SharedLimit
@@ -90,26 +91,9 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     # -- leasing ----------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def connection(self, endpoint: Endpoint, timeout: float | None = None) -> Iterator[Connection]:
+    def connection(self, endpoint: Endpoint, timeout: float | None = None) -> AbstractContextManager[Connection]:
         """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
-        connection = self.acquire(endpoint, timeout)
-        owner: EndpointPool[Endpoint, Connection] | None = None
-        lease: int | None = None
-        try:
-            owner = self._owners[id(connection)]
-            lease = owner.lease_of(connection)
-            try:
-                yield connection
-            except BaseException as error:
-                if owner.lease_of(connection) == lease:
-                    self.discard(connection, type(error).__name__)
-                raise
-            if owner.lease_of(connection) == lease:  # else the block detached or returned it
-                self.release(connection)
-        except BaseException:
-            self._reclaim(owner or self._owners.get(id(connection)), connection, lease)
-            raise
+        return connection_block(self, partial(self.acquire, endpoint, timeout), self._owner_of, self._reclaim)
 
     def acquire(self, endpoint: Endpoint, timeout: float | None = None) -> Connection:
         """A connection to ``endpoint``; the caller owes one release, discard or detach.  See EndpointPool.acquire."""
@@ -296,13 +280,14 @@ class ConnectionPool(Generic[Endpoint, Connection]):
             self._owners.pop(id(connection), None)
             end(owner)
         except BaseException:
-            self._reclaim(owner or self._owners.get(id(connection)), connection, lease)
+            self._reclaim(owner, connection, lease)
             raise
 
     def _reclaim(
         self, owner: EndpointPool[Endpoint, Connection] | None, connection: Connection, lease: int | None
     ) -> None:
-        """See EndpointPool.reclaim."""
+        """See EndpointPool.reclaim; ``owner``: who leased it, None if that was not looked up yet."""
+        owner = owner or self._owners.get(id(connection))
         if owner is None:
             return
         if lease in (None, owner.lease_of(connection)):

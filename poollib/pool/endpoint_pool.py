@@ -21,9 +21,10 @@ import atexit
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from math import inf
+from typing import Protocol
 
 from ..base import after_fork
 from ..base.logs import logger
@@ -31,7 +32,7 @@ from ..base.trace import Trace, notify
 from ..exceptions import FullPoolError
 from . import housekeeper
 from .acquire_slow_path import AcquireSlowPath
-from .entry import Entry
+from .entry import Connection_contra, Entry
 from .factory import Factory, forget_of, on_acquire_of, on_release_of, reset_after_fork_of
 from .lifecycle import OrphanedConnections
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
@@ -232,24 +233,11 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             self._raise_not_leased(connection)
         return connection
 
-    @contextmanager
-    def connection(self, timeout: float | None = None) -> Iterator[Connection]:
+    def connection(self, timeout: float | None = None) -> AbstractContextManager[Connection]:
         """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
-        connection = self.acquire(timeout)
-        lease: int | None = None
-        try:
-            lease = self.lease_of(connection)
-            try:
-                yield connection
-            except BaseException as error:
-                if self.lease_of(connection) == lease:
-                    self.discard(connection, type(error).__name__)
-                raise
-            if self.lease_of(connection) == lease:  # else the block detached or returned it
-                self.release(connection)
-        except BaseException:
-            self.reclaim(connection, lease)
-            raise
+        return connection_block(
+            self, partial(self.acquire, timeout), lambda _: self, lambda _, lent, lease: self.reclaim(lent, lease)
+        )
 
     def while_leased(self, connection: Connection, lease: int, action: Callable[[], object]) -> bool:
         """Whether this lease goes on, and ``action`` was done while it could not end; it must not wait for anything."""
@@ -483,6 +471,46 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             if any(entry.connection is connection for entry in self._idle):
                 raise self._error_locked(FullPoolError, f"{connection!r} was returned twice")
         raise ValueError(f"{connection!r} is not lent by {self!r}")
+
+
+class Lender(Protocol[Connection_contra]):
+    """What a block asks of the pool that it has its connection from."""
+
+    def release(self, connection: Connection_contra) -> None:
+        """Take a clean connection back."""
+
+    def discard(self, connection: Connection_contra, reason: str) -> None:
+        """Close it."""
+
+
+@contextmanager
+def connection_block(
+    lender: Lender[Connection],
+    acquire: Callable[[], Connection],
+    owner_of: Callable[[Connection], EndpointPool[Endpoint, Connection]],
+    reclaim: Callable[[EndpointPool[Endpoint, Connection] | None, Connection, int | None], None],
+) -> Iterator[Connection]:
+    """The ``with`` block of a pool's ``connection``; ``owner_of`` knows its leases, None of them is lost by interrupts.
+
+    What the block has detached or given back by itself is left alone, also if it was leased again since.
+    """
+    connection = acquire()
+    owner: EndpointPool[Endpoint, Connection] | None = None
+    lease: int | None = None
+    try:
+        owner = owner_of(connection)
+        lease = owner.lease_of(connection)
+        try:
+            yield connection
+        except BaseException as error:
+            if owner.lease_of(connection) == lease:
+                lender.discard(connection, type(error).__name__)
+            raise
+        if owner.lease_of(connection) == lease:
+            lender.release(connection)
+    except BaseException:
+        reclaim(owner, connection, lease)
+        raise
 
 
 def close_idle_at_exit() -> None:

@@ -1347,8 +1347,8 @@ MUTANTS: Final = [
         ),
         (
             "pool/endpoint_pool.py",
-            "                self.release(connection)\n        except BaseException:\n",
-            "                self.release(connection)\n        except Exception:\n",
+            "            lender.release(connection)\n    except BaseException:\n",
+            "            lender.release(connection)\n    except Exception:\n",
         ),
         (
             "pool/endpoint_pool.py",
@@ -1370,8 +1370,8 @@ MUTANTS: Final = [
         ),
         (
             "pool/endpoint_pool.py",
-            "            if self.lease_of(connection) == lease:  # else the block",
-            "            if id(connection) in self.leases:  # else the block",
+            "        if owner.lease_of(connection) == lease:\n            lender.release",
+            "        if id(connection) in owner.leases:\n            lender.release",
         ),
     ),
     *_mutants(
