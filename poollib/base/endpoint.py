@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import ssl
@@ -55,6 +55,13 @@ _REQUIRED = _CERT_REQS["REQUIRED"]
 _SECRETS = frozenset({"key_password", "key_file", "password", "headers"}) | frozenset(
     {"key_key_password", "key_key_file", "key_headers", "key__proxy_headers", "key__socks_options"}
 )
+
+
+@runtime_checkable
+class ForgettingResolver(Protocol):
+    """A resolver that keeps answers, as ``net/dns.CachingResolver`` does, and drops those that lead nowhere."""
+
+    def forget(self, host: str | None = None) -> None: ...
 
 
 class _TlsFields(NamedTuple):

@@ -12,7 +12,6 @@ response owns it, so that waiting here never keeps a connection from others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from http.client import HTTPException
 from typing import TypeVar
 
@@ -171,16 +170,13 @@ def _forget_frames(error: BaseException | None) -> None:
 
 
 def _incremented_by(request: Request, error: Exception, verdict: bool | None) -> Retry:
-    """What is left after an error; ``retry_on`` is not asked again, ``verdict`` is what it said."""
-    retries, ask = request.retries, request.retries.retry_on
-    if ask is not None:
-        retries = copy(retries)
-        retries.retry_on = lambda method, outcome: verdict
-    pool = request.owner._pool_of(request.target)
-    left = retries.increment(request.method, request.target, error=error, _pool=pool, _stacktrace=error.__traceback__)
-    if ask is not None:
-        left.retry_on = ask
-    return left
+    """What is left after an error; ``verdict`` is what ``retry_on`` has said of it."""
+    retries, pool = request.retries, request.owner._pool_of(request.target)
+    # A subclass's increment may know urllib3's arguments alone.
+    told = {"_verdict": verdict} if type(retries).increment is Retry.increment else {}
+    return retries.increment(
+        request.method, request.target, error=error, _pool=pool, _stacktrace=error.__traceback__, **told
+    )
 
 
 def _may_repeat(request: Request, error: Exception, verdict: bool | None) -> bool:

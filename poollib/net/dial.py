@@ -12,9 +12,10 @@ import socket
 from time import monotonic
 from typing import Final
 
+from ..base.endpoint import ForgettingResolver
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
-from .dns import AddrInfo, ForgettingResolver, Resolver, addresses_within, system_lookup
+from .dns import AddrInfo, Resolver, addresses_within, system_lookup
 from .happy_eyeballs import DialOptions, first_connected, set_socket_options
 from .happy_eyeballs import SocketOptions as SocketOptions
 from .socket_state import with_receive

@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from functools import partial
 from types import FunctionType
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, TypeAlias
 
 from ..base import after_fork
 from ..base.exact_copies import seconds
@@ -161,13 +161,6 @@ class CachingResolver:
             self._kept.move_to_end(key)
             while len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
-
-
-@runtime_checkable
-class ForgettingResolver(Protocol):
-    """A resolver that keeps answers, and drops those that lead nowhere."""
-
-    def forget(self, host: str) -> None: ...
 
 
 def resolver_from(

@@ -50,6 +50,8 @@ _SECONDS: Final = "0*([0-9]{1,12})"
 
 
 #: ``retry_on(method, outcome)``: the outcome is an exception or a response.
+#: As ``_verdict`` of ``Retry.increment``: ``retry_on`` was not asked of this error.
+NOT_ASKED: Final = object()
 RetryOn: TypeAlias = Callable[[str, Any], "bool | None"]
 RedirectPolicy: TypeAlias = Callable[[str, str], bool]
 
@@ -283,12 +285,14 @@ class Retry:
         error: Exception | None = None,
         _pool: object = None,
         _stacktrace: TracebackType | None = None,
+        _verdict: object = NOT_ASKED,
     ) -> Retry:
         """The Retry that is left after one more ``error``, or one more ``response`` to retry or redirect.
 
         Raises ``error`` itself where it must not be repeated, MaxRetryError when the retries are used up.
+        ``_verdict``: what ``retry_on`` has said of the error, so that it is not asked again.
         """
-        kind = "total" if error is None else self._kind_of_error(error, method, _stacktrace)
+        kind = "total" if error is None else self._kind_of_error(error, method, _stacktrace, _verdict)
         cause = ResponseError.GENERIC_ERROR
         status: int | None = None
         location: str | bool | None = None
@@ -324,7 +328,9 @@ class Retry:
             name: count if count is None or name not in ("total", kind) else count - 1 for name, count in counts.items()
         }
 
-    def _kind_of_error(self, error: Exception, method: str | None, stacktrace: TracebackType | None) -> str:
+    def _kind_of_error(
+        self, error: Exception, method: str | None, stacktrace: TracebackType | None, verdict: object
+    ) -> str:
         """Which count ``error`` uses up: "connect", "read" or "other"; raises it if it must not be repeated."""
         if self.total is False or isinstance(error, DeadlineExceededError):
             _reraise(error, stacktrace)
@@ -333,7 +339,9 @@ class Retry:
                 _reraise(error, stacktrace)
             return "connect"
         if self._is_read_error(error):
-            may = method is not None and (self._is_method_retryable(method) or self.verdict(method, error))
+            may = method is not None and (
+                self._is_method_retryable(method) or (self.verdict(method, error) if verdict is NOT_ASKED else verdict)
+            )
             if self.read is False or not may:
                 _reraise(error, stacktrace)
             return "read"

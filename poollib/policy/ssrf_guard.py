@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, TypeAlias
 
+from ..base.endpoint import ForgettingResolver
 from ..base.ip import (
     Address,
     Network,
@@ -150,13 +151,6 @@ def _normal_host(host: str) -> str:
     if "*" in name or "%" in name or not all(name.split(".")):
         raise ValueError(f"allowed_hosts: {host!r} is no host and no pattern like *.example.com")
     return name
-
-
-@runtime_checkable
-class ForgettingResolver(Protocol):
-    """A resolver that keeps answers, as ``net/dns.CachingResolver`` does."""
-
-    def forget(self, host: str | None = None) -> None: ...
 
 
 class GuardedResolver:
