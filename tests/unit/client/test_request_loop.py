@@ -1,0 +1,210 @@
+"""request_loop: which answer stands, what is sent after one that does not, and that nothing is held while it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from poollib import HTTPResponse, Retry
+from poollib.base.timeout import Deadline
+from poollib.client.request_loop import StaleConnection, may_resend, run
+from poollib.exceptions import (
+    ConnectTimeoutError,
+    DeadlineExceededError,
+    HTTPError,
+    MaxRetryError,
+    ProtocolError,
+    ReadTimeoutError,
+    UnrewindableBodyError,
+    mark_from_body,
+    mark_nothing_sent,
+)
+from poollib.exchange.request import Request
+
+
+class Owner:
+    """What the loop asks of a pool."""
+
+    def _pool_of(self, url: str) -> object:
+        return self
+
+    def _absolute(self, target: str) -> str:
+        return f"http://a.example{target}"
+
+    def _redirect_target(self, url: str, location: str) -> str:
+        return location
+
+    def _same_origin(self, url: str, other: str) -> bool:
+        return other.startswith("/")
+
+    def _log_redirect(self, url: str, target: str) -> None:
+        pass
+
+
+Step = int | tuple[int, dict[str, str]] | BaseException
+
+
+class Script:
+    """Sends nothing: each attempt ends as the next step says. ``seen``: what was asked for, in order."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.steps = list(steps)
+        self.seen: list[tuple[str, str, Any]] = []
+
+    def __call__(self, request: Request) -> HTTPResponse:
+        self.seen.append((request.method, request.target, request.body))
+        step = self.steps.pop(0)
+        if isinstance(step, BaseException):
+            raise step
+        status, headers = step if isinstance(step, tuple) else (step, {})
+        return HTTPResponse(b"", status=status, headers=headers)
+
+
+def request(method: str = "GET", retries: Retry | None = None, body: Any = None, **fields: Any) -> Request:
+    made = Request(Owner(), method, "/", body, {}, Retry(3) if retries is None else retries)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def read_timeout() -> ReadTimeoutError:
+    return ReadTimeoutError(None, "/", "Read timed out.")
+
+
+def marked(error: HTTPError, mark: Callable[[BaseException], None]) -> HTTPError:
+    mark(error)
+    return error
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 404, 500, 503])
+def test_an_answer_that_nobody_wants_repeated_stands(status: int) -> None:
+    script = Script(status)
+    assert run(script, request()).status == status
+    assert len(script.seen) == 1
+
+
+def test_a_stale_connection_costs_no_retry() -> None:
+    """A server may close a kept connection at any time: that is no failed attempt."""
+    script = Script(StaleConnection(), StaleConnection(), 200)
+    response = run(script, request(retries=Retry(0)))
+    assert (response.status, len(script.seen)) == (200, 3)
+
+
+@pytest.mark.parametrize("error", [read_timeout(), ProtocolError("Connection aborted."), ConnectTimeoutError("slow")])
+def test_an_error_is_tried_again_as_often_as_retry_says(error: HTTPError) -> None:
+    assert run(Script(error, 200), request(retries=Retry(1))).status == 200
+    script = Script(error, error)
+    with pytest.raises(MaxRetryError) as spent:
+        run(script, request(retries=Retry(1)))
+    assert (spent.value.reason, len(script.seen)) == (error, 2)
+
+
+def test_a_post_that_the_server_may_have_seen_is_not_repeated() -> None:
+    """RFC 9110 section 9.2.2; one that never reached it is."""
+    error = read_timeout()
+    with pytest.raises(ReadTimeoutError) as raised:
+        run(Script(error), request("POST"))
+    assert raised.value is error
+    assert run(Script(ConnectTimeoutError("slow"), 200), request("POST")).status == 200
+
+
+@pytest.mark.parametrize("error", [marked(read_timeout(), mark_from_body), DeadlineExceededError("late", "sending")])
+def test_some_errors_are_never_tried_again(error: HTTPError) -> None:
+    """The caller's own, and a deadline, which covers all attempts."""
+    script = Script(error)
+    with pytest.raises(type(error)):
+        run(script, request())
+    assert len(script.seen) == 1
+
+
+def test_retry_on_is_asked_once_for_each_outcome() -> None:
+    """It may count what it sees. The verdict goes to ``Retry.increment`` with the error."""
+    asked: list[object] = []
+
+    def retry_on(method: str, outcome: object) -> bool:
+        asked.append(outcome)
+        return len(asked) < 3
+
+    error = read_timeout()
+    response = run(Script(error, 500, 500), request("POST", Retry(5, retry_on=retry_on)))
+    assert response.status == 500
+    assert [getattr(outcome, "status", outcome) for outcome in asked] == [error, 500, 500]
+
+
+def test_a_subclass_of_retry_with_urllib3s_increment_is_called_as_urllib3_calls_it() -> None:
+    class Own(Retry):
+        def increment(  # type: ignore[override]
+            self,
+            method=None,
+            url=None,
+            response=None,
+            error=None,
+            _pool=None,
+            _stacktrace=None,  # type: ignore[no-untyped-def]
+        ) -> Retry:
+            return super().increment(method, url, response, error, _pool, _stacktrace)
+
+    assert run(Script(read_timeout(), 200), request(retries=Own(2, retry_on=lambda *_: None))).status == 200
+
+
+def test_a_redirect_is_followed_with_what_the_rule_keeps() -> None:
+    script = Script((303, {"Location": "/b"}), 200)
+    run(script, request("POST", body=b"x"))
+    assert script.seen == [("POST", "/", b"x"), ("GET", "/b", None)]
+
+
+def test_a_redirect_that_nobody_follows_stands() -> None:
+    script = Script((302, {"Location": "/b"}))
+    assert run(script, request(redirect=False)).status == 302
+
+
+def test_what_only_redirects_are_judged_of_keeps_its_errors() -> None:
+    """A manager's loop: its pools have judged errors and statuses."""
+    error = read_timeout()
+    with pytest.raises(ReadTimeoutError):
+        run(Script(error), request(redirects_only=True))
+    retries = Retry(3, status_forcelist=[503])
+    assert run(Script(503), request(redirects_only=True, retries=retries)).status == 503
+
+
+def test_a_body_that_is_spent_is_not_sent_again() -> None:
+    script = Script((307, {"Location": "/b"}))
+    with pytest.raises(UnrewindableBodyError, match="list_iterator is spent"):
+        run(script, request("PUT", body=iter([b"x"])))
+    assert len(script.seen) == 1
+
+
+def test_a_wait_that_would_outlast_the_deadline_is_not_begun() -> None:
+    retries = Retry(3, status_forcelist=[503])
+    with pytest.raises(DeadlineExceededError, match="the deadline ends before a wait of"):
+        run(Script((503, {"Retry-After": "3600"})), request(retries=retries, deadline=Deadline(60.0)))
+
+
+def test_an_answer_that_has_come_already_is_judged_first() -> None:
+    script = Script(200)
+    first = HTTPResponse(b"", status=302, headers={"Location": "/b"})
+    assert run(script, request(), first).status == 200
+    assert script.seen == [("GET", "/b", None)]
+
+
+@pytest.mark.parametrize(
+    ("retries", "method", "body", "resends"),
+    [
+        (Retry(3), "GET", None, True),
+        (Retry(3), "POST", b"x", False),
+        (Retry(3, allowed_methods=None), "POST", b"x", True),
+        (Retry(3), "PUT", iter([b"x"]), False),
+        (Retry(0), "GET", None, False),
+        (Retry(False), "GET", None, False),
+        (Retry(3, read=False), "GET", None, False),
+    ],
+)
+def test_a_request_that_died_with_a_kept_connection_goes_out_again_where_that_is_wanted(
+    retries: Retry, method: str, body: Any, resends: bool
+) -> None:
+    """Callers who want none repeated count requests on the wire."""
+    made = request(method, retries, body)
+    assert may_resend(made, ProtocolError("Connection aborted.")) is resends
+    assert may_resend(made, marked(ProtocolError("Connection aborted."), mark_nothing_sent))
