@@ -189,26 +189,18 @@ class HTTPConnection(Transport):
         ):
             self._send_through_hooks(request, headers)
             return
-        if not headers:
-            fields = NO_FIELDS
-        else:
+        fields = NO_FIELDS
+        if headers:
             items = tuple(headers.items() if type(headers) is dict else _items(headers))
             fields = prepare_fields(items) if self._private is None else self._prepared(items)
             if fields.is_private:
                 self._private = items, fields
         method, target = request.method, request.target
         head, payload = self._prepare(method, target, request.body, fields, request.chunked)
-        if self.sock is None:
-            self.connect()
-            if self._attached_socket is not self.sock:  # a subclass's connect has put it there
-                self._attach_socket()
-        elif self._attached_socket is not self.sock:
-            self._attach_socket()
-        elif self.state is not _IDLE:
-            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
+        if self.sock is None or self._attached_socket is not self.sock or self.state is not _IDLE:
+            self._prepare_socket()
         sent = self.sent
-        sent.method, sent.target = method, target
-        sent.wanted = request.wanted
+        sent.method, sent.target, sent.wanted = method, target, request.wanted
         self._close_asked = fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self.answered = self._drained = False
@@ -223,6 +215,15 @@ class HTTPConnection(Transport):
             self.close()
             raise
         self.state = _AWAITING
+
+    def _prepare_socket(self) -> None:
+        """Have a socket on which nothing is under way; CannotSendRequest, and what ``connect`` raises."""
+        if self.sock is None:
+            self.connect()
+        if self._attached_socket is not self.sock:  # a program, or a subclass's connect, has put it there
+            self._attach_socket()
+        elif self.state is not _IDLE:
+            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
 
     def _prepared(self, items: tuple[Any, ...]) -> Fields:
         """The fields of a request on a connection whose last one had private ones, as a rule the same again."""
@@ -243,12 +244,7 @@ class HTTPConnection(Transport):
         items = tuple((exact(name), exact(value)) for name, value in _items(headers)) if headers else ()
         fields = prepare_fields(items)
         request_line(method, url)
-        if self.sock is None:
-            self.connect()
-        if self._attached_socket is not self.sock:
-            self._attach_socket()
-        elif self.state is not _IDLE:
-            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
+        self._prepare_socket()
         self.state = _SENDING
         try:
             self.sock.settimeout(self.write_timeout_s())

@@ -293,8 +293,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.options, request.deadline, request.trace = options, options.deadline, options.trace
         if body is not None:
             request.body_start = set_file_position(body, body_pos)
-        send = self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self)
-        return run(send, request)
+        return run(self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self), request)
 
     # -- one attempt --
 

@@ -214,22 +214,33 @@ class Transport(_Base):
         if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
             host = idna_encode(host)
         timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
-        if _Base.__init__ is not _their_init:  # an agent wants to see it called
-            super().__init__(host, port, timeout_s, source_address, blocksize)
-        else:  # what it does, without what the class has already
-            if port is None or host[:1] == "[":
-                host, port = self._get_hostport(host, port)
-            self._dns_host, self.port, self.timeout = host, port, timeout_s
-            self._validate_host(host)
-            if source_address is not None:
-                self.source_address = source_address
-            if blocksize != Transport.blocksize:
-                self.blocksize = blocksize
+        self._set_up_base(host, port, timeout_s, source_address, blocksize)
         self.socket_options = self.default_socket_options if socket_options is _NOT_GIVEN else socket_options
         if proxy is not None:
             self.proxy = proxy
         if proxy_config is not None:
             self.proxy_config = proxy_config
+
+    def _set_up_base(
+        self,
+        host: str,
+        port: int | None,
+        timeout_s: float | None,
+        source_address: tuple[str, int] | None,
+        blocksize: int,
+    ) -> None:
+        """What http.client's constructor does, without what the class has already."""
+        if _Base.__init__ is not _their_init:  # an agent wants to see it called
+            super().__init__(host, port, timeout_s, source_address, blocksize)
+            return
+        if port is None or host[:1] == "[":
+            host, port = self._get_hostport(host, port)
+        self._dns_host, self.port, self.timeout = host, port, timeout_s
+        self._validate_host(host)
+        if source_address is not None:
+            self.source_address = source_address
+        if blocksize != Transport.blocksize:
+            self.blocksize = blocksize
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(host={self.host!r}, port={self.port!r}) {self.state.value} at {id(self):#x}>"
