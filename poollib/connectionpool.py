@@ -62,6 +62,7 @@ from .exceptions import (
     PoolError,
     ProtocolError,
     ReadTimeoutError,
+    RequestError,
     URLSchemeUnknown,
     is_from_body,
 )
@@ -478,7 +479,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         return response
 
     def _log_response(self, method: str, url: str, response: BaseHTTPResponse) -> None:
-        version = getattr(response, "version_string", "HTTP/?")
+        version, left = "HTTP/?", None
+        if isinstance(response, BaseHTTPResponse):  # a recorder's or a mock's may know neither
+            version, left = response.version_string, response.length_remaining
         log.debug(
             '%s://%s:%s "%s %s %s" %s %s',
             self.scheme,
@@ -488,7 +491,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             url,
             version,
             response.status,
-            getattr(response, "length_remaining", None),
+            left,
         )
 
     def _note(self, error: BaseException, url: str) -> None:
@@ -506,8 +509,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         """Let an error from below name this pool and the request's target."""
         error.pool = self
         error.args = (f"{self}: {error._message}",)
-        if getattr(error, "url", _MISSING) is None:
-            error.url = url  # type: ignore[attr-defined]
+        if isinstance(error, RequestError) and error.url is None:
+            error.url = url
 
     # -- redirects, as attempts asks --
 
@@ -536,8 +539,11 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
     def _with_dial_options(self, conn: HTTPConnection) -> HTTPConnection:
         """The new connection, with all that its constructor does not take."""
-        for name, value in self._dial_options.items():
-            setattr(conn, name, value)
+        options = self._dial_options
+        if "uds" in options:
+            conn.uds = options["uds"]
+        if "resolver" in options:
+            conn.resolver = options["resolver"]
         return conn
 
     def _get_conn(self, timeout: float | None = None) -> HTTPConnection:
@@ -596,7 +602,6 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 # ``is``: what wrapt makes of a method says that it is equal to it, and has its ``__func__``.
 HTTPConnectionPool._own_methods = (HTTPConnectionPool.urlopen, HTTPConnectionPool._make_request)
 _MAKE_REQUEST = HTTPConnectionPool._make_request
-_MISSING = object()
 #: what belongs to one process and is not pickled
 _OWN = frozenset(
     {"_seen", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}
@@ -699,7 +704,7 @@ class HTTPSConnectionPool(HTTPConnectionPool):
             conn.connect()
             if self._is_outdated(conn):
                 raise SettingsChanged("the pool's settings were changed while the connection was being made")
-        if not (getattr(conn, "proxy_is_verified", None) if self._is_forwarding else conn.is_verified):
+        if not (conn.proxy_is_verified if self._is_forwarding else conn.is_verified):
             warn_unverified(self.host)
 
 

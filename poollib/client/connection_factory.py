@@ -52,6 +52,7 @@ _FACTS: Final[dict[str, object]] = {
     "bytes_received": 0,
     "idle_limit_s": None,
     "has_connected_to_proxy": True,
+    "proxy_is_verified": None,
 }
 
 
