@@ -132,9 +132,9 @@ MUTANTS: Final = [
         ("base/url.py", '    if not target.startswith("/"):', "    if False:"),
         (
             "connection.py",
-            "        if not headers:\n            fields = NO_FIELDS\n",
+            "        fields = NO_FIELDS\n        if headers:\n",
             "        if self.sock is None:\n            self.connect()\n"
-            "        if not headers:\n            fields = NO_FIELDS\n",
+            "        fields = NO_FIELDS\n        if headers:\n",
         ),
     ),
     *_mutants(
@@ -586,8 +586,8 @@ MUTANTS: Final = [
         "no authentication is bound to connections",
         (
             "connection.py",
-            "        if not headers:\n            fields = NO_FIELDS\n",
-            "        if not headers:\n            fields = self._private[1] if self._private else NO_FIELDS\n",
+            "        fields = NO_FIELDS\n        if headers:\n",
+            "        fields = self._private[1] if self._private else NO_FIELDS\n        if headers:\n",
         ),
     ),
     *_mutants(
