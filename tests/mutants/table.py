@@ -140,9 +140,9 @@ MUTANTS: Final = [
     *_mutants(
         "a path that begins with ``//`` names no other host",
         (
-            "client/request_target.py",
-            '        if url[:1] == "/" or url == "*":',
-            '        if (url[:1] == "/" and url[:2] != "//") or url == "*":',
+            "connectionpool.py",
+            "        target = url if is_ready else",
+            "        target = parse_url(url).request_uri if is_ready else",
         ),
         ("base/url.py", '        path = "/." + path  # else', "        path = path  # else"),
         ("base/url.py", 'f"/.{path}" if not text and path.startswith("//") else path', "path"),
