@@ -467,18 +467,16 @@ class PoolManager(RequestMethods):
         keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
         keywords["assert_same_host"] = False
         defaults = self.connection_pool_kw
-        retries = keywords.get("retries")
-        if retries is None and "retries" in defaults:
-            retries = defaults["retries"]
-        if retries is not None:
-            keywords["retries"] = retries if isinstance(retries, Retry) else Retry.from_int(retries, redirect=redirect)
+        if "retries" in keywords or "retries" in defaults:
+            self._settle_retries(keywords, redirect)
         if "headers" not in keywords or keywords["headers"] is None:
             keywords["headers"] = self.headers
-        timeout = keywords.get("timeout", _DEFAULT_TIMEOUT)
-        if timeout is _DEFAULT_TIMEOUT and "timeout" in defaults:
-            timeout = defaults["timeout"]
-        if isinstance(timeout, Timeout) and timeout.deadline is not None:
-            keywords["timeout"] = _started(timeout)  # one clock for all hosts of this request
+        if "timeout" in keywords or "timeout" in defaults:
+            timeout = keywords.get("timeout", _DEFAULT_TIMEOUT)
+            if timeout is _DEFAULT_TIMEOUT and "timeout" in defaults:
+                timeout = defaults["timeout"]
+            if isinstance(timeout, Timeout) and timeout.deadline is not None:
+                keywords["timeout"] = _started(timeout)  # one clock for all hosts of this request
         start = None
         if "body" in keywords and (body := keywords["body"]) is not None:
             start = set_file_position(body, keywords.get("body_pos"))
@@ -487,6 +485,14 @@ class PoolManager(RequestMethods):
         if response.status < 300 or not redirect:
             return response
         return self._follow(method, url, {**keywords, "body_pos": start}, response)
+
+    def _settle_retries(self, keywords: Keywords, redirect: bool) -> None:
+        """Let a request's keywords name the Retry that governs it: its own, else the manager's, else its pool's."""
+        retries, defaults = keywords.get("retries"), self.connection_pool_kw
+        if retries is None and "retries" in defaults:
+            retries = defaults["retries"]
+        if retries is not None:
+            keywords["retries"] = retries if isinstance(retries, Retry) else Retry.from_int(retries, redirect=redirect)
 
     def _route(self, url: str) -> tuple[HTTPConnectionPool, str]:
         """The pool for ``url`` and the target to ask it for."""
