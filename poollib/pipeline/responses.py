@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from ..base.exact_copies import whole
+from ..base.logs import logger
 from ..base.timeout import Deadline
 from ..base.trace import notify
 from ..client.request_loop import may_resend, run
@@ -31,7 +32,7 @@ from ..exchange.request import Request
 from ..policy.retry import Retry
 from ..response import BaseHTTPResponse, HTTPResponse
 from .batch import Batch, HiddenEndError
-from .record import PipeliningRecord
+from .record import FORGET_S, PipeliningRecord
 from .requests import Item, PipelinedRequest, Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
 
     from ..policy.circuit_breaker import Circuit
 
-MOST_DEPTH = 1000
+log = logger(__name__)
+
+MOST_DEPTH = 1000  # what is sent at once is taken ahead, and its responses are held
 
 #: What a pipeline gives out: responses, with ``return_exceptions`` errors as well.
 Given = TypeVar("Given", covariant=True)
@@ -300,9 +303,7 @@ class Pipeline(Generic[Given]):
         if not is_kept_waiting:  # the error is that of the first one without an answer
             self._answers.append(_Unsettled(rest.pop(0), error=error))
             sent -= 1
-        if not batch.is_believed:
-            self._senders.record.mixed_up(time.monotonic())
-        elif sent > 0 and not batch.is_stale and not isinstance(error, _OWN_LIMITS):
+        if sent > 0 and not batch.is_stale and not isinstance(error, _OWN_LIMITS):
             self._note_failure(batch, sent)
         is_free = batch.is_stale or is_nothing_sent(error) or isinstance(error, (HiddenEndError, *_OWN_LIMITS))
         again = self._resent if is_free else self._charged
@@ -310,8 +311,15 @@ class Pipeline(Generic[Given]):
         self._waiting[:0] = [*after, *rest[max(0, sent) :]]
 
     def _note_failure(self, batch: Batch, unanswered: int) -> None:
-        if unanswered > 0:
-            self._senders.record.failed(max(0, len(batch.answers) - 1), len(batch.requests) - 1, time.monotonic())
+        record, now = self._senders.record, time.monotonic()
+        if not batch.is_believed:
+            record.mixed_up(now)
+        elif unanswered > 0:
+            record.failed(max(0, len(batch.answers) - 1), len(batch.requests) - 1, now)
+        if not record.allows(now):
+            log.warning(
+                "%s seems not to bear pipelining: one request at a time for %g s", self._settings.owner, FORGET_S
+            )
 
     def _resent(self, request: PipelinedRequest, error: Exception) -> PipelinedRequest | _Failure:
         """The request once more at no cost: it was not its connection's fault that it ended; or that it may not."""

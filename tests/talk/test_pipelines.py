@@ -9,17 +9,20 @@ from __future__ import annotations
 import gzip
 import select
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool, Retry, Timeout
+from poollib import HTTPConnectionPool, ProxyManager, Retry, RetryBudget, Timeout
 from poollib.base.trace import Trace
 from poollib.exceptions import (
+    CircuitOpenError,
     ClosedPoolError,
     DeadlineExceededError,
     DecodeError,
+    EmptyPoolError,
     HTTPError,
     MaxRetryError,
     NewConnectionError,
@@ -286,6 +289,7 @@ def test_heads_with_the_same_bytes_are_read_alike_and_bodies_stay_apart() -> Non
         assert third.headers["Content-Length"] == "1"
 
 
+@pytest.mark.slow
 def test_large_requests_and_large_answers_do_not_wait_for_each_other() -> None:
     """More than the system buffers in both directions: the server reads on only when its answers are taken."""
     body = b"x" * (1 << 20)
@@ -429,23 +433,106 @@ def test_a_closed_pool_says_so() -> None:
 # Time
 
 
+@pytest.mark.slow
 def test_a_slow_answer_times_out_and_what_came_before_is_given_out() -> None:
     with ScriptServer([*asked(2), send(answer(0)), stall()], honest(1)) as server, pool_for(server) as pool:
-        pipeline = pool.pipeline(urls(2), timeout=0.05, retries=False)
+        pipeline = pool.pipeline(urls(2), timeout=0.5, retries=False)
         assert next(pipeline).data == b"0"
         with pytest.raises(ReadTimeoutError):
             next(pipeline)
         assert pool.stats()["leased"] == 0
 
 
-def test_a_deadline_holds_for_each_request_but_not_while_the_caller_works() -> None:
-    with ScriptServer([*asked(2), send(answers(0, 1)), *asked(1), stall()]) as server, pool_for(server) as pool:
-        pipeline = pool.pipeline(urls(3), depth=2, timeout=Timeout(deadline=0.2))
-        assert next(pipeline).data == b"0"
-        threading.Event().wait(0.3)
-        assert next(pipeline).data == b"1"
+def test_a_deadline_ends_the_wait_for_an_answer() -> None:
+    with ScriptServer([*asked(1), stall()]) as server, pool_for(server) as pool:
         with pytest.raises(DeadlineExceededError):
-            next(pipeline)
+            next(pool.pipeline(urls(1), timeout=Timeout(deadline=0.05)))
+        assert pool.stats()["leased"] == 0
+
+
+def test_a_deadline_stands_still_while_the_caller_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redirect is followed when its response is asked for, however long the caller took over the one before."""
+    passed = [0.0]
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + passed[0])
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /1\r\nContent-Length: 0\r\n\r\n"
+    with (
+        ScriptServer([*asked(2), send(answer(0) + moved), *honest(1)], limit_s=2000) as server,
+        pool_for(server) as pool,
+    ):
+        pipeline = pool.pipeline(["/0", "/from"], timeout=Timeout(deadline=100))
+        assert next(pipeline).data == b"0"
+        passed[0] = 1000.0
+        assert next(pipeline).data == b"1"
+
+
+def test_a_repetition_waits_as_its_retry_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the batch with what was sent behind the request that failed, too."""
+    waits: list[float] = []
+    monkeypatch.setattr("poollib.policy.retry._sleep", waits.append)
+    scripts = [[*asked(2), close()], [*honest(0), *honest(1)]]
+    with ScriptServer(*scripts) as server, pool_for(server) as pool:
+        retries = Retry(3, backoff_factor=0.5, jitter="full")
+        assert bodies(pool.pipeline(urls(2), retries=retries)) == expected(2)
+    assert len(waits) == 2
+
+
+# Settings of the pool
+
+
+@pytest.mark.parametrize("status_line", [b"HTTP/1.0 200 OK", b"HTTP/1.1 200 OK\r\nConnection: close"])
+def test_a_server_that_keeps_no_connection_is_asked_on_new_ones(status_line: bytes) -> None:
+    scripts: list[list[Step]] = [
+        [*asked(1), send(status_line + b"\r\nContent-Length: 1\r\n\r\n%d" % n), close()] for n in range(4)
+    ]
+    scripts[0] = [*asked(4), *scripts[0][1:]]
+    with ScriptServer(*scripts) as server, pool_for(server) as pool:
+        assert bodies(pool.pipeline(urls(4), retries=False)) == expected(4)
+    assert server.opened == 4
+
+
+def test_the_last_answer_says_how_long_the_connection_is_kept() -> None:
+    last = answer(1, "Keep-Alive: timeout=1, max=0")
+    with ScriptServer([*asked(2), send(answer(0) + last)], honest(2)) as server, pool_for(server) as pool:
+        assert bodies(pool.pipeline(urls(2))) == expected(2)
+        assert pool.stats()["idle"] == 0  # max=0: it serves no more
+        assert pool.urlopen("GET", "/2").data == b"2"
+
+
+def test_an_open_circuit_refuses_each_request() -> None:
+    with ScriptServer() as server:
+        pass
+    with pool_for(server, circuit_breaker=2) as pool:
+        given = list(pool.pipeline(urls(4), retries=False, return_exceptions=True))
+    assert [type(error) for error in given] == [NewConnectionError] * 2 + [CircuitOpenError] * 2
+
+
+def test_a_budget_bounds_repetitions_of_all_requests_together() -> None:
+    budget = RetryBudget(ratio=0.0, reserve=1.0)
+    with ScriptServer([*asked(3), close()], [*honest(1)], repeat=True) as server, pool_for(server) as pool:
+        given = list(pool.pipeline(urls(3), retries=Retry(3, budget=budget), return_exceptions=True))
+    assert sum(isinstance(result, Exception) for result in given) == 2
+
+
+def test_requests_go_through_a_forwarding_proxy_by_their_whole_urls() -> None:
+    with ScriptServer([*asked(2), send(answers(0, 1))]) as server:
+        with ProxyManager(server.url, proxy_headers={"X-Proxy": "1"}) as manager:
+            pool = manager.connection_from_url("http://behind.example")
+            whole = [f"http://behind.example{url}" for url in urls(2)]
+            assert bodies(pool.pipeline(whole, assert_same_host=False)) == expected(2)
+    first, second = server.received[0].split(b"\r\n\r\n")[:2]
+    assert first.startswith(b"GET http://behind.example/0 HTTP/1.1\r\n")
+    assert second.startswith(b"GET http://behind.example/1 HTTP/1.1\r\n")
+    assert b"X-Proxy: 1" in second
+    assert b"Host: behind.example\r\n" in second
+
+
+def test_a_full_pool_is_waited_for_as_long_as_told() -> None:
+    with ScriptServer([*asked(1), stall()]) as server, pool_for(server) as pool:
+        held = pool._get_conn()
+        with pytest.raises(EmptyPoolError):
+            next(pool.pipeline(urls(1), pool_timeout=0.01))
+        pool._put_conn(held)
 
 
 # Answers that can't be told apart
