@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import select
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -289,14 +290,21 @@ def test_heads_with_the_same_bytes_are_read_alike_and_bodies_stay_apart() -> Non
         assert third.headers["Content-Length"] == "1"
 
 
-@pytest.mark.slow
 def test_large_requests_and_large_answers_do_not_wait_for_each_other() -> None:
-    """More than the system buffers in both directions: the server reads on only when its answers are taken."""
-    body = b"x" * (1 << 20)
-    steps = [step for _ in range(8) for step in (expect_request(), respond(body))]
-    with ScriptServer(steps) as server, pool_for(server, timeout=10.0) as pool:
-        fields = {f"X-{n}": "y" * 60_000 for n in range(16)}
-        assert bodies(pool.pipeline(urls(8), headers=fields)) == [body] * 8
+    """More than is buffered in both directions: the server reads on only when its answers are taken."""
+    body, small = (
+        b"x" * 300_000,
+        [(socket.SOL_SOCKET, option, 16384) for option in (socket.SO_SNDBUF, socket.SO_RCVBUF)],
+    )
+
+    def buffer_little(connection: Any) -> None:
+        for option in small:
+            connection.sock.setsockopt(*option)
+
+    steps = [step for _ in range(4) for step in (expect_request(), respond(body))]
+    with ScriptServer([buffer_little, *steps]) as server, pool_for(server, timeout=5.0, socket_options=small) as pool:
+        fields = {f"X-{n}": "y" * 60_000 for n in range(5)}
+        assert [len(data) for data in bodies(pool.pipeline(urls(4), headers=fields, retries=False))] == [300_000] * 4
 
 
 # A connection that ends
@@ -491,6 +499,23 @@ def test_a_server_that_keeps_no_connection_is_asked_on_new_ones(status_line: byt
     assert server.opened == 4
 
 
+def test_a_chunked_body_that_ends_with_the_connection_ends_the_batch_at_no_cost() -> None:
+    """A stream that ends right behind the last chunk is complete, and nothing follows."""
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n0\r\n0\r\n"
+    with ScriptServer([*asked(2), finish(data)], honest(1)) as server, pool_for(server) as pool:
+        assert bodies(pool.pipeline(urls(2), retries=False)) == expected(2)
+
+
+def test_how_long_a_server_keeps_the_connection_is_known_from_its_last_answer() -> None:
+    lasts = [answer(1, "Keep-Alive: timeout=7"), CHUNKED.replace(b"Transfer", b"Keep-Alive: timeout=7\r\nTransfer")]
+    for last in lasts:
+        with ScriptServer([*asked(2), send(answer(0) + last)]) as server, pool_for(server) as pool:
+            assert len(list(pool.pipeline(urls(2)))) == 2
+            conn = pool._get_conn()
+            assert conn.idle_limit_s == 7
+            pool._put_conn(conn)
+
+
 def test_the_last_answer_says_how_long_the_connection_is_kept() -> None:
     last = answer(1, "Keep-Alive: timeout=1, max=0")
     with ScriptServer([*asked(2), send(answer(0) + last)], honest(2)) as server, pool_for(server) as pool:
@@ -569,6 +594,14 @@ def test_an_answer_that_may_be_another_requests_is_never_given_out(case: str, by
     ):
         given = bodies(pool.pipeline(urls(4)))
     assert given == [first, b"1", b"2", b"3"]
+
+
+def test_bytes_that_lie_on_the_socket_behind_the_last_answer_are_seen() -> None:
+    """The body of the last answer is received alone, to its last byte."""
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+    script = [*asked(2), send(answer(0) + large + b"\r\n")]
+    with ScriptServer(script, honest_server(), repeat=True) as server, pool_for(server) as pool:
+        assert bodies(pool.pipeline(urls(2))) == expected(2)
 
 
 def test_an_answer_to_head_with_a_body_shifts_nothing() -> None:
