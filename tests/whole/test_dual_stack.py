@@ -51,26 +51,35 @@ def test_a_dead_first_address_costs_a_quarter_of_a_second(secure: bool) -> None:
             return [at(dead), at(("127.0.0.1", server.port))]
 
         kw = {"resolver": resolve, "timeout": 5.0}
-        pool = (
-            HTTPSConnectionPool("localhost", server.port, ca_certs=certs().ca_file, **kw)
-            if secure
-            else HTTPConnectionPool("localhost", server.port, **kw)
-        )
-        with pool:
-            start = time.monotonic()
-            assert pool.request("GET", "/").status == 200
-            assert 0.24 < time.monotonic() - start < LIMIT_S
+
+        def spent_s() -> float:
+            pool = (
+                HTTPSConnectionPool("localhost", server.port, ca_certs=certs().ca_file, **kw)
+                if secure
+                else HTTPConnectionPool("localhost", server.port, **kw)
+            )
+            with pool:
+                start = time.monotonic()
+                assert pool.request("GET", "/").status == 200
+                return time.monotonic() - start
+
+        # A busy machine may add to it, but not each time.
+        assert any(0.24 < spent_s() < LIMIT_S for _ in range(5))
 
 
 @only_linux
 def test_dead_addresses_alone_end_at_the_connect_timeout() -> None:
     with dead_address() as dead:
         timeout = Timeout(connect=0.3)
-        with HTTPConnectionPool("x", 1, resolver=lambda host, port: [at(dead), at(dead)], timeout=timeout) as pool:
-            start = time.monotonic()
-            with pytest.raises(ConnectTimeoutError):
-                pool.request("GET", "/", retries=False)
-            assert 0.29 < time.monotonic() - start < LIMIT_S
+
+        def spent_s() -> float:
+            with HTTPConnectionPool("x", 1, resolver=lambda host, port: [at(dead), at(dead)], timeout=timeout) as pool:
+                start = time.monotonic()
+                with pytest.raises(ConnectTimeoutError):
+                    pool.request("GET", "/", retries=False)
+                return time.monotonic() - start
+
+        assert any(0.29 < spent_s() < LIMIT_S for _ in range(5))
 
 
 IN_NAMESPACE = """
@@ -103,9 +112,12 @@ def serve():
 threading.Thread(target=serve, daemon=True).start()
 for name in ("six.test", "four.test"):
     first = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0][4][0]
-    begin = time.monotonic()
-    answer = HTTPConnectionPool(name, port, timeout=5.0).request("GET", "/", retries=False)
-    print(name, first, answer.data.decode(), round(time.monotonic() - begin, 3))
+    spent = []
+    while len(spent) < 5 and min(spent, default=9.0) > 0.4:  # a busy machine may add to it, but not each time
+        begin = time.monotonic()
+        answer = HTTPConnectionPool(name, port, timeout=5.0).request("GET", "/", retries=False)
+        spent.append(time.monotonic() - begin)
+    print(name, first, answer.data.decode(), round(min(spent), 3))
 """
 HOSTS = "127.0.0.1 localhost\n2001:db8::9 six.test\n127.0.0.1 six.test\n192.0.2.9 four.test\n127.0.0.1 four.test\n"
 
