@@ -8,7 +8,7 @@ import pytest
 
 from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidResponseError, ProtocolError
 from poollib.http1 import response_head
-from poollib.http1.body_reader import BodyState, ChunkedBody, body_reader
+from poollib.http1.body_reader import BodyState, ChunkedBody, ReceiveBuffer, body_reader
 from poollib.http1.grammar import DEFAULT_LIMITS
 from tests.bytes.feeds import READERS, Feed, Pieces, Reader, chunks_of, cuts, read_response
 
@@ -353,3 +353,27 @@ def test_data_is_given_before_the_line_end_behind_it_has_come() -> None:
     arrived.append(b"\r\n0\r\n\r\n")
     assert body.read1(100) == b""
     assert body.state is BodyState.REUSABLE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"z" * 99 + b"\r\n", b"1;" + b"a" * 17_000 + b"\r\n", b"z" * 17_000, b"z" * 99],
+    ids=["no size", "too long", "too long without its end", "cut in half"],
+)
+def test_an_error_shows_the_first_80_bytes_of_a_bad_size_line(line: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        read_response([CHUNKED + line])
+    error = caught.value.args[1]
+    assert isinstance(error, InvalidChunkLength)
+    assert error.length == line[:80]
+
+
+@pytest.mark.parametrize("is_enforced", [True, False])
+@pytest.mark.parametrize("length", [2, response_head.CHUNKED, response_head.UNTIL_CLOSE])
+def test_every_kind_of_body_gives_single_bytes_and_nothing_for_none(length: int, is_enforced: bool) -> None:
+    data = b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n" if length == response_head.CHUNKED else b"ab"
+    pieces = iter([data])
+    body = body_reader(ReceiveBuffer(lambda limit: next(pieces, b"")), length, False, enforce_length=is_enforced)
+    body.incoming.more()
+    assert (body.read1(0), body.read1(-1)) == (b"", b"")
+    assert [body.read1(1), body.read1(1), body.read1(1)] == [b"a", b"b", b""]

@@ -16,7 +16,12 @@ import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from poollib.base.endpoint import Endpoint
-from poollib.client.endpoint_builder import blame_proxy, connection_requires_http_tunnel, proxy_keywords
+from poollib.client.endpoint_builder import (
+    blame_proxy,
+    connection_requires_http_tunnel,
+    look_for_changes,
+    proxy_keywords,
+)
 from poollib.connection import HTTPConnection
 from poollib.contrib.socks import SOCKSHTTPConnectionPool, SOCKSProxyManager
 from poollib.exceptions import ConnectTimeoutError, DeadlineExceededError, NewConnectionError, ProxyError
@@ -230,3 +235,28 @@ def test_an_unpickled_manager_still_leads_through_its_socks_proxy() -> None:
     ):
         there = pickle.loads(pickle.dumps(manager))
         assert isinstance(there.connection_from_url("http://x/"), SOCKSHTTPConnectionPool)
+
+
+def test_what_was_changed_in_place_is_seen_once() -> None:
+    """The first look notes; one that finds a change gives the pool another endpoint, and so no kept connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with HTTPSConnectionPool("host.example", 443, ssl_context=context) as pool:
+        lending = pool._endpoint_pool
+        look_for_changes(pool)
+        first = lending.endpoint
+        look_for_changes(pool)
+        assert lending.endpoint is first
+        context.check_hostname = False
+        look_for_changes(pool)
+        second = lending.endpoint
+        assert second is not first
+        look_for_changes(pool)
+        assert lending.endpoint is second
+
+
+def test_the_default_block_size_said_and_unsaid_is_one_pool() -> None:
+    """urllib3's: 16 KiB."""
+    with PoolManager() as manager:
+        usual = manager.connection_from_url("http://host.example/")
+        assert manager.connection_from_url("http://host.example/", {"blocksize": 16384}) is usual
+        assert manager.connection_from_url("http://host.example/", {"blocksize": 16385}) is not usual

@@ -223,3 +223,14 @@ def test_threads_that_note_the_first_error_at_once_share_the_notes(monkeypatch: 
     monkeypatch.setattr("poollib.client.stats.HealthCheck", Interrupted)
     assert pool._health_check() is others[1] is pool._health_check()
     pool.close()
+
+
+def test_a_check_that_was_stopped_is_not_watched_again() -> None:
+    """In a forked child, or after a failed start, those that are on are."""
+    pool: Any = FakePool()
+    check = HealthCheck(pool, 60.0)
+    check.start()
+    check.stop()
+    check._reset_after_fork()
+    check._be_watched()
+    assert not check._is_watched

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from poollib import HTTPResponse, Retry
+from poollib import HTTPConnectionPool, HTTPResponse, ProxyManager, Retry
 from poollib.base.timeout import Deadline
-from poollib.client.request_loop import StaleConnection, may_resend, run
+from poollib.client.request_loop import StaleConnection, _may_repeat, may_resend, run
 from poollib.exceptions import (
     ConnectTimeoutError,
     DeadlineExceededError,
@@ -22,6 +23,7 @@ from poollib.exceptions import (
     mark_nothing_sent,
 )
 from poollib.exchange.request import Request
+from tests.support.script import ScriptServer, expect_request, respond
 
 
 class Owner:
@@ -208,3 +210,45 @@ def test_a_request_that_died_with_a_kept_connection_goes_out_again_where_that_is
     made = request(method, retries, body)
     assert may_resend(made, ProtocolError("Connection aborted.")) is resends
     assert may_resend(made, marked(ProtocolError("Connection aborted."), mark_nothing_sent))
+
+
+# What one-place changes had left unnoticed
+
+
+def asked(method: str = "GET", body: Any = None) -> Request:
+    owner: Any = None
+    return Request(owner, method, "/", body, None, Retry(3))
+
+
+def test_only_what_may_arrive_twice_is_sent_again_on_another_connection() -> None:
+    """RFC 9110 section 9.2.2; an iterator is spent, and an error of the body would come again."""
+    error, own_error = ProtocolError("reset"), ValueError("of the body")
+    mark_from_body(own_error)
+    assert may_resend(asked(), error)
+    assert not may_resend(asked("POST", b"x"), error)
+    assert not may_resend(asked("PUT", iter([b"x"])), error)
+    assert not may_resend(asked(), own_error)
+
+
+def test_a_verdict_and_a_spent_body_decide_before_the_method() -> None:
+    error = ProtocolError("reset")
+    assert _may_repeat(asked(), error, None)
+    assert _may_repeat(asked("POST", b"x"), error, True)
+    assert not _may_repeat(asked(), error, False)
+    assert not _may_repeat(asked("PUT", iter([b"x"])), error, True)
+
+
+def test_a_good_status_on_the_list_is_tried_again_and_the_log_tells(caplog: pytest.LogCaptureFixture) -> None:
+    """As urllib3 does; the quick way for good answers must not pass it by."""
+    with ScriptServer([expect_request(), respond(b"no"), expect_request(), respond(b"yes", "201 Made")]) as server:
+        with HTTPConnectionPool("127.0.0.1", server.port) as pool, caplog.at_level(logging.DEBUG, "poollib"):
+            assert pool.request("GET", "/x", retries=Retry(1, status_forcelist=[200])).data == b"yes"
+    assert "Retry: /x" in caplog.messages
+
+
+def test_a_proxys_pool_follows_to_other_hosts() -> None:
+    with ProxyManager("http://proxy.test:3128") as manager:
+        pool = manager.connection_from_host("proxy.test", 3128, "http")
+        manager_pool = manager.connection_from_url("http://a.test/")
+        for one in (pool, manager_pool):
+            assert one._redirect_target("http://a.test/x", "http://b.test/y") == "http://b.test/y"

@@ -8,7 +8,7 @@ import pytest
 
 from poollib.base.timeout import Deadline
 from poollib.base.trace import Trace
-from poollib.exceptions import ConnectTimeoutError, DeadlineExceededError
+from poollib.exceptions import ConnectTimeoutError, DeadlineExceededError, phase_of
 from poollib.exchange.connect_steps import ConnectSteps
 
 
@@ -79,3 +79,12 @@ def test_the_trace_hears_of_a_step_and_of_what_ended_it() -> None:
     with pytest.raises(OSError, match="broken"), opening.step("tls", "h"):
         raise error
     assert notes.heard == [("dial_started", "h", 1), ("dial_done", "h", 1, None), ("tls_done", "h", error)]
+
+
+def test_a_step_that_has_no_time_left_is_named_to_who_looks_into_the_error() -> None:
+    with (
+        pytest.raises(DeadlineExceededError) as caught,
+        ConnectSteps(None, None, Deadline(-1.0), None).step("tls", "h"),
+    ):
+        pass
+    assert phase_of(caught.value) == "tls handshake"

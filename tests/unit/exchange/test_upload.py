@@ -380,3 +380,30 @@ def test_a_piece_of_nothing_is_never_a_chunk() -> None:
     sent: list[bytes] = []
     httpclient_hooks._send_body(types.SimpleNamespace(send=sent.append, options=None), Payload(pieces, None))
     assert b"head " + b"".join(sent) == wanted
+
+
+def test_several_parts_leave_in_one_call_and_one_part_by_send() -> None:
+    calls: list[tuple[str, int]] = []
+
+    class Sock:
+        def send(self, view: memoryview) -> int:
+            calls.append(("send", 1))
+            return len(view)
+
+        def sendmsg(self, views: list[memoryview]) -> int:
+            calls.append(("sendmsg", len(views)))
+            return sum(map(len, views))
+
+    upload = Upload.__new__(Upload)
+    sock: Any = Sock()
+    upload._sock, upload._sendmsg = sock, sock.sendmsg
+    assert upload._send_some([memoryview(b"ab"), memoryview(b"c")]) == 3
+    assert upload._send_some([memoryview(b"ab")]) == 2
+    assert calls == [("sendmsg", 2), ("send", 1)]
+
+
+def test_blocks_may_be_as_small_as_a_byte() -> None:
+    pieces = payload_for("POST", io.StringIO("ab"), NO_FIELDS, False, 1).pieces
+    assert list(pieces) == [b"a", b"b"]
+    with pytest.raises(ValueError, match="blocksize"):
+        payload_for("POST", io.StringIO("ab"), NO_FIELDS, False, 0)

@@ -12,7 +12,11 @@ import pytest
 
 from poollib import HTTPResponse
 from poollib.exceptions import ProtocolError, ResponseTooLargeError
-from poollib.http1.file_and_decoded_body import WHOLE_OUTPUT_BYTES
+from poollib.http1.body_reader import ReceiveBuffer, body_reader
+from poollib.http1.content_encoding import BytesQueueBuffer
+from poollib.http1.decoders import GzipDecoder
+from poollib.http1.file_and_decoded_body import WHOLE_OUTPUT_BYTES, DecodedBody, FileBody
+from poollib.http1.response_head import UNTIL_CLOSE
 
 
 def made(body: Any, headers: dict[str, str] | None = None, **more: Any) -> HTTPResponse:
@@ -139,3 +143,39 @@ def test_fields_and_version_may_be_replaced() -> None:
     assert (response.getheader("a"), response.version_string) == ("b", "HTTP/1.1")
     with pytest.raises(OSError, match="no file"):
         response.fileno()
+
+
+def test_more_than_was_announced_is_an_error_once_the_rest_was_read() -> None:
+    """As in urllib3; the message says how much came."""
+    body = FileBody(io.BytesIO(b"abc"), 2)
+    assert body.read_all() == b"abc"
+    with pytest.raises(ProtocolError, match="IncompleteRead"):
+        body.read1(1)
+    nothing = FileBody(io.BytesIO(b"abc"), 0)
+    assert nothing.read_all() == b"abc"
+    with pytest.raises(ProtocolError, match="may not contain content"):
+        nothing.read1(1)
+
+
+def test_decoded_output_waits_for_more_input_for_a_moment_only() -> None:
+    """A stream whose server pauses is given on; 10 ms are not noticed by anybody who waits for a server."""
+
+    class Paused(ReceiveBuffer):
+        waited_s = 0.0
+
+        def is_ready(self, wait_s: float) -> bool:
+            self.waited_s += wait_s
+            return False
+
+    incoming = Paused(iter([gzip.compress(b"hello"), b""]).__next__)  # type: ignore[arg-type]
+    incoming.recv = lambda limit: b"" if incoming.waited_s else gzip.compress(b"hello")[:-8]
+    body = DecodedBody(body_reader(incoming, UNTIL_CLOSE, False), GzipDecoder(), "gzip", None)
+    assert body._next_large() == b"hello"
+    assert incoming.waited_s <= 0.05
+
+
+def test_what_was_put_in_front_is_given_byte_by_byte_too() -> None:
+    body = DecodedBody(FileBody(io.BytesIO(b""), None), GzipDecoder(), "gzip", None)
+    body.ahead = BytesQueueBuffer()
+    body.ahead.put(b"ab")
+    assert [body.read1(1), body.read1(1)] == [b"a", b"b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from poollib.http1.request_head import (
     SKIP_HEADER,
     check_method,
     check_target,
+    check_value,
     prepare_fields,
     request_head,
     request_line,
@@ -147,3 +149,16 @@ def test_trailers_are_checked_like_fields_and_are_none_that_come_too_late() -> N
     for name in ("Content-Length", "transfer-encoding", "Host", "Trailer", "Authorization"):
         with pytest.raises(ValueError, match="trailer"):
             trailer_block([(name, "x")])
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("ok\0", r"it holds '\x00'"), ("a\x7fb", r"it holds '\x7f'"), ("a\tb\xe9\u20ac", "an encoding of your choice")],
+)
+def test_the_first_bad_character_of_a_value_is_named(value: str, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        check_value("X", value)
+
+
+def test_a_good_target_is_given_back() -> None:
+    assert check_target("/a?b") == "/a?b"

@@ -413,3 +413,15 @@ def test_the_look_for_ipv6_at_import_lets_no_error_out(error: Exception, monkeyp
 
     monkeypatch.setattr(socket, "socket", refuse)
     assert dns._has_ipv6("::1") is not isinstance(error, OSError)
+
+
+def test_a_lookup_keeps_no_interpreter_from_ending() -> None:
+    """A name server that never answers would."""
+    seen: list[bool] = []
+
+    def look_up() -> list[Any]:
+        seen.append(threading.current_thread().daemon)
+        return [LOOPBACK]
+
+    assert dns.within(LIMIT_S, "of this test", look_up) == [LOOPBACK]
+    assert seen == [True]

@@ -133,3 +133,10 @@ def test_what_cannot_be_asked_is_a_value_error_and_nothing_is_sent(ask: dict[str
 def test_a_port_that_is_none_is_named(port: int) -> None:
     with pytest.raises(ValueError, match="port"):
         http_tunnel.authority("a", port)
+
+
+@pytest.mark.parametrize("host", ["a b", "a\r\nX", "a\x7f"])
+def test_a_host_with_control_characters_is_told_what_is_wrong(host: str) -> None:
+    """http.client's words."""
+    with pytest.raises(ValueError, match="can't contain control characters"):
+        http_tunnel.authority(host, 80)

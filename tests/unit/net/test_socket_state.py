@@ -351,3 +351,14 @@ def test_no_room_is_made_where_that_means_nothing() -> None:
     near.close()
     socket_state.receive_ahead(near)
     socket_state.receive_ahead(object())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels tell nothing of it")
+def test_linux_is_asked_for_the_state_of_tcp_connections_alone(pair: tuple[socket.socket, socket.socket]) -> None:
+    """An end that came with the last bytes leaves nothing to be read: the state alone tells of it."""
+    near, _ = pair
+    assert socket_state._tells_state(near) == (near.family == socket.AF_INET)
+
+
+def test_a_poll_that_works_is_used() -> None:
+    assert socket_state._have_working_poll() is hasattr(select, "poll")

@@ -13,6 +13,7 @@ import ssl
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ import pytest
 
 from poollib.base.endpoint import TlsSettings
 from poollib.exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
-from poollib.net import dial, tls, tls_contexts
+from poollib.net import caller_context, dial, tls, tls_contexts
 from poollib.net.certificates import key_pin
 from tests.support.certs import NAMES, PASSWORD, certs
 from tests.support.script import ScriptServer, close, cut, expect, expect_end, reset, respond, send, send_slowly, stall
@@ -763,3 +764,23 @@ def test_an_ssl_error_holds_what_caused_it() -> None:
     assert isinstance(cause, ssl.SSLCertVerificationError)
     assert (cause, cause.verify_code) == (caught.value.__cause__, 62)
     assert str(caught.value) == str(cause)
+
+
+def test_a_version_beside_a_context_counts_only_if_it_was_named() -> None:
+    """The library's own oldest version is no wish: the context says itself what it speaks."""
+    two, three = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+    beside = tls_contexts._versions_beside
+    assert beside(TlsSettings()) == (None, None)
+    assert beside(TlsSettings(ssl_minimum_version=three)) == (three, None)
+    assert beside(TlsSettings(ssl_maximum_version=two)) == (None, two)
+    assert beside(TlsSettings(ssl_version=ssl.PROTOCOL_TLSv1_2)) == (two, two)
+
+
+def test_the_second_context_warns_of_nothing_that_the_first_has_warned_of() -> None:
+    """Warnings are errors in these tests."""
+    given = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        given.minimum_version = ssl.TLSVersion.TLSv1
+    rules = caller_context.rules_of(given)
+    assert caller_context._second(given, rules).minimum_version is ssl.TLSVersion.TLSv1

@@ -349,3 +349,19 @@ def test_a_stand_in_for_a_socket_needs_no_timeout_that_is_a_number() -> None:
     context = mock.Mock()
     transport = SSLTransport(mock.Mock(), context, "a.example", suppress_ragged_eofs=False)
     context.wrap_bio.assert_called_once_with(transport.incoming, transport.outgoing, server_hostname="a.example")
+
+
+def test_the_protocol_that_was_agreed_on_is_told() -> None:
+    """RFC 7301; the inner layer's, not the proxy's."""
+    transport = SSLTransport.__new__(SSLTransport)
+    inner, outer = certs().server(INNER), ssl.create_default_context(cafile=certs().ca_file)
+    for context in (inner, outer):
+        context.set_alpn_protocols(["http/1.1"])
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = inner.wrap_bio(to_server, to_client, server_side=True)
+    transport.sslobj = outer.wrap_bio(to_client, to_server, server_hostname=INNER)
+    for _ in range(3):
+        for end in (transport.sslobj, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    assert transport.selected_alpn_protocol() == "http/1.1"

@@ -672,3 +672,19 @@ def test_one_status_in_place_of_a_collection_is_refused() -> None:
     with pytest.raises(TypeError, match="status_forcelist must be a collection of statuses, not 503"):
         Retry(status_forcelist=503)  # type: ignore[arg-type]
     assert 503 in Retry(status_forcelist=range(500, 600)).status_forcelist
+
+
+def test_decorrelated_waits_grow_from_the_wait_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is drawn between the factor and three times the one before, as in AWS's "Exponential Backoff And Jitter"."""
+    drawn: list[tuple[float, float]] = []
+
+    def longest(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return high
+
+    monkeypatch.setattr(random, "uniform", longest)
+    retry = Retry(5, backoff_factor=1, jitter="decorrelated")
+    for _ in range(3):
+        retry = retry.increment("GET", "/", error=e.ProtocolError("broken"))
+        retry.get_backoff_time()
+    assert drawn == [(1, 1), (1, 3), (1, 9)]

@@ -60,3 +60,18 @@ def test_a_resolver_that_keeps_nothing_has_nothing_to_forget() -> None:
         guarded("a.example", 80)
     unknown: Any = Guard(blocked_networks="private").wrap_resolver(lambda host, port: [])
     assert unknown("a.example", 80) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "0x7f.1", "2130706433", "::ffff:10.0.0.1"])
+def test_a_blocked_address_is_refused_before_any_resolver_is_asked(host: str) -> None:
+    with pytest.raises(BlockedHostError, match="blocked network"):
+        Guard(blocked_networks="private").check_host(host)
+    Guard(blocked_networks="private").check_host("93.184.216.34")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "a.localhost", "localhost.localdomain"])
+def test_names_of_this_machine_are_private(host: str) -> None:
+    """RFC 6761 section 6.3."""
+    guard = Guard(blocked_networks="private").wrap_resolver(lambda name, port: ["127.0.0.1"])
+    with pytest.raises(BlockedHostError):
+        guard(host, 80)

@@ -766,6 +766,14 @@ class TestAdoption:
         assert rig.pool.acquire() is foreign
         rig.pool.check()
 
+    def test_an_adopted_connection_grows_old_like_others(self) -> None:
+        rig = Rig(idle_timeout=60)
+        foreign = Thing(99, "home")
+        rig.pool.add_idle(foreign)
+        rig.clock.advance(61)
+        assert rig.pool.sweep(rig.clock()) is not None
+        assert not foreign.is_open
+
     def test_there_must_be_room(self) -> None:
         rig = Rig()
         rig.pool.acquire()

@@ -234,6 +234,13 @@ class TestTheThread:
         assert not alone.watch(Sleeper())
         alone.end()
 
+    def test_a_thread_that_goes_is_forgotten_before_it_has_gone(self, alone: Housekeeper) -> None:
+        """Who asks in between would be told that it runs, and would never be swept."""
+        alone._thread = threading.current_thread()
+        assert alone.is_running
+        assert alone._is_over()
+        assert not alone.is_running
+
     def test_a_finaliser_at_the_exit_starts_no_thread(self, alone: Housekeeper, monkeypatch: Any) -> None:
         """In CPython 3.10 and 3.11 the start of a thread would never return then."""
         monkeypatch.setattr(sys, "is_finalizing", lambda: True)

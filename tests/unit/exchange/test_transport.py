@@ -1,0 +1,64 @@
+"""What a connection says of itself without a server: why it goes, whose its TLS sessions are, how long it reads."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from poollib.connection import HTTPConnection, HTTPSConnection
+from poollib.exchange.proxy_config import ProxyConfig
+from poollib.net.tls import create_urllib3_context
+
+
+def test_a_connection_by_old_settings_says_why_it_goes() -> None:
+    connection = HTTPConnection("localhost", 1)
+    assert connection.close_reason() == "given back while new"
+    connection.outdated = True
+    assert (connection.close_reason(), connection.is_reusable_state()) == ("settings changed", False)
+
+
+def test_sessions_are_kept_only_where_all_that_was_verified_is_known() -> None:
+    """Neither the way of a class of somebody else's, nor what a caller's context for the proxy holds."""
+
+    class Own(HTTPSConnection):
+        def _new_conn(self) -> Any:
+            raise AssertionError
+
+    proxied = HTTPSConnection("localhost", 1)
+    assert proxied.session_key("a.test", 443) is not None
+    proxied.proxy_config = ProxyConfig(create_urllib3_context(), False, None, None)
+    assert proxied.session_key("a.test", 443) is None
+    assert Own("localhost", 1).session_key("a.test", 443) is None
+
+
+@pytest.mark.parametrize(("usual_s", "within_s"), [(None, 2.0), (30.0, 2.0), (0.5, 0.5)])
+def test_the_sockets_own_timeout_is_shortened_and_given_back(usual_s: float | None, within_s: float) -> None:
+    """For a response class that reads from the socket by itself."""
+    near, far = socket.socketpair()
+    with near, far:
+        connection = HTTPConnection("localhost", 1)
+        connection.sock = near
+        near.settimeout(usual_s)
+        with connection.cap_read_timeout(2.0):
+            assert near.gettimeout() == within_s
+        assert near.gettimeout() == usual_s
+        connection.sock = None
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_only_a_plain_socket_is_read_without_looking_at_records(is_plain: bool) -> None:
+    """Over TLS one receive gives no more than a record: what is asked for is gathered from several."""
+
+    class Other(socket.socket):
+        """As a TLS socket is: of another class."""
+
+    near, far = socket.socketpair()
+    with near, far:
+        connection = HTTPConnection("localhost", 1)
+        connection.sock = near if is_plain else Other(fileno=near.detach())
+        connection._attach_socket()
+        assert connection._receive_buffer.recv.__name__ == ("_receive" if is_plain else "_receive_record")
+        connection.sock.close()
+        connection.sock = None
