@@ -45,6 +45,12 @@ def in_threads(count: int, work: Callable[[int], object], seconds: float = 60.0)
         raise errors[0]
 
 
+@pytest.mark.skipif(os.environ.get("PYTHON_GIL") != "0", reason="the GIL is wanted")
+def test_threads_run_at_once_where_that_is_asked_for() -> None:
+    """Importing a package that is not made for it turns the GIL on again; then these tests would show less."""
+    assert not sys._is_gil_enabled()  # type: ignore[attr-defined]
+
+
 class FaultyFactory(CountingFactory):
     """Fails at random in every method, and watches that no endpoint ever has more open than its limit."""
 
