@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -582,8 +582,10 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         if self.body_source is None:  # it has ended, or was closed
             return
         if self._connection is not None:  # nobody reads on; or an interrupt came while it was closed
-            with suppress(Exception):
+            try:  # noqa: SIM105  # at the exit this module's names may be None here
                 self.close()
+            except Exception:
+                pass
         else:
             super().__del__()
 

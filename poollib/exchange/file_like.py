@@ -8,7 +8,6 @@ itself costs 1.5 of 24 us for a small GET, most of it at the end, where ``io`` a
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -36,9 +35,11 @@ class _FileLike:
         self._is_shut = True
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):
+        try:  # at the exit this module's names may be None here
             if not self.closed:
                 self.close()
+        except Exception:
+            pass
 
     def __enter__(self) -> Self:
         self._checkClosed()

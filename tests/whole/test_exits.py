@@ -16,7 +16,7 @@ import pytest
 from tests.support.httpd import Httpd, Request, Response, echo
 
 BEGIN = """
-import atexit, builtins, gc, sys, threading, time
+import atexit, builtins, gc, io, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import poollib
 URL, STALLING = sys.argv[1:]
@@ -124,6 +124,19 @@ class Owner:
         print("asked")
 gc.disable()
 Owner()
+""",
+    "finalisers that find no name of their modules": """
+manager = poollib.PoolManager()
+is_asked(manager)
+response, closed = (manager.request("GET", STALLING, preload_content=False) for _ in range(2))
+closed.close()
+file = poollib.HTTPResponse(io.BytesIO(b"body"), preload_content=False)
+atexit._clear()
+for name, module in list(sys.modules.items()):
+    if name.startswith("poollib"):
+        vars(module).update(dict.fromkeys(vars(module)))
+del response, closed, file
+gc.collect()
 """,
     "what outlives the modules": """
 manager = poollib.PoolManager(background_collector=True)
