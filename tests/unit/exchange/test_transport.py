@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from poollib.base.timeout import Deadline
 from poollib.connection import HTTPConnection, HTTPSConnection
+from poollib.exchange.options import Options
 from poollib.exchange.proxy_config import ProxyConfig
 from poollib.net.tls import create_urllib3_context
 
@@ -44,6 +46,19 @@ def test_the_sockets_own_timeout_is_shortened_and_given_back(usual_s: float | No
         with connection.cap_read_timeout(2.0):
             assert near.gettimeout() == within_s
         assert near.gettimeout() == usual_s
+        connection.sock = None
+
+
+def test_a_deadline_shortens_the_sockets_own_timeout_further() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        connection = HTTPConnection("localhost", 1)
+        connection.sock, connection.options = near, Options(deadline=Deadline(0.5))
+        with connection.cap_read_timeout(2.0):
+            assert 0 < (near.gettimeout() or 0) <= 0.5
+        connection.options = Options(deadline=Deadline(-1.0))
+        with connection.cap_read_timeout(2.0):
+            assert near.gettimeout() == 0.001
         connection.sock = None
 
 

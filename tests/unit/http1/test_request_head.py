@@ -109,7 +109,7 @@ def test_the_memory_of_blocks_does_not_grow_for_ever() -> None:
 
     for number in range(1000):
         prepare_fields([("A", str(number))])
-    assert len(request_head._memo) <= request_head._MEMO_SIZE
+        assert len(request_head._memo) <= request_head._MEMO_SIZE
 
 
 def test_the_memory_of_blocks_is_bounded_in_bytes_too() -> None:

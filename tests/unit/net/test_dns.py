@@ -425,3 +425,10 @@ def test_a_lookup_keeps_no_interpreter_from_ending() -> None:
 
     assert dns.within(LIMIT_S, "of this test", look_up) == [LOOPBACK]
     assert seen == [True]
+
+
+def test_a_lookup_that_is_over_is_forgotten() -> None:
+    """One entry for each name ever asked for would stay."""
+    assert dns.within(LIMIT_S, "of this test", lambda: [LOOPBACK]) == [LOOPBACK]
+    assert "of this test" not in dns._lookups.by_key
+    assert all(not lookup.done.is_set() for lookup in dns._lookups.running)
