@@ -377,3 +377,13 @@ def test_every_kind_of_body_gives_single_bytes_and_nothing_for_none(length: int,
     body.incoming.more()
     assert (body.read1(0), body.read1(-1)) == (b"", b"")
     assert [body.read1(1), body.read1(1), body.read1(1)] == [b"a", b"b", b""]
+
+
+def test_the_rest_of_a_chunk_is_never_taken_for_a_chunk() -> None:
+    """Else a body that quotes chunks would be another one for who reads it chunk by chunk."""
+    data = b"8\r\nab1\r\nz\r\n\r\n1\r\n!\r\n0\r\n\r\n"
+    body = ChunkedBody(ReceiveBuffer(lambda limit: data), True, None, DEFAULT_LIMITS)
+    body.incoming.more()
+    assert [body.read_chunk(2), body.read_chunk(None), body.read_chunk(None)] == [b"ab", b"1\r\nz\r\n", b"!"]
+    assert body.read_chunk(None) == b""
+    assert body.state is BodyState.REUSABLE

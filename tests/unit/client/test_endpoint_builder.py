@@ -260,3 +260,14 @@ def test_the_default_block_size_said_and_unsaid_is_one_pool() -> None:
         usual = manager.connection_from_url("http://host.example/")
         assert manager.connection_from_url("http://host.example/", {"blocksize": 16384}) is usual
         assert manager.connection_from_url("http://host.example/", {"blocksize": 16385}) is not usual
+
+
+def test_proxy_fields_that_were_changed_in_place_are_seen() -> None:
+    """They may hold a login: a kept tunnel belongs to who asked for it."""
+    with ProxyManager("http://proxy.example:3128", proxy_headers={"Proxy-Authorization": "a"}) as manager:
+        pool = manager.connection_from_url("https://host.example/")
+        look_for_changes(pool)
+        first = pool._endpoint_pool.endpoint
+        pool.proxy_headers["Proxy-Authorization"] = "b"
+        look_for_changes(pool)
+        assert pool._endpoint_pool.endpoint is not first

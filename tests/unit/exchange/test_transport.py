@@ -77,3 +77,34 @@ def test_only_a_plain_socket_is_read_without_looking_at_records(is_plain: bool) 
         assert connection._receive_buffer.recv.__name__ == ("_receive" if is_plain else "_receive_record")
         connection.sock.close()
         connection.sock = None
+
+
+@pytest.mark.parametrize("timeout_s", [7.0, None])
+def test_what_was_left_for_connecting_is_no_limit_for_what_follows(timeout_s: float | None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = HTTPConnection("127.0.0.1", listener.getsockname()[1], timeout=timeout_s)
+        connection.connect()
+        assert connection.sock.gettimeout() == timeout_s
+        connection.close()
+
+
+def test_an_interrupt_while_a_connection_closes_goes_on_and_the_socket_is_closed() -> None:
+    near, far = socket.socketpair()
+
+    class Sock:
+        """Closed at the second attempt."""
+
+        attempts = 0
+
+        def close(self) -> None:
+            self.attempts += 1
+            if self.attempts == 1:
+                raise KeyboardInterrupt
+            near.close()
+
+    connection = HTTPConnection("localhost", 1)
+    sock: Any = Sock()
+    connection.sock = sock
+    with far, pytest.raises(KeyboardInterrupt):
+        connection.close()
+    assert (near.fileno(), connection.sock) == (-1, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import io
 import os
@@ -407,3 +408,13 @@ def test_blocks_may_be_as_small_as_a_byte() -> None:
     assert list(pieces) == [b"a", b"b"]
     with pytest.raises(ValueError, match="blocksize"):
         payload_for("POST", io.StringIO("ab"), NO_FIELDS, False, 0)
+
+
+def test_a_chunk_of_numbers_is_as_long_as_its_bytes() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        numbers = array.array("I", [1, 2])
+        pieces = iter([numbers, b"ab"])
+        Upload(near, lambda: None, lambda: False)._send_chunked(b"", payload(pieces, chunked=True))
+        sent = b"8\r\n" + numbers.tobytes() + b"\r\n2\r\nab\r\n0\r\n\r\n"
+        assert far.recv(1000) == sent

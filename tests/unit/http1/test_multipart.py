@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tempfile
+import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -396,3 +397,11 @@ class TestUrllib3Names:
         assert field._render_part("c", "d") == 'c="d"'
         assert field._render_parts({"c": "d", "e": None}) == field._render_parts([("c", "d")]) == 'c="d"'
         assert multipart._name_of_file(Pipe(b"")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("/a/b.txt", "b.txt"), ("<stdin>", None), ("a<", "a<"), (3, None), (None, None)]
+)
+def test_a_file_is_named_by_the_end_of_its_path_unless_it_has_none(name: object, told: str | None) -> None:
+    assert multipart._name_of_file(types.SimpleNamespace(name=name)) == told
+    assert multipart._name_of_file(object()) is None

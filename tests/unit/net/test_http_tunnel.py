@@ -140,3 +140,11 @@ def test_a_host_with_control_characters_is_told_what_is_wrong(host: str) -> None
     """http.client's words."""
     with pytest.raises(ValueError, match="can't contain control characters"):
         http_tunnel.authority(host, 80)
+
+
+@pytest.mark.parametrize(("status", "is_told"), [(b"407 Login", True), (b"403 No", False)])
+def test_only_who_lacks_a_login_is_told_how_to_give_one(status: bytes, is_told: bool) -> None:
+    answer = b"HTTP/1.1 " + status + b"\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"
+    with ProxyEnd(answer) as proxy, pytest.raises(ProxyError) as caught:
+        connect(proxy.near, timeout_s=2)
+    assert ("the proxy offers Basic realm=x; user and password" in str(caught.value.original_error)) is is_told
