@@ -8,7 +8,7 @@ import pytest
 
 from poollib.exceptions import IncompleteRead, InvalidChunkLength, InvalidResponseError, ProtocolError
 from poollib.http1 import response_head
-from poollib.http1.body_reader import BodyState, ChunkedBody, ReceiveBuffer, body_reader
+from poollib.http1.body_reader import FREE_EXTENSION_BYTES, BodyState, ChunkedBody, ReceiveBuffer, body_reader
 from poollib.http1.grammar import DEFAULT_LIMITS
 from tests.bytes.feeds import READERS, Feed, Pieces, Reader, chunks_of, cuts, read_response
 
@@ -387,3 +387,12 @@ def test_the_rest_of_a_chunk_is_never_taken_for_a_chunk() -> None:
     assert [body.read_chunk(2), body.read_chunk(None), body.read_chunk(None)] == [b"ab", b"1\r\nz\r\n", b"!"]
     assert body.read_chunk(None) == b""
     assert body.state is BodyState.REUSABLE
+
+
+def test_free_extensions_are_no_excess() -> None:
+    """However little beyond them is allowed."""
+    limits = DEFAULT_LIMITS._replace(overhead_bytes=0)
+    chunk = b"1;" + b"a" * (FREE_EXTENSION_BYTES + 1) + b"\r\nx\r\n"
+    assert read_response([CHUNKED + chunk * 3 + b"0\r\n\r\n"], limits=limits).body.received == 3
+    with pytest.raises(ProtocolError):
+        read_response([CHUNKED + chunk.replace(b";", b";aa") + b"0\r\n\r\n"], limits=limits)

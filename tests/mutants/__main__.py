@@ -2,6 +2,7 @@
 
     python -m tests.mutants                 all of them (some ten minutes)
     python -m tests.mutants http1 trailer   those whose row or file holds one of the words
+    python -m tests.mutants --sample 400 --seed 7   one-place changes of the core instead, drawn at random: ``sample``
 
 Exit status 1 if a mutant survives: then a test of its row is to be written, or the page to name another one. So, too,
 if what a mutant changes is no longer in the code, or its row no longer on the page: then ``table`` is to follow.
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 
+from . import sample
 from .page import ROOT, row_with
 from .table import MUTANTS, Mutant
 
@@ -27,6 +29,8 @@ COPIED = ("poollib", "tests", "docs", "pyproject.toml", "setup.cfg", "README.rst
 
 
 def main(words: list[str]) -> int:
+    if "--sample" in words:
+        return sample.main(words)
     chosen = [m for m in MUTANTS if not words or any(word in m.row or word in m.file for word in words)]
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder)

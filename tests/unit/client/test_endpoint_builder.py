@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import ssl
 import textwrap
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from poollib.base.endpoint import Endpoint
 from poollib.client.endpoint_builder import (
     blame_proxy,
     connection_requires_http_tunnel,
+    is_outdated,
     look_for_changes,
     proxy_keywords,
 )
@@ -271,3 +273,10 @@ def test_proxy_fields_that_were_changed_in_place_are_seen() -> None:
         pool.proxy_headers["Proxy-Authorization"] = "b"
         look_for_changes(pool)
         assert pool._endpoint_pool.endpoint is not first
+
+
+def test_a_connection_made_by_other_settings_is_outdated_and_an_unknown_one_is_not() -> None:
+    with HTTPConnectionPool("host.example") as pool, HTTPConnectionPool("other.example") as other:
+        made_here = SimpleNamespace(made_for=pool._endpoint_pool.endpoint)
+        made_there = SimpleNamespace(made_for=other._endpoint_pool.endpoint)
+        assert [is_outdated(pool, one) for one in (made_here, made_there, object())] == [False, True, False]

@@ -784,3 +784,17 @@ def test_the_second_context_warns_of_nothing_that_the_first_has_warned_of() -> N
         given.minimum_version = ssl.TLSVersion.TLSv1
     rules = caller_context.rules_of(given)
     assert caller_context._second(given, rules).minimum_version is ssl.TLSVersion.TLSv1
+
+
+def test_what_decides_trust_in_a_context_of_another_class_is_read_as_well() -> None:
+    """truststore's, or a mock's: it need not have all that the library's own has."""
+
+    class Foreign(ssl.SSLContext):
+        """As in another module."""
+
+    foreign = Foreign(ssl.PROTOCOL_TLS_CLIENT)
+    before = caller_context.state_of(foreign)
+    foreign.check_hostname = False
+    assert caller_context.state_of(foreign) != before
+    bare: Any = types.SimpleNamespace(verify_mode=ssl.CERT_REQUIRED, check_hostname=True)
+    assert caller_context.state_of(bare)[-2:] == (None, None)

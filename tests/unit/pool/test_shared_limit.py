@@ -379,3 +379,29 @@ class PicklableFactory:
 
     def close(self, connection: int) -> None:
         pass
+
+
+def test_without_block_a_pool_opens_beyond_maxsize_and_a_closed_one_says_so() -> None:
+    """urllib3's meaning of both."""
+    factory = CountingFactory()
+    pool: ConnectionPool[str, Thing] = ConnectionPool(factory, maxsize=1)
+    leased = [pool.acquire("a"), pool.acquire("a", 5)]
+    assert len(factory.made) == 2
+    for thing in leased:
+        pool.release(thing)
+    pool.close()
+    with pytest.raises(ClosedPoolError):
+        pool.acquire("a")
+
+
+def test_an_interrupt_while_the_owner_is_noted_goes_on_and_nothing_is_lent() -> None:
+    class Interrupting(dict[int, Any]):
+        def get(self, *_: Any) -> Any:
+            raise KeyboardInterrupt
+
+    pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), maxsize=1)
+    pool._owners = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        pool.acquire("a")
+    assert pool.stats().leased == 0
+    pool.close()
