@@ -158,6 +158,27 @@ ENTRIES: Final = [
         "host is not None -> host is None",
         "parse_url has normalised the host of every scheme that a pool has",
     ),
+    Entry(
+        "poollib/http1/response_head.py",
+        "Head.__init__",
+        'if connection == b"keep-alive":',
+        "if connection == b'keep-alive' -> if False",
+        "a short cut: the list of options that is read else has keep-alive in it",
+    ),
+    Entry(
+        "poollib/http1/body_reader.py",
+        "LengthBody.read",
+        "if not n:",
+        "if not n -> if False",
+        "the loop further down receives the end once more, and raises the same error",
+    ),
+    Entry(
+        "poollib/http1/decoders.py",
+        "",
+        "WHOLE_GZIP_BYTES = range(32769, (4 << 20) + 1)",
+        "4 -> 5",
+        "from which size on memory is given in steps: a bound that was chosen, not measured",
+    ),
 ]
 
 _KEYS: Final = {entry[:4] for entry in ENTRIES}

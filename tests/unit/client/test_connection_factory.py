@@ -116,3 +116,14 @@ def test_a_response_that_is_collected_while_counts_are_added_up_frees_its_slot()
             assert not closing.is_alive()
             assert pool._endpoint_pool.leased == 0
         assert pool._factory.totals([])["requests"] == 3  # two that were lost, one that was closed
+
+
+def test_what_a_closed_connection_has_counted_stays_counted() -> None:
+    with Httpd() as server, HTTPConnectionPool("127.0.0.1", server.port) as pool:
+        pool.request("GET", "/")
+        before = pool.stats()
+        pool._endpoint_pool.drop_idle()
+        after = pool.stats()
+        names = ("requests", "bytes_sent", "bytes_received")
+        assert [after[name] for name in names] == [before[name] for name in names]
+        assert min(after[name] for name in names) > 0

@@ -210,3 +210,12 @@ def test_a_signal_handler_may_use_the_view_that_it_interrupted() -> None:
         with view.mutex:
             view.put(view.get(timeout=1))
         assert view.qsize() == 1
+
+
+def test_a_detached_connection_is_no_longer_the_pools() -> None:
+    pool = chosen(maxsize=1, block=True)
+    conn = pool._get_conn()
+    assert pool._endpoint_pool.detach(conn) is conn
+    assert (pool._endpoint_pool.connections(), pool._endpoint_pool.leased) == ([], 0)
+    assert pool._get_conn(timeout=1) is not conn
+    pool.close()

@@ -509,3 +509,15 @@ def test_a_short_chain_that_yields_nothing_ends_in_an_error(monkeypatch: pytest.
         MultiDecoder("gzip, gzip").decompress(coded, 1)
     few = gzip.compress(gzip.compress(b"") * 100 + gzip.compress(b"x"))
     assert MultiDecoder("gzip, gzip").decompress(few, 1) == b"x"
+
+
+def test_nothing_put_into_the_queue_of_input_hides_nothing_behind_it() -> None:
+    queue = decoders._InputQueue()
+    for data in (b"", b"a", b"", b"b"):
+        queue.put(data)
+    queue.put_back(b"")
+    taken = []
+    while queue:
+        taken.append(bytes(queue.peek(9)))
+        queue.skip(len(taken[-1]))
+    assert taken == [b"a", b"b"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from poollib.compat.private_names import HASHFUNC_MAP
 from poollib.exceptions import SSLError
 from poollib.net.certificates import (
+    _MOST_DER_BYTES,
     CertificateError,
     assert_fingerprint,
     check_pins,
@@ -220,3 +221,8 @@ def test_a_hash_function_that_a_program_has_replaced_is_used(monkeypatch: pytest
         check_pins(b"cert", "ab" * 16)
     monkeypatch.undo()
     check_pins(b"cert", hashlib.md5(b"cert").hexdigest())
+
+
+def test_what_is_longer_than_any_certificate_is_not_searched_for_a_key() -> None:
+    with pytest.raises(SSLError, match="too long"):
+        public_key_info(bytes(_MOST_DER_BYTES + 1))

@@ -798,3 +798,10 @@ def test_what_decides_trust_in_a_context_of_another_class_is_read_as_well() -> N
     assert caller_context.state_of(foreign) != before
     bare: Any = types.SimpleNamespace(verify_mode=ssl.CERT_REQUIRED, check_hostname=True)
     assert caller_context.state_of(bare)[-2:] == (None, None)
+
+
+def test_a_context_with_authorities_of_its_own_weighs_more() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    keys = [tls_contexts._key_of(TlsSettings(ca_cert_data=data)) for data in (None, "a" * 500)]
+    none, some = (tls_contexts._bytes_of(key, context) for key in keys)
+    assert some == none + 500

@@ -17,7 +17,7 @@ import pytest
 
 from poollib import exceptions as e
 from poollib.base.headers import HTTPHeaderDict
-from poollib.policy.retry import RequestHistory, Retry
+from poollib.policy.retry import RequestHistory, Retry, _full_year
 from tests.support.liars import Index, LyingInt
 
 COUNTS = ("total", "connect", "read", "redirect", "status", "other")
@@ -688,3 +688,11 @@ def test_decorrelated_waits_grow_from_the_wait_before(monkeypatch: pytest.Monkey
         retry = retry.increment("GET", "/", error=e.ProtocolError("broken"))
         retry.get_backoff_time()
     assert drawn == [(1, 1), (1, 3), (1, 9)]
+
+
+@pytest.mark.parametrize(("years", "expected"), [(0, 0), (50, 50), (51, -49), (99, -1)])
+def test_a_year_of_two_digits_is_at_most_50_years_ahead(years: int, expected: int) -> None:
+    """RFC 9110 section 5.6.7."""
+    this_year = time.gmtime().tm_year
+    assert _full_year(f"{(this_year + years) % 100:02}") == this_year + expected
+    assert _full_year("1994") == 1994

@@ -405,3 +405,12 @@ def test_an_interrupt_while_the_owner_is_noted_goes_on_and_nothing_is_lent() -> 
         pool.acquire("a")
     assert pool.stats().leased == 0
     pool.close()
+
+
+def test_a_closed_pool_makes_no_more_pools() -> None:
+    """Who raced with the close would open connections that nobody closes."""
+    pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory())
+    pool.close()
+    with pytest.raises(ClosedPoolError):
+        pool._add_pool("a")
+    assert pool._every_pool() == []
