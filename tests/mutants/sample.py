@@ -57,6 +57,7 @@ class Run:
             copy_project(copy)
             self._copies.put(copy)
         self._map = self._read_map(copy)
+        self._map_made_s = kept.with_name("map.json").stat().st_mtime
 
     def _read_map(self, copy: pathlib.Path) -> Map:
         """The map of a run before, else a new one. It may be old: ``Map.tests_for`` knows which files have changed."""
@@ -86,7 +87,7 @@ class Run:
         return result
 
     def _noticed(self, copy: pathlib.Path, change: Change, code: str) -> str | None:
-        own = own_tests(copy, change.file)
+        own = own_tests(change.file, self._map_made_s)
         tests = self._map.tests_for(change.file, change.number, code, own)
         files = {test.partition("::")[0] for test in tests} | own
         limit_s = LIMIT_S + 10 * sum(self._map.tests[test] for test in tests)
@@ -96,12 +97,13 @@ class Run:
         return by
 
 
-def own_tests(copy: pathlib.Path, file: str) -> set[str]:
-    """The file beside the module, where the tests are likely that the map does not know yet."""
+def own_tests(file: str, newer_than_s: float) -> set[str]:
+    """The test file beside a module; and those of its folder that are newer than the map, which does not know them."""
     path = pathlib.Path(file)
-    return {
-        str(found.relative_to(copy)) for found in (copy / "tests/unit" / path.parent.name).glob(f"test_{path.stem}*.py")
-    }
+    found = {*(ROOT / "tests/unit" / path.parent.name).glob(f"test_{path.stem}*.py")}
+    for folder in (f"tests/unit/{path.parent.name}", "tests/bytes"):
+        found |= {test for test in (ROOT / folder).glob("test_*.py") if test.stat().st_mtime > newer_than_s}
+    return {str(test.relative_to(ROOT)) for test in found}
 
 
 def first_failure(copy: pathlib.Path, files: list[str], limit_s: float, chosen: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -81,10 +82,11 @@ def test_the_trace_hears_of_a_step_and_of_what_ended_it() -> None:
     assert notes.heard == [("dial_started", "h", 1), ("dial_done", "h", 1, None), ("tls_done", "h", error)]
 
 
-def test_a_step_that_has_no_time_left_is_named_to_who_looks_into_the_error() -> None:
-    with (
-        pytest.raises(DeadlineExceededError) as caught,
-        ConnectSteps(None, None, Deadline(-1.0), None).step("tls", "h"),
-    ):
+@pytest.mark.parametrize("ends", ["timeout", "deadline"])
+def test_a_step_that_has_no_time_left_is_named_to_who_looks_into_the_error(ends: str) -> None:
+    opening = ConnectSteps(None, 1.0, None if ends == "timeout" else Deadline(-1.0), None)
+    if ends == "timeout":
+        opening.until = -math.inf
+    with pytest.raises((ConnectTimeoutError, DeadlineExceededError)) as caught, opening.step("tls", "h"):
         pass
     assert phase_of(caught.value) == "tls handshake"

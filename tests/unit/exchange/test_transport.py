@@ -81,8 +81,12 @@ def test_only_a_plain_socket_is_read_without_looking_at_records(is_plain: bool) 
 
 @pytest.mark.parametrize("timeout_s", [7.0, None])
 def test_what_was_left_for_connecting_is_no_limit_for_what_follows(timeout_s: float | None) -> None:
+    class Hurried(HTTPConnection):
+        def _secure(self) -> None:
+            self.sock.settimeout(0.5)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = HTTPConnection("127.0.0.1", listener.getsockname()[1], timeout=timeout_s)
+        connection = Hurried("127.0.0.1", listener.getsockname()[1], timeout=timeout_s)
         connection.connect()
         assert connection.sock.gettimeout() == timeout_s
         connection.close()

@@ -770,9 +770,21 @@ class TestAdoption:
         rig = Rig(idle_timeout=60)
         foreign = Thing(99, "home")
         rig.pool.add_idle(foreign)
+        assert rig.pool._shared.expire_at == pytest.approx(rig.clock() + 60)
         rig.clock.advance(61)
         assert rig.pool.sweep(rig.clock()) is not None
         assert not foreign.is_open
+
+    def test_an_adopted_connection_that_is_looked_at_is_another_lease_each_time(self) -> None:
+        """So that who is interrupted while looking gives back this lease and none that follows."""
+        rig = Rig()
+        foreign = Thing(99, "home")
+        rig.pool.add_idle(foreign)
+        for number in (1, 2):
+            waiter: Waiter[Thing] = Waiter(rig.pool, 0.0)
+            rig.pool._lease_if_idle(waiter, foreign)
+            assert waiter.lease == rig.pool.lease_of(foreign) == number
+            rig.pool.release(foreign)
 
     def test_there_must_be_room(self) -> None:
         rig = Rig()
