@@ -143,6 +143,16 @@ def test_a_close_while_a_connection_is_returned_closes_that_one_too(block: bool,
     assert pool._endpoint_pool.state.value == "closed"
 
 
+def test_a_connection_put_into_the_queue_behind_the_look_of_a_close_is_closed() -> None:
+    """The queue has room for it in between: the places that were emptied are filled last."""
+    pool = chosen(maxsize=1, block=True)
+    conn = pool._get_conn()
+    pool.pool.before_put = pool._endpoint_pool._start_closing  # type: ignore[union-attr]
+    pool._put_conn(conn)
+    assert pool._endpoint_pool.connections() == []
+    pool.close()
+
+
 def test_who_gets_a_connection_of_a_pool_that_is_closed_meanwhile_is_told() -> None:
     pool = chosen(maxsize=1, block=True)
     pool._put_conn(pool._get_conn())
