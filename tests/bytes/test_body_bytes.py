@@ -396,3 +396,15 @@ def test_free_extensions_are_no_excess() -> None:
     assert read_response([CHUNKED + chunk * 3 + b"0\r\n\r\n"], limits=limits).body.received == 3
     with pytest.raises(ProtocolError):
         read_response([CHUNKED + chunk.replace(b";", b";aa") + b"0\r\n\r\n"], limits=limits)
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_the_excess_of_extensions_may_be_16_kib(beyond: int) -> None:
+    """Each of the two is free of 16 bytes, and of 2 for its byte of data."""
+    first, second = (b";" + b"a" * (length - 1) for length in (16_000, 16_384 - 16_000 + 2 * 18 + beyond))
+    data = CHUNKED + b"1" + first + b"\r\nx\r\n1" + second + b"\r\nx\r\n0\r\n\r\n"
+    if beyond:
+        with pytest.raises(ProtocolError):
+            read_response([data])
+    else:
+        assert read_response([data]).body.received == 2

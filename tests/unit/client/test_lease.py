@@ -9,7 +9,6 @@ import pytest
 from poollib.client.connection_factory import adapt
 from poollib.client.lease import Lease
 from poollib.pool import EndpointPool
-from tests.support.pool import CountingFactory, Thing
 
 
 class Things:
@@ -100,31 +99,3 @@ def test_a_connection_that_a_program_has_put_in_is_no_pools(number: int | None) 
     lease.detach()
     assert lease.while_held(lambda: done.append(1))
     assert done == [1]
-
-
-def test_a_reclaimed_connection_is_closed_unless_its_lease_is_over() -> None:
-    owner: Any = None
-    pool: EndpointPool[str, Thing] = EndpointPool("home", CountingFactory())
-    thing = pool.acquire()
-    lease = Lease(owner, thing, pool, pool.lease_of(thing))
-    pool.release(thing)
-    assert pool.acquire() is thing
-    lease.reclaim()
-    assert thing.is_open
-    Lease(owner, thing, pool, pool.lease_of(thing)).reclaim()
-    assert (thing.is_open, pool.leased) == (False, 0)
-    Lease(owner, thing).reclaim()
-    pool.close()
-
-
-def test_an_action_is_done_only_while_the_lease_goes_on() -> None:
-    owner: Any = None
-    pool: EndpointPool[str, Thing] = EndpointPool("home", CountingFactory())
-    thing, done = pool.acquire(), []
-    lease = Lease(owner, thing, pool, pool.lease_of(thing))
-    assert lease.while_held(lambda: done.append(1))
-    lease.detach()
-    assert not lease.while_held(lambda: done.append(2))
-    assert Lease(owner, thing).while_held(lambda: done.append(3))
-    assert (done, thing.is_open, pool.leased) == ([1, 3], True, 0)
-    pool.close()

@@ -758,6 +758,18 @@ class TestClosing:
         assert (one.is_open, two.is_open) == (False, True)
 
 
+class TestResizing:
+    def test_as_many_as_the_new_limit_stay(self) -> None:
+        rig = Rig(maxsize=3)
+        things = rig.acquire_all(3)
+        for thing in things:
+            rig.pool.release(thing)
+        rig.pool.resize(2)
+        assert [thing.is_open for thing in things] == [False, True, True]
+        rig.pool.resize(2)
+        assert rig.pool.idle == 2
+
+
 class TestAdoption:
     def test_an_adopted_connection_is_lent_next(self) -> None:
         rig = Rig()
