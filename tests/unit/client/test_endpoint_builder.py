@@ -20,8 +20,6 @@ from poollib.base.endpoint import Endpoint
 from poollib.client.endpoint_builder import (
     blame_proxy,
     connection_requires_http_tunnel,
-    is_outdated,
-    look_for_changes,
     proxy_keywords,
 )
 from poollib.connection import HTTPConnection
@@ -244,15 +242,15 @@ def test_what_was_changed_in_place_is_seen_once() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with HTTPSConnectionPool("host.example", 443, ssl_context=context) as pool:
         lending = pool._endpoint_pool
-        look_for_changes(pool)
+        pool._look_for_changes()
         first = lending.endpoint
-        look_for_changes(pool)
+        pool._look_for_changes()
         assert lending.endpoint is first
         context.check_hostname = False
-        look_for_changes(pool)
+        pool._look_for_changes()
         second = lending.endpoint
         assert second is not first
-        look_for_changes(pool)
+        pool._look_for_changes()
         assert lending.endpoint is second
 
 
@@ -268,15 +266,16 @@ def test_proxy_fields_that_were_changed_in_place_are_seen() -> None:
     """They may hold a login: a kept tunnel belongs to who asked for it."""
     with ProxyManager("http://proxy.example:3128", proxy_headers={"Proxy-Authorization": "a"}) as manager:
         pool = manager.connection_from_url("https://host.example/")
-        look_for_changes(pool)
+        pool._look_for_changes()
         first = pool._endpoint_pool.endpoint
         pool.proxy_headers["Proxy-Authorization"] = "b"
-        look_for_changes(pool)
+        pool._look_for_changes()
         assert pool._endpoint_pool.endpoint is not first
 
 
 def test_a_connection_made_by_other_settings_is_outdated_and_an_unknown_one_is_not() -> None:
     with HTTPConnectionPool("host.example") as pool, HTTPConnectionPool("other.example") as other:
-        made_here = SimpleNamespace(made_for=pool._endpoint_pool.endpoint)
-        made_there = SimpleNamespace(made_for=other._endpoint_pool.endpoint)
-        assert [is_outdated(pool, one) for one in (made_here, made_there, object())] == [False, True, False]
+        put_in: Any = SimpleNamespace(made_for=None)
+        made_here: Any = SimpleNamespace(made_for=pool._endpoint_pool.endpoint)
+        made_there: Any = SimpleNamespace(made_for=other._endpoint_pool.endpoint)
+        assert [pool._is_outdated(one) for one in (made_here, made_there, put_in)] == [False, True, False]
