@@ -639,7 +639,11 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         value = self.headers.get("content-length")
         if self.chunked:
             return None
-        if self.status in (204, 304) or 100 <= self.status < 200 or request_method == "HEAD":
+        try:
+            status = int(self.status)
+        except ValueError:
+            status = 0  # http.client's "UNKNOWN", of a response whose head was not read
+        if status in (204, 304) or 100 <= status < 200 or request_method == "HEAD":
             return 0  # whatever the field says (RFC 9112 section 6.3 rule 1)
         if value is None:
             return None

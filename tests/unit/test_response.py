@@ -341,3 +341,12 @@ def test_a_response_around_a_file_pickles_also_half_read(read: int | None, lengt
     assert again.read() == (b"" if read is None else b"hello world"[read:])
     if read is None:
         assert again.data == b"hello world"
+
+
+def test_a_response_may_have_the_unknown_status_of_http_client() -> None:
+    """As one made from an http.client response whose head was not read; a status in text counts as its number."""
+    unread: Any = http.client._UNKNOWN  # type: ignore[attr-defined]
+    with HTTPResponse(io.BytesIO(b"abc"), status=unread, preload_content=False) as response:
+        assert (response.status, response.length_remaining, response.read()) == ("UNKNOWN", None, b"abc")
+    text: Any = "204"
+    assert HTTPResponse(io.BytesIO(), status=text, preload_content=False).length_remaining == 0
