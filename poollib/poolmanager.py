@@ -30,7 +30,7 @@ from .client.endpoint_builder import (
     settle_names,
     unix_keywords,
 )
-from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme
+from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme, known_keywords
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
 from .client.request_encoding import RequestMethods
@@ -428,6 +428,7 @@ class PoolManager(RequestMethods):
     ) -> HTTPConnectionPool:
         """A new pool. Subclasses override this to make another kind."""
         context = dict(self.connection_pool_kw if request_context is None else request_context)
+        own = self._take_own_keywords(scheme, context)
         if context.get("blocksize") is None:
             context["blocksize"] = _DEFAULT_BLOCKSIZE
         for name in ("scheme", "host", "port"):
@@ -441,7 +442,18 @@ class PoolManager(RequestMethods):
         classes = self.pool_classes_by_scheme
         if classes == pool_classes_by_scheme and context.get("_socks_options") is not None:
             from .socks_pools import pool_classes_by_scheme as classes
-        return classes[scheme](host, port, **context)
+        pool = classes[scheme](host, port, **context)
+        if own:
+            pool.conn_kw = {**pool.conn_kw, **own}  # which refuse them, as in urllib3
+        return pool
+
+    def _take_own_keywords(self, scheme: str, context: Keywords) -> Keywords:
+        """Those taken out of ``context`` that only a program's own key function reads, no pool."""
+        if self.key_fn_by_scheme.get(scheme) is key_fn_by_scheme.get(scheme):
+            return {}
+        if self.pool_classes_by_scheme != pool_classes_by_scheme:
+            return {}
+        return {name: context.pop(name) for name in context.keys() - known_keywords()}
 
     def _merge_pool_kwargs(self, override: Keywords | None) -> Keywords:
         """The manager's keywords with those of ``override``; None there takes a keyword away."""

@@ -81,6 +81,11 @@ class PoolKey(NamedTuple):
         return shown_fields(self)
 
 
+def known_keywords() -> frozenset[str]:
+    """What a pool of poollib's own classes may be given."""
+    return frozenset((*POOL_OPTIONS, *(field.removeprefix("key_") for field in PoolKey._fields)))
+
+
 def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) -> _Key:
     """The key of a request's pool; TypeError for a keyword that no field of ``key_class`` stands for."""
     context = dict(request_context)

@@ -416,3 +416,13 @@ def test_a_set_of_pins_is_as_good_as_a_list_for_a_manager() -> None:
         pool = manager.connection_from_url("https://localhost")
         assert manager.connection_from_host("localhost", 443, "https", {"assert_fingerprint": sorted(pins)}) is pool
         assert manager.connection_from_host("localhost", 443, "https", {"assert_fingerprint": {"a" * 64}}) is not pool
+
+
+def test_an_own_key_function_may_read_keywords_that_no_pool_takes() -> None:
+    """They tell pools apart; the first connection refuses them by name, as in urllib3."""
+    with PoolManager() as manager:
+        manager.key_fn_by_scheme["http"] = lambda context: (context["host"], context["tenant"])
+        pools = [manager.connection_from_url("http://127.0.0.1/", {"tenant": tenant}) for tenant in ("a", "b", "a")]
+        assert pools[0] is pools[2] is not pools[1]
+        with pytest.raises(TypeError, match="tenant"):
+            pools[0].request("GET", "/", retries=False)
