@@ -8,6 +8,7 @@ meant is a :class:`UsageError` that says what to do.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -143,6 +144,7 @@ _REFUSED = {
     "netrc": "no .netrc is read: write -u USER:PASSWORD",
 }
 _REFUSED_LETTERS = {"c": "cookie-jar", ":": "next", "K": "config", "n": "netrc", "0": "http1.0"}
+_seconds = re.compile(r"[0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+").fullmatch
 _BY_LONG = {option.long: option for options in OPTIONS.values() for option in options}
 _BY_SHORT = {option.short: option for option in _BY_LONG.values() if option.short}
 
@@ -181,13 +183,9 @@ class Words:
         text = self.last(name)
         if text is None:
             return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1e9:
+        if not _seconds(text):
             raise UsageError(f"{shown(name)} wants a number of seconds such as 2.5, not {text!r}")
-        return value or None
+        return float(text) or None
 
     def count(self, name: str, least: int = 0) -> int | None:
         """The value as a whole number; None: not given."""
