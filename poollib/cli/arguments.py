@@ -306,7 +306,8 @@ def help_text(width: int) -> str:
     """The manual, for a terminal of so many columns."""
     width = max(40, min(width, 100))
     lines = ["NAME", "  poollib - fetch URLs", "", "SYNOPSIS", *_wrapped(USAGE.removeprefix("usage: "), width, 2, 10)]
-    lines += ["  poollib demo | serve | as-urllib3 --help", "", "DESCRIPTION", *_wrapped(_ABOUT, width, 2, 2)]
+    lines += _wrapped("poollib demo | serve | as-urllib3 --help", width, 2, 10)
+    lines += ["", "DESCRIPTION", *_wrapped(_ABOUT, width, 2, 2)]
     for group, options in OPTIONS.items():
         lines += ["", group.upper()]
         for option in options:
