@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import select
 import socket
@@ -42,14 +43,23 @@ def becomes(wanted: bool, quiet: Callable[[], bool]) -> bool:
     return quiet() is wanted
 
 
-@pytest.mark.parametrize("polled", [False, True], ids=["as the system does best", "by poll"])
+WAYS = ["among threads", "alone", "by poll"]
+
+
+def ask(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the system asked as it is among other threads, without any, or where it tells no state."""
+    monkeypatch.setattr(_thread, "_count", lambda: int(way == "among threads"))
+    if way == "by poll":
+        monkeypatch.setattr(socket_state, "_tells_state", lambda sock: False)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_bytes_an_end_and_an_error_are_seen(
-    pair: tuple[socket.socket, socket.socket], polled: bool, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[socket.socket, socket.socket], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what was read is gone."""
     near, far = pair
-    if polled:
-        monkeypatch.setattr(socket_state, "_tells_state", lambda sock: False)
+    ask(way, monkeypatch)
     quiet = socket_state.quiet_check(near)
     assert quiet()
     far.sendall(b"unasked")
@@ -62,11 +72,10 @@ def test_bytes_an_end_and_an_error_are_seen(
     assert becomes(False, quiet)
 
 
-@pytest.mark.parametrize("polled", [False, True], ids=["as the system does best", "by poll"])
-def test_a_reset_is_seen(polled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reset_is_seen(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits to be read then, but sending would fail."""
-    if polled:
-        monkeypatch.setattr(socket_state, "_tells_state", lambda sock: False)
+    ask(way, monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as near:
         quiet = socket_state.quiet_check(near)
         far, _ = listener.accept()
@@ -76,12 +85,11 @@ def test_a_reset_is_seen(polled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         assert becomes(False, quiet)
 
 
-@pytest.mark.parametrize("polled", [False, True], ids=["as the system does best", "by poll"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("how", ["plain", "tls", "tls and close_notify"])
-def test_an_end_that_came_with_the_last_bytes_is_seen(how: str, polled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_that_came_with_the_last_bytes_is_seen(how: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading those takes it from the queue as well: nothing is left to be read, and the connection is over."""
-    if polled:
-        monkeypatch.setattr(socket_state, "_tells_state", lambda sock: False)
+    ask(way, monkeypatch)
     tls = None if how == "plain" else certs().server()
     with ScriptServer([expect(b"go"), finish(b"bye", how == "tls and close_notify")], tls=tls) as server:
         with socket.create_connection((server.host, server.port), 5) as near:
@@ -110,6 +118,20 @@ def test_much_that_was_read_leaves_the_socket_quiet() -> None:
                     left -= len(near.recv(4096))
                 assert quiet()
         assert becomes(False, quiet)
+
+
+@pytest.mark.parametrize("way", WAYS[:2])
+def test_a_number_that_another_socket_has_now_is_not_quiet(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program has closed the connection's socket, and opened one."""
+    ask(way, monkeypatch)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        quiet = socket_state.quiet_check(near)
+        number = near.fileno()
+        near.close()
+        with socket.create_connection(listener.getsockname()) as another:
+            assert another.fileno() == number
+            assert not quiet()
 
 
 def test_a_closed_socket_is_not_quiet() -> None:
