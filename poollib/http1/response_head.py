@@ -24,14 +24,14 @@ UNFRAMED = -3  # a head's length: its fields do not say where the body ends, if 
 _P = "+" if sys.version_info >= (3, 11) else ""
 _FIELD_LINES = f"(?:{TOKEN}+{_P}:{FIELD_VALUE}*{_P}\r\n)*{_P}"
 _match_head = re.compile(
-    f"HTTP/1\\.([0-9]) ([1-9][0-9][0-9])(?: ({FIELD_VALUE}*{_P}))?(\r\n{_FIELD_LINES})\r\n".encode("latin-1")
+    f"HTTP/1\\.([0-9] [1-9][0-9][0-9](?: {FIELD_VALUE}*{_P})?)(\r\n{_FIELD_LINES})\r\n".encode("latin-1")
 ).match
 _find_framing = re.compile(
-    rb"\r\n(content-length|content-encoding|connection|transfer-encoding|keep-alive):[ \t]*([^\r]*)"
+    rf"\n(co(?:ntent-(?:length|encoding)|nnection)|transfer-encoding|keep-alive):[ \t]*{_P}([^\r]*{_P})".encode()
 ).findall
 _split_fields = re.compile(r"\n([^:]+):[ \t]*([^\r]*)").findall  # of a checked block: 1.8 us for 12, exact sets 3.3
 _is_field_line = re.compile(f"({TOKEN}+):({FIELD_VALUE}*)".encode("latin-1")).fullmatch
-_is_status_line = re.compile(f"HTTP/1\\.([0-9]) ([1-9][0-9][0-9])(?: ({FIELD_VALUE}*))?".encode("latin-1")).fullmatch
+_is_status_line = re.compile(f"HTTP/1\\.([0-9] [1-9][0-9][0-9](?: {FIELD_VALUE}*)?)".encode("latin-1")).fullmatch
 
 NO_ENCODING = ""
 
@@ -57,18 +57,17 @@ class Head:
         "version",
     )
 
-    def __init__(self, version: bytes, status: bytes, reason: bytes | None, block: bytes) -> None:
-        """The fields that decide framing and reuse are found in one scan, without building the mapping."""
-        is_newer = version != b"0"
-        self.version = 11 if is_newer else 10
-        self.status = int(status)
-        self.reason = reason.decode("latin-1") if reason else ""
+    def __init__(self, line: bytes, block: bytes) -> None:
+        """``line``: the status line behind ``HTTP/1.``; ``block``: from its CR LF to that of the last field.
+
+        The fields that decide framing and reuse are found in one scan, without building the mapping.
+        """
+        self.version, self.status, self.reason, self.keep_alive = _status_lines.get(line) or _read_status(line)
         self._block = block  # begins with the status line's CRLF, so that every field stands behind one
         self._pairs: list[tuple[str, str]] | None = None
         self.content_encoding = NO_ENCODING
         self.idle_limit_s: int | None = None
         self.requests_left: int | None = None
-        self.keep_alive = is_newer
         length: bytes | None = None
         coding: bytes | bytearray | None = None
         connection: bytes | bytearray | None = None
@@ -178,6 +177,21 @@ class Head:
         return f"<Head {self.status} {self.reason}>"
 
 
+#: What was said of the first status lines that came: most answers of a process begin with one of a few.
+_status_lines: dict[bytes, tuple[int, int, str, bool]] = {}
+_KEPT_LINES = 64
+_KEPT_LINE_BYTES = 40
+
+
+def _read_status(line: bytes) -> tuple[int, int, str, bool]:
+    """Version, status and reason of a status line, and whether connections of that version are kept."""
+    is_newer = line[:1] != b"0"
+    found = 11 if is_newer else 10, int(line[2:5]), line[6:].decode("latin-1"), is_newer
+    if len(_status_lines) < _KEPT_LINES and len(line) <= _KEPT_LINE_BYTES:
+        _status_lines[line] = found
+    return found
+
+
 def _as_list(earlier: bytes | bytearray, value: bytes) -> bytearray:
     """The values of two lines of one field as one list; a bytearray, so that many lines are not copied for each one."""
     joined = earlier if isinstance(earlier, bytearray) else bytearray(earlier)
@@ -204,11 +218,11 @@ def parse_head(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Head, int]
     if match is None:
         return _parse_lenient_head(data, limits)
     end = match.end()
-    version, status, reason, block = match.groups()
+    line, block = match.groups()
     is_short = end <= _SHORT_HEAD_BYTES and limits is DEFAULT_LIMITS
     if not is_short and (end > limits.line_bytes or block.count(b"\n") > limits.header_lines):
         _check_limits(data[:end], limits)
-    return Head(version, status, reason, block), end
+    return Head(line, block), end
 
 
 _SHORT_HEAD_BYTES = 4 * DEFAULT_LIMITS.header_lines  # "a:" and CRLF: a head up to here keeps all the default limits
@@ -250,9 +264,8 @@ def _parse_lenient_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
     for line in lines[1:]:
         if not _is_field_line(line):
             raise InvalidResponseError(f"not a header line (RFC 9112 section 5): {_shown(line)}")
-    version, status, reason = status_line.groups()
     block = b"\r\n" + b"".join(line + b"\r\n" for line in lines[1:])
-    return Head(version, status, reason, block), end.end()
+    return Head(status_line[1], block), end.end()
 
 
 _START = b"HTTP/1."
