@@ -37,6 +37,7 @@ POOL_OPTIONS = (
     *GUARD_OPTIONS,
     "circuit_breaker",
 )
+_POOL_OPTIONS = frozenset(POOL_OPTIONS)
 _DEFAULT_BLOCKSIZE = 16384
 
 
@@ -101,17 +102,19 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) ->
             context[name] = tuple(context[name])
     if isinstance(context.get("assert_fingerprint"), set):
         context["assert_fingerprint"] = tuple(sorted(context["assert_fingerprint"]))
-    options = {name: context.pop(name) for name in POOL_OPTIONS if name in context}
-    key = {f"key_{name}": value for name, value in context.items()}
-    for field in key_class._fields:
-        key.setdefault(field, None)
+    options = {name: context.pop(name) for name in _POOL_OPTIONS & context.keys()}
+    key: dict[str, Any] = dict.fromkeys(key_class._fields)
+    known = len(key)
+    for name, value in context.items():
+        key[f"key_{name}"] = value
     if options:
         key["key_options"] = frozenset((name, _as_key(value)) for name, value in options.items())
     if key["key_blocksize"] is None:
         key["key_blocksize"] = _DEFAULT_BLOCKSIZE
-    if unknown := key.keys() - set(key_class._fields):
-        known = (field.removeprefix("key_") for field in key_class._fields)
-        raise unknown_keyword("a pool", (field.removeprefix("key_") for field in unknown), (*known, *POOL_OPTIONS))
+    if len(key) > known:
+        unknown = key.keys() - set(key_class._fields)
+        names = (field.removeprefix("key_") for field in key_class._fields)
+        raise unknown_keyword("a pool", (field.removeprefix("key_") for field in unknown), (*names, *POOL_OPTIONS))
     return key_class(**key)
 
 
