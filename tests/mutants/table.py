@@ -609,8 +609,8 @@ MUTANTS: Final = [
         ),
         (
             "client/pool_key.py",
-            "for name, value in context.items()}\n",
-            'for name, value in context.items() if name != "port"}\n',
+            "    for name, value in context.items():\n        key[",
+            '    for name, value in context.items():\n        if name != "port":\n            key[',
         ),
     ),
     *_mutants(
@@ -873,18 +873,18 @@ MUTANTS: Final = [
         "status line",
         (
             "http1/response_head.py",
-            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
-            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) +([1-9][0-9][0-9])',
+            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9] [1-9][0-9][0-9]',
+            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9] +[1-9][0-9][0-9]',
         ),
         (
             "http1/response_head.py",
-            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
-            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([0-9]+)',
+            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9] [1-9][0-9][0-9]',
+            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9] [0-9]+',
         ),
         (
             "http1/response_head.py",
-            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9]) ([1-9][0-9][0-9])',
-            '_is_status_line = re.compile(f"HTTP/.\\\\.([0-9]) ([1-9][0-9][0-9])',
+            '_is_status_line = re.compile(f"HTTP/1\\\\.([0-9] [1-9][0-9][0-9]',
+            '_is_status_line = re.compile(f"HTTP/.\\\\.([0-9] [1-9][0-9][0-9]',
         ),
     ),
     *_mutants(

@@ -207,7 +207,10 @@ def test_a_socket_that_is_handed_over_waits_as_its_timeout_says() -> None:
     head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
     with ScriptServer([*ONCE, expect_request(), send(head), stall()]) as server, pool_for(server) as pool:
         assert pool.request("GET", "/").data == b"x"
-        sock, _ = pool.request("GET", "/", headers=UPGRADE, preload_content=False).detach()  # type: ignore[attr-defined]
+        response: Any = pool.request("GET", "/", headers=UPGRADE, preload_content=False)
+        sock = response.connection.sock
+        assert (sock.gettimeout(), kernel_wait_s(sock)) == (5.0, 0)
+        assert response.detach().sock is sock
         with sock:
             assert (sock.gettimeout(), kernel_wait_s(sock), os.get_blocking(sock.fileno())) == (5.0, 0, False)
 
