@@ -103,7 +103,7 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) ->
     if isinstance(context.get("assert_fingerprint"), set):
         context["assert_fingerprint"] = tuple(sorted(context["assert_fingerprint"]))
     options = {name: context.pop(name) for name in _POOL_OPTIONS & context.keys()}
-    key: dict[str, Any] = dict.fromkeys(key_class._fields)
+    key: Keywords = dict.fromkeys(key_class._fields)
     known = len(key)
     for name, value in context.items():
         key[f"key_{name}"] = value
