@@ -139,7 +139,8 @@ def _after_error(request: R, error: Exception) -> R | None:
         return None
     before = error.__traceback__
     try:
-        retries = _incremented_by(request, error, verdict)
+        pool = request.owner._pool_of(request.target)
+        retries = request.retries.after_error(request.method, request.target, error, pool, verdict)
     except RETRYABLE as raised:
         if raised is not error:
             raise
@@ -167,16 +168,6 @@ def _forget_frames(error: BaseException | None) -> None:
     while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-
-
-def _incremented_by(request: Request, error: Exception, verdict: bool | None) -> Retry:
-    """What is left after an error; ``verdict`` is what ``retry_on`` has said of it."""
-    retries, pool = request.retries, request.owner._pool_of(request.target)
-    # A subclass's increment may know urllib3's arguments alone.
-    told = {"_verdict": verdict} if type(retries).increment is Retry.increment else {}
-    return retries.increment(
-        request.method, request.target, error=error, _pool=pool, _stacktrace=error.__traceback__, **told
-    )
 
 
 def _may_repeat(request: Request, error: Exception, verdict: bool | None) -> bool:

@@ -50,7 +50,7 @@ _SECONDS: Final = "0*([0-9]{1,12})"
 
 
 #: ``retry_on(method, outcome)``: the outcome is an exception or a response.
-#: As ``_verdict`` of ``Retry.increment``: ``retry_on`` was not asked of this error.
+#: In the place of a verdict: ``retry_on`` was not asked of this error.
 NOT_ASKED: Final = object()
 RetryOn: TypeAlias = Callable[[str, Any], "bool | None"]
 RedirectPolicy: TypeAlias = Callable[[str, str], bool]
@@ -285,14 +285,25 @@ class Retry:
         error: Exception | None = None,
         _pool: object = None,
         _stacktrace: TracebackType | None = None,
-        _verdict: object = NOT_ASKED,
     ) -> Retry:
         """The Retry that is left after one more ``error``, or one more ``response`` to retry or redirect.
 
         Raises ``error`` itself where it must not be repeated, MaxRetryError when the retries are used up.
-        ``_verdict``: what ``retry_on`` has said of the error, so that it is not asked again.
         """
-        kind = "total" if error is None else self._kind_of_error(error, method, _stacktrace, _verdict)
+        kind = "total" if error is None else self._kind_of_error(error, method, _stacktrace, NOT_ASKED)
+        return self._left(kind, method, url, response, error, _pool)
+
+    def after_error(self, method: str, url: str, error: Exception, pool: object, verdict: bool | None) -> Retry:
+        """As ``increment``; ``verdict`` is what ``retry_on`` has said of the error, which is not asked again."""
+        if type(self).increment is not Retry.increment:  # a subclass's may know urllib3's arguments alone
+            return self.increment(method, url, error=error, _pool=pool, _stacktrace=error.__traceback__)
+        kind = self._kind_of_error(error, method, error.__traceback__, verdict)
+        return self._left(kind, method, url, None, error, pool)
+
+    def _left(
+        self, kind: str, method: str | None, url: str | None, response: Any, error: Exception | None, pool: object
+    ) -> Retry:
+        """What is left when one more of this kind is used up; MaxRetryError."""
         cause = ResponseError.GENERIC_ERROR
         status: int | None = None
         location: str | bool | None = None
@@ -310,7 +321,7 @@ class Retry:
             retry.previous_wait_s = self.get_backoff_time()
         if retry.is_exhausted():
             reason = error or ResponseError(cause)
-            raise MaxRetryError(_pool, url, reason) from reason
+            raise MaxRetryError(pool, url, reason) from reason
         log.debug("Incremented Retry for (url='%s'): %r", shown_url(url), retry)
         return retry
 
