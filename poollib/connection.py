@@ -168,7 +168,7 @@ class HTTPConnection(Transport):
         sock = self.sock
         if sock is not None and sock.gettimeout() != read_s:
             if read_s == 0:
-                raise ReadTimeoutError(self, self.sent.target, f"Read timed out. (read timeout={read_s})")
+                raise ReadTimeoutError(self, self.last_request.target, f"Read timed out. (read timeout={read_s})")
             sock.settimeout(read_s)  # type: ignore[arg-type]  # begin() has left no default there
             self.read_timeout = read_s
             if clock is None and self.options is None and isinstance(self, HTTPConnection):
@@ -199,7 +199,7 @@ class HTTPConnection(Transport):
         head, payload = self._prepare(method, target, request.body, fields, request.chunked)
         if self.sock is None or self._attached_socket is not self.sock or self.state is not _IDLE:
             self._prepare_socket()
-        sent = self.sent
+        sent = self.last_request
         sent.method, sent.target, sent.wanted = method, target, request.wanted
         self._close_asked = fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
@@ -265,7 +265,7 @@ class HTTPConnection(Transport):
         except BaseException:
             self.close()
             raise
-        self.sent = SentRequest(method, url, request.wanted)
+        self.last_request = SentRequest(method, url, request.wanted)
         self._close_asked = self._close_asked or fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self._through_hooks = True
@@ -344,8 +344,8 @@ class HTTPConnection(Transport):
             finally:
                 self._keep_heard()
         if trace is not None:
-            notify(trace, "head_sent", self.sent.method, self.sent.target)
-            notify(trace, "body_sent", self.sent.method, self.sent.target)
+            notify(trace, "head_sent", self.last_request.method, self.last_request.target)
+            notify(trace, "body_sent", self.last_request.method, self.last_request.target)
 
     def _send_payload(self, head: bytes, payload: Payload, expect_s: float | None) -> None:
         if expect_s is not None:
@@ -386,7 +386,7 @@ class HTTPConnection(Transport):
         """Raise poollib's error for what sending a body raised; nothing if the server answered before."""
         if isinstance(error, TimeoutError):
             self._check_deadline("sending")
-            raise WriteTimeoutError(self, self.sent.target, f"Write timed out. ({error})") from error
+            raise WriteTimeoutError(self, self.last_request.target, f"Write timed out. ({error})") from error
         if not isinstance(error, OSError):
             raise error
         if not self._answered_before_failing():
@@ -409,7 +409,7 @@ class HTTPConnection(Transport):
                 sock.sendall(data[n:])
         except TimeoutError as error:
             self._check_deadline("sending")
-            raise WriteTimeoutError(self, self.sent.target, "Write timed out.") from error
+            raise WriteTimeoutError(self, self.last_request.target, "Write timed out.") from error
         except OSError as error:
             if not self._answered_before_failing():
                 failed = _send_failed(error)
@@ -529,13 +529,13 @@ class HTTPConnection(Transport):
             raise
         if self._interim:
             response.interim, self._interim = tuple(self._interim.kept), None
-        if not self.sent.wanted.decode_content:
+        if not self.last_request.wanted.decode_content:
             response.decode_content = False
         return response
 
     def _respond(self, incoming: ReceiveBuffer, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head; ``data[end:]`` is what was received behind it."""
-        sent = self.sent
+        sent = self.last_request
         method, url, wanted = sent.method, sent.target, sent.wanted
         length = head.body_length(method)
         keep = head.keep_alive and not self._close_asked and head.requests_left != 0
@@ -574,7 +574,7 @@ class HTTPConnection(Transport):
 
         A connection that saw CONNECT serves nothing else whatever the answer (RFC 9110 section 9.3.6).
         """
-        method, url = self.sent.method, self.sent.target
+        method, url = self.last_request.method, self.last_request.target
         self._wait_in_python()  # the socket may change hands
         if head.status == 101 and not self._wants_upgrade:
             raise InvalidResponseError("101 Switching Protocols, which nobody asked for (RFC 9110 section 15.2.2)")
@@ -605,7 +605,7 @@ class HTTPConnection(Transport):
                 raise closed_early(data)
             self.answered = True
             if self.options is not None and self.options.trace is not None:
-                notify(self.options.trace, "first_byte", self.sent.method, self.sent.target)
+                notify(self.options.trace, "first_byte", self.last_request.method, self.last_request.target)
         if self.options is None:
             found = parse_head(data)
             if found is not None:
@@ -643,7 +643,7 @@ class HTTPConnection(Transport):
         """Start a request by hand; method and target are checked."""
         method, url = exact(method), exact(url)
         request_line(method, url)
-        self.sent = SentRequest(method, url, AS_USUAL)
+        self.last_request = SentRequest(method, url, AS_USUAL)
         self._close_asked = False
         self._wants_upgrade = True  # what fields follow is not known here
         self.answered = self._drained = False

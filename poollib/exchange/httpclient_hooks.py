@@ -148,7 +148,7 @@ def receive(conn: Transport, read: Callable[[Any], R], made: Callable[..., R]) -
     Errors: what ``read`` raises; ProtocolError for what another response class can't read.
     """
     conn._HTTPConnection__state, conn._HTTPConnection__response = "Request-sent", None
-    conn._method = conn.sent.method
+    conn._method = conn.last_request.method
     try:
         if conn.response_class is not http.client.HTTPResponse:
             return _read_by_theirs(conn, made)
@@ -211,7 +211,7 @@ def _read_by_theirs(conn: Transport, made: Callable[..., R]) -> R:
         conn.close()
         failed: HTTPError = ProtocolError("Connection aborted.", error)
         if isinstance(error, TimeoutError):
-            failed = ReadTimeoutError(conn, conn.sent.target, "Read timed out.")
+            failed = ReadTimeoutError(conn, conn.last_request.target, "Read timed out.")
         name_phase(failed, "waiting for the response")
         raise failed from error
     conn.exchanges += 1
@@ -238,7 +238,7 @@ class _LastBody(FileBody):
 
 def _wrapped(conn: Transport, theirs: http.client.HTTPResponse, made: Callable[..., R]) -> R:
     """The response around one that another response class has read."""
-    sent = conn.sent
+    sent = conn.last_request
     return made(
         body=theirs,
         headers=HTTPHeaderDict(theirs.msg.items()),

@@ -138,12 +138,12 @@ class Transport(_Base):
         "bytes_sent",
         "exchanges",
         "idle_limit_s",
+        "last_request",
         "made_for",
         "options",
         "outdated",
         "read_timeout",
         "requests",
-        "sent",
         "state",
     )
 
@@ -210,7 +210,7 @@ class Transport(_Base):
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
-        self.sent = SentRequest("GET", "", AS_USUAL)
+        self.last_request = SentRequest("GET", "", AS_USUAL)
         if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
             host = idna_encode(host)
         timeout_s = getdefaulttimeout() if timeout is _DEFAULT_TIMEOUT else timeout
@@ -585,7 +585,7 @@ class Transport(_Base):
         if isinstance(error, TimeoutError):
             self._check_deadline(self._phase())
             timeout = self.sock.gettimeout() if self.sock is not None else None
-            return ReadTimeoutError(self, self.sent.target, f"Read timed out. (read timeout={timeout})")
+            return ReadTimeoutError(self, self.last_request.target, f"Read timed out. (read timeout={timeout})")
         if is_tls_error(error) and not is_ragged_end(error):
             return SSLError(error)
         if self.state is _READING:

@@ -107,7 +107,7 @@ class BatchBuffer(ReceiveBuffer):
         self.is_late = n < len(data)
 
     def _timed_out(self) -> WriteTimeoutError:
-        return WriteTimeoutError(self._conn, self._conn.sent.target, "Write timed out.")
+        return WriteTimeoutError(self._conn, self._conn.last_request.target, "Write timed out.")
 
     def _receive(self, limit: int) -> bytes:
         try:
@@ -339,7 +339,7 @@ class Batch:
     def _expect(self, request: PipelinedRequest, state: ConnectionState) -> None:
         """What is received from here on answers this request, by its limits; errors tell of it."""
         conn = self._conn
-        conn.sent.method, conn.sent.target = request.method, request.target
+        conn.last_request.method, conn.last_request.target = request.method, request.target
         conn.options, conn.state = request.terms.options, state
 
     def _wait_for_head(self, request: PipelinedRequest, found: Found | None) -> tuple[bytes, Head, int, Interim]:

@@ -127,3 +127,23 @@ def test_what_a_closed_connection_has_counted_stays_counted() -> None:
         names = ("requests", "bytes_sent", "bytes_received")
         assert [after[name] for name in names] == [before[name] for name in names]
         assert min(after[name] for name in names) > 0
+
+
+def test_attributes_of_a_subclass_are_its_own() -> None:
+    """Programs that override connections keep what they see under short names of their own."""
+    names = ("sent", "received", "seen", "request_log", "messages", "data")
+
+    class Own(HTTPConnection):
+        def __init__(self, *args: Any, **kw: Any) -> None:
+            super().__init__(*args, **kw)
+            for name in names:
+                setattr(self, name, [])
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Own
+
+    with Httpd() as server, Pool(server.host, server.port) as pool:
+        assert pool.request("POST", "/", body=b"x").status == 200
+        assert pool.request("GET", "/").status == 200
+        kept = pool._endpoint_pool.idle_connections()[0]
+        assert [getattr(kept, name) for name in names] == [[]] * len(names)
