@@ -12,7 +12,7 @@ import contextlib
 import io
 import socket as sockets
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
@@ -30,6 +30,10 @@ Result = TypeVar("Result")
 File: TypeAlias = "sockets.SocketIO | io.BufferedRWPair | io.BufferedReader | io.BufferedWriter | io.TextIOWrapper"
 
 SSL_BLOCKSIZE: Final = 16384  # the most a TLS record carries (RFC 8446 section 5.1)
+
+
+#: A timeout that has become shorter by less is not set anew, for that is a system call.
+UNNOTICED_S = 0.001
 
 
 class SSLTransport:
@@ -225,30 +229,10 @@ class SSLTransport:
             )
 
     def _do_handshake(self) -> None:
-        """The handshake, within one timeout however the bytes drip in."""
-        timeout_s = self.gettimeout()
-        if not timeout_s or not isinstance(timeout_s, (int, float)):  # a mock's is a mock
-            self._ssl_io_loop(self.sslobj.do_handshake)
-            return
-        until = monotonic() + timeout_s
-        try:
-            while not self._is_handshake_done():
-                left_s = until - monotonic()
-                if left_s <= 0:
-                    raise TimeoutError("The handshake operation timed out")
-                self.settimeout(left_s)
-                self._fill()
-        finally:
-            self.settimeout(timeout_s)
+        self._within_timeout(self.sslobj.do_handshake, (), "handshake")
 
     def _wrap_ssl_read(self, len: int, buffer: Buffer | None = None) -> int | bytes:  # urllib3's name
         return self.read(len, buffer)
-
-    def _is_handshake_done(self) -> bool:
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self._call(self.sslobj.do_handshake)
-            return True
-        return False
 
     def _read_into(self, buffer: Buffer, size: int) -> int:
         return self._read(lambda: cast(int, self.sslobj.read(size, buffer)), at_end=0)
@@ -272,11 +256,33 @@ class SSLTransport:
 
     def _ssl_io_loop(self, func: Callable[..., Result], arg1: object = None, arg2: object = None) -> Result:
         """What ``func`` returns, once it has the bytes it wants; what it wrote is sent. Arguments are urllib3's."""
-        args = [arg for arg in (arg1, arg2) if arg is not None]
-        while True:
-            with contextlib.suppress(ssl.SSLWantReadError):
-                return self._call(func, *args)
-            self._fill()
+        return self._within_timeout(func, [arg for arg in (arg1, arg2) if arg is not None], "read")
+
+    def _within_timeout(self, func: Callable[..., Result], args: Sequence[object], what: str) -> Result:
+        """As ``_ssl_io_loop``, within one timeout however the bytes drip in, as a socket of the ssl module."""
+        timeout_s = self.gettimeout()
+        if not timeout_s or not isinstance(timeout_s, (int, float)):  # a mock's is a mock
+            timeout_s = None
+        until = None if timeout_s is None else monotonic() + timeout_s
+        try:
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    return self._call(func, *args)
+                if until is not None and monotonic() >= until:
+                    raise TimeoutError(f"The {what} operation timed out")
+                self._shorten_timeout(until)
+                self._fill()
+                self._shorten_timeout(until)  # for what is sent next
+        finally:
+            if until is not None and self.socket.fileno() >= 0 and self.gettimeout() != timeout_s:
+                self.settimeout(timeout_s)
+
+    def _shorten_timeout(self, until: float | None) -> None:
+        """Let the next step take what is left of the time; None: there is no limit."""
+        if until is not None:
+            left_s = max(UNNOTICED_S, until - monotonic())
+            if (self.gettimeout() or 0.0) - left_s > UNNOTICED_S:
+                self.settimeout(left_s)
 
     def _call(self, func: Callable[..., Result], *args: object) -> Result:
         """The result of one call of OpenSSL, whose output is sent. SSLWantReadError: it needs more bytes."""

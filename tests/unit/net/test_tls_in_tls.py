@@ -166,6 +166,30 @@ def test_a_silent_or_dripping_target_times_out(drips: bool) -> None:
     thread.join()
 
 
+def dripping(server: InnerServer) -> None:
+    """A record whose bytes come one by one, each well within the timeout."""
+    server.inner.write(b"x" * 1000)
+    for byte in server.outgoing.read():
+        try:
+            server.outer.sendall(bytes([byte]))
+        except OSError:
+            return  # the client has had enough
+        threading.Event().wait(0.005)
+
+
+def test_a_record_that_drips_in_outlasts_no_timeout() -> None:
+    """As with a socket of the ssl module, the timeout holds for the whole read, not for each piece of a record."""
+    with served(dripping) as ours:
+        settings = TlsSettings(ca_certs=certs().ca_file)
+        outer = tls.wrap(ours, settings, OUTER, timeout_s=5)
+        inner = tls.wrap(outer.sock, settings, INNER, timeout_s=5, tls_in_tls=True).sock
+        inner.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            inner.recv(10)
+        assert inner.gettimeout() == 0.05
+        inner.close()
+
+
 def orderly(server: InnerServer) -> None:
     server.do(server.inner.write, b"end")
     with contextlib.suppress(ssl.SSLError):
