@@ -9,7 +9,7 @@ import pytest
 
 from poollib.exceptions import EmptyPoolError
 from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, housekeeper
-from poollib.pool.entry import Permit
+from poollib.pool.entry import Entry, Permit
 from poollib.pool.waiter import Waiter
 from tests.support.pool import CountingFactory, HandClock, Thing, until
 
@@ -242,3 +242,12 @@ def test_an_interrupted_drop_leaves_nothing_to_be_closed(monkeypatch: pytest.Mon
         here.drop_idle()
     assert shared.used == 0
     assert factory.open == []
+
+
+def test_what_is_due_is_expired_however_the_sum_is_rounded() -> None:
+    """The housekeeper came again and again for nothing, until the clock went on: a difference was asked for a sum."""
+    pool: Pool = EndpointPool("home", CountingFactory(), idle_timeout=0.05)
+    entry = Entry(Thing(1, "home"), pool._self_ref, 0.0)
+    for hundredths in range(1000):
+        entry.idle_since = 1000 + hundredths / 100
+        assert pool.expiry_reason(entry, pool.usable_until(entry)) is not None, entry.idle_since
