@@ -28,6 +28,12 @@ class Ledger:
         """Look at this pool from now on, as long as it lives."""
         self._pools.append(ref(pool))
 
+    def watch_once(self, pool: Pool) -> None:
+        """As ``watch``, unless it is looked at already."""
+        reference = ref(pool)
+        if reference not in self._pools:
+            self._pools.append(reference)
+
     def pools(self) -> Iterator[Pool]:
         """Those that live."""
         for reference in self._pools:

@@ -298,8 +298,11 @@ class Thread:
         self._scheduler.point()
 
     def run(self) -> None:
-        if self._target is not None:
-            self._target(*self._args, **self._kwargs)
+        try:
+            if self._target is not None:
+                self._target(*self._args, **self._kwargs)
+        finally:
+            del self._target, self._args, self._kwargs
 
     def is_alive(self) -> bool:
         return self.task is not None and not self.task.is_done

@@ -9,11 +9,11 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from . import lending
+from . import exchanges, lending
 from .lending import Program
 from .scheduler import Fault, Scheduler, Strategy
-from .seam import in_place, places
-from .strategies import Paths, seeded
+from .seam import in_place, over, places
+from .strategies import Paths, Walk, seeded
 
 _places: Final = places()
 NO_LINES: Final[frozenset[str]] = frozenset()
@@ -52,4 +52,20 @@ def every_schedule(program: Program, bound: int = 2, most: int = 1_000_000, line
     return count
 
 
-KINDS: Final[dict[str, Callable[[int], Scheduler]]] = {"lending": run_lending}
+def run_exchanges(seed: int) -> Scheduler:
+    """One crowd of threads against simulated servers."""
+    random_ = random.Random(f"exchanges {seed}")
+    scheduler = Scheduler(Walk(random_), lending.LINES if random_.random() < 0.3 else NO_LINES, races=False)
+    before = random.getstate()
+    random.seed(seed)  # pauses and ages have a part by chance
+    try:
+        with in_place(scheduler, _places) as primitives:
+            crowd = exchanges.Crowd(scheduler, primitives, random_)
+            with over(crowd.network):
+                scheduler.run(crowd.main)
+    finally:
+        random.setstate(before)
+    return scheduler
+
+
+KINDS: Final[dict[str, Callable[[int], Scheduler]]] = {"lending": run_lending, "exchanges": run_exchanges}

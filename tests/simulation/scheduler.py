@@ -20,7 +20,9 @@ from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
 #: A run of more points does not end by itself: two tasks wake each other for ever.
-LONGEST_RUN: Final = 30_000
+LONGEST_RUN: Final = 100_000
+#: The clock goes on by this at least where a timeout is over: sums of the same seconds may differ in the last digit.
+A_TICK_S: Final = 1e-6
 #: The stack of a thread that runs a task.
 STACK_BYTES: Final = 512 * 1024
 
@@ -133,6 +135,7 @@ class Scheduler:
         self.now = 1000.0
         self.steps = 0
         self.switches = 0
+        self.is_repeatable = True  # False: something in the run draws numbers of its own
         self.is_over = False
         self.fault: Fault | None = None
         self.garbage: list[Callable[[], object]] = []  # finalisers that any task may come to run
@@ -324,7 +327,7 @@ class Scheduler:
             self._collect()
             return
         if kind == "time":
-            self.now = max(self.now, task.wake_at)
+            self.now = max(self.now + A_TICK_S, task.wake_at)
             task.waits_for, task.wake_at, task.is_timed_out = None, inf, True
         elif kind == "interrupt":
             task.waits_for, task.wake_at, task.is_interrupted, task.may_interrupt = None, inf, True, False
@@ -368,6 +371,7 @@ class Scheduler:
                 self._end()
         finally:
             sys.settrace(None)
+            task.work = _nothing  # as a thread does: its work refers to what may be collected
 
     def ended(self, task: Task) -> None:
         """The last thing in a task's thread."""
@@ -391,6 +395,10 @@ class Scheduler:
             if self.steps >= self._stop_at:
                 self._stop()
         return self._trace_line
+
+
+def _nothing() -> None:
+    """Nothing is left to do."""
 
 
 def _stack(frame: FrameType) -> list[str]:

@@ -7,7 +7,9 @@ again. The code of poollib knows nothing of it and pays nothing. What the proces
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
+import pkgutil
 import queue
 import sys
 import threading
@@ -15,14 +17,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
+from poollib.exchange import upload
+from poollib.net import happy_eyeballs, socket_state, tls
 from poollib.pool import housekeeper
 
+from .network import Network
 from .primitives import Primitives
 from .scheduler import Abandoned, Scheduler
 
+FOLDERS = ("base", "http1", "policy", "net", "pool", "exchange", "client", "pipeline")
 Places = list[tuple[dict[str, Any], str, str]]
 
 
@@ -38,8 +45,17 @@ def _functions(module: ModuleType) -> Iterator[FunctionType]:
             yield from (each for each in vars(value).values() if isinstance(each, FunctionType))
 
 
+def import_all() -> None:
+    """Import what poollib imports when it is first needed: a module that came later would have the real things."""
+    for folder in FOLDERS:
+        package = importlib.import_module(f"poollib.{folder}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+
+
 def places() -> Places:
     """Where the modules of poollib hold one of the real things: a dict, a key, and which."""
+    import_all()
     real = {id(threading): "threading", id(time): "time", id(queue): "queue", id(time.monotonic): "monotonic"}
     found: Places = []
     for module in _modules():
@@ -55,9 +71,13 @@ def in_place(scheduler: Scheduler, found: Places) -> Iterator[Primitives]:
     """The scheduler's own where the real things are."""
     made = Primitives(scheduler)
     kept = [(owner, name, owner[name]) for owner, name, _ in found]
+    by_default = [(function, function.__defaults__) for module in _modules() for function in _functions(module)]
     of_process, hook, log_fault = housekeeper._of_process[:], sys.unraisablehook, housekeeper._log_fault
     for owner, name, which in found:
         owner[name] = getattr(made, which)
+    for function, values in by_default:
+        if values and time.monotonic in values:
+            function.__defaults__ = tuple(made.monotonic if value is time.monotonic else value for value in values)
     housekeeper._of_process.clear()
     sys.unraisablehook = unraisable(scheduler)
     housekeeper._log_fault = lambda *args: scheduler.fault_later(f"{args}\n{traceback.format_exc()}")
@@ -66,9 +86,32 @@ def in_place(scheduler: Scheduler, found: Places) -> Iterator[Primitives]:
     finally:
         for owner, name, value in kept:
             owner[name] = value
+        for function, values in by_default:
+            function.__defaults__ = values
         housekeeper._of_process[:] = of_process
         sys.unraisablehook = hook
         housekeeper._log_fault = log_fault
+
+
+def _wrap_in_memory(wrap: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """TLS by ``SSLObject``, as poollib speaks it within TLS: a simulated socket is none that OpenSSL could use."""
+    return wrap(*args, **{**keywords, "tls_in_tls": True})
+
+
+@contextmanager
+def over(network: Network) -> Iterator[None]:
+    """Sockets are made by this network, and TLS is spoken over it by ``SSLObject``."""
+    found = [(vars(happy_eyeballs), "socket", network.socket_module)]
+    found += [(vars(module), "select", network.select_module) for module in (socket_state, upload)]
+    found += [(vars(tls), "wrap", partial(_wrap_in_memory, tls.wrap))]
+    kept = [(owner, name, owner[name]) for owner, name, _ in found]
+    for owner, name, value in found:
+        owner[name] = value
+    try:
+        yield
+    finally:
+        for owner, name, value in kept:
+            owner[name] = value
 
 
 def unraisable(scheduler: Scheduler) -> Callable[[Any], None]:
