@@ -69,8 +69,8 @@ def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPRespon
     while True:
         try:
             response = send(request) if first is None else first
-        except StaleConnection:
-            pass
+        except StaleConnection as stale:
+            _forget_frames(stale)
         except RETRYABLE as error:
             again = None if request.redirects_only else _after_error(request, error)
             if again is None:

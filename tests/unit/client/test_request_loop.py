@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -252,3 +254,33 @@ def test_a_proxys_pool_follows_to_other_hosts() -> None:
         manager_pool = manager.connection_from_url("http://a.test/")
         for one in (pool, manager_pool):
             assert one._redirect_target("http://a.test/x", "http://b.test/y") == "http://b.test/y"
+
+
+def _fail_as_a_send_does() -> None:
+    """The frame knows the error, and the error the frame: a ring."""
+    failed = ConnectionError("broken pipe")
+    raise failed
+
+
+def test_a_response_that_comes_after_a_stale_connection_is_in_no_ring() -> None:
+    """Dropped unread, it kept its connection until the garbage collector came by."""
+    is_first = True
+
+    def send(_: Request) -> HTTPResponse:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            try:
+                _fail_as_a_send_does()
+            except ConnectionError:
+                raise StaleConnection from None
+        return HTTPResponse(status=200, preload_content=False)
+
+    gc.disable()
+    try:
+        response = run(send, request())
+        reference = ref(response)
+        del response
+        assert reference() is None
+    finally:
+        gc.enable()
