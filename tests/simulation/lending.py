@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import os
 import random
+import sys
 import warnings
 from contextlib import suppress
 from functools import cache, partial
@@ -28,6 +29,9 @@ from .scheduler import Scheduler, Task, Worker
 FOLDER = os.path.dirname(poollib.pool.__file__)
 MODULES = ("state", "endpoint_pool", "acquire_slow_path", "lifecycle", "shared_limit", "waiter", "housekeeper")
 LINES = frozenset(os.path.join(FOLDER, f"{name}.py") for name in MODULES)
+
+#: CPython 3.12 crashes where one of several threads traces bytecodes: there interrupts come where a task waits, alone.
+TRACES_BYTECODES: Final = sys.version_info[:2] != (3, 12)
 
 
 class Step(NamedTuple):
@@ -249,7 +253,7 @@ class Scene:
         ledger, scheduler = self.ledger, self._scheduler
         interrupter = self._interrupter = Signal(self._program.interrupt_at, FOLDER)
         line = self._scheduler._trace_line
-        task.may_interrupt = self._program.interrupt_at % 2 == 1
+        task.may_interrupt = self._program.interrupt_at % 2 == 1 or not TRACES_BYTECODES
 
         def trace(frame: Any, event: str, argument: Any) -> Any:
             if scheduler.is_checking:
@@ -267,7 +271,8 @@ class Scene:
             ledger.is_interrupted, interrupter.at = True, 0
             interrupter.where = f"the wait of {task}"
 
-        task.trace = trace
+        if TRACES_BYTECODES:
+            task.trace = trace
         self._scheduler.on_interrupt = note
 
     # -- steps -------------------------------------------------------------------------------------------------
