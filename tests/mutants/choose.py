@@ -15,7 +15,6 @@ import sys
 from collections.abc import Generator
 from typing import Any, Final, NamedTuple
 
-import coverage
 import pytest
 
 FAST: Final = ("tests/unit", "tests/bytes", "tests/talk")
@@ -50,6 +49,8 @@ class Map(NamedTuple):
 
 def recorded(folder: pathlib.Path, environment: dict[str, str]) -> Map:
     """Run the fast tests of the project in ``folder`` once, and find which lines each of them runs."""
+    import coverage  # of the extra "dev", which the everyday tests do without
+
     config, times = folder / "lines.rc", folder / "times.json"
     config.write_text(MEASURED.format(folder=folder))
     command = [sys.executable, "-m", "coverage", "run", f"--rcfile={config}", *RUN[1:], *ignored(), *FAST]
@@ -85,9 +86,12 @@ def ignored() -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     """What runs from here on is this test's doing."""
-    current = coverage.Coverage.current() if RECORDING in os.environ else None
-    if current is not None:
-        current.switch_context(item.nodeid)
+    if RECORDING in os.environ:
+        import coverage
+
+        current = coverage.Coverage.current()
+        if current is not None:
+            current.switch_context(item.nodeid)
     return (yield)
 
 
