@@ -10,7 +10,9 @@ from __future__ import annotations
 import dis
 import os
 import random
+import signal
 import sys
+import time
 import warnings
 from contextlib import suppress
 from functools import cache, partial
@@ -342,31 +344,38 @@ class Scene:
 
     def fork(self, place: int) -> None:
         """Fork: the child has this thread alone, lends and takes back, and says whether all was well."""
+        tasks, garbage, trace = self._scheduler.tasks, self._scheduler.garbage, sys.gettrace()
+        kept, waste = tasks[:], garbage[:]
+        garbage.clear()
+        sys.settrace(None)  # neither an interrupt nor a finaliser comes while the child starts afresh
+        tasks[:] = [task for task in tasks if task is self._scheduler.current]  # as it is in the child
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 on: threads that wait are no danger here
+            warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on: threads that wait are no danger here
             child = os.fork()
         if not child:
             os._exit(self._child(self._pools[place]))
-        _, status = os.waitpid(child, 0)
+        tasks[:], garbage[:] = kept, waste
+        sys.settrace(trace)
+        status = _status_of(child)
         if status:
             self._scheduler.fail(f"after a fork the child fails: status {status}")
 
     def _child(self, pool: Pool) -> int:
         """In the child: 0 if the pool begins anew there."""
         scheduler = self._scheduler
-        scheduler.check = None
+        scheduler.check, scheduler.races = None, False
         Worker.idle.clear()
-        scheduler.tasks[:] = [task for task in scheduler.tasks if task is scheduler.current]
+        for task in scheduler.tasks:
+            task.may_interrupt = False
         try:
             if pool.leased or pool.idle or pool.opening or pool.waiting or pool._shared.used:
                 return 2
-            if pool.state is not poollib.pool.State.OPEN:
-                return 0
             for _ in range(2):
-                with suppress(OSError):
+                with suppress(OSError, PoolError):
                     pool.release(pool.acquire(1))
-            pool.close()
-            return 3 * (pool._shared.used != 0 or pool._total_locked() != 0)
+            is_closed = pool.close(60)
+            total = sum(each._total_locked() for each in self.ledger.pools())
+            return 0 if is_closed and pool._shared.used == total else 3
         except BaseException:
             return 4
 
@@ -396,6 +405,17 @@ class Scene:
             assert self._lost <= 1, f"{thing} was not closed"
         else:
             assert thing.closed == 1, f"{thing} was closed {thing.closed} times"
+
+
+def _status_of(child: int) -> int:
+    """How a child ended; one that does not end is killed."""
+    for _ in range(20_000):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.0005)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 # -- programs ---------------------------------------------------------------------------------------------------
@@ -477,6 +497,8 @@ def _step(random_: random.Random, place: int, limit: int | None) -> Step:
         Step("look_through", (place,)),
         Step("wait", (random_.choice((0.1, 0.5, 3)),)),
     ]
+    if hasattr(os, "fork") and random_.random() < 0.2:
+        return Step("fork", (place,))
     if limit is not None:
         others.append(Step("resize_total", (random_.choice((1, 2, 3)),)))
     return random_.choice(others)
