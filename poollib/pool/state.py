@@ -278,6 +278,8 @@ class PoolState(Generic[Endpoint, Connection]):
     def _grant_locked(self, waiter: Waiter[Connection]) -> bool:
         """Whether the waiter now holds something: the newest idle connection, or a permit to open one."""
         shared_limit = self._shared
+        if self._state is not State.OPEN:  # an interrupt may have come before close() woke all
+            return False
         if self._idle:
             self._lease_idle_locked(waiter)
             self._most_leased = max(self._most_leased, len(self.leases))

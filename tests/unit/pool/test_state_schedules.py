@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from poollib.exceptions import EmptyPoolError
-from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, housekeeper
+from poollib.exceptions import ClosedPoolError, EmptyPoolError
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, State, housekeeper
 from poollib.pool.entry import Entry, Permit
 from poollib.pool.waiter import Waiter
 from tests.support.pool import CountingFactory, HandClock, Thing, until
@@ -242,6 +242,29 @@ def test_an_interrupted_drop_leaves_nothing_to_be_closed(monkeypatch: pytest.Mon
         here.drop_idle()
     assert shared.used == 0
     assert factory.open == []
+
+
+def test_nothing_is_granted_in_a_pool_that_is_closing() -> None:
+    """An interrupt in close(), before it woke all who wait, had the next free slot granted in a closed pool."""
+    here, there, _, factory = two_pools()
+    held = there.acquire()
+    errors: list[Exception] = []
+
+    def acquire() -> None:
+        try:
+            here.acquire()
+        except ClosedPoolError as error:
+            errors.append(error)
+
+    thread = in_thread(acquire)
+    until(lambda: here.waiting == 1)
+    here._state = State.CLOSING
+    there.release(held)
+    assert here.opening == 0
+    here.close()
+    thread.join(5)
+    assert len(errors) == 1
+    assert len(factory.made) == 1
 
 
 def test_what_is_due_is_expired_however_the_sum_is_rounded() -> None:
