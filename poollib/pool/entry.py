@@ -51,6 +51,9 @@ class EntryPool(Protocol[Connection_contra]):
     def usable_until(self, entry: Entry[Connection_contra]) -> float:
         """When an idle entry will be too old."""
 
+    def is_idle_locked(self, entry: Entry[Connection_contra]) -> bool:
+        """Whether the entry is among the idle."""
+
     def evict_locked(self, entry: Entry[Connection_contra], permit: Permit) -> bool:
         """Whether an entry is the longest idle one of its pool, and now the permit's victim."""
 
@@ -84,6 +87,7 @@ class Entry(Generic[Connection_co]):
     """
 
     __slots__ = (
+        "__weakref__",
         "acquired_by",
         "connection",
         "ends_at",

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from itertools import islice
 from math import inf
 from typing import Final
+from weakref import ref
 
 from ..base import after_fork
 from ..base.logs import logger
@@ -37,11 +38,13 @@ class SharedLimit:
         "_running_deferred",
         "deferred",
         "expire_at",
+        "expiring",
         "idle_order",
         "is_held",
         "is_shrinking",
         "limit",
         "lock",
+        "relist_at",
         "serving",
         "used",
         "waiters",
@@ -74,6 +77,10 @@ class SharedLimit:
         self.is_shrinking = False
         #: When the next idle connection may have become too old; looked at in acquire and release.
         self.expire_at = inf
+        #: A heap of what was idle when it was made: until when it may be leased, its key, itself. What was leased since
+        #: is still in it; what became idle since is not, and the first of that has ``relist_at`` for its time.
+        self.expiring: list[tuple[float, int, ref[Entry[object]]]] = []
+        self.relist_at = inf
         self.waiters: OrderedDict[Waiter[object], None] = NO_WAITERS
         #: Who is being served; left here by an interrupt, so that the next one who serves goes on with it.
         self.serving: Waiter[object] | None = None

@@ -27,6 +27,7 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, MutableSequence
 from enum import Enum
+from heapq import heapify, heappop
 from math import inf
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -542,8 +543,9 @@ class PoolState(Generic[Endpoint, Connection]):
         if self.needs_housekeeper:
             if until < self._sweep_at:
                 self._wake_housekeeper(until - entry.idle_since)
-        elif until < self._shared.expire_at:
-            self._shared.expire_at = until
+        elif until < self._shared.relist_at:
+            self._shared.relist_at = until
+            self._shared.expire_at = min(until, self._shared.expire_at)
 
     def _wake_housekeeper(self, delay_s: float) -> None:
         """Have the housekeeper sweep in ``delay_s`` seconds, not later."""
@@ -551,28 +553,44 @@ class PoolState(Generic[Endpoint, Connection]):
         housekeeper.hasten(self._self_ref, delay_s)
 
     def _expire_oldest_locked(self, now: float) -> set[EntryPool[object]]:
-        """Have the longest idle that are too old closed, a batch at most; the pools that have to close some."""
+        """Have idle connections that are too old closed, a batch at most; the pools that have to close some.
+
+        Pools differ in their limits, and so do peers: no order of the idle tells which is next. So a heap of all is
+        made, at most once in the shortest time that one of them may be idle, and only its top is looked at.
+        """
+        shared_limit = self._shared
+        if now >= shared_limit.relist_at:
+            self._list_expiring_locked()
+        heap = shared_limit.expiring
+        due: list[tuple[EntryPool[object], Entry[object], str]] = []
+        while heap and heap[0][0] <= now and len(due) < self._settings.dispose_batch_size:
+            entry = heappop(heap)[2]()
+            pool = None if entry is None else entry.pool_ref()
+            if entry is None or pool is None or not pool.is_idle_locked(entry) or pool.usable_until(entry) > now:
+                continue  # gone, leased, or idle anew
+            due.append((pool, entry, pool.expiry_reason(entry, now) or IDLE_TIMEOUT))
+        shared_limit.expire_at = min(heap[0][0] if heap else inf, shared_limit.relist_at)
+        for pool, entry, reason in due:
+            pool.discard_idle_locked(entry, reason)
+        return {pool for pool, _, _ in due}
+
+    def _list_expiring_locked(self) -> None:
+        """Make the heap of all idle connections anew, but for those that the housekeeper looks after."""
         shared_limit = self._shared
         idle: Iterable[Entry[object]] = (
             self._idle if shared_limit.idle_order is None else shared_limit.idle_order.values()
         )
-        due: list[tuple[EntryPool[object], Entry[object], str]] = []
-        next_at = inf
-        for entry in idle:  # all: pools differ in their limits, and so do peers
-            pool = entry.pool_ref()
-            if pool is None or pool.needs_housekeeper:
-                continue
-            reason = pool.expiry_reason(entry, now)
-            if reason is None or len(due) == self._settings.dispose_batch_size:
-                next_at = min(next_at, pool.usable_until(entry))
-                if reason is not None:
-                    break  # the next call finds the rest
-            else:
-                due.append((pool, entry, reason))
-        shared_limit.expire_at = next_at
-        for pool, entry, reason in due:
-            pool.discard_idle_locked(entry, reason)
-        return {pool for pool, _, _ in due}
+        shared_limit.expiring = [
+            (pool.usable_until(entry), entry.key, ref(entry))
+            for entry, pool in ((entry, entry.pool_ref()) for entry in idle)
+            if pool is not None and not pool.needs_housekeeper
+        ]
+        heapify(shared_limit.expiring)
+        shared_limit.relist_at = inf
+
+    def is_idle_locked(self, entry: Entry[Connection]) -> bool:
+        """Whether the entry is among the idle; found at once if it is the longest idle."""
+        return bool(self._idle) and (self._idle[0] is entry or entry in self._idle)
 
     def _expire_idle_locked(self, now: float) -> float:
         """Have all idle connections that are too old closed; when the next one will be (``inf``: not foreseen).

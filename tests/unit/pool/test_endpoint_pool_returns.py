@@ -220,6 +220,29 @@ def test_a_peers_limit_is_seen_behind_an_older_connection_without_one() -> None:
     assert dict(pool.stats().dropped) == {"keep-alive limit": 1}
 
 
+def test_an_expiry_does_not_look_at_all_that_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand idle connections took 10 ms under the lock for each one that became too old."""
+    clock, looks = HandClock(), 0
+    usable_until = EndpointPool.usable_until
+
+    def counted(self: EndpointPool[str, Thing], entry: Any) -> float:
+        nonlocal looks
+        looks += 1
+        return usable_until(self, entry)
+
+    pool = pool_of(1000, clock=clock, idle_timeout=1000)
+    for thing in [pool.acquire() for _ in range(1000)]:
+        pool.release(thing)
+        clock.advance(1)
+    monkeypatch.setattr(EndpointPool, "usable_until", counted)
+    for _ in range(500):
+        clock.advance(1)
+        pool.release(pool.acquire())
+    assert dict(pool.stats().dropped) == {"idle timeout": 500}
+    assert looks < 1000 + 500 * 6
+    pool.check()
+
+
 def test_the_next_look_is_when_the_next_one_is_due() -> None:
     clock = HandClock()
     pool = pool_of(3, clock=clock, idle_timeout=100)
