@@ -13,6 +13,7 @@ SQLAlchemy's advice about pools and ``os.fork`` and gunicorn's preforking are th
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -137,11 +138,22 @@ def _new_mark() -> ProcessMark:
 
 
 def _reset_all() -> None:
+    """Reset everything.  No garbage is collected meanwhile.
+
+    A finaliser that gives a connection back to a pool whose turn has not come would wait for a lock that a thread of
+    the parent holds, for ever.
+    """
     global _pid
-    for reset in _modules:
-        _try(reset, reset)
-    for thing in remembered():
-        _try(thing._reset_after_fork, thing)
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for reset in _modules:
+            _try(reset, reset)
+        for thing in remembered():
+            _try(thing._reset_after_fork, thing)
+    finally:
+        if is_collecting:
+            gc.enable()
     _pid = os.getpid()
 
 

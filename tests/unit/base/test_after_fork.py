@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import queue
@@ -292,3 +293,16 @@ def test_multiprocessing_carries_pools(method: str) -> None:
         assert workers.map(borrow, [pool] * 4) == [(7, 1)] * 4
         workers.close()
         workers.join()
+
+
+def test_no_garbage_is_collected_before_everything_is_reset() -> None:
+    """A finaliser gave a connection back to a pool whose lock a thread of the parent held: the child hung."""
+    seen: list[bool] = []
+
+    class Looking:
+        def _reset_after_fork(self) -> None:
+            seen.append(gc.isenabled())
+
+    looking = Looking()
+    after_fork.remember(looking)
+    assert in_child(lambda: (seen, gc.isenabled())) == "([False], True)"
