@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from . import util as util
     from .base.headers import HTTPHeaderDict
     from .base.timeout import Timeout
-    from .base.trace import Trace
+    from .base.trace import RequestInfo, Trace
     from .compat import install_as_urllib3, uninstall_as_urllib3
     from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
     from .extras.download import download
@@ -55,6 +55,7 @@ __all__ = [
     "PoolManager",
     "Proxy",
     "ProxyManager",
+    "RequestInfo",
     "Retry",
     "RetryBudget",
     "Timeout",
@@ -86,6 +87,7 @@ _MODULES = {
     "PoolManager": "poolmanager",
     "Proxy": "policy.proxy_rules",
     "ProxyManager": "poolmanager",
+    "RequestInfo": "base.trace",
     "Retry": "policy.retry",
     "RetryBudget": "policy.retry_budget",
     "Timeout": "base.timeout",

@@ -21,7 +21,7 @@ from .base import after_fork
 from .base.exact_copies import exact_text, seconds, whole
 from .base.logs import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
-from .base.trace import Trace, notify
+from .base.trace import RequestTrace, Trace, listener_of, notify
 from .base.url import Url, match_plain_target, normalize_host, parse_url
 from .client.connection_factory import ConnectionFactory, adapt
 from .client.endpoint_builder import (
@@ -294,7 +294,25 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.options, request.deadline, request.trace = options, options.deadline, options.trace
         if body is not None:
             request.body_start = set_file_position(body, body_pos)
+        if request.trace is not None:
+            return self._run_told(request, request.trace)
         return run(self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self), request)
+
+    def _run_told(self, request: Request, trace: Trace) -> BaseHTTPResponse:
+        """As ``run``, with a listener, whose events say whose they are; a manager has told it of the start already."""
+        endpoint = self._endpoint_pool.endpoint
+        is_told = type(trace) is RequestTrace
+        told = trace if is_told else RequestTrace(trace, request.method, self._absolute(request.target), endpoint)
+        assert type(told) is RequestTrace
+        assert request.options is not None
+        request.trace, request.options = told, request.options._replace(trace=told)
+
+        def attempt(request: Request) -> BaseHTTPResponse:
+            told.count_attempt(endpoint)
+            return self._attempt(request)
+
+        send = attempt if self._circuit is None else self._circuit.wrap(attempt, self)
+        return run(send, request) if is_told else told.run(lambda: run(send, request))
 
     # -- one attempt --
 
@@ -340,7 +358,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
     def _tell_lease(self, trace: Trace, conn: HTTPConnection) -> None:
         """Tell a request's own listener; the pool's has heard it from the lending."""
-        if trace is not self._endpoint_pool.trace:
+        if listener_of(trace) is not self._endpoint_pool.trace:
             reused = conn.exchanges > 0
             notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
 

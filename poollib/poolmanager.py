@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from .base import after_fork
@@ -30,6 +30,7 @@ from .client.endpoint_builder import (
     settle_names,
     unix_keywords,
 )
+from .client.extra_keywords import told_request
 from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme, known_keywords
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
@@ -479,6 +480,10 @@ class PoolManager(RequestMethods):
         keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
         keywords["assert_same_host"] = False
         defaults = self.connection_pool_kw
+        if "trace" in keywords or "trace" in defaults:
+            told = told_request(method, url, {**defaults, **keywords})
+            if told is not None:
+                return told.run(lambda: _own_urlopen(self, method, url, redirect, **{**keywords, "trace": told}))
         if "retries" in keywords or "retries" in defaults:
             self._settle_retries(keywords, redirect)
         if "headers" not in keywords or keywords["headers"] is None:
@@ -663,6 +668,10 @@ class Client(BaseUrlClient):
         client = cls.__new__(cls)
         BaseUrlClient.__init__(client, manager, base_url, headers, params)
         return client
+
+
+#: as it is here, whatever a program has put in its place: that has been called already
+_own_urlopen: Callable[..., BaseHTTPResponse] = PoolManager.urlopen
 
 
 def _started(timeout: Timeout) -> Timeout:

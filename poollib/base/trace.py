@@ -3,15 +3,35 @@
 A listener subclasses :class:`Trace` and overrides the events it wants; every event is an empty method here.
 Modules read the listener into a local and ask ``if trace is not None``, so nobody pays who does not listen.
 Events are told through :func:`notify`, with no lock held; a listener's exception is logged and never breaks a
-request.  The order in which events come is the tree in the class's docstring; it follows "The life of a
-request" in ``docs/design.rst``.
+request.  The order in which events come is the tree in the class's docstring; ``docs/events.rst`` explains each.
+:class:`RequestTrace` is a listener together with the request it listens to, so that each event can say whose it is.
 """
 
 from __future__ import annotations
 
-from .logs import logger
+from collections.abc import Callable
+from contextvars import ContextVar
+from itertools import count
+from typing import NamedTuple, Protocol, TypeVar
+
+from .logs import logger, shown_url
 
 log = logger(__name__)
+
+
+class RequestInfo(NamedTuple):
+    """Which request an event belongs to.
+
+    ``id``: a number that no other request of this process has. ``url``: absolute, without user and password, as the
+    caller asked for it. ``endpoint``: the pool's, as connection events have it; None before the pool is known.
+    ``attempt``: how many times it has been sent out, that of now included; 0 before the first.
+    """
+
+    id: int
+    method: str
+    url: str
+    endpoint: object = None
+    attempt: int = 0
 
 
 class Trace:
@@ -19,25 +39,46 @@ class Trace:
 
     ::
 
-        request
-        ├ connection_waited          a slot was free only after waiting
+        request_started
+        ├ connection_waited | connection_wait_timed_out      a slot was not free at once
         ├ connection_opened | connection_reused
         │ ├ dial_started, dial_done
+        │ │ └ dns_started, dns_done      where there is a name to look up
         │ ├ tunnel_started, tunnel_done
-        │ └ tls_started, tls_done
+        │ └ tls_started, tls_done, tls_established
         ├ head_sent, body_sent
-        ├ first_byte
+        ├ first_byte | read_timed_out
         ├ interim_read               each 1xx response
-        ├ head_read, body_ended
+        ├ head_read, body_ended | read_timed_out
         ├ connection_returned | connection_closed
-        └ resent | retried | redirected       and the tree starts anew
+        ├ resent | retried | redirected       and all but the first line starts anew
+        └ request_ended              the response goes up, its body perhaps unread, or the error does
 
     Times are seconds of ``time.monotonic``'s clock or differences of it. ``connection`` is only there to be told
-    apart from others; a listener must not use it.
+    apart from others; a listener must not use it. All events come through :meth:`dispatch`, which knows whose they are.
     """
+
+    def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
+        """Call the method named ``event``; override it to know the request that each event belongs to.
+
+        ``request`` is None where it is unknown: connections opened ahead, closed for their age, pipelined requests.
+        """
+        getattr(self, event)(*arguments)
+
+    def request_started(self, request: RequestInfo) -> None:
+        """A request was asked for; redirects and repetitions belong to it."""
+
+    def request_ended(self, request: RequestInfo, status: int | None, error: BaseException | None) -> None:
+        """The caller gets a response of that ``status``, or ``error``; ``phase_of(error)`` is what it met it in.
+
+        ``request.attempt`` is how many attempts it took.
+        """
 
     def connection_waited(self, endpoint: object, waited_s: float) -> None:
         """A connection was handed over after ``waited_s`` seconds of waiting."""
+
+    def connection_wait_timed_out(self, endpoint: object, waited_s: float) -> None:
+        """No connection came free in ``waited_s`` seconds: EmptyPoolError."""
 
     def connection_opened(self, endpoint: object, connection: object) -> None:
         """A new connection object was made; it dials when it is first used."""
@@ -57,6 +98,12 @@ class Trace:
     def dial_done(self, host: str, port: int | None, error: BaseException | None) -> None:
         """The socket is connected, or ``error`` says why not."""
 
+    def dns_started(self, host: str, port: int | None) -> None:
+        """A name is looked up; not told of addresses and Unix sockets."""
+
+    def dns_done(self, host: str, port: int | None, addresses: list[str], error: BaseException | None) -> None:
+        """The name's addresses in the order in which they are tried, or ``error``; a part of the dial."""
+
     def tunnel_started(self, host: str, port: int | None) -> None:
         """A proxy is asked for a way to ``host``."""
 
@@ -69,6 +116,9 @@ class Trace:
     def tls_done(self, host: str, error: BaseException | None) -> None:
         """The TLS handshake succeeded, or ``error`` says why not."""
 
+    def tls_established(self, host: str, version: str | None, cipher: str | None, resumed: bool) -> None:
+        """What the handshake came to, as ``ssl`` names it; ``resumed``: from a session of before."""
+
     def head_sent(self, method: str, target: str) -> None:
         """Request line and header fields left (a small body with them)."""
 
@@ -77,6 +127,9 @@ class Trace:
 
     def first_byte(self, method: str, target: str) -> None:
         """The first bytes of an answer arrived."""
+
+    def read_timed_out(self, method: str, target: str, timeout_s: float | None, phase: str) -> None:
+        """Nothing came for ``timeout_s`` seconds; ``phase``: waiting for the head or reading the body."""
 
     def interim_read(self, status: int, fields: list[tuple[str, str]]) -> None:
         """An interim response (1xx) was read, for example 103 Early Hints."""
@@ -97,9 +150,63 @@ class Trace:
         """The request goes on at ``location``."""
 
 
-def notify(trace: Trace, event: str, *args: object) -> None:
+#: the requests of this process so far
+_ids = count(1)
+#: the request whose call is under way here; pools below know of none
+_running: ContextVar[RequestTrace | None] = ContextVar("poollib_request", default=None)
+
+
+class _Answer(Protocol):
+    status: int
+
+
+Answer = TypeVar("Answer", bound=_Answer)
+
+
+class RequestTrace(Trace):
+    """A listener and the one request it is told of here; ``request`` is replaced as attempts go by."""
+
+    def __init__(self, listener: Trace, method: str, url: str, endpoint: object = None) -> None:
+        self.listener = listener
+        self.request = RequestInfo(next(_ids), method, shown_url(url), endpoint)
+
+    def count_attempt(self, endpoint: object) -> None:
+        """The request is about to be sent out once more, to this endpoint."""
+        self.request = self.request._replace(endpoint=endpoint, attempt=self.request.attempt + 1)
+
+    def run(self, send: Callable[[], Answer]) -> Answer:
+        """What ``send`` returns or raises; the listener hears of the beginning and the end."""
+        before = _running.get()
+        _running.set(self)
+        try:
+            notify(self, "request_started", self.request)
+            answer = send()
+        except BaseException as error:
+            notify(self, "request_ended", self.request, None, error)
+            raise
+        else:
+            notify(self, "request_ended", self.request, answer.status, None)
+            return answer
+        finally:
+            _running.set(before)  # no token: an interrupt may come before it is in hand
+
+
+def listener_of(trace: Trace) -> Trace:
+    """The caller's own listener."""
+    return trace.listener if type(trace) is RequestTrace else trace
+
+
+def notify(trace: Trace, event: str, *arguments: object) -> None:
     """Call one event of a listener; what it raises is logged, not passed on."""
+    request = trace if type(trace) is RequestTrace else _running.get()
+    listener = listener_of(trace)
     try:
-        getattr(trace, event)(*args)
+        if not isinstance(listener, Trace):  # somebody's own class, with the events it wants
+            if hasattr(listener, event):
+                getattr(listener, event)(*arguments)
+        elif type(listener).dispatch is Trace.dispatch:
+            getattr(listener, event)(*arguments)
+        else:
+            listener.dispatch(None if request is None else request.request, event, arguments)
     except Exception:
-        log.exception("trace listener %r failed in %s", trace, event)
+        log.exception("trace listener %r failed in %s", listener, event)

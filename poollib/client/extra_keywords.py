@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, SupportsFloat
 
 from ..base.exact_copies import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
+from ..base.trace import RequestTrace, Trace
 from ..exchange.options import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from .request_encoding import EncodedRequest, encode_fields, encode_json
@@ -130,18 +131,31 @@ def take_options(defaults: Keywords, keywords: Keywords) -> Options | None:
     if not any(value is not None for value in given.values()):
         return None
     expect, trace, limits = given.get("expect_continue"), given.get("trace"), given.get("limits")
-    if trace is not None and not hasattr(trace, "head_sent"):
-        raise TypeError(f"trace must be a Trace, not {trace!r}")
     if limits is not None and not isinstance(limits, Limits):
         raise TypeError(f"limits must be Limits, not {limits!r}")
     return Options(
-        trace=trace,
+        trace=None if trace is None else checked_trace(trace),
         max_response_size=_size("max_response_size", given),
         max_decoded_size=_size("max_decoded_size", given),
         expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else _seconds(expect),
         trailers=given.get("trailers"),
         limits=limits or DEFAULT_LIMITS,
     )
+
+
+def checked_trace(trace: Trace) -> Trace:
+    """The listener; TypeError for something else."""
+    if not hasattr(trace, "head_sent"):
+        raise TypeError(f"trace must be a Trace, not {trace!r}")
+    return trace
+
+
+def told_request(method: str, url: str, keywords: Keywords) -> RequestTrace | None:
+    """The request's listener, bound to the request; None if there is none or it is bound already."""
+    trace = keywords.get("trace")
+    if trace is None or type(trace) is RequestTrace:
+        return None
+    return RequestTrace(checked_trace(trace), method, url)
 
 
 def _size(name: str, given: Keywords) -> int | None:

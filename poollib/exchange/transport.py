@@ -33,7 +33,7 @@ from ..base.exact_copies import exact
 from ..base.logs import logger
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from ..base.tls_errors import is_ragged_end, is_tls_error
-from ..base.trace import Trace
+from ..base.trace import Trace, notify
 from ..base.url import idna_encode
 from ..exceptions import (
     READING_THE_BODY,
@@ -315,6 +315,7 @@ class Transport(_Base):
                 uds=self.uds,
                 owner=self,
                 resolver=resolver or self.resolver,
+                trace=opening.trace,
             )
 
     def _secure(self) -> None:
@@ -353,6 +354,10 @@ class Transport(_Base):
             wrapped = tls.wrap(
                 sock, settings, host, timeout_s=timeout_s, session=session, tls_in_tls=in_tls, context=context
             )
+        if opening.trace is not None:
+            stream = wrapped.sock
+            name = (stream.cipher() or (None,))[0]
+            notify(opening.trace, "tls_established", host, stream.version(), name, bool(stream.session_reused))
         self._session_at = None if key is None else (context, key)
         return wrapped
 
@@ -585,7 +590,10 @@ class Transport(_Base):
         if isinstance(error, TimeoutError):
             self._check_deadline(self._phase())
             timeout = self.sock.gettimeout() if self.sock is not None else None
-            return ReadTimeoutError(self, self.last_request.target, f"Read timed out. (read timeout={timeout})")
+            sent = self.last_request
+            if (trace := self._trace()) is not None:
+                notify(trace, "read_timed_out", sent.method, sent.target, timeout, self._phase())
+            return ReadTimeoutError(self, sent.target, f"Read timed out. (read timeout={timeout})")
         if is_tls_error(error) and not is_ragged_end(error):
             return SSLError(error)
         if self.state is _READING:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 import socket
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Final
 
 from ..base.endpoint import ForgettingResolver
+from ..base.ip import literal_of
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT
+from ..base.trace import Trace, notify
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from .dns import AddrInfo, Resolver, addresses_within, system_lookup
 from .happy_eyeballs import DialOptions, first_connected, set_socket_options
@@ -45,12 +49,13 @@ def connect(
     uds: str | None = None,
     owner: object = None,
     resolver: Resolver | None = None,
+    trace: Trace | None = None,
 ) -> socket.socket:
     """A connected socket whose timeout is ``timeout_s``.
 
     ``timeout_s``: seconds for resolving and connecting together, ``None`` for no limit. ``uds``: the path of a Unix
     socket; host and port then only name it. ``owner``: the connection that errors point at. ``resolver``: ``None``
-    for the system's.
+    for the system's. ``trace`` is told of the look-up.
     Errors: NameResolutionError, ConnectTimeoutError, NewConnectionError; LocationParseError for what is no host name.
     """
     if create_connection is not _own_create_connection and uds is None:
@@ -59,7 +64,8 @@ def connect(
     if uds is not None:
         infos = [_unix_info(uds, owner)]
     else:
-        infos = addresses_within(host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
+        find = partial(addresses_within, host, port, timeout_s=timeout_s, resolver=resolver, owner=owner)
+        infos = find() if trace is None else _told_addresses(trace, host, port, find)
     try:
         sock = with_receive(
             first_connected(infos, DialOptions(until, source_address, socket_options, _set_socket_options))
@@ -75,6 +81,20 @@ def connect(
     if sock.gettimeout() != timeout_s:  # to set it is a system call
         sock.settimeout(timeout_s)
     return sock
+
+
+def _told_addresses(trace: Trace, host: str, port: int, find: Callable[[], list[AddrInfo]]) -> list[AddrInfo]:
+    """What ``find`` returns or raises; the listener hears of it, unless the host is an address."""
+    if literal_of(host.strip("[]")) is not None:
+        return find()
+    notify(trace, "dns_started", host, port)
+    try:
+        infos = find()
+    except BaseException as error:
+        notify(trace, "dns_done", host, port, [], error)
+        raise
+    notify(trace, "dns_done", host, port, [str(info[4][0]) for info in infos], None)
+    return infos
 
 
 def _forget(resolver: Resolver | None, host: str) -> None:

@@ -12,6 +12,7 @@ from math import inf
 
 from ..base.exact_copies import seconds
 from ..base.trace import notify
+from ..exceptions import EmptyPoolError
 from . import housekeeper
 from .entry import Entry, Permit
 from .lifecycle import LONGEST_PAUSE_S, WARM_LONGEST_PAUSE_S, WARM_PAUSE_S, ConnectionLifecycle, stack_of_acquirer
@@ -76,19 +77,28 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         """
         self._report_leaks(waiter.since)
         if not waiter.wait(timeout_s) or waiter.grant is None:
-            with self._shared, self._lock:
-                if waiter.grant is None:
-                    waited_s = self._clock() - waiter.since
-                    self._wait_s += waited_s
-                    self._waited += 1
-                    self._raise_unless_open_locked(waited_s)
-                    self._timeouts += 1
-                    try:
-                        raise self._empty_error_locked(waited_s)
-                    finally:  # so that nothing is granted to it while the error is on its way
-                        self._remove_waiter_locked(waiter)
+            try:
+                self._give_up_unless_granted(waiter)
+            except EmptyPoolError as error:
+                if self.trace is not None:
+                    notify(self.trace, "connection_wait_timed_out", self.endpoint, error.waited_s)
+                raise
         if self.trace is not None:
             notify(self.trace, "connection_waited", self.endpoint, self._clock() - waiter.since)
+
+    def _give_up_unless_granted(self, waiter: Waiter[Connection]) -> None:
+        """Raise for a waiter whose time is over, unless it holds a grant after all."""
+        with self._shared, self._lock:
+            if waiter.grant is None:
+                waited_s = self._clock() - waiter.since
+                self._wait_s += waited_s
+                self._waited += 1
+                self._raise_unless_open_locked(waited_s)
+                self._timeouts += 1
+                try:
+                    raise self._empty_error_locked(waited_s)
+                finally:  # so that nothing is granted to it while the error is on its way
+                    self._remove_waiter_locked(waiter)
 
     def _replace_unusable(self, waiter: Waiter[Connection]) -> None:
         """Close the unusable entry in the waiter, and put another idle one or a permit in its place.

@@ -324,7 +324,8 @@ class Listener(Trace):
         return super().__getattribute__(name)
 
 
-FIRST = ["connection_opened", "dial_started", "dial_done", "head_sent", "body_sent", "first_byte", "head_read"]
+FIRST = ["request_started", "connection_opened", "dial_started", "dial_done"]
+FIRST += ["head_sent", "body_sent", "first_byte", "head_read"]
 
 
 @pytest.mark.parametrize("where", ["pool", "request", "manager"])
@@ -336,10 +337,10 @@ def test_a_listener_hears_the_life_of_a_request(where: str) -> None:
         more = {"trace": listener} if where == "request" else {}
         pool.urlopen("GET", "/", **more)
         heard = [event for event in listener.heard if event != "connection_returned"]
-        assert heard == [*FIRST, "body_ended"]
+        assert heard == [*FIRST, "body_ended", "request_ended"]
         listener.heard.clear()
         pool.urlopen("GET", "/", **more)
-        assert listener.heard[0] == "connection_reused"
+        assert listener.heard[:2] == ["request_started", "connection_reused"]
         manager.clear()
     assert pool._endpoint_pool.connections() == []
 

@@ -13,7 +13,7 @@ from poollib.demo.practice_server import PracticeServer
 from tests.support import pages
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("quickstart", "pipelining", "timeouts", "retries", "errors")
+PAGES = ("quickstart", "pipelining", "timeouts", "retries", "errors", "events")
 
 
 @pytest.fixture
