@@ -275,7 +275,11 @@ class Scene:
 
         if TRACES_BYTECODES:
             task.trace = trace
-        self._scheduler.on_interrupt = note
+
+        def forget() -> None:
+            ledger.is_interrupted = False
+
+        self._scheduler.on_interrupt, self._scheduler.on_finalised = note, forget
 
     # -- steps -------------------------------------------------------------------------------------------------
 

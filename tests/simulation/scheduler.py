@@ -141,6 +141,7 @@ class Scheduler:
         self.garbage: list[Callable[[], object]] = []  # finalisers that any task may come to run
         self.check: Callable[[], None] | None = None  # looks, after every step; raises AssertionError
         self.describe: Callable[[], str] = str  # for the text of a fault
+        self.on_finalised: Callable[[], object] = bool  # called when an interrupt has ended a finaliser
         self.on_interrupt: Callable[[], object] = bool  # called when a task is interrupted where it waits
         self._stop_at = 0
         self._finished = _thread.allocate_lock()
@@ -345,7 +346,10 @@ class Scheduler:
         """Run the oldest finaliser that is due, in the running task."""
         if self.garbage:
             action = self.garbage.pop(0)
-            action()
+            try:
+                action()
+            except KeyboardInterrupt:  # what leaves a finaliser is told and forgotten
+                self.on_finalised()
 
     def _resume(self, task: Task) -> None:
         self.current = task
