@@ -30,7 +30,7 @@ def run(page: Path, localised: Callable[[str], str]) -> None:
     """Run the page's blocks, each changed by ``localised`` first; AssertionError where something else is printed."""
     names: dict[str, object] = {"__name__": page.stem}
     for line, code in code_blocks(page):
-        printed = io.StringIO()
+        local, printed = localised(code), io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile("\n" * line + localised(code), str(page), "exec"), names)
-        assert printed.getvalue().splitlines() == promised(code), f"{page.name}, line {line}"
+            exec(compile("\n" * line + local, str(page), "exec"), names)
+        assert printed.getvalue().splitlines() == promised(local), f"{page.name}, line {line}"
