@@ -164,7 +164,7 @@ manager.request("POST", "https://host.example/", fields={"a": object()})
 manager.request("POST", "https://host.example/", fields={1: "b"})
 manager.request_encode_url("GET", "https://host.example/", fields={"a": ("name", b"text")})
 manager.request_encode_body("POST", "https://host.example/", encode_multipart="no")
-manager.request("GET", "https://host.example/").text
+manager.request("GET", "https://host.example/").txt
 manager.request("GET", "https://host.example/").data + "text"
 manager.request("GET", "https://host.example/").status_code
 manager.request("GET", "https://host.example/").status + "0"
@@ -280,6 +280,9 @@ class Patient(Retry):
     ) -> Retry: return self
 pool.urlopen("POST", "/", json={"a": 1}, enforce_content_length=False)
 with manager.pool_for("https://host.example", timeout=3) as named: named.request("GET", "/")
+with poollib.Client("https://host.example", headers={"a": "b"}, params={"c": [1, None]}, maxsize=3) as client: client.get("/")
+body_text: str = poollib.Client().post("https://host.example/", json={"a": 1}, timeout=3).raise_for_status().text
+with manager.client("https://host.example", streaming=True, maxsize=2).stream("GET", "x") as r: print(r.read(1) + b"")
 HTTPConnectionPool("host.example", uds=Path("/run/a.sock"))
 size: int = download("https://host.example/", Path("/a"), manager=manager, timeout=3, resume=False).size_bytes
 with EventSource("https://host.example/", manager=manager, timeout=3) as source: print(next(iter(source)).data + "")
@@ -302,6 +305,9 @@ from poollib.contrib.socks import SOCKSProxyManager; SOCKSProxyManager("socks5:/
 poollib.download("https://host.example/", "/a", timout=3)
 poollib.EventSource("https://host.example/", timout=3)
 manager.pool_for("https://host.example", timout=3)
+poollib.Client("https://host.example", timout=3)
+poollib.Client("https://host.example").get("/", timout=3)
+manager.client("https://host.example", param={"a": "b"})
 """
 
 PROGRAMS = {
