@@ -280,7 +280,7 @@ class Patient(Retry):
     ) -> Retry: return self
 pool.urlopen("POST", "/", json={"a": 1}, enforce_content_length=False)
 with manager.pool_for("https://host.example", timeout=3) as named: named.request("GET", "/")
-with poollib.Client("https://host.example", headers={"a": "b"}, params={"c": [1, None]}, maxsize=3) as client: client.get("/")
+with poollib.Client("https://host.example", params={"c": [1, None]}, maxsize=3) as client: client.get("/")
 body_text: str = poollib.Client().post("https://host.example/", json={"a": 1}, timeout=3).raise_for_status().text
 with manager.client("https://host.example", streaming=True, maxsize=2).stream("GET", "x") as r: print(r.read(1) + b"")
 HTTPConnectionPool("host.example", uds=Path("/run/a.sock"))
