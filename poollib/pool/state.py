@@ -450,7 +450,7 @@ class PoolState(Generic[Endpoint, Connection]):
             self._opening -= 1
             self._warming -= permit.is_ahead
             self._shared.used -= 1
-            self._slot_freed_locked()
+        self._slot_freed_locked()  # also if it was spent: the call that did so may have been interrupted here
 
     def _is_here_locked(self, entry: Entry[Connection]) -> bool:
         """Whether the connection is in the tables, or idle in a pool beside this one, by another entry."""

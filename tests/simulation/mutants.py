@@ -119,8 +119,8 @@ MUTANTS: Final = [
     Mutant(
         "a failed connect wakes nobody",
         "state PoolState._cancel_permit_locked",
-        "            self._slot_freed_locked()\n",
-        "",
+        "        self._slot_freed_locked()",
+        "        self._closing += 0",
     ),
     Mutant(
         "a detached connection keeps its share of the budget",

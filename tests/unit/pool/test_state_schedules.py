@@ -182,6 +182,27 @@ def test_an_interrupt_while_a_failed_connect_is_tidied_up_keeps_no_slot(monkeypa
     assert shared.used == here.opening == 0
 
 
+def test_an_interrupt_while_a_failed_connect_is_tidied_up_leaves_nobody_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there, _, factory = two_pools()
+    factory.failures = [OSError("refused")]
+    threads: list[threading.Thread] = []
+
+    def wait() -> None:
+        there.release(there.acquire())
+
+    def begin() -> None:
+        factory.before_connect = None
+        threads.append(in_thread(wait))
+        until(lambda: there.waiting == 1)
+        interrupt_once(monkeypatch, EndpointPool, "_slot_freed_locked")
+
+    factory.before_connect = begin
+    with pytest.raises(KeyboardInterrupt):
+        here.acquire()
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+
+
 def test_nothing_is_granted_to_a_waiter_that_has_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     here, there, _, _ = two_pools()
     held = there.acquire()
