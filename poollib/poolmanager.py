@@ -37,7 +37,7 @@ from .client.pool_key import _default_key_normalizer as _default_key_normalizer
 from .client.request_encoding import RequestMethods
 from .client.request_loop import run
 from .client.request_target import RequestTargets
-from .client.stats import total_of, worst_of
+from .client.stats import PastPools, total_of, worst_of
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
@@ -140,7 +140,10 @@ class PoolManager(RequestMethods):
         self.connection_pool_kw = keywords
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
         self._clients: dict[tuple[str, bool], Client] = {}  # likewise; each has a manager with pools of its own
-        self.pools: RecentlyUsedContainer[Hashable, HTTPConnectionPool] = RecentlyUsedContainer(num_pools)
+        self._past = PastPools()
+        self.pools: RecentlyUsedContainer[Hashable, HTTPConnectionPool] = RecentlyUsedContainer(
+            num_pools, self._past.add
+        )
         self.pool_classes_by_scheme = pool_classes_by_scheme
         self.key_fn_by_scheme = dict(key_fn_by_scheme)  # its own: what a program puts in concerns this manager alone
         # Keywords, and a pool's key by origin while those are the manager's: read and replaced as one. No pool itself,
@@ -153,6 +156,7 @@ class PoolManager(RequestMethods):
     def _reset_after_fork(self) -> None:
         """In a forked child: the thread that held the lock is not there."""
         self.pools.lock = threading.RLock()
+        self._past.reset()
 
     def __enter__(self) -> Self:
         return self
@@ -163,12 +167,14 @@ class PoolManager(RequestMethods):
     def __getstate__(self) -> dict[str, object]:
         """Settings only: pools are made anew where this is unpickled."""
         state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={}, _clients={})
+        del state["_past"]
         state["_total_limit"] = None if self._total_limit is None else self._total_limit.limit
         return state
 
     def __setstate__(self, state: Keywords) -> None:
         self.__dict__.update(state)
-        self.pools = RecentlyUsedContainer(state["pools"])
+        self._past = PastPools()
+        self.pools = RecentlyUsedContainer(state["pools"], self._past.add)
         self._total_limit = None if state["_total_limit"] is None else SharedLimit(state["_total_limit"])
         after_fork.remember(self)
 
@@ -240,6 +246,7 @@ class PoolManager(RequestMethods):
         with self.pools.lock:
             pool = self._named.pop(base_key(parse_url(base_url), streaming), None)
         if pool is not None:
+            self._past.add(pool)
             pool.close()
         return pool is not None
 
@@ -291,6 +298,8 @@ class PoolManager(RequestMethods):
         manager = type(self).__new__(type(self))
         manager.__setstate__({**self.__getstate__(), "connection_pool_kw": self._merge_pool_kwargs(keywords)})
         manager._total_limit = self._total_limit
+        manager._past = PastPools(self._past)
+        manager.pools.dispose_func = manager._past.add
         return manager
 
     def close_all(self) -> dict[str, Exception]:
@@ -317,6 +326,8 @@ class PoolManager(RequestMethods):
         self._routes = ({}, {})
         with self.pools.lock:
             pools = list(self._all_pools())
+            for pool in self._named.values():
+                self._past.add(pool)
             self._named.clear()
             self.pools.clear()
         return pools
@@ -332,9 +343,13 @@ class PoolManager(RequestMethods):
     # -- how it goes --
 
     def stats(self) -> ManagerStats:
-        """``{"pools": {name: figures}, "total": figures}``; ``docs/pooling.rst`` says what each figure means."""
-        by_pool = {name: pool.stats() for name, pool in self._named_pools().items()}
-        return {"pools": by_pool, "total": total_of(by_pool.values())}
+        """``{"pools": {name: figures}, "total": figures}``; ``docs/pooling.rst`` says what each figure means.
+
+        What pools counted that are closed or made room for others stays in the total.
+        """
+        pools = self._named_pools()
+        by_pool = {name: pool.stats() for name, pool in pools.items()}
+        return {"pools": by_pool, "total": total_of([*by_pool.values(), *self._past.figures(pools.values())])}
 
     def health(self) -> ManagerHealth:
         """``{"status": "ok" | "degraded" | "failing", "pools": {name: report}}``, ready for JSON.

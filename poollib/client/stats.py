@@ -7,7 +7,10 @@ each figure means; the choice follows psycopg_pool's ``get_stats``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..pool.stats import PoolStats
@@ -99,11 +102,7 @@ class PoolStatistics:
 
     def stats(self) -> HTTPPoolStats:
         """All figures of this pool; ``docs/pooling.rst`` says what each means."""
-        connections = self._endpoint_pool.stats()
-        figures = {**connections._asdict(), "dropped": dict(connections.dropped)}
-        if self._circuit is not None:
-            figures["circuit_opened"], figures["circuit_refused"] = self._circuit.opened, self._circuit.refused
-        return cast(HTTPPoolStats, {**figures, **self._counts(), "errors": self._factory.errors})
+        return _all_figures(self._endpoint_pool, self._factory, self._circuit)
 
     def health(self) -> PoolHealth:
         """What is known of the endpoint (see ``health``), with the figures a reader of it wants; JSON-ready."""
@@ -131,6 +130,97 @@ class PoolStatistics:
     def _health_check(self) -> HealthCheck:
         """The notes on the endpoint's health; made when there is something to note."""
         return self._health or self.__dict__.setdefault("_health", HealthCheck(cast(CheckedPool, self)))
+
+
+#: what is so now; of a pool that its manager has let go only what it has counted adds to the manager's sums
+_OF_NOW = ("idle", "leased", "opening", "closing", "waiting", "maxsize")
+
+
+class PastPools:
+    """What the pools that a manager has let go have counted, so that its sums never go backwards.
+
+    Such a pool may be in use for a while; its place holds what it counts by, and when it is gone its last figures.
+    These hold no pool: its idle connections close when nobody uses it any more. ``parent``: hears of these pools, too.
+    """
+
+    def __init__(self, parent: PastPools | None = None) -> None:
+        self._parent = parent
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing counted yet, as in a forked child."""
+        self._figures: dict[int, Callable[[], HTTPPoolStats]] = {}
+        self._sum: HTTPPoolStats | None = None  # of pools that are gone
+        self._lock = threading.Lock()  # of _sum; no finaliser takes it
+
+    def add(self, pool: object) -> None:
+        """A pool leaves its manager; one of another kind counts nothing."""
+        if not isinstance(pool, PoolStatistics):
+            return
+        key = id(pool)
+        with self._lock:
+            self._fold_locked()  # another pool that is gone may have had this id
+            if key not in self._figures:
+                self._figures[key] = partial(_figures_of, pool._endpoint_pool, pool._factory, pool._circuit)
+                weakref.finalize(pool, self._settle, key).atexit = False
+        if self._parent is not None:
+            self._parent.add(pool)
+
+    def _settle(self, key: int) -> None:
+        """A pool is gone; runs in the middle of anything, so that one assignment must do."""
+        if key in self._figures:
+            self._figures[key] = _Last(self._figures[key]())
+            self._fold()
+
+    def _fold(self) -> None:
+        """Add the last figures up, unless that is being done."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._fold_locked()
+            finally:
+                self._lock.release()
+
+    def _fold_locked(self) -> None:
+        gone = {key: last for key, last in list(self._figures.items()) if isinstance(last, _Last)}
+        if gone:
+            kept = [] if self._sum is None else [self._sum]
+            self._sum = total_of([*kept, *(last.figures for last in gone.values())])
+            for key, last in gone.items():
+                if self._figures.get(key) is last:
+                    del self._figures[key]
+
+    def figures(self, present: Iterable[object]) -> list[HTTPPoolStats]:
+        """What was counted by all of them but those in ``present``, which came back."""
+        back = {id(pool) for pool in present}
+        with self._lock:
+            self._fold_locked()
+            counted = [read() for key, read in list(self._figures.items()) if key not in back]
+            return counted if self._sum is None else [self._sum, *counted]
+
+
+class _Last:
+    """The last figures of a pool that is gone."""
+
+    def __init__(self, figures: HTTPPoolStats) -> None:
+        self.figures = figures
+
+    def __call__(self) -> HTTPPoolStats:
+        return self.figures
+
+
+def _figures_of(endpoint_pool: HTTPEndpointPool, factory: ConnectionFactory, circuit: Circuit | None) -> HTTPPoolStats:
+    """All that a pool has counted; nothing of now."""
+    figures = _all_figures(endpoint_pool, factory, circuit)
+    return cast(HTTPPoolStats, {**figures, **dict.fromkeys(_OF_NOW, 0)})
+
+
+def _all_figures(endpoint_pool: HTTPEndpointPool, factory: ConnectionFactory, circuit: Circuit | None) -> HTTPPoolStats:
+    connections = endpoint_pool.stats()
+    figures = {**connections._asdict(), "dropped": dict(connections.dropped)}
+    if circuit is not None:
+        figures["circuit_opened"], figures["circuit_refused"] = circuit.opened, circuit.refused
+    counts = factory.totals(endpoint_pool.connections())
+    return cast(HTTPPoolStats, {**figures, **counts, "errors": factory.errors})
 
 
 def total_of(every: Iterable[HTTPPoolStats]) -> HTTPPoolStats:
