@@ -1,0 +1,66 @@
+"""Bodies in files: one for each request, in a folder for each host, whole or not there.
+
+A body is written in a folder of parts beside them and gets its name when all of it is there. What a killed run leaves
+among the parts is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
+
+from .requests import BulkRequest, key_of
+
+PARTS = ".parts"
+JOURNAL = "journal.jsonl"
+LONGEST_NAME = 80  # characters of a file's name that come from the URL
+
+
+class Folder:
+    """The folder that bodies go to."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._parts = os.path.join(path, PARTS)
+
+    def prepare(self) -> None:
+        """Make the folder, and remove what a killed run has left among the parts."""
+        os.makedirs(self._parts, exist_ok=True)
+        for name in os.listdir(self._parts):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._parts, name))
+
+    def path_of(self, request: BulkRequest) -> str:
+        """Where a request's body goes: the host's folder, the last part of the URL's path, and the request's key."""
+        split = urlsplit(request.url)
+        host = _plain((split.hostname or "") + (f"_{split.netloc.rpartition(':')[2]}" if split.port else ""))
+        stem, dot, ending = _plain(unquote(split.path.rpartition("/")[2])).rpartition(".")
+        if not stem or len(ending) > 10:
+            stem, dot, ending = stem + dot + ending, "", ""
+        name = f"{stem[:LONGEST_NAME] or 'index'}-{key_of(request)}{dot}{ending}"
+        return os.path.join(self.path, host or "host", name)
+
+    def store(self, request: BulkRequest, chunks: Iterable[bytes]) -> tuple[str, int]:
+        """Write the body; its path and its size. Whatever ``chunks`` raises leaves no file. OSError."""
+        part, size = os.path.join(self._parts, uuid.uuid4().hex), 0
+        path = self.path_of(request)
+        try:
+            with open(part, "xb") as file:
+                for chunk in chunks:
+                    size += file.write(chunk)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.replace(part, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+            raise
+        return path, size
+
+
+def _plain(name: str) -> str:
+    """A name that is one on every system: letters, digits and ``._-``, no dot in front."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")

@@ -1,0 +1,239 @@
+"""fetch(): the results of any number of requests, as they come.
+
+One thread, the caller's, reads requests, hands out lanes (see ``backlog``) to what sends them (``threads``,
+``executor``), writes the journal and gives out results. It does so when the next result is asked for, so a slow caller
+slows everything down and nothing piles up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ..base.exact_copies import number, whole
+from ..base.timeout import Timeout
+from ..policy.retry import Retry
+from ..poolmanager import PoolManager
+from .backlog import Backlog, Lane, Politeness
+from .files import JOURNAL, Folder
+from .journal import Journal
+from .requests import BulkRequest, Item, Progress, Result, host_finder, key_of, prepared
+from .threads import Engine, Event, Threads
+from .worker import Settings
+
+if TYPE_CHECKING:
+    from ..client.keyword_types import RetriesArgument, TimeoutArgument
+
+#: Repetitions of each request where the caller says nothing; a status that stays is a result.
+RETRIES = Retry(
+    4, backoff_factor=0.2, backoff_max=20, status_forcelist=(429, 502, 503, 504), raise_on_status=False, jitter="full"
+)
+#: Seconds for each request where the caller says nothing: to connect, between bytes, and for all of it.
+TIMEOUT = Timeout(connect=10, read=30, deadline=120)
+POOLS = 1000  # pools that a manager of our own keeps
+THREADS = 32
+WINDOW = 1024  # requests that are read ahead
+LANE_MOST = 16
+READ_S = 0.02  # how long results wait while requests are read ahead
+
+
+def fetch(
+    requests: Iterable[Item],
+    *,
+    per_host: int = 4,
+    rate: float | None = None,
+    pipeline: int = 1,
+    threads: int = THREADS,
+    to: str | os.PathLike[str] | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    on_result: Callable[[Result], object] | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
+    manager: PoolManager | None = None,
+    retries: RetriesArgument = None,
+    timeout: TimeoutArgument | None = None,
+) -> Generator[Result, None, None]:
+    """The result of each request, as they come; what fails is a result with its error.
+
+    ``requests``: URLs, ``(method, url)``, ``(method, url, headers)`` or ``BulkRequest``s; about 1,000 are read ahead.
+    ``per_host``: how many are sent to a host side by side, ``rate``: how many in a second, ``pipeline``: how many GETs
+    leave in one send (see ``docs/pipelining.rst``), ``threads``: how many hosts' lanes are served at a time.
+
+    ``to``: a folder for the bodies of responses with a 2xx status, each in a file that is whole or not there.
+    ``journal``: a file with a line for each result, in ``to`` if not given; with ``resume``, requests that have got a
+    response by it are left out. A result is written there when the next one is asked for. ``on_result`` is called with
+    each result before it is given out, ``on_progress`` after it was written.
+
+    ``manager``: whose settings count; ``retries`` and ``timeout`` are each request's, a deadline of 120 s if not given.
+    What the iterable raises is raised when all it gave is done. TypeError, ValueError for arguments; OSError of
+    the journal.
+    """
+    politeness = _politeness(per_host, rate, pipeline, LANE_MOST)
+    folder = None if to is None else Folder(os.fspath(to))
+    place = os.path.join(folder.path, JOURNAL) if journal is None and folder is not None else journal
+    settings = _settings(manager, retries, timeout, per_host)._replace(pipeline=pipeline, folder=folder)
+    if isinstance(requests, (str, bytes)):
+        raise TypeError("fetch() takes an iterable of requests, not one URL")
+    run = _Run(settings, None if place is None else os.fspath(place), resume, on_progress)
+    count = whole("threads", threads)
+    if count < 1:
+        raise ValueError(f"threads must be 1 or more, not {count}")
+    results = run.results(requests, politeness, lambda: Threads(settings, count), max(WINDOW, 2 * count * LANE_MOST))
+    return results if on_result is None else _told(results, on_result)
+
+
+class _Run:
+    """One call of ``fetch``."""
+
+    def __init__(
+        self, settings: Settings, journal: str | None, resume: bool, on_progress: Callable[[Progress], object] | None
+    ) -> None:
+        self._settings = settings
+        self._journal_path = journal
+        self._resume = resume
+        self._on_progress = on_progress
+        self._journal: Journal | None = None
+        self._done = self._failed = self._skipped = self._size_bytes = 0
+        self._unsendable: list[Result] = []  # items that are no requests, or have no host
+
+    def results(
+        self, items: Iterable[Item], politeness: Politeness, make_engine: Callable[[], Engine], window: int
+    ) -> Generator[Result, None, None]:
+        """What ``fetch`` gives out."""
+        if self._settings.folder is not None:
+            os.makedirs(self._settings.folder.path, exist_ok=True)
+        if self._journal_path is not None:
+            self._journal = Journal(self._journal_path, self._resume)
+        try:
+            if self._settings.folder is not None:
+                self._settings.folder.prepare()
+            engine = make_engine()
+            try:
+                yield from self._drive(Backlog(self._by_host(items), politeness, window), engine)
+            finally:
+                engine.stop()
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+
+    def _drive(self, backlog: Backlog, engine: Engine) -> Iterator[Result]:
+        out = 0  # lanes
+        while True:
+            out += self._refill(backlog, engine, bool(out))
+            if self._unsendable:
+                unsendable, self._unsendable = self._unsendable, []
+                yield from self._given_out(unsendable)
+                continue
+            if not out and backlog.is_at_end:
+                break
+            event = _next_event(engine, backlog)
+            if event is None:
+                continue
+            out -= len(event.ended)
+            now = time.monotonic()
+            for lane in event.ended:
+                backlog.give_back(lane, now)
+            yield from self._given_out(event.results)
+            if event.error is not None:
+                raise event.error
+        if backlog.error is not None:
+            raise backlog.error
+
+    def _given_out(self, results: Iterable[Result]) -> Iterator[Result]:
+        for result in results:
+            yield result
+            # Only now: who was killed while working on it gets it again.
+            if self._journal is not None:
+                self._journal.add(result)
+            self._done += 1
+            self._failed += not result.is_ok
+            self._size_bytes += result.size_bytes
+            if self._on_progress is not None:
+                self._on_progress(Progress(self._done, self._failed, self._skipped, self._size_bytes))
+
+    def _refill(self, backlog: Backlog, engine: Engine, is_busy: bool) -> int:
+        """How many lanes were started. Requests are read ahead, but results do not wait long for that."""
+        limit = time.monotonic() + READ_S
+        while backlog.read():
+            if self._unsendable or (is_busy and time.monotonic() > limit):
+                break
+        lanes: list[Lane] = []
+        now, room = time.monotonic(), engine.room()
+        while len(lanes) < room and (lane := backlog.take(now)) is not None:
+            lanes.append(lane)
+        if lanes:
+            engine.start(lanes)
+        return len(lanes)
+
+    def _by_host(self, items: Iterable[Item]) -> Iterator[tuple[str, BulkRequest] | None]:
+        """Each item that is still to be sent, with its host; None for the others."""
+        host_of = host_finder()
+        for item in items:
+            try:
+                request = prepared(item)
+                host = host_of(request.url)
+            except Exception as error:
+                self._unsendable.append(Result(_shown(item), error=error))
+                yield None
+                continue
+            if self._journal is not None and self._journal.is_done(key_of(request)):
+                self._skipped += 1
+                yield None
+            else:
+                yield host, request
+
+
+def _next_event(engine: Engine, backlog: Backlog) -> Event | None:
+    """What comes next; None where a host's time comes first."""
+    due_s = backlog.due_in(time.monotonic()) if engine.room() else None
+    try:
+        return engine.note(engine.events.get(timeout=due_s))
+    except queue.Empty:
+        return None
+
+
+def _told(
+    results: Generator[Result, None, None], on_result: Callable[[Result], object]
+) -> Generator[Result, None, None]:
+    with contextlib.closing(results):
+        for result in results:
+            on_result(result)
+            yield result
+
+
+def _politeness(per_host: int, rate: float | None, pipeline: int, lane_most: int) -> Politeness:
+    for name, value in (("per_host", per_host), ("pipeline", pipeline)):
+        if whole(name, value) < 1:
+            raise ValueError(f"{name} must be 1 or more, not {value!r}")
+    if rate is None:
+        return Politeness(per_host, 0.0, pipeline, max(lane_most, pipeline))
+    per_second = number("rate", rate)
+    if per_second is None or not per_second > 0:
+        raise ValueError(f"rate must be more than 0 requests a second, not {rate!r}")
+    if pipeline > 1:
+        raise ValueError("rate and pipeline: what leaves in one send has no rate; give one of them")
+    return Politeness(per_host, 1 / per_second, 1, 1)
+
+
+def _settings(
+    manager: PoolManager | None, retries: RetriesArgument, timeout: TimeoutArgument | None, per_host: int
+) -> Settings:
+    is_own = manager is None
+    if manager is None:
+        manager = PoolManager(num_pools=POOLS, maxsize=per_host, block=True)
+    wanted = TIMEOUT if timeout is None else timeout
+    return Settings(
+        manager,
+        RETRIES if retries is None else Retry.from_int(retries),
+        wanted if isinstance(wanted, Timeout) else Timeout.from_float(wanted),
+        is_own=is_own,
+    )
+
+
+def _shown(item: object) -> BulkRequest:
+    """An item that can't be sent, as a result has it."""
+    return item if isinstance(item, BulkRequest) else BulkRequest(item if isinstance(item, str) else repr(item)[:200])

@@ -1,0 +1,93 @@
+"""Lanes sent by threads of this process, all through one manager: how it goes without an executor."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from .backlog import Lane
+from .requests import Result
+from .worker import Settings, Worker
+
+#: How long ``stop`` waits for requests under way, which end soon unless a server is silent.
+STOP_S = 5.0
+
+
+class Event(NamedTuple):
+    """Results that are there, and the lanes that are at their end with them."""
+
+    results: Sequence[Result]
+    ended: Sequence[Lane] = ()
+    error: BaseException | None = None  # nothing can be sent any more
+
+
+class Engine(Protocol):
+    """What sends lanes, and puts an Event into ``events`` as something comes of them."""
+
+    events: queue.SimpleQueue[Event]
+
+    def room(self) -> int:
+        """How many lanes may be started now."""
+
+    def start(self, lanes: list[Lane]) -> None:
+        """Send these lanes."""
+
+    def note(self, event: Event) -> Event:
+        """Called with each event that was taken out; what shall be made of it."""
+
+    def stop(self) -> None:
+        """End soon, leaving nothing half-written."""
+
+
+class Threads:
+    """Up to ``count`` lanes side by side; threads are started as lanes come."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._worker = Worker(settings)
+        self._count = count
+        self._jobs: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+
+    def room(self) -> int:
+        """As Engine says."""
+        return self._count - self._under_way
+
+    def start(self, lanes: list[Lane]) -> None:
+        """As Engine says."""
+        for lane in lanes:
+            self._under_way += 1
+            self._jobs.put(lane)
+            if len(self._threads) < self._under_way:
+                # Daemons: a silent server must not keep a program from its end.
+                thread = threading.Thread(target=self._run, name=f"bulk-{len(self._threads) + 1}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def note(self, event: Event) -> Event:
+        """As Engine says."""
+        self._under_way -= len(event.ended)
+        return event
+
+    def stop(self) -> None:
+        """As Engine says; threads whose server is silent for longer than 5 s end later, by themselves."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        self._worker.stop()
+        limit = time.monotonic() + STOP_S
+        for thread in self._threads:
+            thread.join(max(0.0, limit - time.monotonic()))
+
+    def _run(self) -> None:
+        while (lane := self._jobs.get()) is not None:
+            try:
+                for result in self._worker.run(lane):
+                    self.events.put(Event((result,)))
+            except BaseException as error:  # of this module's own; the caller would wait for ever
+                self.events.put(Event((), (lane,), error))
+            else:
+                self.events.put(Event((), (lane,)))
