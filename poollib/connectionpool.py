@@ -358,6 +358,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
     def _tell_lease(self, trace: Trace, conn: HTTPConnection) -> None:
         """Tell a request's own listener; the pool's has heard it from the lending."""
+        if type(trace) is RequestTrace and trace.timer is not None:
+            trace.timer.note("leased")
         if listener_of(trace) is not self._endpoint_pool.trace:
             reused = conn.exchanges > 0
             notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)

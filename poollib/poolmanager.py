@@ -30,7 +30,7 @@ from .client.endpoint_builder import (
     settle_names,
     unix_keywords,
 )
-from .client.extra_keywords import told_request
+from .client.extra_keywords import TOLD, told_request
 from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme, known_keywords
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
@@ -495,7 +495,7 @@ class PoolManager(RequestMethods):
         keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
         keywords["assert_same_host"] = False
         defaults = self.connection_pool_kw
-        if "trace" in keywords or "trace" in defaults:
+        if not TOLD.isdisjoint(keywords) or (defaults and not TOLD.isdisjoint(defaults)):
             told = told_request(method, url, {**defaults, **keywords})
             if told is not None:
                 return told.run(lambda: _own_urlopen(self, method, url, redirect, **{**keywords, "trace": told}))

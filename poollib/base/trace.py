@@ -4,7 +4,8 @@ A listener subclasses :class:`Trace` and overrides the events it wants; every ev
 Modules read the listener into a local and ask ``if trace is not None``, so nobody pays who does not listen.
 Events are told through :func:`notify`, with no lock held; a listener's exception is logged and never breaks a
 request.  The order in which events come is the tree in the class's docstring; ``docs/events.rst`` explains each.
-:class:`RequestTrace` is a listener together with the request it listens to, so that each event can say whose it is.
+:class:`RequestTrace` is a listener together with the request it listens to, so that each event can say whose it is;
+:class:`Timer` reads from the events where the time of a request went.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
-from typing import NamedTuple, Protocol, TypeVar
+from time import monotonic
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from .logs import logger, shown_url
 
@@ -158,21 +160,106 @@ _running: ContextVar[RequestTrace | None] = ContextVar("poollib_request", defaul
 
 class _Answer(Protocol):
     status: int
+    timer: Timer | None
 
 
 Answer = TypeVar("Answer", bound=_Answer)
 
 
-class RequestTrace(Trace):
-    """A listener and the one request it is told of here; ``request`` is replaced as attempts go by."""
+class Timings(NamedTuple):
+    """Where the seconds of a request went, or of one attempt; None for what did not happen (yet).
 
-    def __init__(self, listener: Trace, method: str, url: str, endpoint: object = None) -> None:
+    ``queue``: until there was a connection to use; ``dns``, ``connect`` (a proxy's tunnel included) and ``tls``: making
+    a new one; ``send``: the request; ``first_byte``: waiting for the answer; ``body``: from its first byte to its last,
+    as they were read; ``total``: from the start to the last event, waits between attempts included. ``attempts``: each
+    by itself.
+    """
+
+    queue: float | None = None
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    send: float | None = None
+    first_byte: float | None = None
+    body: float | None = None
+    total: float | None = None
+    attempts: tuple[Timings, ...] = ()
+
+
+#: event -> the phase that the time since the event before belongs to; what is not here belongs to none
+_PHASES: Final = {
+    "leased": "queue",
+    "dns_started": "connect",
+    "dns_done": "dns",
+    "dial_done": "connect",
+    "tunnel_done": "connect",
+    "tls_done": "tls",
+    "body_sent": "send",
+    "first_byte": "first_byte",
+    "body_ended": "body",
+}
+_TIMED: Final = frozenset({*_PHASES, "dial_started", "tunnel_started", "tls_started", "tls_established"})
+
+
+class Timer:
+    """The running clock of one request; ``timings`` is what it has measured so far."""
+
+    def __init__(self) -> None:
+        self._start = self._at = self._attempt_start = monotonic()
+        self._attempts: list[dict[str, float]] = []
+
+    def begin_attempt(self) -> None:
+        """What comes belongs to a further attempt."""
+        self._at = self._attempt_start = monotonic()
+        self._attempts.append({})
+
+    def note(self, event: str) -> None:
+        """Something happened now."""
+        if event not in _TIMED or not self._attempts:
+            return
+        now, attempt = monotonic(), self._attempts[-1]
+        if phase := _PHASES.get(event):
+            attempt[phase] = attempt.get(phase, 0.0) + now - self._at
+        self._at = now
+        attempt["total"] = now - self._attempt_start
+
+    @property
+    def timings(self) -> Timings:
+        """All attempts in sum, and each."""
+        sums: dict[str, float] = {}
+        for attempt in self._attempts:
+            for phase, seconds in attempt.items():
+                sums[phase] = sums.get(phase, 0.0) + seconds
+        sums["total"] = self._at - self._start
+        each = tuple(Timings(**attempt, attempts=()) for attempt in self._attempts)
+        return Timings(**sums, attempts=each)
+
+
+class TimedTrace(Trace):
+    """A listener, or none, of a request that asks for its timings; ``RequestTrace`` takes its place."""
+
+    def __init__(self, listener: Trace | None) -> None:
         self.listener = listener
+
+    def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
+        if self.listener is not None:
+            notify(self.listener, event, *arguments)
+
+
+class RequestTrace(Trace):
+    """A listener, a timer, or both, and the one request; ``request`` is replaced as attempts go by."""
+
+    def __init__(self, trace: Trace, method: str, url: str, endpoint: object = None) -> None:
+        is_timed = isinstance(trace, TimedTrace)
+        self.listener = trace.listener if isinstance(trace, TimedTrace) else trace
+        self.timer = Timer() if is_timed else None
         self.request = RequestInfo(next(_ids), method, shown_url(url), endpoint)
 
     def count_attempt(self, endpoint: object) -> None:
         """The request is about to be sent out once more, to this endpoint."""
         self.request = self.request._replace(endpoint=endpoint, attempt=self.request.attempt + 1)
+        if self.timer is not None:
+            self.timer.begin_attempt()
 
     def run(self, send: Callable[[], Answer]) -> Answer:
         """What ``send`` returns or raises; the listener hears of the beginning and the end."""
@@ -186,20 +273,26 @@ class RequestTrace(Trace):
             raise
         else:
             notify(self, "request_ended", self.request, answer.status, None)
+            if self.timer is not None:
+                answer.timer = self.timer
             return answer
         finally:
             _running.set(before)  # no token: an interrupt may come before it is in hand
 
 
-def listener_of(trace: Trace) -> Trace:
-    """The caller's own listener."""
-    return trace.listener if type(trace) is RequestTrace else trace
+def listener_of(trace: Trace) -> Trace | None:
+    """The caller's own listener; None where only the time is wanted."""
+    return trace.listener if isinstance(trace, (RequestTrace, TimedTrace)) else trace
 
 
 def notify(trace: Trace, event: str, *arguments: object) -> None:
     """Call one event of a listener; what it raises is logged, not passed on."""
     request = trace if type(trace) is RequestTrace else _running.get()
+    if type(trace) is RequestTrace and trace.timer is not None:
+        trace.timer.note(event)
     listener = listener_of(trace)
+    if listener is None:
+        return
     try:
         if not isinstance(listener, Trace):  # somebody's own class, with the events it wants
             if hasattr(listener, event):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, SupportsFloat
 
 from ..base.exact_copies import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
-from ..base.trace import RequestTrace, Trace
+from ..base.trace import RequestTrace, TimedTrace, Trace
 from ..exchange.options import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from .request_encoding import EncodedRequest, encode_fields, encode_json
@@ -35,7 +35,9 @@ LENDING_OPTIONS = (
 #: keywords of a pool that ``health.HealthCheck`` explains
 HEALTH_OPTIONS = ("health_check_interval", "health_check_path")
 #: keywords of a request, and of a pool as defaults of its requests
-REQUEST_OPTIONS = ("trace", "max_response_size", "max_decoded_size", "expect_continue", "trailers", "limits")
+REQUEST_OPTIONS = ("trace", "max_response_size", "max_decoded_size", "expect_continue", "trailers", "limits", "timings")
+#: those that a manager looks at as well: events and times are of all that one call asks for
+TOLD = frozenset({"trace", "timings"})
 #: keywords of ``urlopen`` as urllib3 has them
 URLOPEN_KEYWORDS = (
     "body",
@@ -133,6 +135,8 @@ def take_options(defaults: Keywords, keywords: Keywords) -> Options | None:
     expect, trace, limits = given.get("expect_continue"), given.get("trace"), given.get("limits")
     if limits is not None and not isinstance(limits, Limits):
         raise TypeError(f"limits must be Limits, not {limits!r}")
+    if given.get("timings") and type(trace) is not RequestTrace:
+        trace = TimedTrace(None if trace is None else checked_trace(trace))
     return Options(
         trace=None if trace is None else checked_trace(trace),
         max_response_size=_size("max_response_size", given),
@@ -153,9 +157,11 @@ def checked_trace(trace: Trace) -> Trace:
 def told_request(method: str, url: str, keywords: Keywords) -> RequestTrace | None:
     """The request's listener, bound to the request; None if there is none or it is bound already."""
     trace = keywords.get("trace")
-    if trace is None or type(trace) is RequestTrace:
+    if type(trace) is RequestTrace:
         return None
-    return RequestTrace(checked_trace(trace), method, url)
+    if keywords.get("timings"):
+        trace = TimedTrace(None if trace is None else checked_trace(trace))
+    return None if trace is None else RequestTrace(checked_trace(trace), method, url)
 
 
 def _size(name: str, given: Keywords) -> int | None:

@@ -62,6 +62,7 @@ class RequestOptions(TypedDict, total=False):
     expect_continue: bool | float | None
     trailers: Trailers | None
     limits: Limits | None
+    timings: bool | None
 
 
 class FormKeywords(TypedDict, total=False):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..base.headers import HTTPHeaderDict
 from ..base.logs import shown_url
+from ..base.trace import Timer, Timings
 from ..base.url import received_url
 from ..exceptions import DecodeError, HTTPStatusError
 from ..http1.content_encoding import CONTENT_DECODERS
@@ -44,6 +45,7 @@ class BaseHTTPResponse(FileLike):
     _request_url: str | None = None
     _retries: Retry | None = None
     _version_string: str | None = None
+    timer: Timer | None = None  # of a request that asked for its timings
 
     def __init__(
         self,
@@ -79,6 +81,11 @@ class BaseHTTPResponse(FileLike):
     @headers.setter
     def headers(self, headers: HTTPHeaderDict) -> None:
         self._headers = headers
+
+    @property
+    def timings(self) -> Timings | None:
+        """Where the time of the request went, up to now; None unless ``timings=True`` asked for it."""
+        return None if self.timer is None else self.timer.timings
 
     @property
     def version_string(self) -> str:

@@ -38,7 +38,7 @@ def test_a_page_prints_what_it_promises(
     port = str(server.server_address[1])
 
     def localised(code: str) -> str:
-        return re.sub(r"(?<=localhost:)8080|(?<=\"localhost\", )8080", port, code)
+        return re.sub(r"(?<=localhost:)8080|(?<=127\.0\.0\.1:)8080|(?<=\"localhost\", )8080", port, code)
 
     pages.run(DOCS / f"{name}.rst", localised)
 
