@@ -20,7 +20,17 @@ DESIGN = (ROOT / "docs/design.rst").read_text()
 # docs/style.rst: a function's longest body, how deep its blocks may stand, how many files a folder may hold.
 LONGEST_LINES, DEEPEST, MOST_FILES = 60, 4, 14
 # Packages that a module may import besides the standard library, all but the first optional.
-PACKAGES = {"certifi", "brotli", "brotlicffi", "backports", "idna", "rich", "trustme", "truststore"}
+PACKAGES = {
+    "certifi",
+    "brotli",
+    "brotlicffi",
+    "backports",
+    "idna",
+    "rich",
+    "trustme",
+    "truststore",
+    "prometheus_client",
+}
 # What a pool of anything needs of `base`.
 POOLS_BASE = ("after_fork", "exact_copies", "logs", "trace")
 # Layers that import nothing from the package's top folder but `poollib.exceptions`.

@@ -1,0 +1,24 @@
+"""How a manager is doing, for those who run it: ``prometheus(manager)``, one line and it is measured.
+
+Each name is fetched from its module when it is asked for, since some need a package that others do without.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .for_prometheus import prometheus
+
+_HOMES = {"prometheus": "for_prometheus"}
+
+__all__ = ["prometheus"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = vars(import_module(f".{_HOMES[name]}", __name__))[name]
+    globals()[name] = found
+    return found

@@ -1,0 +1,227 @@
+"""``prometheus(manager)``: a manager's figures for Prometheus, by prometheus-client (extra ``prometheus``).
+
+Counters and histograms are written where things happen; gauges are read from ``stats()`` when Prometheus asks.  With
+``PROMETHEUS_MULTIPROC_DIR`` set nobody asks the process itself: gauges are then written as pools change.  Every manager
+of a registry shares its families and differs by the label ``manager``.  ``docs/metrics.rst`` has the table of names.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+from .observer import METHODS, OTHER, Observer, attach, error_kind
+
+if TYPE_CHECKING:
+    from ..base.trace import RequestInfo
+    from ..base_url_client import BaseUrlClient
+    from ..client.stats import HTTPPoolStats
+    from ..poolmanager import PoolManager
+
+#: seconds; the advice of OpenTelemetry's HTTP conventions, and three steps below it for services nearby
+REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+#: seconds; waiting for a free connection is nothing or long
+ACQUIRE_BUCKETS = (0.0001, 0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30)
+
+_POOL = ("manager", "pool")
+#: gauges: name -> what it says, labels
+GAUGES = {
+    "poollib_connections": ("Connections by state: idle, active, opening, closing.", (*_POOL, "state")),
+    "poollib_connections_max": ("The most connections that are kept, or that exist with block=True.", _POOL),
+    "poollib_connections_pending": ("Threads that wait for a connection.", _POOL),
+}
+#: how ``stats()`` names what has a state
+_STATES = {"idle": "idle", "active": "leased", "opening": "opening", "closing": "closing"}
+
+
+class Sample(NamedTuple):
+    """One value of a gauge."""
+
+    gauge: str
+    labels: tuple[str, ...]
+    value: float
+
+
+def prometheus(
+    manager: PoolManager | BaseUrlClient,
+    *,
+    name: str = "default",
+    registry: CollectorRegistry | None = None,
+    max_pools: int = 100,
+) -> None:
+    """Measure a manager's (or client's) requests and connections, before it sends the first one.
+
+    ``name``: the label ``manager``; ValueError if the registry has a living manager of that name. ``registry``:
+    prometheus-client's own if None. ``max_pools``: how many pools get a label of their own; the others are ``other``.
+    """
+    observer = PrometheusObserver(_families_of(REGISTRY if registry is None else registry), name, max_pools)
+    observer.families.add(name, observer)
+    observer.watch(attach(manager, observer))
+
+
+class Families:
+    """The metrics of one registry, and the managers that are measured there."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"poollib_{name}", text, (*_POOL, *labels), registry=registry)
+
+        def histogram(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
+            return Histogram(f"poollib_{name}", text, (*_POOL, *labels), registry=registry, buckets=tuple(buckets))
+
+        self.requests = counter("requests", "Requests that came to an end.", "method", "status", "error")
+        self.repeats = counter("repeats", "Requests sent again: retried, resent, redirected.", "event")
+        self.connections = counter("connection_events", "Connections opened, reused, returned.", "event")
+        self.closed = counter("connections_closed", "Connections closed, by reason.", "reason")
+        self.timeouts = counter("acquire_timeouts", "Times that no connection came free in time.")
+        self.failed = counter("connect_errors", "Steps of making a connection that failed.", "step")
+        self.duration = histogram("request_duration_seconds", "From call to response.", REQUEST_BUCKETS, "method")
+        self.acquire = histogram("connection_acquire_seconds", "Waiting for a connection.", ACQUIRE_BUCKETS)
+        self.creation = histogram("connection_creation_seconds", "Making a connection.", REQUEST_BUCKETS, "step")
+        self.usage = histogram("connection_usage_seconds", "From lease to return.", REQUEST_BUCKETS)
+        self.gauges: dict[str, Gauge] = {}
+        self._observers: weakref.WeakValueDictionary[str, PrometheusObserver] = weakref.WeakValueDictionary()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            self.gauges = {
+                gauge: Gauge(gauge, text, labels, registry=registry, multiprocess_mode="livesum")
+                for gauge, (text, labels) in GAUGES.items()
+            }
+        else:
+            registry.register(self)
+
+    def add(self, name: str, observer: PrometheusObserver) -> None:
+        """One more manager; ValueError if there is one of that name."""
+        if name in self._observers:
+            raise ValueError(f"name: a manager named {name!r} is measured in this registry already")
+        self._observers[name] = observer
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges without values, as a registry wants them."""
+        for gauge, (text, labels) in GAUGES.items():
+            yield GaugeMetricFamily(gauge, text, labels=labels)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges as they are now; called by the registry."""
+        samples = [sample for observer in list(self._observers.values()) for sample in observer.samples()]
+        for family in self.describe():
+            for sample in samples:
+                if sample.gauge == family.name:
+                    family.add_metric(sample.labels, sample.value)
+            yield family
+
+
+_families: weakref.WeakKeyDictionary[CollectorRegistry, Families] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()  # guards _families
+
+
+def _families_of(registry: CollectorRegistry) -> Families:
+    with _lock:
+        families = _families.get(registry)
+        if families is None:
+            families = _families[registry] = Families(registry)
+        return families
+
+
+class PrometheusObserver(Observer):
+    """What one manager's measurements become."""
+
+    def __init__(self, families: Families, name: str, max_pools: int) -> None:
+        super().__init__(max_pools)
+        self.families = families
+        self._name = name
+        self._manager: weakref.ref[PoolManager] | None = None
+        # prometheus-client checks labels and takes a lock to find a child; here each is found once.
+        self._requests: dict[tuple[str, str, str, str], Counter] = {}
+        self._durations: dict[tuple[str, str], Histogram] = {}
+        self._pools: dict[str, _PoolMetrics] = {}
+
+    def watch(self, manager: PoolManager) -> None:
+        """Read the gauges from this manager, as long as it lives."""
+        self._manager = weakref.ref(manager)
+
+    def samples(self) -> list[Sample]:
+        """The gauges of all pools; pools of one name, or beyond the limit, in sum."""
+        manager = None if self._manager is None else self._manager()
+        if manager is None:
+            return []
+        sums: dict[tuple[str, tuple[str, ...]], float] = {}
+        for name, figures in manager.stats()["pools"].items():
+            pool = self._names.label(name.partition("#")[0])
+            for gauge, labels, value in _samples_of(self._name, pool, figures):
+                sums[gauge, labels] = sums.get((gauge, labels), 0.0) + value
+        return [Sample(gauge, labels, value) for (gauge, labels), value in sums.items()]
+
+    def _write_gauges(self) -> None:
+        """Where several processes are read by their files: the gauges as they are now."""
+        for gauge, labels, value in self.samples():
+            self.families.gauges[gauge].labels(*labels).set(value)
+
+    def _pool(self, pool: str) -> _PoolMetrics:
+        return self._pools.get(pool) or self._pools.setdefault(pool, _PoolMetrics(self.families, self._name, pool))
+
+    def request_measured(
+        self, pool: str, request: RequestInfo, status: int | None, error: BaseException | None, took_s: float
+    ) -> None:
+        method = request.method if request.method in METHODS else OTHER
+        key = pool, method, "" if status is None else f"{status // 100}xx", error_kind(error)
+        counter = self._requests.get(key)
+        if counter is None:
+            counter = self._requests[key] = self.families.requests.labels(self._name, *key)
+            self._durations[key[:2]] = self.families.duration.labels(self._name, *key[:2])
+        counter.inc()
+        self._durations[key[:2]].observe(took_s)
+        if self.families.gauges:
+            self._write_gauges()
+
+    def acquire_measured(self, pool: str, waited_s: float) -> None:
+        self._pool(pool).acquire.observe(waited_s)
+
+    def acquire_timed_out(self, pool: str) -> None:
+        self._pool(pool).timeouts.inc()
+
+    def usage_measured(self, pool: str, used_s: float) -> None:
+        self._pool(pool).usage.observe(used_s)
+
+    def step_measured(self, pool: str, step: str, took_s: float, error: BaseException | None) -> None:
+        if error is None:
+            self.families.creation.labels(self._name, pool, step).observe(took_s)
+        else:
+            self.families.failed.labels(self._name, pool, step).inc()
+
+    def connection_counted(self, pool: str, event: str, connection: object, reason: str) -> None:
+        if event == "closed":
+            self.families.closed.labels(self._name, pool, reason).inc()
+        else:
+            self._pool(pool).events[event].inc()
+        if self.families.gauges and event != "reused":
+            self._write_gauges()
+
+    def repeat_counted(self, pool: str, event: str) -> None:
+        self.families.repeats.labels(self._name, pool, event).inc()
+
+
+class _PoolMetrics:
+    """What a pool's every request writes to."""
+
+    def __init__(self, families: Families, manager: str, pool: str) -> None:
+        self.acquire = families.acquire.labels(manager, pool)
+        self.usage = families.usage.labels(manager, pool)
+        self.timeouts = families.timeouts.labels(manager, pool)
+        events = ("opened", "reused", "returned")
+        self.events = {event: families.connections.labels(manager, pool, event) for event in events}
+
+
+def _samples_of(manager: str, pool: str, figures: HTTPPoolStats) -> Iterator[Sample]:
+    numbers: dict[str, int] = {state: figures[key] for state, key in _STATES.items()}  # type: ignore[literal-required]
+    for state, number in numbers.items():
+        yield Sample("poollib_connections", (manager, pool, state), number)
+    maxsize = figures["maxsize"]
+    yield Sample("poollib_connections_max", (manager, pool), math.inf if maxsize is None else maxsize)
+    yield Sample("poollib_connections_pending", (manager, pool), figures["waiting"])

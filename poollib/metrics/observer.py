@@ -1,0 +1,300 @@
+"""From the events of requests to measurements: what was done, for which pool, in how many seconds.
+
+:class:`Observer` is the listener that every exporter here is made from: it overrides the measurements that it wants,
+and :func:`attach` has a manager tell it everything.  How a measurement is named and kept is the exporter's business.
+What becomes a label is bounded here: method, status, error and reason come out of fixed lists, pools out of a limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from ..base.endpoint import Endpoint
+from ..base.logs import logger
+from ..base.trace import RequestInfo, Trace
+from ..base_url_client import BaseUrlClient
+from ..exceptions import (
+    BlockedHostError,
+    CircuitOpenError,
+    ClosedPoolError,
+    ConnectTimeoutError,
+    DeadlineExceededError,
+    DecodeError,
+    EmptyPoolError,
+    IncompleteRead,
+    InvalidChunkLength,
+    InvalidHeader,
+    LocationValueError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    ResponseTooLargeError,
+    SSLError,
+    WriteTimeoutError,
+)
+from ..exchange.transport import ConnectionState
+from ..poolmanager import PoolManager
+
+log = logger(__name__)
+
+#: what stands for all that a bounded label does not name
+OTHER = "other"
+#: RFC 9110 section 9, RFC 5789, RFC 10008
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+#: why the pool itself closes a connection
+REASONS = frozenset(
+    {
+        "closed",
+        "dead when probed",
+        "detached",
+        "discarded",
+        "drained",
+        "exit",
+        "health check failed",
+        "idle timeout",
+        "keep-alive limit",
+        "made room",
+        "max lifetime",
+        "not usable",
+        "pool closed",
+        "pool full",
+        "refreshed",
+        "resized",
+        "settings changed",
+        "warm failed",
+        *(f"given back while {state.value}" for state in ConnectionState),
+    }
+)
+#: the first class that an error belongs to names it
+ERROR_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (EmptyPoolError, "pool_timeout"),
+    (ClosedPoolError, "pool_closed"),
+    (CircuitOpenError, "circuit_open"),
+    (BlockedHostError, "blocked"),
+    (DeadlineExceededError, "deadline"),
+    (NameResolutionError, "dns"),
+    (NewConnectionError, "connect"),
+    (ConnectTimeoutError, "connect_timeout"),
+    (WriteTimeoutError, "write_timeout"),
+    (ReadTimeoutError, "read_timeout"),
+    (SSLError, "tls"),
+    (ProxyError, "proxy"),
+    (DecodeError, "decode"),
+    (ResponseTooLargeError, "too_large"),
+    (IncompleteRead, "protocol"),
+    (InvalidChunkLength, "protocol"),
+    (ProtocolError, "protocol"),
+    (MaxRetryError, "too_many_retries"),
+    (InvalidHeader, "invalid_request"),
+    (LocationValueError, "invalid_request"),
+    (ValueError, "invalid_request"),
+    (TypeError, "invalid_request"),
+)
+
+
+def error_kind(error: BaseException | None) -> str:
+    """One word for what went wrong, out of ``ERROR_KINDS``; empty where nothing did. MaxRetryError is its reason."""
+    if error is None:
+        return ""
+    if isinstance(error, MaxRetryError) and error.reason is not None:
+        reason = error_kind(error.reason)
+        return "too_many_retries" if reason == OTHER else reason
+    return next((kind for class_, kind in ERROR_KINDS if isinstance(error, class_)), OTHER)
+
+
+def pool_name(endpoint: object) -> str:
+    """``scheme://host:port``, as ``stats()`` names a pool; empty where no pool is known."""
+    return f"{endpoint.scheme}://{bracketed(endpoint.host)}:{endpoint.port}" if isinstance(endpoint, Endpoint) else ""
+
+
+def bracketed(host: str) -> str:
+    """A host as a URL has it."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+class PoolNames:
+    """The first ``limit`` pools by name; later ones are all ``other``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known = {""}
+
+    def label(self, name: str) -> str:
+        """The name, or ``other``."""
+        if name not in self._known:
+            if len(self._known) > self._limit:
+                return OTHER
+            self._known.add(name)
+        return name
+
+
+class Observer(Trace):
+    """A listener with one empty method per measurement; seconds throughout, ``pool`` is a bounded label."""
+
+    def __init__(self, max_pools: int) -> None:
+        if max_pools < 1:
+            raise ValueError(f"max_pools must be at least 1, not {max_pools!r}")
+        self._names = PoolNames(max_pools)
+        self._started: dict[int, float] = {}  # by a request's id
+        self._leased: dict[int, float] = {}  # by id(connection), while it is leased
+        self._here = _Clocks()
+        self._handlers: Mapping[str, Callable[..., None]] = {
+            "request_started": self._on_start,
+            "request_ended": self._on_end,
+            "connection_waited": self._on_wait,
+            "connection_wait_timed_out": self._on_wait_timeout,
+            "connection_opened": self._on_open,
+            "connection_reused": self._on_reuse,
+            "connection_returned": self._on_return,
+            "connection_closed": self._on_close,
+            "retried": self._on_repeat("retried"),
+            "resent": self._on_repeat("resent"),
+            "redirected": self._on_repeat("redirected"),
+            **{f"{step}_started": self._on_step_start(step) for step in STEPS},
+            **{f"{step}_done": self._on_step_end(step) for step in STEPS},
+        }
+
+    # -- measurements --
+
+    def request_measured(
+        self, pool: str, request: RequestInfo, status: int | None, error: BaseException | None, took_s: float
+    ) -> None:
+        """A request came to its end, redirects and repetitions included."""
+
+    def acquire_measured(self, pool: str, waited_s: float) -> None:
+        """A request got a connection, after so many seconds of waiting; 0 where one was free."""
+
+    def acquire_timed_out(self, pool: str) -> None:
+        """A request gave up waiting for a connection."""
+
+    def usage_measured(self, pool: str, used_s: float) -> None:
+        """A request gave its connection back, or away."""
+
+    def step_measured(self, pool: str, step: str, took_s: float, error: BaseException | None) -> None:
+        """A step of making a connection is done: dns (a part of dial), dial, tunnel, tls."""
+
+    def connection_counted(self, pool: str, event: str, connection: object, reason: str) -> None:
+        """A connection was opened, reused, returned or closed (``reason``: out of ``REASONS``, or ``other``)."""
+
+    def repeat_counted(self, pool: str, event: str) -> None:
+        """A request was retried, resent or redirected."""
+
+    # -- events --
+
+    def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
+        handler = self._handlers.get(event)
+        if handler is not None:
+            handler(request, *arguments)
+
+    def _label(self, request: RequestInfo | None, endpoint: object = None) -> str:
+        if endpoint is None and request is not None:
+            endpoint = request.endpoint
+        return self._names.label(pool_name(endpoint))
+
+    def _on_start(self, _: RequestInfo | None, request: RequestInfo) -> None:
+        self._started[request.id] = time.monotonic()
+
+    def _on_end(
+        self, _: RequestInfo | None, request: RequestInfo, status: int | None, error: BaseException | None
+    ) -> None:
+        now = time.monotonic()
+        began = self._started.pop(request.id, now)
+        self.request_measured(self._label(request), request, status, error, now - began)
+
+    def _on_wait(self, request: RequestInfo | None, endpoint: object, waited_s: float) -> None:
+        self._here.waited_s = waited_s
+
+    def _on_wait_timeout(self, request: RequestInfo | None, endpoint: object, waited_s: float) -> None:
+        self.acquire_timed_out(self._label(request, endpoint))
+
+    def _on_open(self, request: RequestInfo | None, endpoint: object, connection: object) -> None:
+        self._on_lease(request, endpoint, connection, "opened")
+
+    def _on_reuse(self, request: RequestInfo | None, endpoint: object, connection: object) -> None:
+        self._on_lease(request, endpoint, connection, "reused")
+
+    def _on_lease(self, request: RequestInfo | None, endpoint: object, connection: object, event: str) -> None:
+        pool = self._label(request, endpoint)
+        self.connection_counted(pool, event, connection, "")
+        if request is not None:  # else it was opened ahead of demand
+            self._leased[id(connection)] = time.monotonic()
+            waited_s, self._here.waited_s = self._here.waited_s, 0.0
+            self.acquire_measured(pool, waited_s)
+
+    def _on_return(self, request: RequestInfo | None, endpoint: object, connection: object) -> None:
+        self._on_release(self._label(request, endpoint), connection, "returned", "")
+
+    def _on_close(self, request: RequestInfo | None, endpoint: object, connection: object, reason: str) -> None:
+        bounded = reason if reason in REASONS else OTHER
+        self._on_release(self._label(request, endpoint), connection, "closed", bounded)
+
+    def _on_release(self, pool: str, connection: object, event: str, reason: str) -> None:
+        since = self._leased.pop(id(connection), None)
+        if since is not None:
+            self.usage_measured(pool, time.monotonic() - since)
+        self.connection_counted(pool, event, connection, reason)
+
+    def _on_repeat(self, event: str) -> Callable[..., None]:
+        def count(request: RequestInfo | None, *_: object) -> None:
+            self.repeat_counted(self._label(request), event)
+
+        return count
+
+    def _on_step_start(self, step: str) -> Callable[..., None]:
+        def start(*_: object) -> None:
+            self._here.steps[step] = time.monotonic()
+
+        return start
+
+    def _on_step_end(self, step: str) -> Callable[..., None]:
+        def end(request: RequestInfo | None, *arguments: object) -> None:
+            now = time.monotonic()
+            error = arguments[-1]
+            took_s = now - self._here.steps.pop(step, now)
+            self.step_measured(self._label(request), step, took_s, error if isinstance(error, BaseException) else None)
+
+        return end
+
+
+#: how a connection is made; the name's look-up is a part of the dial
+STEPS = ("dial", "dns", "tunnel", "tls")
+
+
+class _Clocks(threading.local):
+    """What is under way in this thread: each step of making a connection, and the wait before it."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+        self.waited_s = 0.0
+
+
+class Listeners(Trace):
+    """Several listeners as one; the failure of one keeps nothing from the others."""
+
+    def __init__(self, *listeners: Trace) -> None:
+        self.listeners = listeners
+
+    def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
+        for listener in self.listeners:
+            try:
+                listener.dispatch(request, event, arguments)
+            except Exception:
+                log.exception("trace listener %r failed in %s", listener, event)
+
+
+def attach(manager: PoolManager | BaseUrlClient, observer: Observer) -> PoolManager:
+    """Have a manager's requests told to the observer, beside its ``trace``; the manager (a client's own).
+
+    It holds for pools and clients that are made from now on. A request with a ``trace`` of its own tells that alone.
+    """
+    found = manager.manager if isinstance(manager, BaseUrlClient) else manager
+    if not isinstance(found, PoolManager):
+        raise TypeError(f"manager must be a PoolManager or a Client, not {manager!r}")
+    present = found.connection_pool_kw.get("trace")
+    found.connection_pool_kw["trace"] = observer if present is None else Listeners(present, observer)
+    return found

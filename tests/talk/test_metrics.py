@@ -1,0 +1,324 @@
+"""What `poollib.metrics` counts is what a server saw, in prometheus-client's registry and in its exposition format."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+import poollib
+from poollib.metrics import prometheus
+from poollib.metrics.observer import ERROR_KINDS, error_kind
+from tests.support.httpd import Httpd, Request, Response
+from tests.support.script import ScriptServer, close, expect_request, send
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def server() -> Iterator[Httpd]:
+    with Httpd({"/busy": lambda _: Response(b"", 503), "/gone": lambda _: Response(b"", 404)}) as server:
+        yield server
+
+
+def url(server: Httpd, path: str = "/") -> str:
+    return f"http://127.0.0.1:{server.port}{path}"
+
+
+def samples(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
+    """Values by name, as Prometheus' own format has them."""
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def total(registry: CollectorRegistry, name: str, **wanted: str) -> float:
+    """The sum of all samples of that name with these labels."""
+    rows = samples(generate_latest(registry).decode()).get(name, [])
+    return sum(value for labels, value in rows if wanted.items() <= labels.items())
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_requests_are_counted_as_the_server_saw_them(server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager(retries=False) as manager:
+        prometheus(manager, registry=registry)
+        for path in ("/", "/", "/busy", "/gone"):
+            manager.request("GET", url(server, path))
+        manager.request("POST", url(server), body=b"x")
+        manager.request("FROBNICATE", url(server))
+    assert total(registry, "poollib_requests_total") == len(server.requests) == 6
+    for method, status, count in (("GET", "2xx", 2), ("GET", "5xx", 1), ("GET", "4xx", 1), ("POST", "2xx", 1)):
+        assert total(registry, "poollib_requests_total", method=method, status=status, error="") == count
+    assert total(registry, "poollib_requests_total", method="other") == 1
+    assert total(registry, "poollib_request_duration_seconds_count") == 6
+    assert total(registry, "poollib_connection_events_total", event="opened") == server.opened == 1
+    assert total(registry, "poollib_connection_events_total", event="reused") == 5
+    assert total(registry, "poollib_connection_acquire_seconds_count") == 6
+    assert total(registry, "poollib_connection_usage_seconds_count") == 6
+    assert total(registry, "poollib_connection_creation_seconds_count", step="dial") == 1
+
+
+def test_planted_faults_are_counted_by_kind(registry: CollectorRegistry) -> None:
+    """Cut answers, silence, a closed port: each is there as often as it happened."""
+    cut = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), close()]
+    silent = [expect_request()]
+    with ScriptServer(cut, cut, silent) as server, poollib.PoolManager(retries=False) as manager:
+        prometheus(manager, registry=registry)
+        for _ in range(2):
+            with pytest.raises(poollib.exceptions.ProtocolError):
+                manager.request("GET", server.url)
+        with pytest.raises(poollib.exceptions.ReadTimeoutError):
+            manager.request("GET", server.url, timeout=0.05)
+        with pytest.raises(poollib.exceptions.NewConnectionError):
+            manager.request("GET", f"http://127.0.0.1:{closed_port()}/")
+    for kind, count in (("protocol", 2), ("read_timeout", 1), ("connect", 1)):
+        assert total(registry, "poollib_requests_total", error=kind) == count, kind
+    assert total(registry, "poollib_requests_total") == 4
+    assert total(registry, "poollib_connect_errors_total", step="dial") == 1
+
+
+def test_repetitions_and_redirects_are_counted_apart_from_requests(server: Httpd, registry: CollectorRegistry) -> None:
+    server.routes["/moved"] = lambda _: Response(b"", 302, {"Location": "/"})
+    retries = poollib.Retry(2, status_forcelist=[503], raise_on_status=False)
+    with poollib.PoolManager(retries=retries) as manager:
+        prometheus(manager, registry=registry)
+        manager.request("GET", url(server, "/busy"))
+        manager.request("GET", url(server, "/moved"))
+    assert total(registry, "poollib_requests_total") == 2
+    assert total(registry, "poollib_repeats_total", event="retried") == 2
+    assert total(registry, "poollib_repeats_total", event="redirected") == 1
+    assert len(server.requests) == 2 + 3
+
+
+def test_the_gauges_tell_active_idle_pending_and_max_while_it_happens(
+    server: Httpd, registry: CollectorRegistry
+) -> None:
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(_: Request) -> Response:
+        held.set()
+        let_go.wait(10)
+        return Response(b"")
+
+    server.routes["/held"] = hold
+    with poollib.PoolManager(maxsize=1, block=True) as manager:
+        prometheus(manager, registry=registry)
+        threads = [threading.Thread(target=manager.request, args=("GET", url(server, "/held"))) for _ in range(2)]
+        try:
+            for thread in threads:
+                thread.start()
+            assert held.wait(10)
+            (pool,) = manager.stats()["pools"]
+            for _ in range(1000):
+                if manager.stats()["pools"][pool]["waiting"]:
+                    break
+                threads[0].join(0.01)
+            assert total(registry, "poollib_connections", state="active", pool=pool) == 1
+            assert total(registry, "poollib_connections_pending", pool=pool) == 1
+            assert total(registry, "poollib_connections_max", pool=pool) == 1
+            with pytest.raises(poollib.exceptions.EmptyPoolError):
+                manager.request("GET", url(server), pool_timeout=0.01)
+        finally:
+            let_go.set()
+            for thread in threads:
+                thread.join(10)
+        assert total(registry, "poollib_connections", state="active") == 0
+        assert total(registry, "poollib_connections", state="idle") == 1
+    assert total(registry, "poollib_acquire_timeouts_total") == 1
+    assert total(registry, "poollib_requests_total", error="pool_timeout") == 1
+    assert total(registry, "poollib_connection_acquire_seconds_count") == 2
+    assert total(registry, "poollib_connection_acquire_seconds_sum") > 0
+
+
+def test_several_managers_share_the_families_and_names_are_not_taken_twice(
+    server: Httpd, registry: CollectorRegistry
+) -> None:
+    with poollib.PoolManager() as one, poollib.Client(url(server)) as two:
+        prometheus(one, name="one", registry=registry)
+        prometheus(two, name="two", registry=registry)
+        with pytest.raises(ValueError, match="'one' is measured in this registry already"):
+            prometheus(poollib.PoolManager(), name="one", registry=registry)
+        one.request("GET", url(server))
+        two.get("")
+        two.get("")
+        assert total(registry, "poollib_requests_total", manager="one") == 1
+        assert total(registry, "poollib_requests_total", manager="two") == 2
+        assert total(registry, "poollib_connections", manager="two", state="idle") == 1
+
+
+def test_a_manager_that_is_gone_leaves_its_name_free(registry: CollectorRegistry) -> None:
+    prometheus(poollib.PoolManager(), name="one", registry=registry)
+    gc.collect()
+    prometheus(poollib.PoolManager(), name="one", registry=registry)
+
+
+def test_clients_of_a_manager_are_measured_with_it(server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        manager.client(url(server)).get("")
+        assert total(registry, "poollib_requests_total") == 1
+
+
+def test_pools_beyond_the_limit_are_one_label(registry: CollectorRegistry) -> None:
+    with poollib.PoolManager(retries=False) as manager:
+        prometheus(manager, registry=registry, max_pools=2)
+        for number in range(6):
+            with suppress(poollib.exceptions.HTTPError):
+                manager.request("GET", f"http://127.0.0.{number + 1}:{closed_port()}/")
+    rows = samples(generate_latest(registry).decode())["poollib_requests_total"]
+    assert len({labels["pool"] for labels, _ in rows}) == 3
+    assert total(registry, "poollib_requests_total", pool="other") == 4
+
+
+def test_no_label_holds_what_a_caller_or_a_server_chose(server: Httpd, registry: CollectorRegistry) -> None:
+    """Paths, queries, users, passwords, reasons of a program's own: none of it is in the exposition."""
+    secret = "tops3cret"
+    with poollib.PoolManager(retries=False) as manager:
+        prometheus(manager, registry=registry)
+        manager.request(secret.upper(), f"http://{secret}:{secret}@127.0.0.1:{server.port}/{secret}?{secret}={secret}")
+        manager.connection_from_url(url(server)).refresh(secret)
+    assert secret not in generate_latest(registry).decode().lower()
+
+
+def test_a_listener_that_was_there_hears_on(server: Httpd, registry: CollectorRegistry) -> None:
+    class Heads(poollib.Trace):
+        def __init__(self) -> None:
+            self.statuses: list[int] = []
+
+        def head_read(self, status: int, reason: str) -> None:
+            self.statuses.append(status)
+            raise RuntimeError("a listener's fault")
+
+    heads = Heads()
+    with poollib.PoolManager(trace=heads) as manager:
+        prometheus(manager, registry=registry)
+        manager.request("GET", url(server))
+    assert heads.statuses == [200]
+    assert total(registry, "poollib_requests_total") == 1
+
+
+@pytest.mark.parametrize(("argument", "text"), [({"max_pools": 0}, "max_pools must be at least 1, not 0")])
+def test_what_cannot_be_meant_is_said(argument: dict[str, int], text: str, registry: CollectorRegistry) -> None:
+    with pytest.raises(ValueError, match=text):
+        prometheus(poollib.PoolManager(), registry=registry, **argument)
+
+
+def test_what_is_no_manager_is_refused(registry: CollectorRegistry) -> None:
+    with pytest.raises(TypeError, match="manager must be a PoolManager or a Client, not 7"):
+        prometheus(7, registry=registry)  # type: ignore[arg-type]
+
+
+def test_every_kind_of_error_has_one_word() -> None:
+    assert error_kind(None) == ""
+    assert error_kind(KeyboardInterrupt()) == "other"
+    reason = poollib.exceptions.ReadTimeoutError(None, "/", "slow")  # type: ignore[arg-type]
+    assert error_kind(poollib.exceptions.MaxRetryError(None, "/", reason)) == "read_timeout"  # type: ignore[arg-type]
+    assert error_kind(poollib.exceptions.MaxRetryError(None, "/")) == "too_many_retries"  # type: ignore[arg-type]
+    assert all(kind.replace("_", "").isalpha() for _, kind in ERROR_KINDS)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_promtool_finds_nothing_to_say(server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        manager.request("GET", url(server))
+        text = generate_latest(registry)
+    told = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60)
+    assert (told.returncode, told.stdout + told.stderr) == (0, b"")
+
+
+WORKER = """
+    import os, sys
+    import poollib
+    from poollib.metrics import prometheus
+
+    with poollib.PoolManager(maxsize=3) as manager:
+        prometheus(manager)
+        for _ in range(int(sys.argv[2])):
+            manager.request("GET", sys.argv[1])
+        print(end="done", flush=True)
+        sys.stdin.read()
+"""
+READER = """
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    print(generate_latest(registry).decode())
+"""
+
+
+@pytest.mark.slow
+def test_several_processes_are_read_as_one(server: Httpd, tmp_path: Path) -> None:
+    """prometheus-client's multiprocess mode: counters and gauges of all living processes in sum."""
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+    def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    workers = [start(WORKER, url(server), str(count)) for count in (2, 3)]
+    try:
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.read(4) == "done"
+        text, errors = start(READER).communicate(timeout=60)
+    finally:
+        for worker in workers:
+            worker.communicate("", timeout=60)
+    assert errors == ""
+    found = samples(text)
+    pool = f"http://127.0.0.1:{server.port}"
+    assert sum(value for _, value in found["poollib_requests_total"]) == 5
+    assert {labels["pool"] for labels, _ in found["poollib_connections"]} == {pool}
+    by_state = {labels["state"]: value for labels, value in found["poollib_connections"]}
+    assert by_state == {"idle": 2, "active": 0, "opening": 0, "closing": 0}
+    assert [value for _, value in found["poollib_connections_max"]] == [6]
+    assert sum(value for _, value in found["poollib_request_duration_seconds_count"]) == 5
+
+
+def test_the_names_are_those_of_the_documentation(registry: CollectorRegistry) -> None:
+    prometheus(poollib.PoolManager(), registry=registry)
+    names = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
+    assert sorted(names) == (
+        [
+            "poollib_acquire_timeouts",
+            "poollib_connect_errors",
+            "poollib_connection_acquire_seconds",
+            "poollib_connection_creation_seconds",
+            "poollib_connection_events",
+            "poollib_connection_usage_seconds",
+            "poollib_connections",
+            "poollib_connections_closed",
+            "poollib_connections_max",
+            "poollib_connections_pending",
+            "poollib_repeats",
+            "poollib_request_duration_seconds",
+            "poollib_requests",
+        ]
+    )
