@@ -1,4 +1,4 @@
-"""How a manager is doing, for those who run it: ``prometheus(manager)``, one line and it is measured.
+"""How a manager is doing, for those who run it: ``prometheus(manager)`` measures it, ``debug_page(manager)`` shows it.
 
 Each name is fetched from its module when it is asked for, since some need a package that others do without.
 """
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .for_prometheus import prometheus
+    from .page import debug_page
 
-_HOMES = {"prometheus": "for_prometheus"}
+_HOMES = {"debug_page": "page", "prometheus": "for_prometheus"}
 
-__all__ = ["prometheus"]
+__all__ = ["debug_page", "prometheus"]
 
 
 def __getattr__(name: str) -> object:

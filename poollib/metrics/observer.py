@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from ..base import after_fork
 from ..base.endpoint import Endpoint
 from ..base.logs import logger
 from ..base.trace import RequestInfo, Trace
@@ -140,9 +141,7 @@ class Observer(Trace):
         if max_pools < 1:
             raise ValueError(f"max_pools must be at least 1, not {max_pools!r}")
         self._names = PoolNames(max_pools)
-        self._started: dict[int, float] = {}  # by a request's id
-        self._leased: dict[int, float] = {}  # by id(connection), while it is leased
-        self._here = _Clocks()
+        self._start_clocks()
         self._handlers: Mapping[str, Callable[..., None]] = {
             "request_started": self._on_start,
             "request_ended": self._on_end,
@@ -158,6 +157,17 @@ class Observer(Trace):
             **{f"{step}_started": self._on_step_start(step) for step in STEPS},
             **{f"{step}_done": self._on_step_end(step) for step in STEPS},
         }
+
+        after_fork.remember(self)
+
+    def _start_clocks(self) -> None:
+        self._started: dict[int, float] = {}  # by a request's id
+        self._leased: dict[int, float] = {}  # by id(connection), while it is leased
+        self._here = _Clocks()
+
+    def _reset_after_fork(self) -> None:
+        """In a forked child: the parent's requests and connections are not its own."""
+        self._start_clocks()
 
     # -- measurements --
 
