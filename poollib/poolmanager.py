@@ -169,6 +169,7 @@ class PoolManager(RequestMethods):
         state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={}, _clients={})
         del state["_past"]
         state["_total_limit"] = None if self._total_limit is None else self._total_limit.limit
+        state.pop("urlopen", None)  # what a program has put in its place sends by this manager, not by its copy
         return state
 
     def __setstate__(self, state: Keywords) -> None:

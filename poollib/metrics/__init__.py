@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .for_opentelemetry import opentelemetry
     from .for_prometheus import prometheus
     from .page import debug_page
 
-_HOMES = {"debug_page": "page", "prometheus": "for_prometheus"}
+_HOMES = {"debug_page": "page", "opentelemetry": "for_opentelemetry", "prometheus": "for_prometheus"}
 
-__all__ = ["debug_page", "prometheus"]
+__all__ = ["debug_page", "opentelemetry", "prometheus"]
 
 
 def __getattr__(name: str) -> object:

@@ -48,7 +48,7 @@ tr + tr td { border-top: 1px solid var(--line); }
   td { display: flex; justify-content: space-between; gap: 8px; padding: 1px 0; white-space: normal; }
   td { overflow-wrap: anywhere; }
   td::before { content: attr(data-name); color: #888; }
-  td.wide { grid-column: 1 / -1; font-weight: 600; }
+  td.wide { grid-column: 1 / -1; }
 }
 """
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -56,6 +56,8 @@ CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'non
 
 #: rows of a table that are shown; the JSON has them all
 MOST_ROWS = 200
+#: columns that have a line to themselves on a narrow screen
+_WIDE = frozenset({"pool", "error", "time (UTC)"})
 _WIDTH, _HEIGHT = 240, 60
 
 
@@ -209,5 +211,5 @@ def table(names: Sequence[str], rows: Sequence[Iterable[object]]) -> str:
 def _cell(name: str, content: object) -> str:
     """A cell that knows its column's name, for narrow screens, where the head is not shown."""
     text = content if isinstance(content, Markup) else escape(str(content))
-    kind = ' class="n"' if isinstance(content, int) else ' class="wide"' if name == "pool" else ""
+    kind = ' class="n"' if isinstance(content, int) else ' class="wide"' if name in _WIDE else ""
     return f'<td data-name="{escape(name)}"{kind}>{text}</td>'

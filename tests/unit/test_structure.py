@@ -30,6 +30,7 @@ PACKAGES = {
     "trustme",
     "truststore",
     "prometheus_client",
+    "opentelemetry",
 }
 # What a pool of anything needs of `base`.
 POOLS_BASE = ("after_fork", "exact_copies", "logs", "trace")
