@@ -96,6 +96,8 @@ def _check_counts(pool: Pool) -> None:
 
 
 def _check_sleepers(pool: Pool) -> None:
+    if pool._drain_waiters and pool.state is State.OPEN:
+        assert not pool._is_drained_locked(), "a thread sleeps in drain(), which is over"
     sleepers = [waiter for waiter in pool._waiters if waiter.grant is None]
     if not sleepers:
         return

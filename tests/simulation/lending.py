@@ -443,6 +443,11 @@ SMALL: Final = {
     "collected lease": Program(_ONE, [[_lease(end="abandon")], [_lease()]]),
 }
 
+#: Small ones, too, in which things go wrong: they have more schedules than can be gone through.
+RISKY: Final = {
+    "drain beside a dead one": Program(_ONE, [[_lease(), _lease()], [Step("drain", (0, None))]], one_in=2),
+    "evict beside a failure": Program(_ONE, [[_lease(0)], [_lease(1, 1)], [_lease(1)]], endpoints=2, limit=1, one_in=4),
+}
 
 TIMEOUTS = (None, None, 0, 0.2, 1, 3)
 ENDS = ("release",) * 6 + ("discard", "discard", "detach", "abandon", "abandon", "abandon and discard")
@@ -451,7 +456,7 @@ ENDS = ("release",) * 6 + ("discard", "discard", "detach", "abandon", "abandon",
 def program_from(random_: random.Random) -> Program:
     """A program of 2 to 5 tasks; a third are small ones."""
     if random_.random() < 0.35:
-        return SMALL[random_.choice(sorted(SMALL))]
+        return random_.choice([*SMALL.values(), *RISKY.values()])
     endpoints = random_.choice((1, 1, 2, 3))
     limit = random_.choice((None, 1, 2)) if endpoints == 1 else random_.choice((1, 1, 2, 3))
     maxsize = random_.choice((1, 1, 1, 2))
