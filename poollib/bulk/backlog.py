@@ -16,12 +16,13 @@ from .requests import BulkRequest
 
 
 class Politeness(NamedTuple):
-    """What one host has to bear. ``gap_s``: between two requests' starts, 0 if any; ``lane_most``: requests a lane."""
+    """What one host has to bear. ``gap_s``: between two lanes' starts; ``lane_gap_s``: between a lane's requests."""
 
     per_host: int
     gap_s: float
-    lane_least: int
+    lane_least: int  # requests in a lane, if that many wait
     lane_most: int
+    lane_gap_s: float = 0.0
 
 
 class Host:
@@ -100,7 +101,7 @@ class Backlog:
         host.lanes += 1
         host.due = now + self._politeness.gap_s
         self._offer(host)
-        return Lane(host.name, requests)
+        return Lane(host.name, requests, self._politeness.lane_gap_s)
 
     def give_back(self, lane: Lane, now: float) -> None:
         """A lane's requests are done."""

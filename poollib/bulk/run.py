@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -22,11 +21,12 @@ from .backlog import Backlog, Lane, Politeness
 from .files import JOURNAL, Folder
 from .journal import Journal
 from .requests import BulkRequest, Item, Progress, Result, host_finder, key_of, prepared
-from .threads import Engine, Event, Threads
+from .threads import Engine, Threads
 from .worker import Settings
 
 if TYPE_CHECKING:
     from ..client.keyword_types import RetriesArgument, TimeoutArgument
+    from .executor import Executor
 
 #: Repetitions of each request where the caller says nothing; a status that stays is a result.
 RETRIES = Retry(
@@ -38,16 +38,20 @@ POOLS = 1000  # pools that a manager of our own keeps
 THREADS = 32
 WINDOW = 1024  # requests that are read ahead
 LANE_MOST = 16
+REMOTE_LANE_MOST = 64
+REMOTE_LANE_S = 10.0  # how long a lane with a rate takes at most
 READ_S = 0.02  # how long results wait while requests are read ahead
 
 
 def fetch(
     requests: Iterable[Item],
     *,
+    executor: Executor | Callable[[], Executor] | None = None,
     per_host: int = 4,
     rate: float | None = None,
     pipeline: int = 1,
     threads: int = THREADS,
+    batches: int | None = None,
     to: str | os.PathLike[str] | None = None,
     journal: str | os.PathLike[str] | None = None,
     resume: bool = True,
@@ -61,28 +65,31 @@ def fetch(
 
     ``requests``: URLs, ``(method, url)``, ``(method, url, headers)`` or ``BulkRequest``s; about 1,000 are read ahead.
     ``per_host``: how many are sent to a host side by side, ``rate``: how many in a second, ``pipeline``: how many GETs
-    leave in one send (see ``docs/pipelining.rst``), ``threads``: how many hosts' lanes are served at a time.
+    leave in one send (see ``docs/pipelining.rst``).
+
+    Without ``executor``, ``threads`` of this process send, through one manager. With one (anything with ``submit``: a
+    process pool, loky's, Dask's ``client.get_executor()``, or a callable that makes it, also anew when it is broken),
+    its workers do, and ``batches`` are out at a time, each some hundred requests: two for each processor here if None.
 
     ``to``: a folder for the bodies of responses with a 2xx status, each in a file that is whole or not there.
     ``journal``: a file with a line for each result, in ``to`` if not given; with ``resume``, requests that have got a
     response by it are left out. A result is written there when the next one is asked for. ``on_result`` is called with
-    each result before it is given out, ``on_progress`` after it was written.
+    each result before it is given out, ``on_progress`` after it was written, and at the end.
 
     ``manager``: whose settings count; ``retries`` and ``timeout`` are each request's, a deadline of 120 s if not given.
     What the iterable raises is raised when all it gave is done. TypeError, ValueError for arguments; OSError of
     the journal.
     """
-    politeness = _politeness(per_host, rate, pipeline, LANE_MOST)
     folder = None if to is None else Folder(os.fspath(to))
     place = os.path.join(folder.path, JOURNAL) if journal is None and folder is not None else journal
+    is_remote = executor is not None
+    politeness = _politeness(per_host, rate, pipeline, is_remote)
     settings = _settings(manager, retries, timeout, per_host)._replace(pipeline=pipeline, folder=folder)
     if isinstance(requests, (str, bytes)):
         raise TypeError("fetch() takes an iterable of requests, not one URL")
     run = _Run(settings, None if place is None else os.fspath(place), resume, on_progress)
-    count = whole("threads", threads)
-    if count < 1:
-        raise ValueError(f"threads must be 1 or more, not {count}")
-    results = run.results(requests, politeness, lambda: Threads(settings, count), max(WINDOW, 2 * count * LANE_MOST))
+    make_engine, lanes = _engine(settings, executor, threads, batches)
+    results = run.results(requests, politeness, make_engine, max(WINDOW, 2 * lanes * politeness.lane_most))
     return results if on_result is None else _told(results, on_result)
 
 
@@ -130,7 +137,7 @@ class _Run:
                 continue
             if not out and backlog.is_at_end:
                 break
-            event = _next_event(engine, backlog)
+            event = engine.next_event(backlog.due_in(time.monotonic()) if engine.room() else None)
             if event is None:
                 continue
             out -= len(event.ended)
@@ -140,6 +147,7 @@ class _Run:
             yield from self._given_out(event.results)
             if event.error is not None:
                 raise event.error
+        self._tell()  # what was left out at the end, too
         if backlog.error is not None:
             raise backlog.error
 
@@ -152,8 +160,11 @@ class _Run:
             self._done += 1
             self._failed += not result.is_ok
             self._size_bytes += result.size_bytes
-            if self._on_progress is not None:
-                self._on_progress(Progress(self._done, self._failed, self._skipped, self._size_bytes))
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(Progress(self._done, self._failed, self._skipped, self._size_bytes))
 
     def _refill(self, backlog: Backlog, engine: Engine, is_busy: bool) -> int:
         """How many lanes were started. Requests are read ahead, but results do not wait long for that."""
@@ -187,15 +198,6 @@ class _Run:
                 yield host, request
 
 
-def _next_event(engine: Engine, backlog: Backlog) -> Event | None:
-    """What comes next; None where a host's time comes first."""
-    due_s = backlog.due_in(time.monotonic()) if engine.room() else None
-    try:
-        return engine.note(engine.events.get(timeout=due_s))
-    except queue.Empty:
-        return None
-
-
 def _told(
     results: Generator[Result, None, None], on_result: Callable[[Result], object]
 ) -> Generator[Result, None, None]:
@@ -205,18 +207,44 @@ def _told(
             yield result
 
 
-def _politeness(per_host: int, rate: float | None, pipeline: int, lane_most: int) -> Politeness:
+def _politeness(per_host: int, rate: float | None, pipeline: int, is_remote: bool) -> Politeness:
     for name, value in (("per_host", per_host), ("pipeline", pipeline)):
         if whole(name, value) < 1:
             raise ValueError(f"{name} must be 1 or more, not {value!r}")
     if rate is None:
-        return Politeness(per_host, 0.0, pipeline, max(lane_most, pipeline))
+        most = REMOTE_LANE_MOST if is_remote else LANE_MOST
+        return Politeness(per_host, 0.0, pipeline, max(most, pipeline))
     per_second = number("rate", rate)
-    if per_second is None or not per_second > 0:
+    if not per_second > 0:
         raise ValueError(f"rate must be more than 0 requests a second, not {rate!r}")
     if pipeline > 1:
         raise ValueError("rate and pipeline: what leaves in one send has no rate; give one of them")
+    if is_remote:  # clocks differ: one lane at a time, and the worker keeps the rate within it
+        most = max(1, min(REMOTE_LANE_MOST, int(REMOTE_LANE_S * per_second)))
+        return Politeness(1, 0.0, 1, most, 1 / per_second)
     return Politeness(per_host, 1 / per_second, 1, 1)
+
+
+def _engine(
+    settings: Settings, executor: Executor | Callable[[], Executor] | None, threads: int, batches: int | None
+) -> tuple[Callable[[], Engine], int]:
+    """What makes the engine, and how many lanes it has out at most."""
+    name, given = ("threads", threads) if executor is None else ("batches", batches)
+    count = default_count() if given is None else whole(name, given)
+    if count < 1:
+        raise ValueError(f"{name} must be 1 or more, not {count}")
+    if executor is None:
+        return (lambda: Threads(settings, count)), count
+    from .executor import LANES_A_BATCH, Batches
+
+    if not callable(executor) and not hasattr(executor, "submit"):
+        raise TypeError(f"an executor has submit(), or is a callable that makes one, not {executor!r:.80}")
+    return (lambda: Batches(settings, executor, count)), count * LANES_A_BATCH
+
+
+def default_count() -> int:
+    """How many batches are out at a time where the caller says nothing."""
+    return max(4, 2 * (os.cpu_count() or 1))
 
 
 def _settings(

@@ -25,9 +25,7 @@ class Event(NamedTuple):
 
 
 class Engine(Protocol):
-    """What sends lanes, and puts an Event into ``events`` as something comes of them."""
-
-    events: queue.SimpleQueue[Event]
+    """What sends lanes."""
 
     def room(self) -> int:
         """How many lanes may be started now."""
@@ -35,8 +33,8 @@ class Engine(Protocol):
     def start(self, lanes: list[Lane]) -> None:
         """Send these lanes."""
 
-    def note(self, event: Event) -> Event:
-        """Called with each event that was taken out; what shall be made of it."""
+    def next_event(self, timeout_s: float | None) -> Event | None:
+        """What comes of them next, waited for; None if there was nothing in time, or nothing that counts."""
 
     def stop(self) -> None:
         """End soon, leaving nothing half-written."""
@@ -46,7 +44,7 @@ class Threads:
     """Up to ``count`` lanes side by side; threads are started as lanes come."""
 
     def __init__(self, settings: Settings, count: int) -> None:
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._worker = Worker(settings)
         self._count = count
         self._jobs: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
@@ -68,8 +66,12 @@ class Threads:
                 self._threads.append(thread)
                 thread.start()
 
-    def note(self, event: Event) -> Event:
+    def next_event(self, timeout_s: float | None) -> Event | None:
         """As Engine says."""
+        try:
+            event = self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
         self._under_way -= len(event.ended)
         return event
 
@@ -86,8 +88,8 @@ class Threads:
         while (lane := self._jobs.get()) is not None:
             try:
                 for result in self._worker.run(lane):
-                    self.events.put(Event((result,)))
+                    self._events.put(Event((result,)))
             except BaseException as error:  # of this module's own; the caller would wait for ever
-                self.events.put(Event((), (lane,), error))
+                self._events.put(Event((), (lane,), error))
             else:
-                self.events.put(Event((), (lane,)))
+                self._events.put(Event((), (lane,)))

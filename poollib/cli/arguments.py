@@ -277,7 +277,7 @@ def _value_of(option: Option, written: str, rest: list[str]) -> str:
 USAGE = "usage: poollib [get|head|post|put|patch|delete|options] [OPTION...] URL..."
 
 _ABOUT = (
-    "Print the bodies of HTTP responses, or run a command: demo, serve, as-urllib3. The options are curl's. A URL"
+    "Print the bodies of HTTP responses, or run a command: bulk, demo, serve, as-urllib3. The options are curl's. A URL"
     " without a scheme is http's. The proxies that http_proxy, https_proxy, all_proxy and no_proxy name are used;"
     " NO_COLOR takes the colours away. On a terminal JSON is shown indented, a bar tells how far a file is, and binary"
     " data is not printed."
@@ -306,7 +306,7 @@ def help_text(width: int) -> str:
     """The manual, for a terminal of so many columns."""
     width = max(40, min(width, 100))
     lines = ["NAME", "  poollib - fetch URLs", "", "SYNOPSIS", *_wrapped(USAGE.removeprefix("usage: "), width, 2, 10)]
-    lines += _wrapped("poollib demo | serve | as-urllib3 --help", width, 2, 10)
+    lines += _wrapped("poollib bulk | demo | serve | as-urllib3 --help", width, 2, 10)
     lines += ["", "DESCRIPTION", *_wrapped(_ABOUT, width, 2, 2)]
     for group, options in OPTIONS.items():
         lines += ["", group.upper()]

@@ -170,9 +170,16 @@ def _as_urllib3(words: Sequence[str]) -> int:
     return as_urllib3.main(words)
 
 
+def _bulk(words: Sequence[str]) -> int:
+    from ..bulk import command
+
+    return command.main(words)
+
+
 # Commands by their first word, each given the words after it.
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "as-urllib3": _as_urllib3,
+    "bulk": _bulk,
     "demo": _demo,
     "serve": _serve,
 }
