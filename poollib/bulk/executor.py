@@ -109,7 +109,7 @@ class Batches:
             if self._make is None:
                 return Event((), batch.lanes, error)
             self._renew(executor)
-        self._submit(batch._replace(tries=batch.tries + 1))
+        self._submit(_Batch(batch.lanes, batch.tries + 1))
         return None
 
     def _renew(self, broken: Executor) -> None:
@@ -145,7 +145,11 @@ def run_batch(run: str, settings: bytes, lanes: list[Lane]) -> list[Result]:
 
 
 def _results(worker: Worker, lane: Lane) -> list[Result]:
-    return [result if result.error is None else _portable(result, result.error) for result in worker.run(lane)]
+    return [
+        result if result.error is None else _portable(result, result.error)
+        for results in worker.run(lane)
+        for result in results
+    ]
 
 
 def _portable(result: Result, error: Exception) -> Result:

@@ -38,7 +38,9 @@ POOLS = 1000  # pools that a manager of our own keeps
 THREADS = 32
 WINDOW = 1024  # requests that are read ahead
 LANE_MOST = 16
+LANE_SENDS = 4  # with pipelines: how many sends are in a lane
 REMOTE_LANE_MOST = 64
+MOST_WINDOW = 16_384
 REMOTE_LANE_S = 10.0  # how long a lane with a rate takes at most
 READ_S = 0.02  # how long results wait while requests are read ahead
 
@@ -63,7 +65,7 @@ def fetch(
 ) -> Generator[Result, None, None]:
     """The result of each request, as they come; what fails is a result with its error.
 
-    ``requests``: URLs, ``(method, url)``, ``(method, url, headers)`` or ``BulkRequest``s; about 1,000 are read ahead.
+    ``requests``: URLs, ``(method, url)``, ``(method, url, headers)`` or ``BulkRequest``s, read some thousand ahead.
     ``per_host``: how many are sent to a host side by side, ``rate``: how many in a second, ``pipeline``: how many GETs
     leave in one send (see ``docs/pipelining.rst``).
 
@@ -89,7 +91,8 @@ def fetch(
         raise TypeError("fetch() takes an iterable of requests, not one URL")
     run = _Run(settings, None if place is None else os.fspath(place), resume, on_progress)
     make_engine, lanes = _engine(settings, executor, threads, batches)
-    results = run.results(requests, politeness, make_engine, max(WINDOW, 2 * lanes * politeness.lane_most))
+    window = min(MOST_WINDOW, max(WINDOW, 2 * lanes * politeness.lane_most))
+    results = run.results(requests, politeness, make_engine, window)
     return results if on_result is None else _told(results, on_result)
 
 
@@ -213,7 +216,7 @@ def _politeness(per_host: int, rate: float | None, pipeline: int, is_remote: boo
             raise ValueError(f"{name} must be 1 or more, not {value!r}")
     if rate is None:
         most = REMOTE_LANE_MOST if is_remote else LANE_MOST
-        return Politeness(per_host, 0.0, pipeline, max(most, pipeline))
+        return Politeness(per_host, 0.0, pipeline, max(most, LANE_SENDS * pipeline))
     per_second = number("rate", rate)
     if not per_second > 0:
         raise ValueError(f"rate must be more than 0 requests a second, not {rate!r}")

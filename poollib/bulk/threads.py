@@ -87,8 +87,8 @@ class Threads:
     def _run(self) -> None:
         while (lane := self._jobs.get()) is not None:
             try:
-                for result in self._worker.run(lane):
-                    self._events.put(Event((result,)))
+                for results in self._worker.run(lane):
+                    self._events.put(Event(results))
             except BaseException as error:  # of this module's own; the caller would wait for ever
                 self._events.put(Event((), (lane,), error))
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from ..base.timeout import Timeout
@@ -51,15 +51,15 @@ class Worker:
         self.settings = settings
         self._stopped = threading.Event()
 
-    def run(self, lane: Lane) -> Iterator[Result]:
-        """The results of a lane's requests, one after the other; none of those that ``stop`` came before."""
+    def run(self, lane: Lane) -> Iterator[list[Result]]:
+        """The results of a lane's requests as they are there; none of those that ``stop`` came before."""
         if self.settings.pipeline > 1 and not lane.gap_s:
             yield from self._run_pipelined(lane)
             return
         for request in lane.requests:
             if self._stopped.wait(lane.gap_s) if lane.gap_s else self._stopped.is_set():
                 return
-            yield self.fetch_one(request)
+            yield [self.fetch_one(request)]
 
     def fetch_one(self, request: BulkRequest) -> Result:
         """What came of one request."""
@@ -124,15 +124,17 @@ class Worker:
 
     # -- several in one send --
 
-    def _run_pipelined(self, lane: Lane) -> Iterator[Result]:
+    def _run_pipelined(self, lane: Lane) -> Iterator[list[Result]]:
         for base, group in groupby(lane.requests, _pipelined_with):
             requests = list(group)
             if self._stopped.is_set():
                 return
             if base is None:
-                yield from map(self.fetch_one, requests)
-            else:
-                yield from self._pipeline(base, requests)
+                yield from ([self.fetch_one(request)] for request in requests)
+                continue
+            results = self._pipeline(base, requests)
+            while held := list(islice(results, self.settings.pipeline)):  # they come together
+                yield held
 
     def _pipeline(self, base: str, requests: list[BulkRequest]) -> Iterator[Result]:
         """The results of GETs to one origin. A redirect may lead to another one, so its request goes again, alone."""
