@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby, islice
 from typing import NamedTuple
 
-from ..base.timeout import Timeout
+from ..base.timeout import Deadline, Timeout
 from ..exceptions import HTTPError
 from ..policy.retry import Retry
 from ..poolmanager import PoolManager
@@ -109,9 +109,16 @@ class Worker:
                 raise
             except HTTPError as error:
                 retries = (response.retries or retries).increment(request.method, request.url, error=error)
-                retries.sleep()
+                self._wait(retries.get_backoff_time(), timeout)
             finally:
                 response.release_conn()
+
+    def _wait(self, delay_s: float, timeout: Timeout) -> None:
+        """Wait before a repetition, within the request's deadline. DeadlineExceededError, StoppedError."""
+        if isinstance(timeout.deadline, Deadline):
+            delay_s = timeout.deadline.cap_s(delay_s, "backoff")
+        if self._stopped.wait(delay_s):
+            raise StoppedError("the run was ended")
 
     def _chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
         for chunk in response.stream(CHUNK_BYTES):

@@ -108,6 +108,20 @@ def test_one_deadline_ends_a_request_with_its_repetitions(server: Httpd, tmp_pat
         assert isinstance(result.error, DeadlineExceededError)
 
 
+def test_one_deadline_ends_a_body_that_breaks_off_again_and_again(server: Httpd, tmp_path: pathlib.Path) -> None:
+    """Repetitions wait 0.2, 0.4, ... seconds; the first wait alone is within the deadline."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError
+
+    server.routes["/cut"] = lambda _: Response(broken(), close=True)
+    (result,) = fetch(
+        [f"{server.url}/cut"], retries=Retry(9, backoff_factor=0.1), timeout=Timeout(deadline=0.3), to=tmp_path
+    )
+    assert isinstance(result.error, DeadlineExceededError)
+
+
 @pytest.mark.parametrize("pipeline", [1, 4])
 def test_a_host_never_has_more_requests_than_it_may(server: Httpd, pipeline: int) -> None:
     """Seen by the server: connections with a request on them, by host."""
