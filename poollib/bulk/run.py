@@ -18,6 +18,7 @@ from ..base.timeout import Timeout
 from ..policy.retry import Retry
 from ..poolmanager import PoolManager
 from .backlog import Backlog, Lane, Politeness
+from .executor import LANES_A_BATCH, Batches, Executor
 from .files import JOURNAL, Folder
 from .journal import Journal
 from .requests import BulkRequest, Item, Progress, Result, host_finder, key_of, prepared
@@ -26,7 +27,6 @@ from .worker import Settings
 
 if TYPE_CHECKING:
     from ..client.keyword_types import RetriesArgument, TimeoutArgument
-    from .executor import Executor
 
 #: Repetitions of each request where the caller says nothing; a status that stays is a result.
 RETRIES = Retry(
@@ -238,8 +238,6 @@ def _engine(
         raise ValueError(f"{name} must be 1 or more, not {count}")
     if executor is None:
         return (lambda: Threads(settings, count)), count
-    from .executor import LANES_A_BATCH, Batches
-
     if not callable(executor) and not hasattr(executor, "submit"):
         raise TypeError(f"an executor has submit(), or is a callable that makes one, not {executor!r:.80}")
     return (lambda: Batches(settings, executor, count)), count * LANES_A_BATCH
