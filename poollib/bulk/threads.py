@@ -63,8 +63,8 @@ class Threads:
             if len(self._threads) < self._under_way:
                 # Daemons: a silent server must not keep a program from its end.
                 thread = threading.Thread(target=self._run, name=f"bulk-{len(self._threads) + 1}", daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)  # not before: one whose start Ctrl-C has cut short can't be joined
 
     def next_event(self, timeout_s: float | None) -> Event | None:
         """As Engine says."""
@@ -77,7 +77,7 @@ class Threads:
 
     def stop(self) -> None:
         """As Engine says; threads whose server is silent for longer than 5 s end later, by themselves."""
-        for _ in self._threads:
+        for _ in range(len(self._threads) + 1):  # and one that was not listed any more
             self._jobs.put(None)
         self._worker.stop()
         limit = time.monotonic() + STOP_S

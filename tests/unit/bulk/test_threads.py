@@ -1,0 +1,36 @@
+"""Threads end whatever interrupts them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from poollib import PoolManager, Retry, Timeout
+from poollib.bulk.backlog import Lane
+from poollib.bulk.threads import Threads
+from poollib.bulk.worker import Settings
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_ctrl_c_while_a_thread_is_started_does_not_hinder_the_end(
+    monkeypatch: pytest.MonkeyPatch, is_running: bool
+) -> None:
+    """Interrupted before the thread runs, or when it does and start() has not returned."""
+    start, started = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        if is_running:
+            start(thread)
+            started.append(thread)
+        raise KeyboardInterrupt
+
+    engine = Threads(Settings(PoolManager(), Retry(0), Timeout(1)), 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.start([Lane("a", [])])
+    engine.stop()
+    for thread in started:
+        thread.join(20)
+        assert not thread.is_alive()
