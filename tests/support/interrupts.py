@@ -108,3 +108,12 @@ class RealInterrupter(Interrupter):
 def name_of(frame: FrameType) -> str:
     """``module.function``."""
     return f"{frame.f_globals['__name__'].rpartition('.')[2]}.{frame.f_code.co_name}"
+
+
+#: The command line, with Ctrl-C as at a terminal: what a shell starts in the background ignores it, and so do its children.
+COMMAND_LINE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from poollib.cli.main import main
+sys.exit(main())
+"""

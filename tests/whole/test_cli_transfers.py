@@ -17,6 +17,7 @@ import pytest
 from poollib.cli import main
 from tests.support.certs import PASSWORD, certs
 from tests.support.httpd import Httpd, Request, Response
+from tests.support.interrupts import COMMAND_LINE
 from tests.support.script import ScriptServer, close, expect_request, respond, send, stall
 from tests.support.script import signal as tell
 
@@ -171,7 +172,7 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_no_file(words: list[str]
     came = threading.Event()
     steps = [expect_request(), send(CUT_HEAD + BODY[:100]), tell(came), stall()]
     with ScriptServer(steps, *[steps] * len(words)) as server:
-        command = [sys.executable, "-m", "poollib", *words, server.url, server.url, "-o", "a", "-o", "b"]
+        command = [sys.executable, "-c", COMMAND_LINE, *words, server.url, server.url, "-o", "a", "-o", "b"]
         with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
             assert came.wait(10)
             process.send_signal(signal.SIGINT)

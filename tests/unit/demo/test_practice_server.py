@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from poollib import Client, EventSource
 from poollib.demo.practice_server import PracticeServer, main
+from tests.support.interrupts import COMMAND_LINE
 
 
 @pytest.fixture
@@ -62,11 +64,14 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_command_serves_until_it_is_interrupted() -> None:
-    command = [sys.executable, "-m", "poollib", "serve", "--port", "0"]
+    command = [sys.executable, "-c", COMMAND_LINE, "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        with Client(line.partition(" ")[0], timeout=10.0) as client:
-            assert client.get("hello").text == "hello world"
-        process.send_signal(2)
-        assert process.wait(20) == 0
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            with Client(line.partition(" ")[0], timeout=10.0) as client:
+                assert client.get("hello").text == "hello world"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
