@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
@@ -42,6 +43,7 @@ from .client.extra_keywords import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
+    URLOPEN_KEYWORDS,
     take,
     take_fields,
     take_options,
@@ -67,8 +69,8 @@ from .exceptions import (
     is_from_body,
 )
 from .exchange.options import ResponseOptions
-from .exchange.request import Request
-from .http1.request_body import set_file_position
+from .exchange.request import RUN, Hook, HookRequest, Request, hooks_of, run_hooked
+from .http1.request_body import rewind_body, set_file_position
 from .pipeline.pool_methods import Pipelining
 from .policy.retry import Retry
 from .pool.connection_pool import EndpointPool, State
@@ -264,6 +266,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         if response_kw or self._defaults:
             keywords: Keywords = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
             url, body, headers = take_fields(method, url, body, headers, keywords)
+            if ("hooks" in keywords or "hooks" in self._defaults) and (hooks := hooks_of(self._defaults, keywords)):
+                named = (retries, redirect, assert_same_host, timeout, pool_timeout, release_conn, chunked, body_pos)
+                given = dict(zip(_NAMED, (*named, preload_content, decode_content), strict=True))
+                return self._run_hooked(hooks, HookRequest(method, url, headers, body, {**keywords, **given}))
             enforces = bool(keywords.pop("enforce_content_length", True))
             options = take_options(self._defaults, keywords)
         if retries is None and type(self.retries) is Retry:
@@ -294,11 +300,52 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.options, request.deadline, request.trace = options, options.deadline, options.trace
         if body is not None:
             request.body_start = set_file_position(body, body_pos)
-        if request.trace is not None:
-            return self._run_told(request, request.trace)
+        if options is not None and (options.trace is not None or options.attempt_hooks):
+            return self._run_watched(request, options)
         return run(self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self), request)
 
-    def _run_told(self, request: Request, trace: Trace) -> BaseHTTPResponse:
+    def _run_hooked(self, hooks: list[Hook], asked: HookRequest) -> BaseHTTPResponse:
+        """What the hooks make of a request."""
+
+        def send(asked: HookRequest) -> BaseHTTPResponse:
+            own = {**asked.options, "hooks": RUN}
+            return _own_urlopen(self, asked.method, asked.url, asked.body, asked.headers, **own)
+
+        return run_hooked(hooks, asked, send)
+
+    def _run_watched(self, request: Request, options: Options) -> BaseHTTPResponse:
+        """As ``run``, with a listener or hooks around each attempt."""
+        attempt = (
+            self._attempt
+            if not options.attempt_hooks
+            else partial(self._attempt_hooked, cast("tuple[Hook, ...]", options.attempt_hooks))
+        )
+        if options.trace is not None:
+            return self._run_told(request, options.trace, attempt)
+        return run(attempt if self._circuit is None else self._circuit.wrap(attempt, self), request)
+
+    def _attempt_hooked(self, hooks: Iterable[Hook], request: Request) -> BaseHTTPResponse:
+        """What the hooks make of an attempt; a request that met a dead connection goes out again unseen by them."""
+        url = self._absolute(request.target)
+        asked = HookRequest(request.method, url, request.headers, request.body, {"body_pos": request.body_start})
+
+        def send(asked: HookRequest) -> BaseHTTPResponse:
+            sent = copy(request)
+            sent.method, sent.headers, sent.body = asked.method, asked.headers, asked.body
+            if asked.url != url:
+                sent.target = self._target(asked.url, True, request.retries)
+            while True:
+                try:
+                    return self._attempt(sent)
+                except StaleConnection:
+                    if request.body_start is not None:
+                        rewind_body(request.body, request.body_start)
+
+        return run_hooked(hooks, asked, send)
+
+    def _run_told(
+        self, request: Request, trace: Trace, send_once: Callable[[Request], BaseHTTPResponse]
+    ) -> BaseHTTPResponse:
         """As ``run``, with a listener, whose events say whose they are; a manager has told it of the start already."""
         endpoint = self._endpoint_pool.endpoint
         is_told = type(trace) is RequestTrace
@@ -309,7 +356,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
         def attempt(request: Request) -> BaseHTTPResponse:
             told.count_attempt(endpoint)
-            return self._attempt(request)
+            return send_once(request)
 
         send = attempt if self._circuit is None else self._circuit.wrap(attempt, self)
         return run(send, request) if is_told else told.run(lambda: run(send, request))
@@ -622,6 +669,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 # ``is``: what wrapt makes of a method says that it is equal to it, and has its ``__func__``.
 HTTPConnectionPool._own_methods = (HTTPConnectionPool.urlopen, HTTPConnectionPool._make_request)
 _MAKE_REQUEST = HTTPConnectionPool._make_request
+#: as it is here, whatever a program has put in its place: that has been called already
+_own_urlopen: Callable[..., BaseHTTPResponse] = HTTPConnectionPool.urlopen
+#: urlopen's arguments that hooks see among the options
+_NAMED = URLOPEN_KEYWORDS[2:]
 #: what belongs to one process and is not pickled
 _OWN = frozenset(
     {"_seen", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}

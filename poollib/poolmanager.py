@@ -42,7 +42,7 @@ from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .exchange.options import ResponseOptions
-from .exchange.request import BY_CALLER, Request
+from .exchange.request import BY_CALLER, RUN, Hook, HookRequest, Request, hooks_of, run_hooked
 from .http1.request_body import set_file_position
 from .policy.redirect import same_origin
 from .policy.retry import Retry
@@ -497,6 +497,8 @@ class PoolManager(RequestMethods):
         keywords["assert_same_host"] = False
         defaults = self.connection_pool_kw
         if not TOLD.isdisjoint(keywords) or (defaults and not TOLD.isdisjoint(defaults)):
+            if hooks := hooks_of(defaults, keywords):
+                return self._run_hooked(hooks, method, url, redirect, keywords)
             told = told_request(method, url, {**defaults, **keywords})
             if told is not None:
                 return told.run(lambda: _own_urlopen(self, method, url, redirect, **{**keywords, "trace": told}))
@@ -518,6 +520,21 @@ class PoolManager(RequestMethods):
         if response.status < 300 or not redirect:
             return response
         return self._follow(method, url, {**keywords, "body_pos": start}, response)
+
+    def _run_hooked(
+        self, hooks: list[Hook], method: str, url: str, redirect: bool, keywords: Keywords
+    ) -> BaseHTTPResponse:
+        """What the hooks make of a request; those of the manager are its pools' as well, which are told so."""
+        options = {**keywords, "hooks": RUN}
+        headers, body = options.pop("headers", None), options.pop("body", None)
+
+        def send(request: HookRequest) -> BaseHTTPResponse:
+            own = {**request.options, "headers": request.headers, "body": request.body}
+            return _own_urlopen(self, request.method, request.url, redirect, **own)
+
+        return run_hooked(
+            hooks, HookRequest(method, url, self.headers if headers is None else headers, body, options), send
+        )
 
     def _settle_retries(self, keywords: Keywords, redirect: bool) -> None:
         """Let a request's keywords name the Retry that governs it: its own, else the manager's, else its pool's."""

@@ -7,7 +7,7 @@ Unknown keywords are TypeErrors that name them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, SupportsFloat
 
@@ -15,6 +15,7 @@ from ..base.exact_copies import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..base.trace import RequestTrace, TimedTrace, Trace
 from ..exchange.options import EXPECT_CONTINUE_S, Options
+from ..exchange.request import hooks_named
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from .request_encoding import EncodedRequest, encode_fields, encode_json
 
@@ -35,9 +36,19 @@ LENDING_OPTIONS = (
 #: keywords of a pool that ``health.HealthCheck`` explains
 HEALTH_OPTIONS = ("health_check_interval", "health_check_path")
 #: keywords of a request, and of a pool as defaults of its requests
-REQUEST_OPTIONS = ("trace", "max_response_size", "max_decoded_size", "expect_continue", "trailers", "limits", "timings")
+REQUEST_OPTIONS = (
+    "trace",
+    "max_response_size",
+    "max_decoded_size",
+    "expect_continue",
+    "trailers",
+    "limits",
+    "timings",
+    "hooks",
+    "attempt_hooks",
+)
 #: those that a manager looks at as well: events and times are of all that one call asks for
-TOLD = frozenset({"trace", "timings"})
+TOLD = frozenset({"trace", "timings", "hooks"})
 #: keywords of ``urlopen`` as urllib3 has them
 URLOPEN_KEYWORDS = (
     "body",
@@ -127,7 +138,8 @@ def take_options(defaults: Keywords, keywords: Keywords) -> Options | None:
 
     TypeError for what is left in ``keywords`` and means nothing.
     """
-    given = {**defaults, **take(REQUEST_OPTIONS, keywords)}
+    taken = take(REQUEST_OPTIONS, keywords)
+    given = {**defaults, **taken}
     if keywords:
         raise unknown_keyword("urlopen()", keywords, (*URLOPEN_KEYWORDS, *REQUEST_OPTIONS, *FIELD_OPTIONS))
     if not any(value is not None for value in given.values()):
@@ -144,7 +156,12 @@ def take_options(defaults: Keywords, keywords: Keywords) -> Options | None:
         expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else _seconds(expect),
         trailers=given.get("trailers"),
         limits=limits or DEFAULT_LIMITS,
+        attempt_hooks=() if given.get("attempt_hooks") is None else _attempt_hooks(defaults, taken),
     )
+
+
+def _attempt_hooks(*keywords: Keywords) -> tuple[Callable[..., object], ...]:
+    return tuple(hooks_named("attempt_hooks", *keywords))
 
 
 def checked_trace(trace: Trace) -> Trace:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..base.timeout import _TYPE_TIMEOUT, Timeout
     from ..base.trace import Trace
     from ..exchange.proxy_config import ProxyConfig
+    from ..exchange.request import Hook
     from ..exchange.upload import Trailers
     from ..http1.grammar import Limits
     from ..http1.multipart import _TYPE_FIELDS, SupportsRead
@@ -63,6 +64,8 @@ class RequestOptions(TypedDict, total=False):
     trailers: Trailers | None
     limits: Limits | None
     timings: bool | None
+    hooks: Sequence[Hook] | None
+    attempt_hooks: Sequence[Hook] | None
 
 
 class FormKeywords(TypedDict, total=False):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..base.timeout import Deadline
@@ -46,3 +47,4 @@ class Options(NamedTuple):
     expect_continue_s: float | None = None
     trailers: Trailers | None = None
     limits: Limits = DEFAULT_LIMITS
+    attempt_hooks: tuple[Callable[..., object], ...] = ()  # each a ``request.Hook``
