@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from . import util as util
     from .base.headers import HTTPHeaderDict
     from .base.timeout import Timeout
-    from .base.trace import RequestInfo, Trace
+    from .base.trace import RequestInfo, RequestLogFilter, Trace
     from .compat import install_as_urllib3, uninstall_as_urllib3
     from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
     from .extras.download import download
@@ -56,6 +56,7 @@ __all__ = [
     "Proxy",
     "ProxyManager",
     "RequestInfo",
+    "RequestLogFilter",
     "Retry",
     "RetryBudget",
     "Timeout",
@@ -88,6 +89,7 @@ _MODULES = {
     "Proxy": "policy.proxy_rules",
     "ProxyManager": "poolmanager",
     "RequestInfo": "base.trace",
+    "RequestLogFilter": "base.trace",
     "Retry": "policy.retry",
     "RetryBudget": "policy.retry_budget",
     "Timeout": "base.timeout",

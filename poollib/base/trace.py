@@ -10,12 +10,14 @@ request.  The order in which events come is the tree in the class's docstring; `
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
 from time import monotonic
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from .endpoint import Endpoint
 from .logs import logger, shown_url
 
 log = logger(__name__)
@@ -278,6 +280,28 @@ class RequestTrace(Trace):
             return answer
         finally:
             _running.set(before)  # no token: an interrupt may come before it is in hand
+
+
+class RequestLogFilter(logging.Filter):
+    """A logging filter that tells which request a record belongs to; it lets all of them through.
+
+    ``record.request_id`` and ``record.pool`` (scheme, host and port) are those of the request that the thread is busy
+    with, and "-" outside one. Only requests with a listener or with ``timings=True`` have ids.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        running = _running.get()
+        record.request_id = "-" if running is None else running.request.id
+        record.pool = "-" if running is None else _origin_of(running.request)
+        return True
+
+
+def _origin_of(request: RequestInfo) -> str:
+    """Scheme, host and port of the pool that a request is at; of its URL before it has come to one."""
+    endpoint = request.endpoint
+    if isinstance(endpoint, Endpoint):
+        return f"{endpoint.scheme}://{endpoint.host}:{endpoint.port}"
+    return "/".join(request.url.split("/", 3)[:3])
 
 
 def listener_of(trace: Trace) -> Trace | None:

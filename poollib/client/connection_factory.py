@@ -7,6 +7,7 @@ close.  When and why is the core's business, how to dial the connection's.
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable
@@ -68,6 +69,11 @@ def adapt(connection: object) -> Connection:
     return cast("Connection", connection)
 
 
+#: urllib3's words, and what to do
+FULL = (
+    "Connection pool is full, discarding connection: %s. Connection pool size: %s"
+    " (raise maxsize, or set block=True; said once for this pool)"
+)
 COUNTED = ("requests", "bytes_sent", "bytes_received")
 
 
@@ -77,7 +83,7 @@ class ConnectionFactory:
     Only who leases a connection writes to its counts; those of closed ones are summed up here, guarded by the lock.
     """
 
-    __slots__ = ("_pool", "_received", "_requests", "_sent", "errors", "opened")
+    __slots__ = ("_pool", "_received", "_requests", "_sent", "_told_of_full", "errors", "opened")
 
     # One for all: it is held for a sum, and 88 bytes for each would be more than the sums. Re-entrant, because the
     # garbage collector may close a lost response's connection in the very thread that holds it.
@@ -91,6 +97,7 @@ class ConnectionFactory:
         self._requests = self._sent = self._received = 0  # of those that are closed
         self.errors = 0
         self.opened = 0
+        self._told_of_full = False
 
     def reset_after_fork(self) -> None:
         """In a forked child: nothing counted yet, and a lock that nobody holds."""
@@ -154,12 +161,17 @@ class ConnectionFactory:
             connection.requests = connection.bytes_sent = connection.bytes_received = 0
 
     def on_full(self, connection: Connection) -> None:
-        """Log that a connection is closed because the pool has its number of idle ones."""
+        """Log that a connection is closed because the pool has its number of idle ones: once, then at DEBUG.
+
+        The line begins with urllib3's words, which programs look for.
+        """
         pool = self._pool()
         idle = None if pool is None else pool.pool
         if pool is not None and idle is not None:
-            text = "Connection pool is full, discarding connection: %s. Connection pool size: %s"
-            log.warning(text, pool.host, idle.maxsize)
+            with self._lock:
+                level = logging.DEBUG if self._told_of_full else logging.WARNING
+                self._told_of_full = True
+            log.log(level, FULL, pool.host, idle.maxsize)
 
 
 _NOTHING = (0, 0, 0)
