@@ -51,7 +51,7 @@ from .client.extra_keywords import (
 )
 from .client.health_check import HealthCheck
 from .client.idle_queue import CustomQueuePool, IdleQueue
-from .client.lease import Lease
+from .client.lease import Lease, place_outside
 from .client.request_encoding import RequestMethods
 from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
@@ -493,6 +493,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             if request.options is not None:
                 response.max_decoded_size = request.options.max_decoded_size
             response.attach(Lease(self, conn, self._endpoint_pool, number))
+            if self.block and number is not None and not request.wanted.preload_content:
+                self._endpoint_pool.note_holder(conn, number, place_outside())
             return response
         stub = cast("_Stub", response)  # that a recorder or a subclass put in the response's place
         stub.retries = request.retries

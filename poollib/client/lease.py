@@ -8,6 +8,8 @@ connection itself, when its pool takes it back.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -16,6 +18,7 @@ from ..pool.connection_pool import EndpointPool
 
 if TYPE_CHECKING:
     import socket
+    from types import FrameType
 
     from ..base.endpoint import Endpoint
     from ..exchange.options import Options
@@ -117,3 +120,14 @@ class Lease:
             action()
             return True
         return self._endpoint_pool.while_leased(self.connection, self._number, action)
+
+
+_FOLDER = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+def place_outside() -> str:
+    """The place in the program that called: file and line of the first frame that is none of this package's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_FOLDER):
+        frame = frame.f_back
+    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

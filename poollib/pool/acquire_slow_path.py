@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 
 from ..base.exact_copies import seconds
+from ..base.logs import logger
 from ..base.trace import notify
 from ..exceptions import EmptyPoolError
 from . import housekeeper
@@ -18,6 +19,8 @@ from .entry import Entry, Permit
 from .lifecycle import LONGEST_PAUSE_S, WARM_LONGEST_PAUSE_S, WARM_PAUSE_S, ConnectionLifecycle, stack_of_acquirer
 from .state import IDLE_TIMEOUT, Connection, Endpoint, State
 from .waiter import Waiter, enqueued
+
+log = logger(__name__)
 
 
 class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
@@ -80,6 +83,8 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             try:
                 self._give_up_unless_granted(waiter)
             except EmptyPoolError as error:
+                if places := self.untold_holders():
+                    log.warning("%r: connections are held at %s: read these responses or close them", self, places)
                 if self.trace is not None:
                     notify(self.trace, "connection_wait_timed_out", self.endpoint, error.waited_s)
                 raise

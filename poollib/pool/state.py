@@ -24,7 +24,7 @@ closed is put into ``_to_close``, where the next call finds it.
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, MutableSequence
 from enum import Enum
 from heapq import heapify, heappop
@@ -71,6 +71,21 @@ _OPEN = State.OPEN  # a look at the enumeration costs 0.05 us
 FEW_CONNECTIONS = 64
 
 
+class Holder:
+    """Where in a program a connection was taken that stays with it; ``lease`` tells from which lease."""
+
+    __slots__ = ("is_told", "lease", "place")
+
+    def __init__(self, lease: int, place: str) -> None:
+        self.lease, self.place, self.is_told = lease, place, False
+
+
+def _places(holders: list[Holder]) -> str:
+    """The places with how many are held there, the first few."""
+    counted = Counter(holder.place for holder in holders)
+    return ", ".join(f"{place} ({count} times)" if count > 1 else place for place, count in counted.most_common(3))
+
+
 class PoolState(Generic[Endpoint, Connection]):
     """What the pool for ``endpoint`` holds; the lock of its shared limit guards every field that changes."""
 
@@ -83,6 +98,7 @@ class PoolState(Generic[Endpoint, Connection]):
         "_drain_waiters",
         "_dropped",
         "_generation",
+        "_holders",
         "_idle",
         "_idle_timeout",
         "_is_shrinking",
@@ -143,6 +159,7 @@ class PoolState(Generic[Endpoint, Connection]):
         self._drain_waiters: list[Waiter[Connection]] | None = None  # threads in drain() and close()
         self._is_shrinking = False  # resize() made the limit smaller than what exists
         self._sweep_at = inf  # when the housekeeper sweeps next, where it does
+        self._holders: dict[int, Holder] | None = None  # where in the program leased ones are held, by key
 
     # -- looking -----------------------------------------------------------------------------------------------
 
@@ -632,6 +649,25 @@ class PoolState(Generic[Endpoint, Connection]):
 
     # -- errors with the numbers of the pool --------------------------------------------------------------------
 
+    def note_holder(self, connection: Connection, lease: int, place: str) -> None:
+        """A leased connection stays with the program, which took it at this place, until that gives it back."""
+        with self._lock:
+            kept = {key: holder for key, holder in (self._holders or {}).items() if key in self.leases}
+            self._holders = {**kept, id(connection): Holder(lease, place)}
+
+    def _held_locked(self) -> list[Holder]:
+        """What the program holds now."""
+        leases = ((self.leases.get(key), holder) for key, holder in (self._holders or {}).items())
+        return [holder for entry, holder in leases if entry is not None and entry.reuses == holder.lease]
+
+    def untold_holders(self) -> str:
+        """The places at which connections are held that nobody was told of yet; they count as told from now on."""
+        with self._lock:
+            untold = [holder for holder in self._held_locked() if not holder.is_told]
+            for holder in untold:
+                holder.is_told = True
+        return _places(untold)
+
     def _raise_unless_open_locked(self, waited_s: float) -> None:
         if self._state is not State.OPEN:
             raise self._error_locked(ClosedPoolError, f"the pool is {self._state.value}", waited_s)
@@ -641,6 +677,8 @@ class PoolState(Generic[Endpoint, Connection]):
             f"no connection became free in {waited_s:.3g} s: {len(self.leases)} of {self.maxsize} leased,"
             f" {len(self._idle)} idle, {self._opening} opening, {len(self._waiters)} waiting"
         )
+        if held := self._held_locked():
+            text += f"; held by what is not read to its end or closed, taken at {_places(held)}"
         shared_limit = self._shared
         if shared_limit.is_limited:
             text += f", {shared_limit.used} of {shared_limit.limit} in all pools together"
