@@ -26,8 +26,10 @@ _FIELD_LINES = f"(?:{TOKEN}+{_P}:{FIELD_VALUE}*{_P}\r\n)*{_P}"
 _match_head = re.compile(
     f"HTTP/1\\.([0-9] [1-9][0-9][0-9](?: {FIELD_VALUE}*{_P})?)(\r\n{_FIELD_LINES})\r\n".encode("latin-1")
 ).match
+#: The look-ahead leaves most fields by their first letter, before what ignores case compares them slowly.
 _find_framing = re.compile(
-    rf"\n(co(?:ntent-(?:length|encoding)|nnection)|transfer-encoding|keep-alive):[ \t]*{_P}([^\r]*{_P})".encode()
+    rf"\n(?=[CcTtKk])((?i:content-(?:length|encoding)|connection|transfer-encoding|keep-alive)):"
+    rf"[ \t]*{_P}([^\r]*{_P})".encode()
 ).findall
 _split_fields = re.compile(r"\n([^:]+):[ \t]*([^\r]*)").findall  # of a checked block: 1.8 us for 12, exact sets 3.3
 _is_field_line = re.compile(f"({TOKEN}+):({FIELD_VALUE}*)".encode("latin-1")).fullmatch
@@ -72,7 +74,8 @@ class Head:
         coding: bytes | bytearray | None = None
         connection: bytes | bytearray | None = None
         encoding: bytes | bytearray | None = None
-        for name, value in _find_framing(block.lower()):
+        for name, value in _find_framing(block):
+            name, value = name.lower(), value.lower()
             if name == b"content-length":
                 if length is not None or not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
                     value = _agreed_length(value, length)
