@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from .base import after_fork
@@ -90,10 +91,9 @@ SSL_KEYWORDS = (
 )
 
 # The common URL in one look: origin and target as they are, nothing to encode, no dot segments, no userinfo.
-_match_simple = re.compile(
-    r"(https?://[a-z0-9\-.]+(?::[1-9][0-9]{0,4})?)"
-    r"((?:/(?![.]{1,2}(?:[/?]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]*)+(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@/?]*)?)"
-).fullmatch
+_SIMPLE_TARGET = r"(?:/(?![.]{1,2}(?:[/?]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]*)+(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@/?]*)?"
+_match_simple = re.compile(rf"(https?://[a-z0-9\-.]+(?::[1-9][0-9]{{0,4}})?)({_SIMPLE_TARGET})").fullmatch
+_match_simple_target = re.compile(_SIMPLE_TARGET).fullmatch
 
 pool_classes_by_scheme: dict[str, type[HTTPConnectionPool]] = {
     "http": HTTPConnectionPool,
@@ -501,7 +501,8 @@ class PoolManager(RequestMethods):
                 return self._run_hooked(hooks, method, url, redirect, keywords)
             told = told_request(method, url, {**defaults, **keywords})
             if told is not None:
-                return told.run(lambda: _own_urlopen(self, method, url, redirect, **{**keywords, "trace": told}))
+                keywords["trace"] = told
+                return told.run(partial(_own_urlopen, self, method, url, redirect, **keywords))
         if "retries" in keywords or "retries" in defaults:
             self._settle_retries(keywords, redirect)
         if "headers" not in keywords or keywords["headers"] is None:
@@ -514,7 +515,9 @@ class PoolManager(RequestMethods):
                 keywords["timeout"] = _started(timeout)  # one clock for all hosts of this request
         start = None
         if "body" in keywords and (body := keywords["body"]) is not None:
-            start = set_file_position(body, keywords.get("body_pos"))
+            position = keywords.get("body_pos")
+            if type(body) is not bytes or position is not None:
+                start = set_file_position(body, position)
         pool, target = self._route(url)
         response = pool.urlopen(method, target, redirect=BY_CALLER if redirect else False, **keywords)
         if response.status < 300 or not redirect:
@@ -546,18 +549,18 @@ class PoolManager(RequestMethods):
 
     def _route(self, url: str) -> tuple[HTTPConnectionPool, str]:
         """The pool for ``url`` and the target to ask it for."""
-        match = _match_simple(url)
-        if match is None:
-            return self._route_any(url)
-        origin, target = match.groups()
         keywords, keys = self._routes
-        key = keys.get(origin)
+        path_at = url.find("/", 8)  # behind the "//"
+        key = keys.get(url[:path_at])
         if key is not None and keywords == self.connection_pool_kw:
-            try:
-                return self.pools[key], target
-            except KeyError:  # others came since, and it had to go
-                pass
-        return self._route_any(url, origin)
+            target = url[path_at:]
+            if _match_simple_target(target):
+                try:
+                    return self.pools[key], target
+                except KeyError:  # others came since, and it had to go
+                    pass
+        match = _match_simple(url)
+        return self._route_any(url, None if match is None else match[1])
 
     def _route_any(self, url: str, origin: str | None = None) -> tuple[HTTPConnectionPool, str]:
         parsed = parse_url(url)

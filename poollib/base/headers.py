@@ -341,16 +341,22 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
         self._maxsize = maxsize
         self.dispose_func = dispose_func
         self._container: OrderedDict[_KT, _VT] = OrderedDict()
+        self._last_used: tuple[_KT, _VT] | None = None  # found without hashing its key, which may be a long tuple
         self.lock = threading.RLock()  # guards _container; public, because callers hold it over several steps
 
     def __getitem__(self, key: _KT) -> _VT:
+        last = self._last_used
+        if last is not None and last[0] is key:
+            return last[1]
         with self.lock:
             value = self._container[key]
             self._container.move_to_end(key)
+            self._last_used = key, value
             return value
 
     def __setitem__(self, key: _KT, value: _VT) -> None:
         with self.lock:
+            self._last_used = None
             gone: list[_VT] = []
             old: _VT | _Nothing = self._container.get(key, _NOT_PASSED)
             if old is not _NOT_PASSED and old is not value:
@@ -363,6 +369,7 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
 
     def __delitem__(self, key: _KT) -> None:
         with self.lock:
+            self._last_used = None
             value = self._container.pop(key)
         self._dispose([value])
 
@@ -376,6 +383,7 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
     def clear(self) -> None:
         """Drop all entries; every value is disposed of even if disposing of another one fails."""
         with self.lock:
+            self._last_used = None
             values = list(dict.values(self._container))  # as in _entries
             self._container.clear()
         self._dispose(values)

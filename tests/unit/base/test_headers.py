@@ -322,6 +322,27 @@ def test_replaced_deleted_popped_and_cleared_values_are_disposed_of() -> None:
     assert len(container) == 0
 
 
+@pytest.mark.parametrize("leave", ["del", "clear", "replace", "evict"])
+def test_what_was_looked_at_last_is_not_found_once_it_is_gone(leave: str) -> None:
+    """It is kept beside the rest, to be found again without a hash of its key."""
+    container: RecentlyUsedContainer[tuple[str], int] = RecentlyUsedContainer(1)
+    key = ("a",)
+    container[key] = 1
+    assert container[key] == container[key] == 1
+    if leave == "replace":
+        container[("a",)] = 2
+        assert container[key] == 2
+        return
+    if leave == "del":
+        del container[("a",)]
+    elif leave == "clear":
+        container.clear()
+    else:
+        container[("b",)] = 2
+    with pytest.raises(KeyError):
+        container[key]
+
+
 @pytest.mark.parametrize("maxsize", [0, -1])
 def test_a_container_of_no_size_keeps_nothing(maxsize: int) -> None:
     """Every value goes at once."""
