@@ -298,7 +298,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.wanted = ResponseOptions(preload_content, decode_content, enforces)
         if options is not None:
             request.options, request.deadline, request.trace = options, options.deadline, options.trace
-        if body is not None:
+        if body is not None and (type(body) is not bytes or body_pos is not None):
             request.body_start = set_file_position(body, body_pos)
         if options is not None and (options.trace is not None or options.attempt_hooks):
             return self._run_watched(request, options)
