@@ -537,7 +537,9 @@ class HTTPConnection(Transport):
         """The response for a head; ``data[end:]`` is what was received behind it."""
         sent = self.last_request
         method, url, wanted = sent.method, sent.target, sent.wanted
-        length = head.body_length(method)
+        length = head.length
+        if length < 0 or head.status != 200 or method not in _ANSWERED_WITH_BODY:
+            length = head.body_length(method)
         keep = head.keep_alive and not self._close_asked and head.requests_left != 0
         self.idle_limit_s = head.idle_limit_s
         options = self.options
@@ -682,6 +684,8 @@ _OWN_ROAD = (
 #: As they are here, whoever replaces them later.
 REQUEST, GETRESPONSE = HTTPConnection.request, HTTPConnection.getresponse
 
+#: Methods whose answer 200 has the body that its fields announce; of all others ``Head.body_length`` is asked.
+_ANSWERED_WITH_BODY = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
 
 

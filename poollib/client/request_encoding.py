@@ -83,9 +83,12 @@ class RequestMethods:
             if method in self._encode_url_methods:
                 return self.request_encode_url(method, url, fields=fields, headers=headers, **keywords)  # type: ignore[arg-type]  # files in a query
             return self.request_encode_body(method, url, fields=fields, headers=headers, **keywords)
-        if urlopen_kw:
-            urlopen_kw.pop("encode_multipart", None)
-            urlopen_kw.pop("multipart_boundary", None)
+        if not urlopen_kw:  # by names that stand here: to make a dict of them costs 0.1 us
+            if body is None:
+                return self.urlopen(method, url, headers=headers)
+            return self.urlopen(method, url, body=body, headers=headers)
+        urlopen_kw.pop("encode_multipart", None)
+        urlopen_kw.pop("multipart_boundary", None)
         if body is not None:
             return self.urlopen(method, url, body=body, headers=headers, **urlopen_kw)
         return self.urlopen(method, url, headers=headers, **urlopen_kw)
