@@ -26,6 +26,7 @@ PACKAGES = {
     "brotlicffi",
     "backports",
     "idna",
+    "pytest",
     "rich",
     "trustme",
     "truststore",
