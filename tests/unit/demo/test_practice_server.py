@@ -75,3 +75,15 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(("error", "said"), [(BrokenPipeError(), False), (ZeroDivisionError(), True)])
+def test_a_client_that_went_away_is_not_told_of(
+    error: Exception, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with PracticeServer(0) as server:
+        try:
+            raise error
+        except (OSError, ArithmeticError):
+            server.handle_error(None, ("127.0.0.1", 1))
+    assert ("Traceback" in capsys.readouterr().err) is said
