@@ -27,7 +27,7 @@ from .policy.retry import Retry
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from .client.keyword_types import ClientRequestKeywords, QueryParameters, QueryValue
+    from .client.keyword_types import ClientMethodKeywords, ClientRequestKeywords, QueryParameters, QueryValue
     from .client.stats import ManagerHealth, ManagerStats
     from .exchange.base_response import BaseHTTPResponse
 
@@ -131,37 +131,37 @@ class BaseUrlClient:
             return url
         return _with_parameters(url, {**self._params, **(params or {})})
 
-    def get(self, url: str = "", **keywords: Unpack[ClientRequestKeywords]) -> BaseHTTPResponse:
+    def get(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("GET", url, ...)``."""
         return self.request("GET", url, **keywords)
 
-    def head(self, url: str = "", **keywords: Unpack[ClientRequestKeywords]) -> BaseHTTPResponse:
+    def head(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("HEAD", url, ...)``."""
         return self.request("HEAD", url, **keywords)
 
-    def options(self, url: str = "", **keywords: Unpack[ClientRequestKeywords]) -> BaseHTTPResponse:
+    def options(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("OPTIONS", url, ...)``."""
         return self.request("OPTIONS", url, **keywords)
 
-    def post(self, url: str = "", **keywords: Unpack[ClientRequestKeywords]) -> BaseHTTPResponse:
+    def post(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("POST", url, ...)``."""
         return self.request("POST", url, **keywords)
 
-    def put(self, url: str = "", **keywords: Unpack[ClientRequestKeywords]) -> BaseHTTPResponse:
+    def put(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("PUT", url, ...)``."""
         return self.request("PUT", url, **keywords)
 
-    def patch(self, url: str = "", **keywords: Unpack[ClientRequestKeywords]) -> BaseHTTPResponse:
+    def patch(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("PATCH", url, ...)``."""
         return self.request("PATCH", url, **keywords)
 
-    def delete(self, url: str = "", **keywords: Unpack[ClientRequestKeywords]) -> BaseHTTPResponse:
+    def delete(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("DELETE", url, ...)``."""
         return self.request("DELETE", url, **keywords)
 
     @contextmanager
     def stream(
-        self, method: str, url: str = "", **keywords: Unpack[ClientRequestKeywords]
+        self, method: str, url: str = "", **keywords: Unpack[ClientMethodKeywords]
     ) -> Iterator[BaseHTTPResponse]:
         """The response with its body still to be read; behind the block its connection has gone back.
 

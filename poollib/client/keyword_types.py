@@ -123,6 +123,13 @@ class ClientRequestKeywords(RequestKeywords, total=False):
     json: object
 
 
+class ClientMethodKeywords(ClientRequestKeywords, total=False):
+    """The keywords of a client's ``get``, ``post``, ... and ``stream``: all of its ``request``."""
+
+    headers: Mapping[str, str | None] | None
+    params: QueryParameters | None
+
+
 class ManagerUrlopenKeywords(_SendKeywords, FormKeywords, total=False):
     """The keywords of a manager's ``urlopen``."""
 

@@ -17,15 +17,15 @@ _NOTHING: Mapping[str, int] = MappingProxyType({})
 class PoolStats(NamedTuple):
     """The figures of one pool, or of several in sum; frozen.
 
+    Up to ``maxsize`` they say how things are now, behind it what happened since the pool was made.
+
     ================ ===================================================================================
-    now
     idle             connections that could be leased at once
     leased           connections that are leased
     opening          connections being opened
     closing          connections being closed; they still count against the limits
     waiting          threads that wait for a connection
     maxsize          the limit; None: no limit (in a sum: the limit of the whole)
-    since the pool was made
     most_leased      the most connections that were leased at one time (in a sum: the sum of these)
     opened           connections opened
     reused           times an idle connection was leased

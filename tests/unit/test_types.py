@@ -246,6 +246,7 @@ LIBRARY.util.parse_url("https://host.example").hostnme
 
 # What goes beyond urllib3, and is right.
 BEYOND = """
+poollib.Client("https://h").get("a", params={"n": 1}, headers={"Accept": None}, timeout=2).json()
 from pathlib import Path
 from poollib import CircuitBreaker, EventSource, Limits, Proxy, RetryBudget, Trace, download
 with PoolManager(total_maxsize=9, idle_timeout=30, max_lifetime=300, min_idle=1, acquire_timeout=2) as p: p.close_all()
@@ -290,6 +291,7 @@ with EventSource("https://host.example/", manager=manager, timeout=3) as source:
 
 # What goes beyond urllib3, and is wrong.
 WRONG_BEYOND = """
+poollib.Client("https://h").get("a", parameters={"n": 1})
 manager.stats()["totl"]
 manager.stats()["total"]["request"]
 manager.health()["state"]
