@@ -22,6 +22,7 @@ SLOW_S = 2.0
 BIG_BYTES = 1_000_000
 #: Of how many requests for ``/sometimes`` one is answered well.
 SOMETIMES = 3
+VERSION_TAG = '"1"'
 
 _ITEMS_LIMIT = 1000
 _BODY_LIMIT_BYTES = 64 << 20
@@ -159,6 +160,29 @@ def _events(request: _Handler) -> None:
         request.server.is_over.wait(0.1)
 
 
+def _lines(request: _Handler) -> None:
+    lines = "".join(f'{{"number": {number}}}\n' for number in range(3))
+    request._send(200, lines.encode(), "application/jsonl")
+
+
+def _pages(request: _Handler) -> None:
+    """Two items a page; ``next`` is null on the third and last."""
+    page = request.query.get("page", "1")
+    if page not in ("1", "2", "3"):
+        request._send_json(400, {"error": "there are pages 1 to 3"})
+        return
+    number = int(page)
+    request._send_json(200, {"items": [2 * number - 1, 2 * number], "next": number + 1 if number < 3 else None})
+
+
+def _version(request: _Handler) -> None:
+    """The same version always, not sent again to those who have it."""
+    if request.headers.get("If-None-Match") == VERSION_TAG:
+        request._send(304, b"", ETag=VERSION_TAG)
+    else:
+        request._send(200, b"version 1", ETag=VERSION_TAG)
+
+
 def _echo(request: _Handler) -> None:
     fields = {name.lower(): value for name, value in request.headers.items()}
     asked = {"method": request.command, "target": request.path, "headers": fields}
@@ -175,6 +199,9 @@ _ROUTES: dict[str, Callable[[_Handler], None]] = {
     "/moved": _moved,
     "/status": _status,
     "/events": _events,
+    "/lines": _lines,
+    "/pages": _pages,
+    "/version": _version,
     "/echo": _echo,
 }
 

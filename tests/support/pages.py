@@ -21,6 +21,12 @@ def code_blocks(page: Path) -> list[tuple[int, str]]:
     return [(text[: match.start(1)].count("\n"), textwrap.dedent(match[1])) for match in found]
 
 
+def code_blocks_of(text: str) -> list[str]:
+    """The Python blocks of a part of a page."""
+    found = re.findall(r"^\.\. code-block:: python\n\n((?:(?: {4}.*)?\n)+)", text, re.M)
+    return [textwrap.dedent(block) for block in found]
+
+
 def promised(code: str) -> list[str]:
     """What the comments behind the print calls say will be printed."""
     return re.findall(r"print\(.*\)  # (.*)$", code, re.M)
