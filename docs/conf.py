@@ -27,6 +27,9 @@ extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
 exclude_patterns = ["_build"]
 nitpicky = True
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_title = f"poollib {release}"
 
 autodoc_member_order = "bysource"

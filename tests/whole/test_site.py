@@ -1,0 +1,86 @@
+"""The built pages in a real browser, on a desk's screen and a phone's: nothing is cut, all can be read and found."""
+
+from __future__ import annotations
+
+import functools
+import html
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WORDS = ("PoolManager", "Retry", "Timeout")
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the browser measured on all pages."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"no browser is installed: {', '.join(BROWSERS)}")
+    for name in ("sphinx", "furo"):
+        pytest.importorskip(name)
+    site = tmp_path_factory.mktemp("site")
+    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", ROOT / "docs", site], check=True, timeout=300)
+    shutil.copy(ROOT / "tests/support/site_check.html", site / "check.html")
+    pages = sorted(str(page.relative_to(site)) for page in site.rglob("*.html") if is_read(page.name))
+    handler = functools.partial(_Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            return dumped(browser, f"http://127.0.0.1:{server.server_port}/check.html", pages, site)
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+def is_read(name: str) -> bool:
+    """Whether a page of that name has text of ours."""
+    return name not in ("check.html", "search.html", "genindex.html", "py-modindex.html")
+
+
+def dumped(browser: str, url: str, pages: list[str], folder: Path) -> dict[str, Any]:
+    """What check.html found on these pages."""
+    command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += [f"--user-data-dir={folder}-profile", "--window-size=1400,1000", "--timeout=240000", "--dump-dom"]
+    command += ["--virtual-time-budget=1000000", f"{url}?pages={','.join(pages)}&words={','.join(WORDS)}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
+    assert text is not None, done.stderr[-2000:]
+    result: dict[str, Any] = json.loads(html.unescape(text[1]))
+    assert result["done"]
+    return result
+
+
+def test_no_page_is_wider_than_the_screen(found: dict[str, Any]) -> None:
+    assert found["wide"] == []
+
+
+def test_no_table_and_no_text_is_cut(found: dict[str, Any]) -> None:
+    assert found["cut"] == []
+
+
+def test_text_stands_out_from_its_ground_in_light_and_dark(found: dict[str, Any]) -> None:
+    assert found["pale"] == []
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_search_finds_the_reference_first(found: dict[str, Any], word: str) -> None:
+    assert f"#poollib.{word}" in found["search"][word][0]
