@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Final
 
 OWN_MODULES: Final = (
+    "bulk.executor",
     "base.version",
     "net.certificates",
     "policy.circuit_breaker",

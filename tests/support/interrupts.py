@@ -110,7 +110,7 @@ def name_of(frame: FrameType) -> str:
     return f"{frame.f_globals['__name__'].rpartition('.')[2]}.{frame.f_code.co_name}"
 
 
-#: The command line, with Ctrl-C as at a terminal: what a shell starts in the background ignores it, and so do its children.
+#: The command line, with Ctrl-C as at a terminal: what a shell starts in the background ignores it.
 COMMAND_LINE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
