@@ -2,8 +2,7 @@
 
 The public names and nothing else. urllib3's names are here under the same names; poollib's own beside them. Importing
 the package imports no module: a name brings its module when it is first asked for, and is an ordinary name from then
-on. For pytest, which has a plugin of this package's and so would warn of what was imported before: PYTEST_DONT_REWRITE.
-"""
+on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What programs test themselves with: a transport in memory, answers and faults to order, the requests that were made.
 
-A name brings its module when it is first asked for, so that pytest, which imports this package for its plugin, loads
+A name brings its module when it is first asked for, so that pytest, which imports this package with its plugin, loads
 nothing of it before a test wants it. ``fake_transport`` has the parts' plan; what stands here is the public names.
 """
 

@@ -1,7 +1,7 @@
 """The fixture ``fake_http`` for pytest: a FakeTransport that every pool uses for the length of a test.
 
-pytest imports this module at its start wherever poollib is installed, and so it imports nothing of poollib's but the
-package's list of names; the transport is fetched when a test asks for the fixture.
+A project names this module in its ``pytest_plugins``; the transport is fetched when a test asks for the fixture. It is
+no entry point: pytest rewrites every module of a distribution that has one, also where nobody uses the fixture.
 """
 
 from __future__ import annotations

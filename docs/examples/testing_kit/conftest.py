@@ -1,0 +1,1 @@
+pytest_plugins = ["poollib.testing.pytest_plugin"]
