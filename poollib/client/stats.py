@@ -150,6 +150,7 @@ class PastPools:
     def reset(self) -> None:
         """Nothing counted yet, as in a forked child."""
         self._figures: dict[int, Callable[[], HTTPPoolStats]] = {}
+        self._watched: dict[int, weakref.ref[object]] = {}
         self._sum: HTTPPoolStats | None = None  # of pools that are gone
         self._lock = threading.Lock()  # of _sum; no finaliser takes it
 
@@ -162,12 +163,14 @@ class PastPools:
             self._fold_locked()  # another pool that is gone may have had this id
             if key not in self._figures:
                 self._figures[key] = partial(_figures_of, pool._endpoint_pool, pool._factory, pool._circuit)
-                weakref.finalize(pool, self._settle, key).atexit = False
+                # No weakref.finalize: the first one of a process fails in a finaliser at its exit.
+                self._watched[key] = weakref.ref(pool, lambda _: self._settle(key))
         if self._parent is not None:
             self._parent.add(pool)
 
     def _settle(self, key: int) -> None:
         """A pool is gone; runs in the middle of anything, so that one assignment must do."""
+        self._watched.pop(key, None)
         if key in self._figures:
             self._figures[key] = _Last(self._figures[key]())
             self._fold()
