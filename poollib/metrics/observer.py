@@ -160,6 +160,10 @@ class Observer(Trace):
 
         after_fork.remember(self)
 
+    def __reduce__(self) -> tuple[type[Trace], tuple[()]]:
+        """A manager that travels to another process is not measured there until somebody asks for it."""
+        return Trace, ()
+
     def _start_clocks(self) -> None:
         self._started: dict[int, float] = {}  # by a request's id
         self._leased: dict[int, float] = {}  # by id(connection), while it is leased

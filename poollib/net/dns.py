@@ -94,22 +94,26 @@ def addresses_within(
 class CachingResolver:
     """A resolver of fixed answers, of another resolver's or the system's, kept for a while.
 
-    ``resolve``: answers by host name, each a list of numeric addresses. ``resolver``: asked for the rest, ``None`` for
-    the system's. ``lifetime_s``: how long an answer is kept, ``None`` for not at all. ``limit``: how many are kept.
-    Failures are not kept, and an answer none of whose addresses could be connected to is dropped. Threads may share it.
+    ``resolve``: answers by host name, each a numeric address or a list of them. ``resolver``: asked for the rest,
+    ``None`` for the system's. ``lifetime_s``: how long an answer is kept, ``None`` for not at all. ``limit``: how many
+    are kept. Failures are not kept, and an answer none of whose addresses could be connected to is dropped. Threads may
+    share it.
     """
 
     def __init__(
         self,
         resolver: Resolver | None = None,
         *,
-        resolve: Mapping[str, Sequence[Answer]] | None = None,
+        resolve: Mapping[str, str | Sequence[Answer]] | None = None,
         lifetime_s: float | None = None,
         limit: int = 256,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ask = resolver or system_lookup
-        self._fixed = {name.lower(): tuple(answers) for name, answers in (resolve or {}).items()}
+        self._fixed: dict[str, Sequence[Answer]] = {
+            name.lower(): (answers,) if isinstance(answers, str) else tuple(answers)
+            for name, answers in (resolve or {}).items()
+        }
         self._lifetime_s = None if lifetime_s is None else seconds("lifetime_s", lifetime_s)
         self._limit = limit
         self._clock = clock
@@ -164,7 +168,7 @@ class CachingResolver:
 
 
 def resolver_from(
-    resolver: Resolver | None, resolve: Mapping[str, Sequence[Answer]] | None, dns_cache: float | None
+    resolver: Resolver | None, resolve: Mapping[str, str | Sequence[Answer]] | None, dns_cache: float | None
 ) -> Resolver | None:
     """The resolver that a pool's keywords mean: ``resolve`` answers, ``dns_cache`` seconds; None: the system's."""
     if not resolve and dns_cache is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import shutil
 import socket
 import subprocess
@@ -180,6 +181,13 @@ def test_clients_of_a_manager_are_measured_with_it(server: Httpd, registry: Coll
         prometheus(manager, registry=registry)
         manager.client(url(server)).get("")
         assert total(registry, "poollib_requests_total") == 1
+
+
+def test_a_measured_manager_travels_without_its_measures(server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        with pickle.loads(pickle.dumps(manager)) as twin:
+            assert twin.request("GET", server.url).status == 200
 
 
 def test_pools_beyond_the_limit_are_one_label(registry: CollectorRegistry) -> None:

@@ -343,6 +343,12 @@ def test_fixed_answers_come_before_the_resolver() -> None:
     assert list(names("b.example", 80)) == ["asked b.example"]
 
 
+def test_one_fixed_address_needs_no_list() -> None:
+    """Its characters were taken for addresses."""
+    names = dns.CachingResolver(resolve={"a.example": "127.0.0.9"})
+    assert list(names("a.example", 80)) == ["127.0.0.9"]
+
+
 class Asked:
     """A resolver that counts."""
 
