@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.body = self._received_body()
         route = _ROUTES.get(address.path)
         if route is None:
-            self._send(404, b"no such page; there are " + " ".join(_ROUTES).encode())
+            self.reply(404, b"no such page; there are " + " ".join(_ROUTES).encode())
         else:
             route(self)
 
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return chunk
 
-    def _send(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8", **fields: str) -> None:
+    def reply(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8", **fields: str) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": content_type, "Content-Length": str(len(body)), **fields}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -92,61 +92,61 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _send_json(self, status: int, value: object) -> None:
-        self._send(status, json.dumps(value).encode(), "application/json")
+    def reply_json(self, status: int, value: object) -> None:
+        self.reply(status, json.dumps(value).encode(), "application/json")
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the terminal belongs to whoever started the server."""
 
 
 def _hello(request: _Handler) -> None:
-    request._send(200, f"hello {request.query.get('name', 'world')}".encode(), "text/plain")
+    request.reply(200, f"hello {request.query.get('name', 'world')}".encode(), "text/plain")
 
 
 def _items(request: _Handler) -> None:
     server = request.server
     if request.command != "POST":
         with server.lock:
-            request._send_json(200, server.items)
+            request.reply_json(200, server.items)
         return
     try:
         item = json.loads(request.body)
     except ValueError:
-        request._send_json(400, {"error": "an item is a JSON object"})
+        request.reply_json(400, {"error": "an item is a JSON object"})
         return
     with server.lock:
         made = {"id": len(server.items) + 1, **item} if isinstance(item, dict) else item
         server.items = [*server.items, made][-_ITEMS_LIMIT:]
-    request._send_json(201, made)
+    request.reply_json(201, made)
 
 
 def _big(request: _Handler) -> None:
-    request._send(200, b"0123456789" * (BIG_BYTES // 10), "application/octet-stream")
+    request.reply(200, b"0123456789" * (BIG_BYTES // 10), "application/octet-stream")
 
 
 def _upload(request: _Handler) -> None:
-    request._send(200, b"got %d bytes" % len(request.body))
+    request.reply(200, b"got %d bytes" % len(request.body))
 
 
 def _slow(request: _Handler) -> None:
     request.server.is_over.wait(SLOW_S)
-    request._send(200, b"at last")
+    request.reply(200, b"at last")
 
 
 def _sometimes(request: _Handler) -> None:
     if next(request.server.turns) % SOMETIMES:
-        request._send(503, b"later")
+        request.reply(503, b"later")
     else:
-        request._send(200, b"at last")
+        request.reply(200, b"at last")
 
 
 def _moved(request: _Handler) -> None:
-    request._send(302, b"", Location="/hello?name=moved")
+    request.reply(302, b"", Location="/hello?name=moved")
 
 
 def _status(request: _Handler) -> None:
     code = request.query.get("code", "200")
-    request._send(int(code) if code.isdigit() and 200 <= int(code) <= 599 else 400, b"")
+    request.reply(int(code) if code.isdigit() and 200 <= int(code) <= 599 else 400, b"")
 
 
 def _events(request: _Handler) -> None:
@@ -162,31 +162,31 @@ def _events(request: _Handler) -> None:
 
 def _lines(request: _Handler) -> None:
     lines = "".join(f'{{"number": {number}}}\n' for number in range(3))
-    request._send(200, lines.encode(), "application/jsonl")
+    request.reply(200, lines.encode(), "application/jsonl")
 
 
 def _pages(request: _Handler) -> None:
     """Two items a page; ``next`` is null on the third and last."""
     page = request.query.get("page", "1")
     if page not in ("1", "2", "3"):
-        request._send_json(400, {"error": "there are pages 1 to 3"})
+        request.reply_json(400, {"error": "there are pages 1 to 3"})
         return
     number = int(page)
-    request._send_json(200, {"items": [2 * number - 1, 2 * number], "next": number + 1 if number < 3 else None})
+    request.reply_json(200, {"items": [2 * number - 1, 2 * number], "next": number + 1 if number < 3 else None})
 
 
 def _version(request: _Handler) -> None:
     """The same version always, not sent again to those who have it."""
     if request.headers.get("If-None-Match") == VERSION_TAG:
-        request._send(304, b"", ETag=VERSION_TAG)
+        request.reply(304, b"", ETag=VERSION_TAG)
     else:
-        request._send(200, b"version 1", ETag=VERSION_TAG)
+        request.reply(200, b"version 1", ETag=VERSION_TAG)
 
 
 def _echo(request: _Handler) -> None:
     fields = {name.lower(): value for name, value in request.headers.items()}
     asked = {"method": request.command, "target": request.path, "headers": fields}
-    request._send_json(200, {**asked, "body": request.body.decode("latin-1")})
+    request.reply_json(200, {**asked, "body": request.body.decode("latin-1")})
 
 
 _ROUTES: dict[str, Callable[[_Handler], None]] = {
