@@ -129,8 +129,8 @@ class HTTPConnection(Transport):
 
     def begin(self, options: Options | None, timeout: Timeout) -> Timeout | None:
         """Take the limits of the exchange that follows; its running clock if it has one: ``total`` counts from here."""
-        self.requests += 1
-        self.options = options
+        self.requests_sent += 1
+        self.request_options = options
         if timeout.total is None:
             connect, read = timeout._connect, timeout._read
             self.timeout = getdefaulttimeout() if connect is _DEFAULT_TIMEOUT else connect
@@ -171,7 +171,7 @@ class HTTPConnection(Transport):
                 raise ReadTimeoutError(self, self.last_request.target, f"Read timed out. (read timeout={read_s})")
             sock.settimeout(read_s)  # type: ignore[arg-type]  # begin() has left no default there
             self.read_timeout = read_s
-            if clock is None and self.options is None and isinstance(self, HTTPConnection):
+            if clock is None and self.request_options is None and isinstance(self, HTTPConnection):
                 self._wait_in_kernel()  # else each receive has a limit of its own, or is not ours
 
     def _send_request(self, request: OutgoingRequest, headers: Mapping[str, Any] | None) -> None:
@@ -197,16 +197,16 @@ class HTTPConnection(Transport):
                 self._private = items, fields
         method, target = request.method, request.target
         head, payload = self._prepare(method, target, request.body, fields, request.chunked)
-        if self.sock is None or self._attached_socket is not self.sock or self.state is not _IDLE:
+        if self.sock is None or self._attached_socket is not self.sock or self.exchange_state is not _IDLE:
             self._prepare_socket()
         sent = self.last_request
         sent.method, sent.target, sent.wanted = method, target, request.wanted
         self._close_asked = fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
-        self.answered = self._drained = False
-        self.state = _SENDING
+        self.has_answered = self._drained = False
+        self.exchange_state = _SENDING
         try:
-            if payload is None and self.options is None:
+            if payload is None and self.request_options is None:
                 self._send_bytes(head)
             else:
                 self._transmit(head, payload, fields)
@@ -214,7 +214,7 @@ class HTTPConnection(Transport):
             name_phase(error, "sending")
             self.close()
             raise
-        self.state = _AWAITING
+        self.exchange_state = _AWAITING
 
     def _prepare_socket(self) -> None:
         """Have a socket on which nothing is under way; CannotSendRequest, and what ``connect`` raises."""
@@ -222,8 +222,8 @@ class HTTPConnection(Transport):
             self.connect()
         if self._attached_socket is not self.sock:  # a program, or a subclass's connect, has put it there
             self._attach_socket()
-        elif self.state is not _IDLE:
-            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
+        elif self.exchange_state is not _IDLE:
+            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.exchange_state.value}")
 
     def _prepared(self, items: tuple[Any, ...]) -> Fields:
         """The fields of a request on a connection whose last one had private ones, as a rule the same again."""
@@ -245,7 +245,7 @@ class HTTPConnection(Transport):
         fields = prepare_fields(items)
         request_line(method, url)
         self._prepare_socket()
-        self.state = _SENDING
+        self.exchange_state = _SENDING
         try:
             self.sock.settimeout(self.write_timeout_s())
             httpclient_hooks.send(self, request, items, fields)
@@ -269,7 +269,7 @@ class HTTPConnection(Transport):
         self._close_asked = self._close_asked or fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self._through_hooks = True
-        self.state = _AWAITING
+        self.exchange_state = _AWAITING
 
     def request_chunked(
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -288,7 +288,7 @@ class HTTPConnection(Transport):
         if common is None or fields.replaces_common or url[0] != "/":
             common = self._common_fields(url, fields)
         head = line + common + fields.block
-        options = self.options
+        options = self.request_options
         trailers = None if options is None else options.trailers
         if not chunked and not fields.is_framed and trailers is None:
             if body is None:
@@ -307,7 +307,7 @@ class HTTPConnection(Transport):
 
     def _expect_s(self, fields: Fields) -> float | None:
         """How many seconds the body waits for 100 Continue; None: it does not wait."""
-        wish = None if self.options is None else self.options.expect_continue_s
+        wish = None if self.request_options is None else self.request_options.expect_continue_s
         return EXPECT_CONTINUE_S if wish is None and fields.expects_continue else wish
 
     def _common_fields(self, url: str, fields: Fields) -> bytes:
@@ -358,8 +358,8 @@ class HTTPConnection(Transport):
         """Wait for 100 Continue, up to ``expect_s`` (RFC 9110 section 10.1.1); False: the answer is there already."""
         end = time.monotonic() + expect_s
         while (left_s := end - time.monotonic()) > 0:
-            if self.options is not None and self.options.deadline is not None:
-                left_s = self.options.deadline.cap_s(left_s, "sending") or left_s
+            if self.request_options is not None and self.request_options.deadline is not None:
+                left_s = self.request_options.deadline.cap_s(left_s, "sending") or left_s
             before = self.bytes_received
             if self._receive_early(left_s):
                 self._close_asked = True  # the body is still owed: nothing else may follow on this connection
@@ -394,7 +394,7 @@ class HTTPConnection(Transport):
 
     def _send_bytes(self, data: bytes) -> None:
         """Send the first bytes of a request. An error says whether the system can't have taken any of them."""
-        options = self.options
+        options = self.request_options
         if options is not None and (options.deadline is not None or options.write_timeout_s is not None):
             self.sock.settimeout(self.write_timeout_s())
         elif len(data) > ALL_OR_NOTHING_BYTES and self.read_timeout is not _DEFAULT_TIMEOUT:
@@ -439,7 +439,7 @@ class HTTPConnection(Transport):
             if sock.fileno() >= 0:
                 sock.settimeout(timeout_s)
         self.bytes_received += len(data)
-        self.answered = self.answered or bool(data)
+        self.has_answered = self.has_answered or bool(data)
         return not data or self._is_answered(data)
 
     def _is_answered(self, piece: bytes) -> bool:
@@ -481,10 +481,10 @@ class HTTPConnection(Transport):
             self.connect()
         if self._attached_socket is not self.sock:
             self._attach_socket()
-        elif self.state is not _IDLE:
-            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.state.value}")
-        self._close_asked = self._wants_upgrade = self.answered = self._drained = False
-        self.state = _SENDING
+        elif self.exchange_state is not _IDLE:
+            raise http.client.CannotSendRequest(f"the last exchange is not over: {self.exchange_state.value}")
+        self._close_asked = self._wants_upgrade = self.has_answered = self._drained = False
+        self.exchange_state = _SENDING
         return self._receive_buffer
 
     def head_of(self, method: str, target: str, fields: Fields) -> bytes:
@@ -502,7 +502,7 @@ class HTTPConnection(Transport):
             self._through_hooks = self._drained = False
             return httpclient_hooks.receive(self, _GETRESPONSE, responses.HTTPResponse)
         if self.sock is None:
-            if self.answered and self.state is not _AWAITING:
+            if self.has_answered and self.exchange_state is not _AWAITING:
                 raise http.client.ResponseNotReady("no request was sent")
             closed = ProtocolError("Connection aborted.", http.client.ResponseNotReady("the connection is closed"))
             closed.phase = "waiting for the response"
@@ -511,14 +511,14 @@ class HTTPConnection(Transport):
             self._attach_socket()
         incoming = self._receive_buffer
         assert incoming is not None
-        if self.answered and self.state is not _AWAITING:
+        if self.has_answered and self.exchange_state is not _AWAITING:
             raise http.client.ResponseNotReady("no request was sent")
         try:
             data, head, end = self._read_head(incoming)
             while head.status < 200 and head.status != 101:
                 self._note_interim(head)
                 data, head, end = complete_head(incoming.recv, data[end:], self._limits())
-            self.exchanges += 1
+            self.exchange_count += 1
             if self._wants_upgrade or head.status == 101:
                 response = self._respond_to_upgrade(incoming, head, data, end)
             else:
@@ -542,7 +542,7 @@ class HTTPConnection(Transport):
             length = head.body_length(method)
         keep = head.keep_alive and not self._close_asked and head.requests_left != 0
         self.idle_limit_s = head.idle_limit_s
-        options = self.options
+        options = self.request_options
         decodes = head.content_encoding and wanted.decode_content
         limit = None
         if options is not None:
@@ -551,12 +551,12 @@ class HTTPConnection(Transport):
                 notify(options.trace, "head_read", head.status, head.reason)
         if len(data) - end == length and limit is None and wanted.preload_content and not decodes:
             if keep and options is None and self._session_at is None:
-                self.state = _IDLE
+                self.exchange_state = _IDLE
             else:
                 self.response_ended(keep)
             return responses.HTTPResponse.received(head, None, data[end:], method, url)
         incoming.data, incoming.at = (data, end) if end < len(data) else (b"", 0)
-        self.state = _READING
+        self.exchange_state = _READING
         if length >= LARGE_BODY_BYTES:
             receive_ahead(self.sock)
         body = body_reader(incoming, length, keep, limit, self._limits(), wanted.enforce_content_length)
@@ -585,7 +585,7 @@ class HTTPConnection(Transport):
         if head.status != 101 and not (method == "CONNECT" and head.status < 300):
             return self._respond(incoming, head, data, end)
         incoming.data, incoming.at = data[end:], 0
-        self.state = _READING
+        self.exchange_state = _READING
         if (trace := self._trace()) is not None:
             notify(trace, "head_read", head.status, head.reason)
         response = responses.HTTPResponse.received(head, UpgradedBody(incoming), None, method, url)
@@ -593,7 +593,7 @@ class HTTPConnection(Transport):
         return response
 
     def _limits(self) -> Limits:
-        return DEFAULT_LIMITS if self.options is None else self.options.limits
+        return DEFAULT_LIMITS if self.request_options is None else self.request_options.limits
 
     def _read_head(self, incoming: ReceiveBuffer) -> tuple[bytes, Head, int]:
         """Received bytes, the head at their start, and where it ends."""
@@ -605,10 +605,10 @@ class HTTPConnection(Transport):
             data = self._receive_head_alone() if self._wants_upgrade else receive(RECEIVE_BYTES)
             if not data:
                 raise closed_early(data)
-            self.answered = True
-            if self.options is not None and self.options.trace is not None:
-                notify(self.options.trace, "first_byte", self.last_request.method, self.last_request.target)
-        if self.options is None:
+            self.has_answered = True
+            if self.request_options is not None and self.request_options.trace is not None:
+                notify(self.request_options.trace, "first_byte", self.last_request.method, self.last_request.target)
+        if self.request_options is None:
             found = parse_head(data)
             if found is not None:
                 return data, found[0], found[1]
@@ -619,18 +619,18 @@ class HTTPConnection(Transport):
         now = time.monotonic()
         interim = self._interim = self._interim or InterimResponses(now)
         interim.note(head, self._limits(), now)
-        if self.options is not None and self.options.trace is not None:
-            notify(self.options.trace, "interim_read", head.status, head.pairs())
+        if self.request_options is not None and self.request_options.trace is not None:
+            notify(self.request_options.trace, "interim_read", head.status, head.pairs())
 
     def response_ended(self, reusable: bool) -> None:
         """The response was read to the end of its framing; the connection may serve again, or closes. Once."""
-        if self.state is _IDLE or self.state is _CLOSED:
+        if self.exchange_state is _IDLE or self.exchange_state is _CLOSED:
             return
         trace = self._trace()
         if trace is not None:
             notify(trace, "body_ended", reusable)
         if reusable:
-            self.state = _IDLE
+            self.exchange_state = _IDLE
         else:
             self.close()
 
@@ -648,7 +648,7 @@ class HTTPConnection(Transport):
         self.last_request = SentRequest(method, url, AS_USUAL)
         self._close_asked = False
         self._wants_upgrade = True  # what fields follow is not known here
-        self.answered = self._drained = False
+        self.has_answered = self._drained = False
         self._through_hooks = self.debuglevel > 0  # which print the answer, too
         self._HTTPConnection__state = "Idle"  # getresponse, which sets it back in http.client, is ours
         super().putrequest(method, url, skip_host=skip_host, skip_accept_encoding=skip_accept_encoding)

@@ -386,7 +386,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
             raise StaleConnection from None
         except ProtocolError as error:
-            if conn is None or not conn.exchanges or conn.answered or not may_resend(request, error):
+            if conn is None or not conn.exchange_count or conn.has_answered or not may_resend(request, error):
                 raise
             if request.trace is not None:
                 notify(request.trace, "resent", request.method, request.target, error)
@@ -408,7 +408,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         if type(trace) is RequestTrace and trace.timer is not None:
             trace.timer.note("leased")
         if listener_of(trace) is not self._endpoint_pool.trace:
-            reused = conn.exchanges > 0
+            reused = conn.exchange_count > 0
             notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
 
     def _exchange(self, conn: HTTPConnection, request: Request, number: int | None) -> BaseHTTPResponse:
@@ -448,7 +448,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         self, conn: HTTPConnection, request: Request, headers: Mapping[str, str] | None
     ) -> BaseHTTPResponse:
         """As ``HTTPConnection.exchange``, where somebody has their own of what urllib3 calls for it."""
-        conn.options = request.options
+        conn.request_options = request.options
         make: Callable[..., BaseHTTPResponse] = self._make_request
         wanted = request.wanted
         if not wanted.enforce_content_length:
@@ -525,7 +525,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             timeout = self.timeout if timeout is _DEFAULT_TIMEOUT else Timeout.from_float(timeout)
         if not isinstance(conn, HTTPConnection):  # of a class of somebody's own, which may lack them
             adapt(conn)
-        clock = HTTPConnection.begin(conn, conn.options, timeout)
+        clock = HTTPConnection.begin(conn, conn.request_options, timeout)
         self._validate_conn(conn)
         send_lock = None if len(self._endpoint_pool.leases) < CROWD else self._send_lock_for(conn, body)
         send: Callable[..., object] = conn.request

@@ -13,8 +13,9 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
+# None of these may register hooks of its own for forks (concurrent.futures does): it would be called for this fork, too,
+# but only from the middle on.
 OWN_MODULES: Final = (
-    "bulk.executor",
     "base.version",
     "net.certificates",
     "policy.circuit_breaker",

@@ -43,12 +43,12 @@ class ConnectionSource(Protocol):
 #: What a connection of somebody else's class may lack: nothing is known of it, so it is taken for a new one.
 _FACTS: Final[dict[str, object]] = {
     "sock": None,
-    "options": None,
-    "outdated": False,
+    "request_options": None,
+    "is_outdated": False,
     "made_for": None,
-    "requests": 0,
-    "exchanges": 0,
-    "answered": True,
+    "requests_sent": 0,
+    "exchange_count": 0,
+    "has_answered": True,
     "bytes_sent": 0,
     "bytes_received": 0,
     "idle_limit_s": None,
@@ -158,7 +158,7 @@ class ConnectionFactory:
             self._requests += requests
             self._sent += sent
             self._received += received
-            connection.requests = connection.bytes_sent = connection.bytes_received = 0
+            connection.requests_sent = connection.bytes_sent = connection.bytes_received = 0
 
     def on_full(self, connection: Connection) -> None:
         """Log that a connection is closed because the pool has its number of idle ones: once, then at DEBUG.
@@ -180,4 +180,4 @@ _NOTHING = (0, 0, 0)
 def _added(sums: tuple[int, int, int], connection: Connection) -> tuple[int, int, int]:
     """The sums with what a connection has counted."""
     requests, sent, received = sums
-    return requests + connection.requests, sent + connection.bytes_sent, received + connection.bytes_received
+    return requests + connection.requests_sent, sent + connection.bytes_sent, received + connection.bytes_received

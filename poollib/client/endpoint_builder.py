@@ -238,7 +238,7 @@ class EndpointSettings:
         self._was_renewed = True
         pool.endpoint = self._endpoint()
         for connection in pool.connections():
-            connection.outdated = True
+            connection.is_outdated = True
         pool.drop_idle("settings changed")
 
     def _is_outdated(self, connection: Connection) -> bool:

@@ -32,12 +32,12 @@ class Connection(Protocol):
 
     sock: StreamSocket | None
     timeout: float | None
-    options: Options | None  # of the request that it serves
-    outdated: bool  # a setting that it was made with has changed: it serves nothing more
+    request_options: Options | None  # of the request that it serves
+    is_outdated: bool  # a setting that it was made with has changed: it serves nothing more
     made_for: object  # the endpoint that its pool had when it was made; None outside of pools
-    requests: int  # sent so far
-    exchanges: int  # responses whose head was read
-    answered: bool  # whether a byte of the answer to the last request has come
+    requests_sent: int  # sent so far
+    exchange_count: int  # responses whose head was read
+    has_answered: bool  # whether a byte of the answer to the last request has come
     bytes_sent: int
     bytes_received: int
     idle_limit_s: int | None  # what the server's Keep-Alive said

@@ -57,11 +57,11 @@ class Connected(Protocol):
         """Its socket; None: it is not connected."""
 
     @property
-    def options(self) -> object | None:
+    def request_options(self) -> object | None:
         """What the request asks for beyond the usual; None: nothing."""
 
 
 def may_wait(conn: Connected, body: object) -> bool:
     """Whether a request goes out in one call with no clock running: no dialling, no long body, no deadline."""
     is_short = body is None or (isinstance(body, bytes) and len(body) <= SHORT_BYTES)
-    return is_short and conn.sock is not None and conn.options is None
+    return is_short and conn.sock is not None and conn.request_options is None

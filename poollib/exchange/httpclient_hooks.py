@@ -100,7 +100,7 @@ def send(conn: Transport, request: OutgoingRequest, headers: Iterable[tuple[str,
 
 def _payload(conn: Transport, request: OutgoingRequest, fields: Fields) -> Payload | None:
     body, chunked = request.body, request.chunked
-    trailers = None if conn.options is None else conn.options.trailers
+    trailers = None if conn.request_options is None else conn.request_options.trailers
     is_framed = chunked or fields.content_length is not None or fields.transfer_encoding is not None
     if body is None and not is_framed and trailers is None:
         return None
@@ -120,7 +120,7 @@ def _framing(payload: Payload, fields: Fields) -> list[tuple[str, str]]:
 def _send_body(conn: Transport, payload: Payload) -> None:
     """Send the pieces one by one, exactly as many bytes as announced."""
     left = payload.length
-    options = conn.options
+    options = conn.request_options
     has_deadline = options is not None and options.deadline is not None
     for piece in payload.pieces:
         if has_deadline:
@@ -214,8 +214,8 @@ def _read_by_theirs(conn: Transport, made: Callable[..., R]) -> R:
             failed = ReadTimeoutError(conn, conn.last_request.target, "Read timed out.")
         name_phase(failed, "waiting for the response")
         raise failed from error
-    conn.exchanges += 1
-    conn.answered = True
+    conn.exchange_count += 1
+    conn.has_answered = True
     response = _wrapped(conn, theirs, made)
     source = response.body_source
     assert source is not None

@@ -133,18 +133,18 @@ class Transport(_Base):
         "_quiet",
         "_receive_buffer",
         "_through_hooks",
-        "answered",
         "bytes_received",
         "bytes_sent",
-        "exchanges",
+        "exchange_count",
+        "exchange_state",
+        "has_answered",
         "idle_limit_s",
+        "is_outdated",
         "last_request",
         "made_for",
-        "options",
-        "outdated",
         "read_timeout",
-        "requests",
-        "state",
+        "request_options",
+        "requests_sent",
     )
 
     _buffer: cached_property[list[bytes]] = cached_property(lambda self: [])
@@ -189,16 +189,16 @@ class Transport(_Base):
         host, port = exact(host), exact(port)
         if "@" in host:  # http.client would take what follows the user for a port, and show it
             raise LocationParseError(host)
-        self.state = ConnectionState.NEW
-        self.options: Options | None = None
+        self.exchange_state = ConnectionState.NEW
+        self.request_options: Options | None = None
         self.read_timeout: _TYPE_TIMEOUT = _DEFAULT_TIMEOUT
-        self.requests = 0
-        self.exchanges = 0  # responses whose head was read
+        self.requests_sent = 0
+        self.exchange_count = 0  # responses whose head was read
         self.bytes_sent = 0
         self.bytes_received = 0
-        self.answered = True  # whether a byte of the answer to the last request has come
+        self.has_answered = True  # whether a byte of the answer to the last request has come
         self.idle_limit_s: int | None = None  # what the server's Keep-Alive said
-        self.outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
+        self.is_outdated = False  # a setting of its pool that it was made with has changed: it serves nothing more
         self.made_for: object = None  # the endpoint that its pool had when it was made, None outside of pools
         self._hooks: type[Any] = type(self)  # httpclient_hooks.PatchedClass: its requests go by http.client's methods
         self._through_hooks = False  # the request went through http.client's methods, so shall the response
@@ -243,7 +243,8 @@ class Transport(_Base):
             self.blocksize = blocksize
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}(host={self.host!r}, port={self.port!r}) {self.state.value} at {id(self):#x}>"
+        where = f"(host={self.host!r}, port={self.port!r})"
+        return f"<{type(self).__name__}{where} {self.exchange_state.value} at {id(self):#x}>"
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
@@ -294,7 +295,7 @@ class Transport(_Base):
         self._reached_proxy = self.proxy is not None
 
     def _started_opening(self) -> ConnectSteps:
-        options = self.options
+        options = self.request_options
         deadline, trace = (None, None) if options is None else (options.deadline, options.trace)
         return ConnectSteps(self, self.timeout, deadline, trace)
 
@@ -400,7 +401,7 @@ class Transport(_Base):
         )
         self._quiet = None
         self._drained = self._is_kernel_waiting = False
-        self.state = _IDLE
+        self.exchange_state = _IDLE
         if self.sock.gettimeout():
             self._wait_in_kernel()
 
@@ -417,19 +418,19 @@ class Transport(_Base):
 
     def _check_deadline(self, phase: str) -> None:
         """Raise if it is the deadline, not one of the smaller timeouts, that ended a step."""
-        if self.options is not None and self.options.deadline is not None:
-            self.options.deadline.remaining_s(phase)
+        if self.request_options is not None and self.request_options.deadline is not None:
+            self.request_options.deadline.remaining_s(phase)
 
     def write_timeout_s(self) -> float | None:
         """A body waits for the server again and again: each wait has its own limit, the connect timeout's if none."""
-        options = self.options
+        options = self.request_options
         wish = self.timeout if options is None or options.write_timeout_s is None else options.write_timeout_s
         if options is not None and options.deadline is not None:
             wish = options.deadline.cap_s(wish, "sending")
         return wish
 
     def _trace(self) -> Trace | None:
-        return None if self.options is None else self.options.trace
+        return None if self.request_options is None else self.request_options.trace
 
     @property
     def is_closed(self) -> bool:
@@ -443,8 +444,8 @@ class Transport(_Base):
 
     def is_reusable(self) -> bool:
         """Whether the next exchange may start here: the last one ended cleanly and the socket is quiet."""
-        if self.state is not _IDLE:
-            return self.sock is None and self.state is not ConnectionState.CLOSED
+        if self.exchange_state is not _IDLE:
+            return self.sock is None and self.exchange_state is not ConnectionState.CLOSED
         quiet = self._quiet
         if quiet is None or self._attached_socket is not self.sock:
             return self._is_quiet()
@@ -452,13 +453,17 @@ class Transport(_Base):
 
     def is_reusable_state(self) -> bool:
         """Whether the last exchange, if any, ended cleanly; what lies on the socket is looked at before reuse."""
-        return (self.state is _IDLE or self.state is _NEW) and not self.outdated
+        return (self.exchange_state is _IDLE or self.exchange_state is _NEW) and not self.is_outdated
 
     def close_reason(self) -> str:
         """Why this connection can't be kept, in a phrase for statistics."""
-        if self.outdated:
+        if self.is_outdated:
             return "settings changed"
-        return "closed" if self.state is ConnectionState.CLOSED else f"given back while {self.state.value}"
+        return (
+            "closed"
+            if self.exchange_state is ConnectionState.CLOSED
+            else f"given back while {self.exchange_state.value}"
+        )
 
     def _is_quiet(self) -> bool:
         sock = self.sock
@@ -470,9 +475,9 @@ class Transport(_Base):
 
     def close(self) -> None:
         """Close the socket; a later request dials anew."""
-        if self.sock is None and self.state is ConnectionState.CLOSED:
+        if self.sock is None and self.exchange_state is ConnectionState.CLOSED:
             return
-        self.state = ConnectionState.CLOSED
+        self.exchange_state = ConnectionState.CLOSED
         sock, incoming = self.sock, self._receive_buffer
         if incoming is not None:
             incoming.recv = receive_no_more
@@ -504,7 +509,7 @@ class Transport(_Base):
         sock = self.sock
         if sock is None:
             raise closed_too_early()
-        options = self.options
+        options = self.request_options
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)
         try:
@@ -544,7 +549,7 @@ class Transport(_Base):
         if type(sock) is not SSLSocket:
             data = self._receive(limit)
         else:
-            options = self.options
+            options = self.request_options
             if options is not None and options.deadline is not None:
                 self._cap_receive(options.deadline)
             try:
@@ -568,7 +573,7 @@ class Transport(_Base):
         sock = self.sock
         if sock is None:
             raise closed_too_early()
-        options = self.options
+        options = self.request_options
         if options is not None and options.deadline is not None:
             self._cap_receive(options.deadline)
         try:
@@ -580,7 +585,7 @@ class Transport(_Base):
         return n
 
     def _phase(self) -> str:
-        return READING_THE_BODY if self.state is _READING else "waiting for the response"
+        return READING_THE_BODY if self.exchange_state is _READING else "waiting for the response"
 
     def _cap_receive(self, deadline: Deadline) -> None:
         self.sock.settimeout(deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
@@ -596,7 +601,7 @@ class Transport(_Base):
             return ReadTimeoutError(self, sent.target, f"Read timed out. (read timeout={timeout})")
         if is_tls_error(error) and not is_ragged_end(error):
             return SSLError(error)
-        if self.state is _READING:
+        if self.exchange_state is _READING:
             return broken(error)
         return ProtocolError("Connection aborted.", error)
 
@@ -606,17 +611,17 @@ class Transport(_Base):
 
         A peer that sends a byte now and then would outlast a limit on each receive.
         """
-        options, sock = self.options or Options(), self.sock
+        options, sock = self.request_options or Options(), self.sock
         if options.deadline is not None:
             limit_s = min(limit_s, max(0.001, options.deadline.at - time.monotonic()))
-        before, self.options = self.options, options._replace(deadline=Deadline(limit_s))
+        before, self.request_options = self.request_options, options._replace(deadline=Deadline(limit_s))
         timeout_s = None if sock is None else sock.gettimeout()
         if sock is not None and (timeout_s is None or timeout_s > limit_s):
             sock.settimeout(limit_s)  # for a response class that reads from the socket by itself
         try:
             yield
         finally:
-            self.options = before
+            self.request_options = before
             if sock is not None and sock is self.sock:
                 sock.settimeout(timeout_s)
 

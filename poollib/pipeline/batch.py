@@ -118,7 +118,7 @@ class BatchBuffer(ReceiveBuffer):
             self._raise_send_error()
             raise
         if data:
-            self.received = self._conn.answered = True
+            self.received = self._conn.has_answered = True
         else:
             self._raise_send_error()
             self.ended = True
@@ -126,7 +126,7 @@ class BatchBuffer(ReceiveBuffer):
 
     def _receive_sending(self, limit: int) -> bytes | None:
         """What comes while something is to be sent; None: all is sent. WriteTimeoutError: neither goes on."""
-        sock, options = self._conn.sock, self._conn.options
+        sock, options = self._conn.sock, self._conn.request_options
         while self._unsent:
             if is_readable(sock, 0.0) and (data := self._receive_now(limit)) is not None:
                 return data
@@ -209,29 +209,29 @@ class Batch:
         The connection is idle then, or closed. ``validate`` is called before a byte is sent. Errors as of an exchange:
         that of the first request without an answer, or one that hit all.
         """
-        first, was_kept = self.first, conn.exchanges > 0
+        first, was_kept = self.first, conn.exchange_count > 0
         clock = conn.begin(first.options, first.timeout)
         if validate is not None:
             validate(conn)
         incoming = conn.open_batch()
         if incoming is None or not _is_usual(conn.sock):
-            conn.requests -= 1
-            conn.state = ConnectionState.IDLE if incoming is not None else conn.state
+            conn.requests_sent -= 1
+            conn.exchange_state = ConnectionState.IDLE if incoming is not None else conn.exchange_state
             return False
         self._conn, self._buffer = conn, BatchBuffer(conn, incoming)
         conn.limit_receives(clock)
         try:
             self._exchange(1 if self.alone and not was_kept else len(self.requests))
         except BaseException as error:
-            is_sending = conn.state is ConnectionState.SENDING
+            is_sending = conn.exchange_state is ConnectionState.SENDING
             name_phase(error, "sending" if is_sending else "waiting for the response")
             self.is_stale = was_kept and not self._buffer.received and isinstance(error, ProtocolError)
             if self.answers and self._is_out_of_step(error):
                 self._drop_answers()
             raise
         finally:
-            conn.exchanges += len(self.answers)
-            conn.requests += max(0, self.sent - 1)
+            conn.exchange_count += len(self.answers)
+            conn.requests_sent += max(0, self.sent - 1)
         return True
 
     def _exchange(self, at_first: int) -> None:
@@ -245,7 +245,7 @@ class Batch:
     def _send(self, upto: int) -> None:
         """Send the requests up to there in one call."""
         requests = self.requests[self.sent : upto]
-        self._conn.state = ConnectionState.SENDING
+        self._conn.exchange_state = ConnectionState.SENDING
         data = self._heads(requests)
         self.sent = upto
         self._buffer.send(data)
@@ -340,7 +340,7 @@ class Batch:
         """What is received from here on answers this request, by its limits; errors tell of it."""
         conn = self._conn
         conn.last_request.method, conn.last_request.target = request.method, request.target
-        conn.options, conn.state = request.terms.options, state
+        conn.request_options, conn.exchange_state = request.terms.options, state
 
     def _wait_for_head(self, request: PipelinedRequest, found: Found | None) -> tuple[bytes, Head, int, Interim]:
         """Received bytes, the final head of the next answer, where it ends, and the interim ones before it."""

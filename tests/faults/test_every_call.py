@@ -134,7 +134,7 @@ class Place(NamedTuple):
         assert phases, f"what is under way in {functions}?"
         phase = "closing" if call == "socket.close" else phases[0]
         at_proxy = "exchange.transport._connect_tls_proxy" in functions or phase in (_RESOLVE, _CONNECT, _TUNNEL)
-        reused = connection is not None and connection.exchanges > 0
+        reused = connection is not None and connection.exchange_count > 0
         return cls(phase, at_proxy, reused, tuple(functions))
 
 

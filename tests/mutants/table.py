@@ -302,7 +302,7 @@ MUTANTS: Final = [
         "every TLS setting decides sharing, compared exactly",
         (
             "client/endpoint_builder.py",
-            '        pool.endpoint = self._endpoint()\n        for connection in pool.connections():\n            connection.outdated = True\n        pool.drop_idle("settings changed")\n',
+            '        pool.endpoint = self._endpoint()\n        for connection in pool.connections():\n            connection.is_outdated = True\n        pool.drop_idle("settings changed")\n',
             "        pass\n",
         ),
         (
@@ -630,8 +630,8 @@ MUTANTS: Final = [
         ),
         (
             "connectionpool.py",
-            "        conn.options = request.options\n",
-            "        conn.options = request.options or conn.options\n",
+            "        conn.request_options = request.options\n",
+            "        conn.request_options = request.options or conn.request_options\n",
         ),
     ),
     *_mutants(

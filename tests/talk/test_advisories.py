@@ -157,7 +157,7 @@ def test_a_request_leaves_nothing_to_the_next(tls: bool) -> None:
         first, last = server.requests[0], server.requests[-1]
         assert (first.headers, first.target, first.body) == (last.headers, last.target, last.body)
         connection = pool._get_conn()
-        assert connection.options is None
+        assert connection.request_options is None
         assert connection.sock.gettimeout() is None
         pool._put_conn(connection)
 

@@ -252,7 +252,7 @@ class TwoFaced(dict[str, str]):
 @pytest.mark.parametrize("kind", [HTTPConnection, PatchedClass])
 def test_names_of_trailers_are_checked_as_they_are_announced(kind: type[HTTPConnection]) -> None:
     connection = kind("127.0.0.1", 9)
-    connection.options = Options(trailers=TwoFaced({"X-Held": "held"}))
+    connection.request_options = Options(trailers=TwoFaced({"X-Held": "held"}))
     ours, theirs = socketpair()
     with ours as connection.sock, theirs, pytest.raises(ValueError, match="header name"):
         connection.request("POST", "/", body=[b"1"])

@@ -91,7 +91,7 @@ def test_what_urllib3_calls_for_an_exchange_is_called_where_it_is_replaced(
             assert pool.request("GET", "/").status == 200
         assert called == [name]
         assert pool.request("GET", "/").status == 200
-        assert (called, conn.requests) == ([name], 3)
+        assert (called, conn.requests_sent) == ([name], 3)
 
 
 @pytest.mark.parametrize("preload", [True, False])

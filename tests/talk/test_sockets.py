@@ -95,7 +95,7 @@ def test_a_socket_put_there_without_a_look_is_used_as_well() -> None:
                 connection.request("GET", "/")
             else:
                 connection.sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                connection.answered = False
+                connection.has_answered = False
             assert connection.getresponse().status == 200
             connection.close()
     assert len(second.requests) == 2
@@ -179,7 +179,7 @@ def test_a_hurried_receive_ends_at_the_shorter_limit(
         connection.read_timeout = read_timeout
         with pytest.raises(error), connection.cap_read_timeout(limit_s):
             response.read()
-        assert connection.options is None
+        assert connection.request_options is None
         connection.close()
 
 

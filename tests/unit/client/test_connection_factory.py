@@ -95,12 +95,12 @@ def test_a_response_that_is_collected_while_counts_are_added_up_frees_its_slot()
         """Everything is collected whenever it is counted."""
 
         @property
-        def requests(self) -> int:
+        def requests_sent(self) -> int:
             gc.collect()
             return 1
 
-        @requests.setter
-        def requests(self, value: int) -> None:
+        @requests_sent.setter
+        def requests_sent(self, value: int) -> None:
             pass
 
     with Httpd() as server, HTTPConnectionPool(server.host, server.port, maxsize=4, block=True) as pool:
@@ -131,7 +131,7 @@ def test_what_a_closed_connection_has_counted_stays_counted() -> None:
 
 def test_attributes_of_a_subclass_are_its_own() -> None:
     """Programs that override connections keep what they see under short names of their own."""
-    names = ("sent", "received", "seen", "request_log", "messages", "data")
+    names = ("sent", "received", "seen", "request_log", "messages", "data", "requests", "options", "state", "exchanges")
 
     class Own(HTTPConnection):
         def __init__(self, *args: Any, **kw: Any) -> None:

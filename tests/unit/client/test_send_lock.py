@@ -75,7 +75,7 @@ def test_nobody_waits_long_for_one_who_is_stuck_and_later_ones_not_at_all(monkey
     ],
 )
 def test_only_what_leaves_in_one_call_waits(body: object, sock: object, options: object, waits: bool) -> None:
-    assert may_wait(SimpleNamespace(sock=sock, options=options), body) is waits
+    assert may_wait(SimpleNamespace(sock=sock, request_options=options), body) is waits
 
 
 def test_a_pool_with_many_threads_sends_through_its_gate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from poollib.net.tls import create_urllib3_context
 def test_a_connection_by_old_settings_says_why_it_goes() -> None:
     connection = HTTPConnection("localhost", 1)
     assert connection.close_reason() == "given back while new"
-    connection.outdated = True
+    connection.is_outdated = True
     assert (connection.close_reason(), connection.is_reusable_state()) == ("settings changed", False)
 
 
@@ -53,10 +53,10 @@ def test_a_deadline_shortens_the_sockets_own_timeout_further() -> None:
     near, far = socket.socketpair()
     with near, far:
         connection = HTTPConnection("localhost", 1)
-        connection.sock, connection.options = near, Options(deadline=Deadline(0.5))
+        connection.sock, connection.request_options = near, Options(deadline=Deadline(0.5))
         with connection.cap_read_timeout(2.0):
             assert 0 < (near.gettimeout() or 0) <= 0.5
-        connection.options = Options(deadline=Deadline(-1.0))
+        connection.request_options = Options(deadline=Deadline(-1.0))
         with connection.cap_read_timeout(2.0):
             assert near.gettimeout() == 0.001
         connection.sock = None

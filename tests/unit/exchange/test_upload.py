@@ -379,7 +379,7 @@ def test_a_piece_of_nothing_is_never_a_chunk() -> None:
             pair.upload().run(b"head ", Payload(pieces, None, ready))
             assert pair.got() == wanted
     sent: list[bytes] = []
-    httpclient_hooks._send_body(types.SimpleNamespace(send=sent.append, options=None), Payload(pieces, None))
+    httpclient_hooks._send_body(types.SimpleNamespace(send=sent.append, request_options=None), Payload(pieces, None))
     assert b"head " + b"".join(sent) == wanted
 
 

@@ -580,7 +580,7 @@ tcp.release(tcp.acquire(server.getsockname()))
 http = poollib.HTTPConnectionPool(*server.getsockname())
 conn = http._get_conn()
 conn.connect()
-conn.state = type(conn.state).IDLE
+conn.exchange_state = type(conn.exchange_state).IDLE
 http._endpoint_pool.release(conn)
 server.close()
 assert (tcp.stats().idle, http.stats()["idle"]) == (1, 1)
