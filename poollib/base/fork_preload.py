@@ -13,8 +13,8 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
-# None of these may register hooks of its own for forks (concurrent.futures does): it would be called for this fork, too,
-# but only from the middle on.
+# None of these may register hooks of its own for forks, as concurrent.futures does: they would be called for this fork,
+# too, but only from the middle on.
 OWN_MODULES: Final = (
     "base.version",
     "net.certificates",
