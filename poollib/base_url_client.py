@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from .base.exact_copies import exact
+from .base.coercion import exact
 from .base.headers import HTTPHeaderDict
-from .base.logs import shown_url
+from .base.loggers import shown_url
 from .base.url import parse_url
 from .exceptions import ClosedPoolError, LocationValueError
 from .http1.request_body import make_headers
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .client.keyword_types import ClientMethodKeywords, ClientRequestKeywords, QueryParameters, QueryValue
-    from .client.stats import ManagerHealth, ManagerStats
+    from .client.pool_status import ManagerHealth, ManagerStats
     from .exchange.base_response import BaseHTTPResponse
 
 _has_scheme = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://").match

@@ -22,9 +22,9 @@ from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any
 
 from . import response as responses
+from .base.coercion import exact
 from .base.deprecations import warn_as_urllib3
 from .base.endpoint import TlsSettings
-from .base.exact_copies import exact
 from .base.headers import HTTPHeaderDict, require_mapping
 from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
@@ -49,7 +49,7 @@ from .exchange.options import AS_USUAL, EXPECT_CONTINUE_S, ResponseOptions
 from .exchange.options import Options as Options
 from .exchange.proxy_config import ProxyConfig as ProxyConfig
 from .exchange.proxy_config import proxy_tls_settings as proxy_tls_settings
-from .exchange.request import OutgoingRequest
+from .exchange.request_value import OutgoingRequest
 from .exchange.tls_transport import TlsTransport
 from .exchange.transport import ConnectionState, SentRequest, Transport
 from .exchange.transport import port_by_scheme as port_by_scheme
@@ -74,7 +74,7 @@ from .response import HTTPResponse
 
 if TYPE_CHECKING:
     from .client.keyword_types import Body
-    from .exchange.request import Request
+    from .exchange.request_value import Request
 
 _IDLE, _SENDING, _AWAITING, _READING, _CLOSED = (
     ConnectionState.IDLE,

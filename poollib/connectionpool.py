@@ -19,8 +19,8 @@ from types import MethodType
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from .base import after_fork
-from .base.exact_copies import exact_text, seconds, whole
-from .base.logs import logger, shown_url
+from .base.coercion import exact_text, seconds, whole
+from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import RequestTrace, Trace, listener_of, notify
 from .base.url import Url, match_plain_target, normalize_host, parse_url
@@ -39,6 +39,7 @@ from .client.endpoint_builder import (
     warn_unverified,
 )
 from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
+from .client.endpoint_health import HealthCheck
 from .client.extra_keywords import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,
@@ -49,14 +50,13 @@ from .client.extra_keywords import (
     take_options,
     with_times,
 )
-from .client.health_check import HealthCheck
 from .client.idle_queue import CustomQueuePool, IdleQueue
 from .client.lease import Lease, place_outside
+from .client.pool_send_lock import CROWD, SendLock, may_wait
+from .client.pool_status import PoolStatistics
 from .client.request_encoding import RequestMethods
 from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
-from .client.send_lock import CROWD, SendLock, may_wait
-from .client.stats import PoolStatistics
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
     LocationParseError,
@@ -69,11 +69,11 @@ from .exceptions import (
     is_from_body,
 )
 from .exchange.options import ResponseOptions
-from .exchange.request import RUN, Hook, HookRequest, Request, hooks_of, run_hooked
+from .exchange.request_value import RUN, Hook, HookRequest, Request, hooks_of, run_hooked
 from .http1.request_body import rewind_body, set_file_position
 from .pipeline.pool_methods import Pipelining
 from .policy.retry import Retry
-from .pool.connection_pool import EndpointPool, State
+from .pool.multi_endpoint_pool import EndpointPool, State
 from .response import BaseHTTPResponse, HTTPResponse
 
 if TYPE_CHECKING:

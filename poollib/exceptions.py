@@ -13,7 +13,7 @@ import warnings
 from http.client import IncompleteRead as _StdIncompleteRead
 from typing import Any, Final, TypeVar
 
-from .base.logs import shown_url
+from .base.loggers import shown_url
 
 #: Attributes that point at living things of this process; they are ``None`` after unpickling.
 _PROCESS_BOUND: Final = frozenset({"pool", "conn", "response"})

@@ -16,10 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from .base import after_fork
+from .base.coercion import exact, exact_text, number
 from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
-from .base.exact_copies import exact, exact_text, number
 from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
-from .base.logs import logger, shown_url
+from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
 from .base.url import Url, join, origin, parse_url
 from .base_url_client import BaseUrlClient
@@ -35,15 +35,15 @@ from .client.extra_keywords import TOLD, told_request
 from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme, known_keywords
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
+from .client.pool_status import PastPools, total_of, worst_of
 from .client.request_encoding import RequestMethods
 from .client.request_loop import run
 from .client.request_target import RequestTargets
-from .client.stats import PastPools, total_of, worst_of
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .exchange.options import ResponseOptions
-from .exchange.request import BY_CALLER, RUN, Hook, HookRequest, Request, hooks_of, run_hooked
+from .exchange.request_value import BY_CALLER, RUN, Hook, HookRequest, Request, hooks_of, run_hooked
 from .http1.request_body import set_file_position
 from .policy.redirect import same_origin
 from .policy.retry import Retry
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
         QueryParameters,
         SocksManagerKeywords,
     )
-    from .client.stats import ManagerHealth, ManagerStats
+    from .client.pool_status import ManagerHealth, ManagerStats
     from .policy.proxy_rules import ProxyRules
 
 log = logger(__name__)
@@ -458,7 +458,7 @@ class PoolManager(RequestMethods):
                 context.pop(name, None)
         classes = self.pool_classes_by_scheme
         if classes == pool_classes_by_scheme and context.get("_socks_options") is not None:
-            from .socks_pools import pool_classes_by_scheme as classes
+            from .socks_connectionpool import pool_classes_by_scheme as classes
         pool = classes[scheme](host, port, **context)
         if own:
             pool.conn_kw = {**pool.conn_kw, **own}  # which refuse them, as in urllib3

@@ -17,7 +17,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .base.headers import HTTPHeaderDict
-from .base.logs import logger, shown_url
+from .base.loggers import logger, shown_url
 from .client.lease import Lease
 from .exceptions import (
     READING_THE_BODY,
@@ -32,8 +32,8 @@ from .exchange.base_response import BaseHTTPResponse as BaseHTTPResponse
 from .exchange.decoding_hooks import DecodingHooks
 from .exchange.httpclient_views import BodyFile, ChunkedFile, OriginalResponse, ReplacedFile
 from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
+from .http1.body_sources import DecodedBody, FileBody
 from .http1.content_encoding import decoder_for
-from .http1.file_and_decoded_body import DecodedBody, FileBody
 from .http1.response_head import Head
 
 if TYPE_CHECKING:

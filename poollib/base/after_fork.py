@@ -23,7 +23,7 @@ from itertools import count
 from typing import Any, Protocol, TypeVar
 from weakref import ref
 
-from .logs import logger
+from .loggers import logger
 
 log = logger(__name__)
 

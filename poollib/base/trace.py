@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from .endpoint import Endpoint
-from .logs import logger, shown_url
+from .loggers import logger, shown_url
 
 log = logger(__name__)
 

@@ -14,7 +14,7 @@ import re
 from typing import Final, NamedTuple, NoReturn
 
 from ..exceptions import LocationParseError, LocationValueError
-from .exact_copies import exact
+from .coercion import exact
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 

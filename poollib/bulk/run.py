@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ..base.exact_copies import number, whole
+from ..base.coercion import number, whole
 from ..base.timeout import Timeout
 from ..policy.retry import Retry
 from ..poolmanager import PoolManager

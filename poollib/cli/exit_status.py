@@ -7,7 +7,7 @@ are those of curl(1), "EXIT CODES".
 
 from __future__ import annotations
 
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from ..base.tls_errors import is_tls_error
 from ..exceptions import (
     ConnectTimeoutError,

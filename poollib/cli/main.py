@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from .arguments import USAGE, UsageError, Words, help_text, parse
 from .exit_status import TransferError, explained, status_of
 from .manager_settings import make_manager
@@ -153,9 +153,9 @@ def version_text() -> str:
 
 
 def _demo(words: Sequence[str]) -> int:
-    from ..demo import comparison
+    from ..demo import pooling_demo
 
-    return comparison.main(words)
+    return pooling_demo.main(words)
 
 
 def _serve(words: Sequence[str]) -> int:
@@ -165,9 +165,9 @@ def _serve(words: Sequence[str]) -> int:
 
 
 def _as_urllib3(words: Sequence[str]) -> int:
-    from ..compat import as_urllib3
+    from ..compat import run_as_urllib3
 
-    return as_urllib3.main(words)
+    return run_as_urllib3.main(words)
 
 
 def _bulk(words: Sequence[str]) -> int:

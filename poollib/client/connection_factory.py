@@ -15,7 +15,7 @@ from operator import methodcaller
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from ..base import after_fork
-from ..base.logs import logger
+from ..base.loggers import logger
 from ..exchange.transport import Transport
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, SupportsFloat
 
-from ..base.exact_copies import number
+from ..base.coercion import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..base.trace import RequestTrace, TimedTrace, Trace
 from ..exchange.options import EXPECT_CONTINUE_S, Options
-from ..exchange.request import hooks_named
+from ..exchange.request_value import hooks_named
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from .request_encoding import EncodedRequest, encode_fields, encode_json
 

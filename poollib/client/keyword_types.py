@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..base.timeout import _TYPE_TIMEOUT, Timeout
     from ..base.trace import Trace
     from ..exchange.proxy_config import ProxyConfig
-    from ..exchange.request import Hook
+    from ..exchange.request_value import Hook
     from ..exchange.upload import Trailers
     from ..http1.grammar import Limits
     from ..http1.multipart import _TYPE_FIELDS, SupportsRead
@@ -170,7 +170,7 @@ class _PlainConnectionKeywords(RequestOptions, LendingSettings, total=False):
     source_address: tuple[str, int] | None
     socket_options: Collection[tuple[int, int, int | bytes]] | None
     blocksize: int
-    # beyond urllib3, see client/health_check
+    # beyond urllib3, see client/endpoint_health
     health_check_interval: float | None
     health_check_path: str | None
     # beyond urllib3, see net/dial and policy/ssrf_guard

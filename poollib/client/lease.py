@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from ..pool.connection_pool import EndpointPool
+from ..pool.multi_endpoint_pool import EndpointPool
 
 if TYPE_CHECKING:
     import socket

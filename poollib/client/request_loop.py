@@ -15,7 +15,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from typing import TypeVar
 
-from ..base.logs import logger, shown_url
+from ..base.loggers import logger, shown_url
 from ..base.trace import notify
 from ..base.url import join
 from ..exceptions import (
@@ -33,7 +33,7 @@ from ..exceptions import (
     phase_of,
 )
 from ..exchange.base_response import BaseHTTPResponse
-from ..exchange.request import Request
+from ..exchange.request_value import Request
 from ..http1.request_body import is_replayable, rewind_body
 from ..policy.redirect import (
     different_locations,

@@ -1,6 +1,6 @@
 """SOCKSProxyManager: requests to any host through a SOCKS proxy.
 
-It turns the proxy's URL into the settings of its pools, which are those of ``socks_pools``; a ``ProxyManager`` or a
+It turns the proxy's URL into the settings of its pools, those of ``socks_connectionpool``; a ``ProxyManager`` or a
 ``PoolManager(proxies=...)`` takes the same URLs.  What each scheme means stands in ``policy/proxy_rules``, the
 protocols in ``net``.  The interface is that of ``urllib3.contrib.socks``.
 """
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from ..base.url import parse_url
 from ..policy.proxy_rules import SOCKS_SCHEMES, socks_options
 from ..poolmanager import PoolManager
-from ..socks_pools import SOCKSConnection as SOCKSConnection
-from ..socks_pools import SOCKSHTTPConnectionPool as SOCKSHTTPConnectionPool
-from ..socks_pools import SOCKSHTTPSConnection as SOCKSHTTPSConnection
-from ..socks_pools import SOCKSHTTPSConnectionPool as SOCKSHTTPSConnectionPool
-from ..socks_pools import pool_classes_by_scheme as socks_pool_classes
+from ..socks_connectionpool import SOCKSConnection as SOCKSConnection
+from ..socks_connectionpool import SOCKSHTTPConnectionPool as SOCKSHTTPConnectionPool
+from ..socks_connectionpool import SOCKSHTTPSConnection as SOCKSHTTPSConnection
+from ..socks_connectionpool import SOCKSHTTPSConnectionPool as SOCKSHTTPSConnectionPool
+from ..socks_connectionpool import pool_classes_by_scheme as socks_pool_classes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ..base.headers import HTTPHeaderDict
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from ..base.trace import Timer, Timings
 from ..base.url import received_url
 from ..exceptions import DecodeError, HTTPStatusError

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..http1.body_reader import Body
+from ..http1.body_sources import DecodedBody
 from ..http1.content_encoding import BytesQueueBuffer
-from ..http1.file_and_decoded_body import DecodedBody
 
 
 class DecodingHooks:

@@ -21,10 +21,10 @@ from ..base.headers import HTTPHeaderDict
 from ..base.version import VERSION
 from ..exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
 from ..http1.body_reader import Body, BodyState
-from ..http1.file_and_decoded_body import FileBody
+from ..http1.body_sources import FileBody
 from ..http1.request_body import expects_body
 from ..http1.request_head import SKIP_HEADER, Fields, check_name
-from .request import OutgoingRequest
+from .request_value import OutgoingRequest
 from .transport import Transport
 from .upload import Payload, payload_for, size_of
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ..base.headers import HTTPHeaderDict
 from ..exceptions import InvalidChunkLength, ProtocolError
 from ..http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
-from ..http1.file_and_decoded_body import FileBody
+from ..http1.body_sources import FileBody
 from ..http1.grammar import DEFAULT_LIMITS
 
 if TYPE_CHECKING:

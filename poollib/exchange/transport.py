@@ -28,9 +28,9 @@ from socket import getdefaulttimeout
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..base.coercion import exact
 from ..base.endpoint import TlsSettings
-from ..base.exact_copies import exact
-from ..base.logs import logger
+from ..base.loggers import logger
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from ..base.tls_errors import is_ragged_end, is_tls_error
 from ..base.trace import Trace, notify

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from ..base.headers import HTTPHeaderDict
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from ..base.url import parse_url
 from ..exceptions import (
     BlockedHostError,

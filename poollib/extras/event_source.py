@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 from ..base.headers import HTTPHeaderDict
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from ..exceptions import (
     BlockedHostError,
     DeadlineExceededError,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..base.exact_copies import exact
-from ..base.logs import shown_url
+from ..base.coercion import exact
+from ..base.loggers import shown_url
 from .grammar import MAX_LENGTH_DIGITS, is_field_value, is_target, is_token
 
 _is_connection_close = re.compile(r"(?:.*,)?[ \t]*close[ \t]*(?:,.*)?", re.IGNORECASE).fullmatch

@@ -17,7 +17,7 @@ from opentelemetry import metrics, propagate, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from ..base.headers import HTTPHeaderDict
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from ..base.version import VERSION
 from .observer import METHODS, OTHER, Observer, attach, bracketed
 

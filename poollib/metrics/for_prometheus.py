@@ -22,7 +22,7 @@ from .observer import METHODS, OTHER, Observer, attach, error_kind
 if TYPE_CHECKING:
     from ..base.trace import RequestInfo
     from ..base_url_client import BaseUrlClient
-    from ..client.stats import HTTPPoolStats
+    from ..client.pool_status import HTTPPoolStats
     from ..poolmanager import PoolManager
 
 #: seconds; the advice of OpenTelemetry's HTTP conventions, and three steps below it for services nearby

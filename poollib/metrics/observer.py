@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from ..base import after_fork
 from ..base.endpoint import Endpoint
-from ..base.logs import logger
+from ..base.loggers import logger
 from ..base.trace import RequestInfo, Trace
 from ..base_url_client import BaseUrlClient
 from ..exceptions import (

@@ -19,7 +19,7 @@ from .page_records import PageRecords, PoolView, View
 
 if TYPE_CHECKING:
     from ..base_url_client import BaseUrlClient
-    from ..client.stats import HTTPPoolStats, ManagerHealth
+    from ..client.pool_status import HTTPPoolStats, ManagerHealth
     from ..poolmanager import PoolManager
 
 Environ: TypeAlias = "dict[str, object]"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-from ..base.logs import logger
+from ..base.loggers import logger
 from ..client.endpoint_builder import SettingsChanged, blame_proxy
 from ..client.request_target import RequestTargets
 from ..connection import GETRESPONSE, REQUEST, Options
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
     from ..base.timeout import Deadline, Timeout
     from ..base.trace import Trace
-    from ..client.health_check import HealthCheck
+    from ..client.endpoint_health import HealthCheck
     from ..client.keyword_types import Keywords, RetriesArgument
     from ..client.lease import Connection, HTTPEndpointPool
     from ..connection import HTTPConnection
-    from ..exchange.request import Request
+    from ..exchange.request_value import Request
     from ..policy.circuit_breaker import Circuit
     from ..response import BaseHTTPResponse
     from .batch import Batch
-    from .record import PipeliningRecord
+    from .pipeline import Pipeline
     from .requests import Item, PipelineKeywords
-    from .responses import Pipeline
+    from .server_support import PipeliningRecord
 
 log = logger("poollib.connectionpool")
 
@@ -102,9 +102,9 @@ class Pipelining(RequestTargets):
         ``pool_timeout``, ``decode_content``, ``trace``, ``max_response_size``, ``max_decoded_size``, ``limits``.
         TypeError, ValueError for other keywords. Source: RFC 9112 section 9.3.2; when to use it: ``docs/pooling.rst``.
         """
-        from .record import PipeliningRecord
+        from .pipeline import Pipeline, Senders
         from .requests import PoolDefaults, Settings
-        from .responses import Pipeline, Senders
+        from .server_support import PipeliningRecord
 
         proxied = self._with_proxy_headers if self._is_forwarding else None
         defaults = PoolDefaults(self, self.headers, self.retries, self.timeout, self._defaults, self._target, proxied)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from ..base.exact_copies import exact, seconds
+from ..base.coercion import exact, seconds
 from ..base.headers import HTTPHeaderDict
 from ..base.timeout import _DEFAULT_TIMEOUT, Deadline, Timeout
 from ..base.trace import Trace
@@ -20,7 +20,7 @@ from ..base.url import match_plain_target
 from ..client.extra_keywords import REQUEST_OPTIONS, take_options, with_times
 from ..client.keyword_types import RequestOptions
 from ..exchange.options import Options, ResponseOptions
-from ..exchange.request import Request, RequestOwner
+from ..exchange.request_value import Request, RequestOwner
 from ..http1.request_head import Fields, prepare_fields
 from ..policy.retry import Retry
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple, TypedDict, TypeVar
 
-from ..base.exact_copies import number, whole
+from ..base.coercion import number, whole
 from ..exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError, is_nothing_sent
 
 _Request = TypeVar("_Request")

@@ -1,7 +1,7 @@
 """Which proxy is asked for a URL, if any, and what a proxy's URL means.
 
 ``poolmanager`` asks :class:`ProxyRules` for each new pool and makes the pool's settings of the :class:`Proxy` it gets;
-``socks_pools`` reads what a SOCKS URL says.
+``socks_connectionpool`` reads what a SOCKS URL says.
 Nothing is dialled or resolved here: a host that is a name matches no network, whatever its addresses are.
 It follows the habits of curl and Go for the environment (there is no standard), RFC 4632 and RFC 4291 for networks,
 and the httpoxy advisory (CVE-2016-5385).
@@ -14,11 +14,11 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict, cast
 
+from ..base.coercion import exact
 from ..base.endpoint import ProxyHop, shown_fields
-from ..base.exact_copies import exact
 from ..base.headers import HTTPHeaderDict
 from ..base.ip import Network, address_of, bare_host, network_of
-from ..base.logs import shown_url
+from ..base.loggers import shown_url
 from ..base.url import DEFAULT_PORTS, Url, parse_url
 from ..exceptions import LocationParseError, ProxySchemeUnknown
 

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ..base import deprecations
-from ..base.exact_copies import number, whole
-from ..base.logs import logger, shown_url
+from ..base.coercion import number, whole
+from ..base.loggers import logger, shown_url
 from ..exceptions import (
     ConnectTimeoutError,
     DeadlineExceededError,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 
 from ..base import after_fork
-from ..base.exact_copies import number
+from ..base.coercion import number
 
 
 class RetryBudget:

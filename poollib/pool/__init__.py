@@ -7,9 +7,9 @@ Nothing in this package knows HTTP; it could lease integers.
 held, and ``housekeeper`` is the thread that closes what is idle for too long.
 """
 
-from .connection_pool import ConnectionPool
 from .endpoint_pool import EndpointPool
 from .factory import Factory
+from .multi_endpoint_pool import ConnectionPool
 from .settings import Settings
 from .shared_limit import SharedLimit
 from .state import State

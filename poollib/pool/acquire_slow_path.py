@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from ..base.exact_copies import seconds
-from ..base.logs import logger
+from ..base.coercion import seconds
+from ..base.loggers import logger
 from ..base.trace import notify
 from ..exceptions import EmptyPoolError
 from . import housekeeper
+from .connection_lifecycle import (
+    LONGEST_PAUSE_S,
+    WARM_LONGEST_PAUSE_S,
+    WARM_PAUSE_S,
+    ConnectionLifecycle,
+    stack_of_acquirer,
+)
 from .entry import Entry, Permit
-from .lifecycle import LONGEST_PAUSE_S, WARM_LONGEST_PAUSE_S, WARM_PAUSE_S, ConnectionLifecycle, stack_of_acquirer
 from .state import IDLE_TIMEOUT, Connection, Endpoint, State
 from .waiter import Waiter, enqueued
 

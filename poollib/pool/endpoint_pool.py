@@ -27,14 +27,14 @@ from math import inf
 from typing import Protocol
 
 from ..base import after_fork
-from ..base.logs import logger
+from ..base.loggers import logger
 from ..base.trace import Trace, notify
 from ..exceptions import FullPoolError
 from . import housekeeper
 from .acquire_slow_path import AcquireSlowPath
+from .connection_lifecycle import OrphanedConnections
 from .entry import Connection_contra, Entry
 from .factory import Factory, forget_of, on_acquire_of, on_release_of, reset_after_fork_of
-from .lifecycle import OrphanedConnections
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from .shared_limit import SharedLimit
 from .state import POOL_CLOSED, Connection, Endpoint, State

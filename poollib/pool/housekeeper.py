@@ -26,7 +26,7 @@ from typing import Protocol
 from weakref import ref
 
 from ..base import after_fork
-from ..base.logs import logger
+from ..base.loggers import logger
 
 log = logger(__name__)
 

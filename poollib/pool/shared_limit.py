@@ -19,7 +19,7 @@ from typing import Final
 from weakref import ref
 
 from ..base import after_fork
-from ..base.logs import logger
+from ..base.loggers import logger
 from .entry import Entry, Permit
 from .settings import check_limit
 from .waiter import NO_WAITERS, Waiter

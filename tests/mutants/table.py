@@ -641,7 +641,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "no error, record, repr or printed line shows",
-        ("base/logs.py", 'return text if at < 0 else f"{text[:start]}***{text[at:]}"', "return text"),
+        ("base/loggers.py", 'return text if at < 0 else f"{text[:start]}***{text[at:]}"', "return text"),
         (
             "poolmanager.py",
             'log.info("Redirecting %s -> %s", shown_url(url), shown_url(target))',
@@ -1078,7 +1078,7 @@ MUTANTS: Final = [
     *_mutants(
         "a gzip stream that is cut short",
         ("http1/decoders.py", "        if self._midway and not self.has_unconsumed_tail:", "        if False:"),
-        ("http1/file_and_decoded_body.py", "                piece = self._flush()\n", '                piece = b""\n'),
+        ("http1/body_sources.py", "                piece = self._flush()\n", '                piece = b""\n'),
     ),
     *_mutants(
         "combining parts",
@@ -1179,7 +1179,7 @@ MUTANTS: Final = [
     *_mutants(
         "Go: a server that closes by surprise",
         (
-            "pool/lifecycle.py",
+            "pool/connection_lifecycle.py",
             "            return self.factory.usable(entry.connection)\n",
             "            return True\n",
         ),
@@ -1297,8 +1297,8 @@ MUTANTS: Final = [
     *_mutants(
         "pipelining: requests that lost their connection go out again",
         ("pipeline/batch.py", "1 if self.alone and not was_kept else len(self.requests)", "len(self.requests)"),
-        ("pipeline/record.py", "            self._failures += 1\n", "            pass\n"),
-        ("pipeline/responses.py", "again = self._resent if is_free else self._charged", "again = lambda r, e: r"),
+        ("pipeline/server_support.py", "            self._failures += 1\n", "            pass\n"),
+        ("pipeline/pipeline.py", "again = self._resent if is_free else self._charged", "again = lambda r, e: r"),
     ),
     *_mutants(
         "urllib3: recovery after closed sockets",

@@ -20,7 +20,7 @@ import pytest
 
 import poollib
 import poollib.compat
-from poollib.compat import as_urllib3, module_alias, module_paths
+from poollib.compat import module_alias, module_paths, run_as_urllib3
 from poollib.net.certificates import CertificateError
 
 
@@ -307,9 +307,9 @@ def test_as_urllib3_runs_scripts_and_modules(
     for name in before:
         monkeypatch.delitem(sys.modules, name)
     try:
-        assert as_urllib3.main([path, "a", "-b"]) == 0
+        assert run_as_urllib3.main([path, "a", "-b"]) == 0
         monkeypatch.chdir(str(tmp_path))
-        assert as_urllib3.main(["-m", "program", "c"]) == 0
+        assert run_as_urllib3.main(["-m", "program", "c"]) == 0
     finally:
         poollib.uninstall_as_urllib3()
     lines = capsys.readouterr().out.splitlines()
@@ -318,9 +318,9 @@ def test_as_urllib3_runs_scripts_and_modules(
 
 @pytest.mark.parametrize("words", [[], ["-m"], ["-x"]])
 def test_as_urllib3_wants_a_program(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert as_urllib3.main(words) == 2
+    assert run_as_urllib3.main(words) == 2
     assert "usage" in capsys.readouterr().err
-    assert as_urllib3.main(["--help"]) == 0
+    assert run_as_urllib3.main(["--help"]) == 0
 
 
 # -- helpers --

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib.client.health_check import HealthCheck
-from poollib.client.send_lock import SendLock
+from poollib.client.endpoint_health import HealthCheck
+from poollib.client.pool_send_lock import SendLock
 from poollib.policy.circuit_breaker import Circuit, CircuitBreaker
 from poollib.policy.retry_budget import RetryBudget
 from poollib.pool import SharedLimit

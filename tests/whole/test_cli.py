@@ -175,12 +175,12 @@ def test_a_reader_that_leaves_ends_it_quietly(server: Httpd) -> None:
 
 def test_the_first_word_may_name_another_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its words are its own; whatever it returns is the exit status."""
-    from poollib.compat import as_urllib3
-    from poollib.demo import comparison as demo
+    from poollib.compat import run_as_urllib3
+    from poollib.demo import pooling_demo as demo
 
     told: list[list[str]] = []
     monkeypatch.setattr(demo, "main", lambda words: told.append(list(words)) or 3)
-    monkeypatch.setattr(as_urllib3, "main", lambda words: told.append(list(words)) or 4)
+    monkeypatch.setattr(run_as_urllib3, "main", lambda words: told.append(list(words)) or 4)
     assert main.main(["demo", "--quick"]) == 3
     assert main.main(["as-urllib3", "-m", "x", "-i"]) == 4
     monkeypatch.setattr(sys, "argv", ["poollib", "demo"])

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from poollib.demo import comparison as demo
 from poollib.demo import demo_server
+from poollib.demo import pooling_demo as demo
 from poollib.exceptions import ProtocolError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

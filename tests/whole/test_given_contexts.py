@@ -323,7 +323,7 @@ def test_a_session_stays_on_its_way_to_the_server(way: str, good: Observing) -> 
 def test_a_session_is_carried_neither_into_nor_out_of_a_tunnel_nor_to_another_login() -> None:
     """Tunnels and SOCKS proxies, by the key that tells sessions apart: each differs from all others."""
     from poollib.base.url import parse_url
-    from poollib.socks_pools import SOCKSHTTPSConnection
+    from poollib.socks_connectionpool import SOCKSHTTPSConnection
 
     def tunnelled(**headers: str) -> HTTPSConnection:
         conn = HTTPSConnection("127.0.0.1", 3128, proxy=parse_url("http://127.0.0.1:3128"))

@@ -15,7 +15,7 @@ from poollib.base import fork_preload
 
 HERE = pathlib.Path(__file__).resolve().parents[3]
 #: Modules that run as programs, or are there for tests of urllib3: no request comes by.
-PROGRAMS = {"compat/private_names", "compat/as_urllib3", "base/fork_preload", "bulk/command"}
+PROGRAMS = {"compat/private_names", "compat/run_as_urllib3", "base/fork_preload", "bulk/command"}
 
 
 def imported_inside_functions() -> set[str]:

@@ -24,7 +24,7 @@ from poollib.exceptions import (
     mark_from_body,
     mark_nothing_sent,
 )
-from poollib.exchange.request import Request
+from poollib.exchange.request_value import Request
 from tests.support.script import ScriptServer, expect_request, respond
 
 

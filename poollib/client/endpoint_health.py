@@ -17,8 +17,8 @@ import weakref
 from typing import Literal, Protocol, TypedDict
 
 from ..base import after_fork
-from ..base.exact_copies import number
-from ..base.logs import logger
+from ..base.coercion import number
+from ..base.loggers import logger
 from ..exceptions import CircuitOpenError, ClosedPoolError, EmptyPoolError, HTTPError
 from ..exchange.base_response import BaseHTTPResponse
 from ..pool import housekeeper

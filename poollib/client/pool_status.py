@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..pool.stats import PoolStats
 from .connection_factory import COUNTED, ConnectionFactory
-from .health_check import CheckedPool, EndpointHealth, HealthCheck
+from .endpoint_health import CheckedPool, EndpointHealth, HealthCheck
 
 if TYPE_CHECKING:
     from typing import Literal

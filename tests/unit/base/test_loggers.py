@@ -11,27 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from poollib.base import logs
+from poollib.base import loggers
 
-FOLDER = Path(logs.__file__).parent
+FOLDER = Path(loggers.__file__).parent
 OWN_MODULES = {str(file.relative_to(FOLDER).with_suffix("")).replace("/", "."): file for file in FOLDER.rglob("*.py")}
 
 
-def test_a_room_that_nobody_listens_to_prints_nothing() -> None:
+def test_a_module_that_nobody_listens_to_prints_nothing() -> None:
     """`logging` prints warnings on standard error where no handler is found, and a module may be imported alone."""
     program = "import poollib.policy.retry; poollib.policy.retry.log.warning('heard by nobody')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
-def test_listening_to_the_package_is_listening_to_all_rooms(caplog: pytest.LogCaptureFixture) -> None:
+def test_listening_to_the_package_is_listening_to_all_modules(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "poollib"):
-        logs.logger("poollib.policy.retry").warning("heard")
+        loggers.logger("poollib.policy.retry").warning("heard")
     assert caplog.messages == ["heard"]
 
 
-@pytest.mark.parametrize("module", sorted(set(OWN_MODULES) - {"logs", "shortcuts", "compat.__init__"}))
-def test_rooms_take_their_loggers_from_one_place(module: str) -> None:
+@pytest.mark.parametrize("module", sorted(set(OWN_MODULES) - {"loggers", "api", "compat.__init__"}))
+def test_modules_take_their_loggers_from_one_place(module: str) -> None:
     """The exceptions: what adds a handler for the user, and what stands in urllib3's place."""
     assert not re.search(r"\bgetLogger\(", OWN_MODULES[module].read_text())
 
@@ -80,7 +80,7 @@ def test_rooms_take_their_loggers_from_one_place(module: str) -> None:
     ],
 )
 def test_a_url_is_shown_without_its_user_and_password(url: str | None, shown: str) -> None:
-    assert logs.shown_url(url) == shown
+    assert loggers.shown_url(url) == shown
     assert "cret" not in shown
 
 

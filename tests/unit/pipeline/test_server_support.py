@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poollib.pipeline.record import FORGET_S, PipeliningRecord
+from poollib.pipeline.server_support import FORGET_S, PipeliningRecord
 
 
 def test_the_second_connection_that_ends_within_a_batch_ends_pipelining_for_a_while() -> None:

@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
-from ..base.exact_copies import whole
-from ..base.logs import logger
+from ..base.coercion import whole
+from ..base.loggers import logger
 from ..base.timeout import Deadline
 from ..base.trace import notify
 from ..client.request_loop import may_resend, run
@@ -28,12 +28,12 @@ from ..exceptions import (
     chained,
     is_nothing_sent,
 )
-from ..exchange.request import Request
+from ..exchange.request_value import Request
 from ..policy.retry import Retry
 from ..response import BaseHTTPResponse, HTTPResponse
 from .batch import Batch, HiddenEndError
-from .record import FORGET_S, PipeliningRecord
 from .requests import Item, PipelinedRequest, Settings
+from .server_support import FORGET_S, PipeliningRecord
 
 if TYPE_CHECKING:
     from types import TracebackType

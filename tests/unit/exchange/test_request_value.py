@@ -8,7 +8,7 @@ import pytest
 
 from poollib import HTTPHeaderDict, HTTPResponse, Retry
 from poollib.exchange.options import AS_USUAL, Options, ResponseOptions
-from poollib.exchange.request import BY_CALLER, OutgoingRequest, Request
+from poollib.exchange.request_value import BY_CALLER, OutgoingRequest, Request
 
 
 def request(**fields: Any) -> Request:

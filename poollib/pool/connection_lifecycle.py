@@ -16,7 +16,7 @@ from contextlib import suppress
 from math import inf
 from typing import Generic, cast
 
-from ..base.logs import logger
+from ..base.loggers import logger
 from ..base.trace import Trace, notify
 from .entry import GONE, Entry, Permit
 from .factory import Factory, on_full_of, warm_of

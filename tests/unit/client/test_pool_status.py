@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, PoolManager
-from poollib.client.stats import HTTPPoolStats, ManagerHealth, ManagerStats, PoolHealth, total_of
+from poollib.client.pool_status import HTTPPoolStats, ManagerHealth, ManagerStats, PoolHealth, total_of
 from poollib.policy.circuit_breaker import CircuitReport
 from tests.support.httpd import Httpd, Request, Response
 

@@ -13,7 +13,7 @@ import pytest
 from poollib.base.trace import Trace
 from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
 from poollib.pool import EndpointPool, PoolStats, State
-from poollib.pool.lifecycle import LIFETIME_JITTER
+from poollib.pool.connection_lifecycle import LIFETIME_JITTER
 from poollib.pool.waiter import Waiter
 from tests.support.pool import CountingFactory, HandClock, Thing, interrupted, until
 
