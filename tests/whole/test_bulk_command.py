@@ -17,6 +17,7 @@ from poollib.bulk.command import Shown, progress_line, urls_in
 from poollib.bulk.requests import Progress
 from poollib.cli.main import main
 from tests.support.httpd import Httpd, Response
+from tests.support.interrupts import COMMAND_LINE
 
 
 @pytest.fixture
@@ -105,14 +106,17 @@ def test_ctrl_c_leaves_nothing_half_written_and_the_next_call_goes_on(server: Ht
 
     server.routes["/endless"] = lambda _: Response(endless(), close=True)
     urls = listed(tmp_path / "urls.txt", f"{server.url}/endless", *(f"{server.url}/{n}" for n in range(20)))
-    command = [sys.executable, "-m", "poollib", "bulk", urls, "--to", str(tmp_path / "to")]
+    command = [sys.executable, "-c", COMMAND_LINE, "bulk", urls, "--to", str(tmp_path / "to")]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
-        assert asked.wait(20)
-        child.send_signal(signal.SIGINT)
-        assert child.wait(20) == 130
-        assert child.stderr is not None
-        assert b"Traceback" not in child.stderr.read()
-    released.set()
+        try:
+            assert asked.wait(20)
+            child.send_signal(signal.SIGINT)
+            assert child.wait(20) == 130
+            assert child.stderr is not None
+            assert b"Traceback" not in child.stderr.read()
+        finally:
+            child.kill()
+            released.set()
     assert not list((tmp_path / "to" / ".parts").iterdir())
     done = {json.loads(line)["url"] for line in (tmp_path / "to" / "journal.jsonl").read_text().splitlines()}
     assert f"{server.url}/endless" not in done

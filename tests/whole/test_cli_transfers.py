@@ -174,9 +174,12 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_no_file(words: list[str]
     with ScriptServer(steps, *[steps] * len(words)) as server:
         command = [sys.executable, "-c", COMMAND_LINE, *words, server.url, server.url, "-o", "a", "-o", "b"]
         with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
-            assert came.wait(10)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130
+            try:
+                assert came.wait(10)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(10) == 130
+            finally:
+                process.kill()
     assert names() == []
 
 
