@@ -237,7 +237,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
     def connection(self, timeout: float | None = None) -> AbstractContextManager[Connection]:
         """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
         return connection_block(
-            self, partial(self.acquire, timeout), lambda _: self, lambda _, lent, lease: self.reclaim(lent, lease)
+            self, lambda: self.acquire(timeout), lambda _: self, lambda _, lent, lease: self.reclaim(lent, lease)
         )
 
     def while_leased(self, connection: Connection, lease: int, action: Callable[[], object]) -> bool:
@@ -493,7 +493,8 @@ def connection_block(
 ) -> Iterator[Connection]:
     """The ``with`` block of a pool's ``connection``; ``owner_of`` knows its leases, None of them is lost by interrupts.
 
-    What the block has detached or given back by itself is left alone, also if it was leased again since.
+    What the block has detached or given back by itself is left alone, also if it was leased again since. ``acquire``
+    is a function of Python's: behind a call of any other, ``partial`` too, CPython looks for interrupts.
     """
     connection = acquire()
     owner: EndpointPool[Endpoint, Connection] | None = None

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
-from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
@@ -93,7 +92,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def connection(self, endpoint: Endpoint, timeout: float | None = None) -> AbstractContextManager[Connection]:
         """A connection for the length of a ``with`` block: released at its end, discarded if the block raised."""
-        return connection_block(self, partial(self.acquire, endpoint, timeout), self._owner_of, self._reclaim)
+        return connection_block(self, lambda: self.acquire(endpoint, timeout), self._owner_of, self._reclaim)
 
     def acquire(self, endpoint: Endpoint, timeout: float | None = None) -> Connection:
         """A connection to ``endpoint``; the caller owes one release, discard or detach.  See EndpointPool.acquire."""

@@ -29,7 +29,15 @@ from .primitives import Primitives, Thread
 from .scheduler import Scheduler, Task, Worker
 
 FOLDER = os.path.dirname(poollib.pool.__file__)
-MODULES = ("state", "endpoint_pool", "acquire_slow_path", "lifecycle", "shared_limit", "waiter", "housekeeper")
+MODULES = (
+    "state",
+    "endpoint_pool",
+    "acquire_slow_path",
+    "connection_lifecycle",
+    "shared_limit",
+    "waiter",
+    "housekeeper",
+)
 LINES = frozenset(os.path.join(FOLDER, f"{name}.py") for name in MODULES)
 
 #: CPython 3.12 crashes where one of several threads traces bytecodes: there interrupts come where a task waits, alone.

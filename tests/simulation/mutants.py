@@ -202,7 +202,7 @@ MUTANTS: Final = [
     ),
     Mutant(
         "a pool that is collected keeps its share of the budget",
-        "lifecycle OrphanedConnections.free_slots_locked",
+        "connection_lifecycle OrphanedConnections.free_slots_locked",
         "        shared_limit.used -= count\n",
         "",
     ),

@@ -18,7 +18,14 @@ POINTS = ("CALL", "RESUME", "JUMP_BACKWARD", "JUMP_ABSOLUTE")
 #: Functions that hand a leased connection up. An interrupt right behind their return would lose it; CPython delivers
 #: none there from 3.11 on, where a call of one Python function by another ends without a look at signals.
 HAND_UP = frozenset(
-    {"endpoint_pool.acquire", "connection_pool.acquire", "connectionpool._get_conn", "connectionpool._lease"}
+    {
+        "endpoint_pool.acquire",
+        "endpoint_pool.<lambda>",
+        "multi_endpoint_pool.acquire",
+        "multi_endpoint_pool.<lambda>",
+        "connectionpool._get_conn",
+        "connectionpool._lease",
+    }
 )
 #: What precedes the call by which CPython 3.14 enters a ``with`` block; no other version looks at signals behind it.
 #: There they leave even a lock held, so nothing can be promised (test_an_interrupt_leaves_no_lock_held).

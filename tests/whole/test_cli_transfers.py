@@ -169,13 +169,13 @@ def test_one_failure_stops_no_other_and_is_the_exit_status(server: Httpd, capsys
 
 @pytest.mark.parametrize("words", [["get"], []])
 def test_an_interrupt_ends_what_is_under_way_and_leaves_no_file(words: list[str], tmp_path: pathlib.Path) -> None:
-    came = threading.Event()
-    steps = [expect_request(), send(CUT_HEAD + BODY[:100]), tell(came), stall()]
-    with ScriptServer(steps, *[steps] * len(words)) as server:
+    came = [threading.Event() for _ in range(1 + len(words))]  # side by side, or one after the other
+    scripts = [[expect_request(), send(CUT_HEAD + BODY[:100]), tell(event), stall()] for event in came]
+    with ScriptServer(*scripts) as server:
         command = [sys.executable, "-c", COMMAND_LINE, *words, server.url, server.url, "-o", "a", "-o", "b"]
         with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
             try:
-                assert came.wait(10)
+                assert all(event.wait(20) for event in came)
                 process.send_signal(signal.SIGINT)
                 assert process.wait(10) == 130
             finally:
