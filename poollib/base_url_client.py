@@ -19,6 +19,7 @@ from .base.coercion import exact
 from .base.headers import HTTPHeaderDict
 from .base.loggers import shown_url
 from .base.url import parse_url
+from .client.request_encoding import with_query
 from .exceptions import ClosedPoolError, LocationValueError
 from .http1.request_body import make_headers
 from .policy.redirect import same_origin
@@ -236,9 +237,7 @@ def _with_parameters(url: str, params: QueryParameters) -> str:
     pairs = [(name, text) for name, value in params.items() for text in _texts(name, value)]
     if not pairs:
         return url
-    url, mark, fragment = url.partition("#")
-    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
-    return f"{url}{joint}{urlencode(pairs)}{mark}{fragment}"
+    return with_query(url, urlencode(pairs))
 
 
 def _texts(name: str, value: QueryValue) -> list[str | bytes]:

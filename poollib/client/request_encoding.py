@@ -103,7 +103,9 @@ class RequestMethods:
     ) -> BaseHTTPResponse:
         """Return the response to a request whose ``fields`` (a mapping or pairs) stand in the URL's query."""
         headers = self.headers if headers is None else headers
-        return self.urlopen(method, _with_query(url, fields) if fields else url, headers=headers, **urlopen_kw)
+        return self.urlopen(
+            method, with_query(exact(url), _urlencoded(fields)) if fields else url, headers=headers, **urlopen_kw
+        )
 
     def request_encode_body(
         self,
@@ -152,7 +154,7 @@ def encode_fields(
     if not fields:
         return EncodedRequest(url, body, headers)
     if exact(method).upper() in _METHODS_WITH_QUERY:
-        return EncodedRequest(_with_query(url, fields), body, headers)
+        return EncodedRequest(with_query(exact(url), _urlencoded(fields)), body, headers)
     return EncodedRequest(url, *_encode_form(fields, body, headers, encode_multipart, multipart_boundary))
 
 
@@ -167,11 +169,11 @@ def encode_json(value: object, headers: Mapping[str, str] | None = None) -> tupl
     return text.encode("utf-8"), _with_content_type(headers, "application/json")
 
 
-def _with_query(url: str, fields: Fields) -> str:
-    """Return ``url`` with the fields behind its query, if it has one, and before its fragment."""
-    url, mark, fragment = exact(url).partition("#")
+def with_query(url: str, query: str) -> str:
+    """Return ``url`` with an encoded query behind its own, if it has one, and before its fragment."""
+    url, mark, fragment = url.partition("#")
     joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
-    return f"{url}{joint}{_urlencoded(fields)}{mark}{fragment}"
+    return f"{url}{joint}{query}{mark}{fragment}"
 
 
 def _urlencoded(fields: Fields) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 import poollib
 from poollib.demo.practice_server import PracticeServer
+from tests.support.practice import practice_server
 
 httpx = pytest.importorskip("httpx", reason="tests/compat runs in an environment of its own, which has it")
 requests = pytest.importorskip("requests", reason="tests/compat runs in an environment of its own, which has it")
@@ -34,12 +34,8 @@ def tasks() -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PracticeServer]:
-    with PracticeServer(0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with practice_server() as server:
         yield server
-        server.shutdown()
-        thread.join(10)
 
 
 @pytest.mark.parametrize("title", tasks())

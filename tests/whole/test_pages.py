@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from poollib.demo.practice_server import PracticeServer
 from tests.support import pages
+from tests.support.practice import practice_server
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(
@@ -24,12 +24,8 @@ PAGES = sorted(
 @pytest.fixture
 def server() -> Iterator[PracticeServer]:
     """The server that the pages call localhost:8080, on a port of its own."""
-    with PracticeServer(0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with practice_server() as server:
         yield server
-        server.shutdown()
-        thread.join(10)
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,17 +13,13 @@ import pytest
 from poollib import Client, EventSource
 from poollib.demo.practice_server import PracticeServer, main
 from tests.support.interrupts import COMMAND_LINE
+from tests.support.practice import practice_server
 
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with PracticeServer(0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        with Client(server.url, timeout=10.0) as client:
-            yield client
-        server.shutdown()
-        thread.join(10)
+    with practice_server() as server, Client(server.url, timeout=10.0) as client:
+        yield client
 
 
 pytestmark = pytest.mark.may_leave("the server's threads end when their connections do")
