@@ -16,7 +16,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 from unittest.mock import MagicMock
 
@@ -136,7 +136,8 @@ def test_a_context_class_that_a_mock_put_there_serves_while_it_is_there(monkeypa
 
 def test_truststore_makes_the_context_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     class Truststore(ssl.SSLContext):
-        pass
+        def cert_store_stats(self) -> NoReturn:
+            raise NotImplementedError  # as the real one: its authorities are the system's
 
     monkeypatch.setitem(sys.modules, "truststore", types.SimpleNamespace(SSLContext=Truststore))
     assert isinstance(tls.context_for(TlsSettings(ca_certs=tls.CA_TRUSTSTORE, server_hostname="a")), Truststore)
