@@ -1,11 +1,17 @@
-"""gevent patched after the import, as programs do that import first: what urllib3 bears, poollib bears."""
+"""gevent patched after the import, as programs do that import first: what urllib3 bears, poollib bears.
+
+And what docs/gevent.rst promises.
+"""
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from tests.support.httpd import Httpd
 
 pytest.importorskip("gevent")
 
@@ -52,3 +58,62 @@ print(len(answers), set(answers), pool.stats()["idle"], pool.stats()["waited"] >
 def test_greenlets_share_connections_and_the_collector_is_one_of_them() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, timeout=30, text=True)
     assert done.stdout == "6 {b'ok'} 0 True\n", done.stderr
+
+
+PAGE_PROGRAM = pathlib.Path(__file__).parents[2] / "docs" / "examples" / "with_gevent.py"
+
+
+def test_the_pages_program_runs(server: Httpd) -> None:
+    command = [sys.executable, str(PAGE_PROGRAM), server.url]
+    done = subprocess.run(command, capture_output=True, timeout=60, text=True)
+    assert done.stdout == "200 answers by 10 connections\n", done.stderr
+
+
+#: One place in the pool. A greenlet dies within its request, one by gevent.Timeout, one while it waits for the place.
+KILLED = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, poollib
+from gevent.event import Event
+from gevent.pywsgi import WSGIServer
+
+asked, go = Event(), Event()
+def answer(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        asked.set()
+        go.wait()
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+server = WSGIServer(("127.0.0.1", 0), answer, log=None)
+server.start()
+url = f"http://127.0.0.1:{server.server_port}/"
+manager = poollib.PoolManager(maxsize=1, block=True, timeout=20)
+stats = manager.connection_from_url(url).stats
+
+greenlet = gevent.spawn(manager.request, "GET", url + "slow")
+asked.wait()
+greenlet.kill()
+print(manager.request("GET", url).data)
+try:
+    with gevent.Timeout(0.05):
+        manager.request("GET", url + "slow")
+except gevent.Timeout:
+    print("timed out")
+asked.clear()
+greenlet = gevent.spawn(manager.request, "GET", url + "slow")
+asked.wait()
+waiting = gevent.spawn(manager.request, "GET", url)
+while not stats()["waiting"]:
+    gevent.sleep(0)
+waiting.kill()
+go.set()
+print(greenlet.get().data, manager.request("GET", url).data)
+print({name: stats()[name] for name in ("idle", "leased", "waiting")})
+"""
+
+
+def test_a_killed_greenlet_gives_back_its_place() -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, timeout=60, text=True)
+    wanted = ["b'ok'", "timed out", "b'ok' b'ok'", "{'idle': 1, 'leased': 0, 'waiting': 0}", ""]
+    assert done.stdout.split("\n") == wanted, done.stderr
