@@ -332,6 +332,22 @@ def test_the_debug_level_of_http_clients_class_is_seen_when_it_comes_late(
     assert said[:3] == ["send", "reply", "header"]
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_wrapped_getresponse_prints_as_the_debug_level_says(
+    server: Httpd, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, level: int
+) -> None:
+    original = http.client.HTTPConnection.getresponse
+    monkeypatch.setattr(http.client.HTTPConnection, "getresponse", lambda conn: original(conn))
+    connection = HTTPConnection(server.host, server.port)
+    connection.set_debuglevel(level)
+    connection.request("GET", "/chunks")
+    assert connection.getresponse().status == 200
+    connection.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert ("reply: 'HTTP/1.1 200 OK\\r\\n'" in lines) == ("header: Transfer-Encoding: chunked" in lines) == bool(lines)
+    assert bool(lines) == bool(level)
+
+
 # What http.client's constructor does
 
 

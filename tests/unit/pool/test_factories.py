@@ -8,6 +8,7 @@ import pickle
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,29 @@ class TestTls:
         """A server that accepts and says nothing."""
         with pytest.raises(TimeoutError):
             TlsFactory(context=trusting(ca)).connect(server.getsockname(), 0.02)
+
+    @pytest.mark.parametrize(("timeout", "left"), [(5.0, 1.0), (3.0, 0.001), (None, None)])
+    def test_the_handshake_has_what_connecting_has_left(
+        self, monkeypatch: pytest.MonkeyPatch, timeout: float | None, left: float | None
+    ) -> None:
+        """Connecting takes four seconds here."""
+        now = [100.0]
+
+        def create_connection(endpoint: object, timeout: float | None) -> socket.socket:
+            now[0] += 4
+            sock = socket.socket()
+            sock.settimeout(timeout)
+            return sock
+
+        class Context(ssl.SSLContext):
+            def wrap_socket(self, sock: socket.socket, *_: object, **__: object) -> Any:
+                raise OverflowError(sock.gettimeout())
+
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(socket, "create_connection", create_connection)
+        with pytest.raises(OverflowError) as caught:
+            TlsFactory(context=Context(ssl.PROTOCOL_TLS_CLIENT)).connect(("localhost", 1), timeout)
+        assert caught.value.args == (left,)
 
     def test_a_closed_socket_is_unusable(self, tls_server: TlsServer, ca: trustme.CA) -> None:
         factory = TlsFactory(context=trusting(ca))
