@@ -126,6 +126,7 @@ class FileSink:
         self._shown = path
         self._part = f"{self._path}.{os.getpid()}-{next(_numbers)}.part"
         self._file: BinaryIO | None = None
+        self._has_part = False  # said before the file is there: an interrupt may come before it is in our hands
 
     def begin(self, headers: HTTPHeaderDict) -> None:
         """Nothing to prepare."""
@@ -138,6 +139,7 @@ class FileSink:
         """Write beside the file."""
         try:
             if self._file is None:
+                self._has_part = True
                 self._file = part_file.create(self._part)
             self._file.write(data)
         except OSError as error:
@@ -156,6 +158,7 @@ class FileSink:
         """Leave the file as it was."""
         if self._file is not None:
             self._file.close()
+        if self._has_part:
             with contextlib.suppress(OSError):
                 part_file.remove(self._part)
 
