@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .http1.request_body import make_headers
     from .policy.circuit_breaker import CircuitBreaker
     from .policy.proxy_rules import Proxy
+    from .policy.rate_limit import RateLimit
     from .policy.retry import Retry
     from .policy.retry_budget import RetryBudget
     from .poolmanager import Client, PoolManager, ProxyManager, proxy_from_url
@@ -55,6 +56,7 @@ __all__ = [
     "PoolManager",
     "Proxy",
     "ProxyManager",
+    "RateLimit",
     "RequestInfo",
     "RequestLogFilter",
     "Retry",
@@ -88,6 +90,7 @@ _MODULES = {
     "PoolManager": "poolmanager",
     "Proxy": "policy.proxy_rules",
     "ProxyManager": "poolmanager",
+    "RateLimit": "policy.rate_limit",
     "RequestInfo": "base.trace",
     "RequestLogFilter": "base.trace",
     "Retry": "policy.retry",

@@ -15,6 +15,7 @@ import queue
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
+from time import monotonic
 from types import MethodType
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .client.lease import Connection, HTTPEndpointPool
     from .http1.request_body import _TYPE_FAILEDTELL
     from .policy.circuit_breaker import CircuitBreaker
+    from .policy.rate_limit import RateLimit, Turns
 
 log = logger(__name__)
 
@@ -118,12 +120,12 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
     (``pool_timeout`` seconds, None: for ever); without it further ones are opened and closed again. ``headers`` go with
     every request that brings none; ``timeout`` and ``retries`` hold where a request says nothing. Beyond urllib3's:
     ``idle_timeout``, ``max_lifetime``, ``min_idle``, ``dispose_batch_size``, ``acquire_timeout``, ``leak_timeout``,
-    ``background_collector`` (times in seconds, see ``connection_pool.EndpointPool``), ``health_check_interval``
-    (seconds) and ``health_check_path`` (see ``health``), and as defaults for every request ``trace``,
-    ``max_response_size``, ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to dial
-    instead of ``host``; ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see
+    ``max_waiting``, ``background_collector`` (times in seconds, see ``connection_pool.EndpointPool``),
+    ``health_check_interval`` (seconds) and ``health_check_path`` (see ``health``), and as defaults for every request
+    ``trace``, ``max_response_size``, ``max_decoded_size`` (bytes) and ``limits``; ``uds``: the path of a Unix socket to
+    dial instead of ``host``; ``resolver``, ``resolve`` (addresses by host name) and ``dns_cache`` (seconds): see
     ``dns.CachingResolver``; ``allowed_hosts``, ``blocked_networks``: see ``ssrf_guard``; ``circuit_breaker``: see
-    the module of that name."""
+    the module of that name; ``rate``: see ``rate_limit``."""
 
     scheme = "http"
     ConnectionCls: ClassVar[type[HTTPConnection]] = HTTPConnection
@@ -131,6 +133,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
     # What few pools have stands here, or in the classes above, until it is set: a manager may keep hundreds of pools.
     _defaults: Keywords = NOTHING
     _breaker: CircuitBreaker | None = None
+    _rate: RateLimit | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
     _queue_view: IdleQueue | None = None
     _send_lock: SendLock | None = None
@@ -163,6 +166,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         if keywords.keys() - USUAL_KW.keys():
             self._dial_options = take_dial_options(keywords) or NOTHING
             self._breaker = keywords.pop("circuit_breaker", None)
+            if (rate := keywords.pop("rate", None)) is not None:
+                from .policy.rate_limit import rate_from
+
+                self._rate = rate_from(rate)
             self._defaults = take(REQUEST_OPTIONS, keywords) or NOTHING
             take_options(self._defaults, {})  # what can't be meant is said here, not by the first request
             lending = take(LENDING_OPTIONS, keywords)
@@ -186,6 +193,11 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
             self._circuit = circuit_from(self._breaker)
             after_fork.remember(self._circuit)
+        if self._rate is not None:
+            from .policy.rate_limit import Turns
+
+            self._turns = Turns(self._rate)
+            after_fork.remember(self._turns)
         self._factory = supply = ConnectionFactory(self)
         make: type[HTTPEndpointPool] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:
@@ -221,6 +233,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         if self._health is not None:
             self._health.stop()
         self._endpoint_pool.close()
+        if self._turns is not None:
+            self._turns.close()
 
     def retire(self) -> None:
         """Close idle connections now and lent ones when they come back; probe no more. What is under way goes on."""
@@ -371,10 +385,11 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         """
         conn = number = None
         try:
+            timeout_s = request.pool_timeout if self._turns is None else self._take_turn(request, 1, self._turns)
             if request.deadline is None:
-                conn = self._get_conn(timeout=request.pool_timeout)
+                conn = self._get_conn(timeout=timeout_s)
             else:
-                conn = self._lease_in_time(request, request.deadline)
+                conn = self._lease_in_time(timeout_s, request.deadline)
             entry = self._endpoint_pool.leases.get(id(conn))  # as lease_of, without a call for each request
             if entry is None:
                 adapt(conn)  # from a method or a program's own
@@ -396,9 +411,31 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 self._endpoint_pool.reclaim(conn, number)
             raise
 
-    def _lease_in_time(self, request: Request, deadline: Deadline) -> HTTPConnection:
+    def _take_turn(self, request: Request, count: int, turns: Turns) -> float | None:
+        """Wait for the turn of ``count`` requests; what is left of the time to wait for a connection, None: no limit.
+
+        RateLimitError, DeadlineExceededError if it comes too late, CircuitOpenError if the circuit opened meanwhile.
+        """
+        left_s = request.pool_timeout
+        if left_s is None:
+            left_s = self._endpoint_pool.settings.acquire_timeout
+        host = parse_url(request.target).host if self._is_forwarding else None
         try:
-            return self._get_conn(timeout=deadline.cap_s(request.pool_timeout, "waiting for a connection"))
+            waited_s = turns.take(host or self.host, count, left_s, request.deadline)
+        except PoolError as error:
+            self._own(error, "")
+            raise
+        if not waited_s:
+            return left_s
+        if request.trace is not None:
+            notify(request.trace, "rate_waited", self._endpoint_pool.endpoint, waited_s)
+        if self._circuit is not None:
+            self._circuit.check_again(self, monotonic())
+        return None if left_s is None else max(0.0, left_s - waited_s)
+
+    def _lease_in_time(self, timeout_s: float | None, deadline: Deadline) -> HTTPConnection:
+        try:
+            return self._get_conn(timeout=deadline.cap_s(timeout_s, "waiting for a connection"))
         except PoolError:
             deadline.remaining_s("waiting for a connection")
             raise
@@ -677,7 +714,7 @@ _own_urlopen: Callable[..., BaseHTTPResponse] = HTTPConnectionPool.urlopen
 _NAMED = URLOPEN_KEYWORDS[2:]
 #: what belongs to one process and is not pickled
 _OWN = frozenset(
-    {"_seen", "_circuit", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}
+    {"_seen", "_circuit", "_turns", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}
 )
 
 

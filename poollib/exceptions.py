@@ -24,8 +24,9 @@ _PLAIN: Final = (type(None), bool, int, float, str, bytes)
 class HTTPError(Exception):
     """The root of everything a server, the network or poollib's own limits can cause.
 
-    ``phase``: what was under way when it came: "waiting for a connection", "resolving", "connecting", "tunnelling",
-    "tls handshake", "sending", "waiting for the response", "reading the body" or "waiting before a retry". None: none.
+    ``phase``: what was under way when it came: "waiting for a turn", "waiting for a connection", "resolving",
+    "connecting", "tunnelling", "tls handshake", "sending", "waiting for the response", "reading the body" or "waiting
+    before a retry". None: none.
     ``nothing_sent``: certain that no byte of the request left, so that any request may be sent again. False: unknown.
     ``from_body``: the request's own body raised it while it was read to be sent; it says nothing of the server.
     """
@@ -149,6 +150,20 @@ class EmptyPoolError(PoolError):
     """No connection came free in time."""
 
     phase = "waiting for a connection"
+
+
+class TooManyWaitingError(EmptyPoolError):
+    """So many wait for a connection already that ``max_waiting`` lets nobody else wait; told at once."""
+
+
+class RateLimitError(EmptyPoolError):
+    """The next turn that ``rate`` leaves comes later than the caller may wait: in ``retry_in_s`` seconds."""
+
+    phase = "waiting for a turn"
+
+    def __init__(self, pool: object, message: str, retry_in_s: float = 0.0, waiting: int | None = None) -> None:
+        super().__init__(pool, message, waited_s=0.0, waiting=waiting)
+        self.retry_in_s = retry_in_s
 
 
 class FullPoolError(PoolError):

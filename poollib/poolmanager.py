@@ -28,7 +28,7 @@ from .client.endpoint_builder import (
     connection_requires_http_tunnel,
     copied,
     proxy_keywords,
-    settle_names,
+    settle_shared,
     unix_keywords,
 )
 from .client.extra_keywords import TOLD, told_request
@@ -136,7 +136,7 @@ class PoolManager(RequestMethods):
 
             self._proxies = rules_from(proxies, os.environ)
         self._proxy_defaults = _taken_proxy_defaults(keywords, may_have_proxies)
-        settle_names(keywords)
+        settle_shared(keywords)
         self.connection_pool_kw = keywords
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
         self._clients: dict[tuple[str, bool], Client] = {}  # likewise; each has a manager with pools of its own

@@ -19,6 +19,7 @@ OWN_MODULES: Final = (
     "base.version",
     "net.certificates",
     "policy.circuit_breaker",
+    "policy.rate_limit",
     "http1.charset",
     "http1.decoders",
     "compat",

@@ -44,7 +44,8 @@ class Trace:
     ::
 
         request_started
-        ├ connection_waited | connection_wait_timed_out      a slot was not free at once
+        ├ rate_waited                a turn did not come at once
+        ├ connection_waited | connection_wait_timed_out | connection_wait_refused      a slot was not free at once
         ├ connection_opened | connection_reused
         │ ├ dial_started, dial_done
         │ │ └ dns_started, dns_done      where there is a name to look up
@@ -78,11 +79,17 @@ class Trace:
         ``request.attempt`` is how many attempts it took.
         """
 
+    def rate_waited(self, endpoint: object, waited_s: float) -> None:
+        """The turn that ``rate`` gives came after ``waited_s`` seconds; ended early where the pool was closed."""
+
     def connection_waited(self, endpoint: object, waited_s: float) -> None:
         """A connection was handed over after ``waited_s`` seconds of waiting."""
 
     def connection_wait_timed_out(self, endpoint: object, waited_s: float) -> None:
         """No connection came free in ``waited_s`` seconds: EmptyPoolError."""
+
+    def connection_wait_refused(self, endpoint: object, waiting: int) -> None:
+        """No slot was free, and as many as ``max_waiting`` allows waited already: TooManyWaitingError."""
 
     def connection_opened(self, endpoint: object, connection: object) -> None:
         """A new connection object was made; it dials when it is first used."""

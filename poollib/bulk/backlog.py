@@ -12,17 +12,23 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ..policy.rate_limit import RateLimit
 from .requests import BulkRequest
 
 
 class Politeness(NamedTuple):
-    """What one host has to bear. ``gap_s``: between two lanes' starts; ``lane_gap_s``: between a lane's requests."""
+    """What one host has to bear.
+
+    ``gap_s``: between two lanes' starts, 0: none, ``burst``: how many of these may be saved up; ``lane_gap_s``: between
+    a lane's requests.
+    """
 
     per_host: int
     gap_s: float
     lane_least: int  # requests in a lane, if that many wait
     lane_most: int
     lane_gap_s: float = 0.0
+    burst: int = 1
 
 
 class Host:
@@ -52,6 +58,7 @@ class Backlog:
     def __init__(self, requests: Iterable[tuple[str, BulkRequest] | None], politeness: Politeness, window: int) -> None:
         self._source: Iterator[tuple[str, BulkRequest] | None] | None = iter(requests)
         self._politeness = politeness
+        self._rate = RateLimit(1 / politeness.gap_s, politeness.burst) if politeness.gap_s else None
         self._window = window
         self.hosts: dict[str, Host] = {}
         self._ready: deque[Host] = deque()
@@ -99,7 +106,9 @@ class Backlog:
         requests = [host.waiting.popleft() for _ in range(count)]
         self.waiting -= count
         host.lanes += 1
-        host.due = now + self._politeness.gap_s
+        if self._rate is not None:
+            self._rate.take(host.name, now)
+            host.due = self._rate.next_at(host.name)
         self._offer(host)
         return Lane(host.name, requests, self._politeness.lane_gap_s)
 
@@ -124,7 +133,7 @@ class Backlog:
         if host.is_offered or not host.waiting or host.lanes >= self._politeness.per_host:
             return
         host.is_offered = True
-        if self._politeness.gap_s:
+        if self._rate is not None:
             heapq.heappush(self._later, (host.due, host.name, host))
         else:
             self._ready.append(host)

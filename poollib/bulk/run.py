@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ..base.coercion import number, whole
+from ..base.coercion import whole
 from ..base.timeout import Timeout
+from ..policy.rate_limit import RateLimit, rate_from
 from ..policy.retry import Retry
 from ..poolmanager import PoolManager
 from .backlog import Backlog, Lane, Politeness
@@ -50,7 +51,7 @@ def fetch(
     *,
     executor: Executor | Callable[[], Executor] | None = None,
     per_host: int = 4,
-    rate: float | None = None,
+    rate: RateLimit | float | None = None,
     pipeline: int = 1,
     threads: int = THREADS,
     batches: int | None = None,
@@ -66,8 +67,8 @@ def fetch(
     """The result of each request, as they come; what fails is a result with its error.
 
     ``requests``: URLs, ``(method, url)``, ``(method, url, headers)`` or ``BulkRequest``s, read some thousand ahead.
-    ``per_host``: how many are sent to a host side by side, ``rate``: how many in a second, ``pipeline``: how many GETs
-    leave in one send (see ``docs/pipelining.rst``).
+    ``per_host``: how many are sent to a host side by side, ``rate``: how many in a second (a number or a ``RateLimit``,
+    whose numbers count), ``pipeline``: how many GETs leave in one send (see ``docs/pipelining.rst``).
 
     Without ``executor``, ``threads`` of this process send, through one manager. With one (anything with ``submit``: a
     process pool, loky's, Dask's ``client.get_executor()``, or a callable that makes it, also anew when it is broken),
@@ -210,22 +211,23 @@ def _told(
             yield result
 
 
-def _politeness(per_host: int, rate: float | None, pipeline: int, is_remote: bool) -> Politeness:
+def _politeness(per_host: int, rate: RateLimit | float | None, pipeline: int, is_remote: bool) -> Politeness:
     for name, value in (("per_host", per_host), ("pipeline", pipeline)):
         if whole(name, value) < 1:
             raise ValueError(f"{name} must be 1 or more, not {value!r}")
     if rate is None:
         most = REMOTE_LANE_MOST if is_remote else LANE_MOST
         return Politeness(per_host, 0.0, pipeline, max(most, LANE_SENDS * pipeline))
-    per_second = number("rate", rate)
-    if not per_second > 0:
-        raise ValueError(f"rate must be more than 0 requests a second, not {rate!r}")
+    limit = rate_from(rate)
     if pipeline > 1:
         raise ValueError("rate and pipeline: what leaves in one send has no rate; give one of them")
-    if is_remote:  # clocks differ: one lane at a time, and the worker keeps the rate within it
-        most = max(1, min(REMOTE_LANE_MOST, int(REMOTE_LANE_S * per_second)))
-        return Politeness(1, 0.0, 1, most, 1 / per_second)
-    return Politeness(per_host, 1 / per_second, 1, 1)
+    if not is_remote:
+        return Politeness(per_host, limit.gap_s, 1, 1, burst=limit.burst)
+    # Clocks differ: one lane at a time, and the worker keeps the rate within it.
+    if limit.burst > 1:
+        raise ValueError(f"burst: with an executor a host's requests go one after the other, not {limit!r}")
+    most = max(1, min(REMOTE_LANE_MOST, int(REMOTE_LANE_S * limit.per_second)))
+    return Politeness(1, 0.0, 1, most, limit.gap_s)
 
 
 def _engine(

@@ -66,8 +66,15 @@ def take_dial_options(keywords: Keywords) -> Keywords:
     return {name: value for name, value in way.items() if value is not None}
 
 
-def settle_names(keywords: Keywords) -> None:
-    """Let all pools of a manager share one resolver: ``resolve`` and ``dns_cache`` become a ``resolver``."""
+def settle_shared(keywords: Keywords) -> None:
+    """Let all pools of a manager share what is one: ``resolve`` and ``dns_cache`` become a ``resolver``, ``rate`` too.
+
+    So a host's turns outlive the pool that makes room for another one.
+    """
+    if keywords.get("rate") is not None:
+        from ..policy.rate_limit import rate_from
+
+        keywords["rate"] = rate_from(keywords["rate"])
     resolve, dns_cache = keywords.pop("resolve", None), keywords.pop("dns_cache", None)
     resolver = resolver_from(keywords.pop("resolver", None), resolve, dns_cache)
     if resolver is not None:

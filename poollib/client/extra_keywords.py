@@ -30,6 +30,7 @@ LENDING_OPTIONS = (
     "dispose_batch_size",
     "acquire_timeout",
     "leak_timeout",
+    "max_waiting",
     "background_collector",
     "shared_limit",
 )
@@ -89,8 +90,10 @@ _ELSEWHERE = {
     "pool_block": "block=",
     "pool_connections": "num_pools=",
     "pool_maxsize": "maxsize=",
+    "progress_callback": "progress=",
     "proxies": "PoolManager(proxies=...)",
     "proxy": "ProxyManager(url), or PoolManager(proxies=...)",
+    "rate_limit": "rate= of the pool or manager",
     "read_timeout": "timeout=Timeout(read=...)",
     "status_forcelist": "retries=Retry(status_forcelist=...)",
     "stream": "preload_content=False",

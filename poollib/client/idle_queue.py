@@ -121,6 +121,8 @@ class CustomQueuePool(EndpointPool[Endpoint, Connection]):
         chosen: queue.Queue[Connection | None],
         **kw: Unpack[LendingSettings],
     ) -> None:
+        if kw.get("max_waiting") is not None:
+            raise ValueError("max_waiting: with a QueueCls of its own a pool's requests wait in that queue, uncounted")
         super().__init__(endpoint, factory, maxsize=None, **kw)
         self._is_blocking, self._slots = block, maxsize
         self._fill(chosen)

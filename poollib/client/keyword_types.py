@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..net.dns import Resolver
     from ..policy.circuit_breaker import CircuitBreaker
     from ..policy.proxy_rules import Proxy, ProxyRules, SocksOptions
+    from ..policy.rate_limit import RateLimit
     from ..policy.retry import Retry
 
 
@@ -161,6 +162,7 @@ class LendingSettings(TypedDict, total=False):
     dispose_batch_size: int
     acquire_timeout: float | None
     leak_timeout: float | None
+    max_waiting: int | None
     background_collector: bool
 
 
@@ -181,6 +183,7 @@ class _PlainConnectionKeywords(RequestOptions, LendingSettings, total=False):
     allowed_hosts: Collection[str] | None
     blocked_networks: Collection[object] | None
     circuit_breaker: CircuitBreaker | int | None
+    rate: RateLimit | float | None
 
 
 class HTTPPoolKeywords(_PlainConnectionKeywords, total=False):

@@ -36,6 +36,7 @@ POOL_OPTIONS = (
     *DIAL_OPTIONS,
     *GUARD_OPTIONS,
     "circuit_breaker",
+    "rate",
 )
 _POOL_OPTIONS = frozenset(POOL_OPTIONS)
 _DEFAULT_BLOCKSIZE = 16384

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ..policy.circuit_breaker import Circuit, CircuitReport
+    from ..policy.rate_limit import Turns
     from .lease import HTTPEndpointPool
 
 
@@ -40,6 +41,7 @@ class _Stats(TypedDict):
     waited: int
     wait_s: float
     timeouts: int
+    refused: int
     connect_errors: int
     leaks: int
     requests: int
@@ -49,10 +51,13 @@ class _Stats(TypedDict):
 
 
 class HTTPPoolStats(_Stats, total=False):
-    """The figures of one pool, or of several in sum; those of a circuit where there is one."""
+    """The figures of one pool, or of several in sum; those of a circuit and of a rate where there is one."""
 
     circuit_opened: int
     circuit_refused: int
+    rate_waiting: int
+    rate_waited: int
+    rate_wait_s: float
 
 
 class ManagerStats(TypedDict):
@@ -88,6 +93,7 @@ class PoolStatistics:
     _endpoint_pool: HTTPEndpointPool
     _factory: ConnectionFactory
     _circuit: Circuit | None = None
+    _turns: Turns | None = None
     _health: HealthCheck | None = None  # made when it is first needed, by one dict.setdefault
 
     @property
@@ -102,7 +108,7 @@ class PoolStatistics:
 
     def stats(self) -> HTTPPoolStats:
         """All figures of this pool; ``docs/pooling.rst`` says what each means."""
-        return _all_figures(self._endpoint_pool, self._factory, self._circuit)
+        return _all_figures(self._endpoint_pool, self._factory, self._circuit, self._turns)
 
     def health(self) -> PoolHealth:
         """What is known of the endpoint (see ``health``), with the figures a reader of it wants; JSON-ready."""
@@ -133,7 +139,7 @@ class PoolStatistics:
 
 
 #: what is so now; of a pool that its manager has let go only what it has counted adds to the manager's sums
-_OF_NOW = ("idle", "leased", "opening", "closing", "waiting", "maxsize")
+_OF_NOW = frozenset({"idle", "leased", "opening", "closing", "waiting", "maxsize", "rate_waiting"})
 
 
 class PastPools:
@@ -162,7 +168,9 @@ class PastPools:
         with self._lock:
             self._fold_locked()  # another pool that is gone may have had this id
             if key not in self._figures:
-                self._figures[key] = partial(_figures_of, pool._endpoint_pool, pool._factory, pool._circuit)
+                self._figures[key] = partial(
+                    _figures_of, pool._endpoint_pool, pool._factory, pool._circuit, pool._turns
+                )
                 # No weakref.finalize: the first one of a process fails in a finaliser at its exit.
                 self._watched[key] = weakref.ref(pool, lambda _: self._settle(key))
         if self._parent is not None:
@@ -211,17 +219,23 @@ class _Last:
         return self.figures
 
 
-def _figures_of(endpoint_pool: HTTPEndpointPool, factory: ConnectionFactory, circuit: Circuit | None) -> HTTPPoolStats:
+def _figures_of(
+    endpoint_pool: HTTPEndpointPool, factory: ConnectionFactory, circuit: Circuit | None, turns: Turns | None
+) -> HTTPPoolStats:
     """All that a pool has counted; nothing of now."""
-    figures = _all_figures(endpoint_pool, factory, circuit)
-    return cast(HTTPPoolStats, {**figures, **dict.fromkeys(_OF_NOW, 0)})
+    figures = _all_figures(endpoint_pool, factory, circuit, turns)
+    return cast(HTTPPoolStats, {**figures, **dict.fromkeys(_OF_NOW & figures.keys(), 0)})
 
 
-def _all_figures(endpoint_pool: HTTPEndpointPool, factory: ConnectionFactory, circuit: Circuit | None) -> HTTPPoolStats:
+def _all_figures(
+    endpoint_pool: HTTPEndpointPool, factory: ConnectionFactory, circuit: Circuit | None, turns: Turns | None
+) -> HTTPPoolStats:
     connections = endpoint_pool.stats()
     figures = {**connections._asdict(), "dropped": dict(connections.dropped)}
     if circuit is not None:
         figures["circuit_opened"], figures["circuit_refused"] = circuit.opened, circuit.refused
+    if turns is not None:
+        figures.update(rate_waiting=turns.waiting, rate_waited=turns.waited, rate_wait_s=turns.wait_s)
     counts = factory.totals(endpoint_pool.connections())
     return cast(HTTPPoolStats, {**figures, **counts, "errors": factory.errors})
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..connection import HTTPConnection
     from ..exchange.request_value import Request
     from ..policy.circuit_breaker import Circuit
+    from ..policy.rate_limit import Turns
     from ..response import BaseHTTPResponse
     from .batch import Batch
     from .pipeline import Pipeline
@@ -48,6 +49,7 @@ class Pipelining(RequestTargets):
     _defaults: Keywords
     _endpoint_pool: HTTPEndpointPool
     _circuit: Circuit | None
+    _turns: Turns | None
     _health: HealthCheck | None
     _own_methods: ClassVar[tuple[object, ...]]  # urlopen and _make_request, as nobody has replaced them
     _pipelining: PipeliningRecord | None = None  # made when it is first needed, by one dict.setdefault
@@ -57,7 +59,8 @@ class Pipelining(RequestTargets):
         def urlopen(self, method: str, url: str, **kw: Any) -> BaseHTTPResponse: ...
         def _attempt(self, request: Request) -> BaseHTTPResponse: ...
         def _get_conn(self, timeout: float | None = None) -> HTTPConnection: ...
-        def _lease_in_time(self, request: Request, deadline: Deadline) -> HTTPConnection: ...
+        def _take_turn(self, request: Request, count: int, turns: Turns) -> float | None: ...
+        def _lease_in_time(self, timeout_s: float | None, deadline: Deadline) -> HTTPConnection: ...
         def _make_request(self, conn: HTTPConnection, method: str, url: str) -> BaseHTTPResponse: ...
         def _note(self, error: BaseException, url: str) -> None: ...
         def _put_conn(self, conn: Connection | None) -> None: ...
@@ -122,10 +125,13 @@ class Pipelining(RequestTargets):
         """
         first, conn, number = batch.first, None, None
         try:
+            timeout_s = first.pool_timeout
+            if self._turns is not None:
+                timeout_s = self._take_turn(first, len(batch.requests), self._turns)
             if first.deadline is None:
-                conn = self._get_conn(timeout=first.pool_timeout)
+                conn = self._get_conn(timeout=timeout_s)
             else:
-                conn = self._lease_in_time(first, first.deadline)
+                conn = self._lease_in_time(timeout_s, first.deadline)
             number = self._endpoint_pool.lease_of(conn)
             if first.trace is not None:
                 self._tell_lease(first.trace, conn)

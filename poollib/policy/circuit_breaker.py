@@ -81,7 +81,7 @@ class Circuit:
         def guarded(request: _Request) -> _Response:
             wait_s = self.wait_s(clock())
             if wait_s is not None:
-                raise CircuitOpenError(owner, f"no connection could be made; next try in {wait_s:.3g} s", wait_s)
+                raise self._refusal(owner, wait_s)
             try:
                 response = attempt(request)
             except BaseException as error:
@@ -109,6 +109,14 @@ class Circuit:
                 return None
             self.refused += 1
             return max(0.0, self._open_until - now)
+
+    def check_again(self, owner: object, now: float) -> None:
+        """CircuitOpenError if the circuit has opened since ``wait_s`` let this attempt pass."""
+        if self.state is CircuitState.OPEN and (wait_s := self.wait_s(now)) is not None:
+            raise self._refusal(owner, wait_s)
+
+    def _refusal(self, owner: object, wait_s: float) -> CircuitOpenError:
+        return CircuitOpenError(owner, f"no connection could be made; next try in {wait_s:.3g} s", wait_s)
 
     def got_through(self) -> None:
         """A connection was made, or one was there."""

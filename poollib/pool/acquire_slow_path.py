@@ -70,11 +70,16 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         with self._shared, self._lock:
             self._raise_unless_open_locked(0.0)
             is_granted = self._grant_locked(waiter)
-            if not is_granted:
+            refusal = None if is_granted else self._refusal_locked()
+            if not is_granted and refusal is None:
                 waiter.prepare_to_wait()
                 self._waiters = enqueued(self._waiters, waiter)
                 if self._shared.is_shared:
                     self._shared.waiters = enqueued(self._shared.waiters, waiter)
+        if refusal is not None:
+            if self.trace is not None:
+                notify(self.trace, "connection_wait_refused", self.endpoint, refusal.waiting)
+            raise refusal
         if not is_granted:
             self._wait_for_grant(waiter, timeout_s)
 

@@ -46,7 +46,7 @@ log = logger(__name__)
 class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
     """Leases connections to ``endpoint`` made by ``factory``.  Thread-safe.
 
-    ``maxsize`` to ``leak_timeout`` are explained in the table of ``Settings``.  ``shared_limit`` is shared with other
+    ``maxsize`` to ``max_waiting`` are explained in the table of ``Settings``.  ``shared_limit`` is shared with other
     pools: its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
     differences count.  ``trace`` is told connection_waited, _opened, _reused, _returned and _closed.  ``on_full`` is
     called with a connection that will be closed because ``maxsize`` others are idle.
@@ -74,6 +74,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         dispose_batch_size: int = DISPOSE_BATCH_SIZE,
         acquire_timeout: float | None = None,
         leak_timeout: float | None = None,
+        max_waiting: int | None = None,
         shared_limit: SharedLimit | None = None,
         clock: Callable[[], float] = time.monotonic,
         trace: Trace | None = None,
@@ -89,6 +90,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             dispose_batch_size,
             acquire_timeout,
             leak_timeout,
+            max_waiting,
         )
         super().__init__(endpoint, factory, settings, shared_limit, clock)
         self.trace = trace
@@ -111,7 +113,8 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         The newest idle connection, else a new one, else (``block``, or a shared limit that is full) the first that
         becomes free once those who have waited longer have theirs.  ``timeout`` in seconds covers waiting, and what is
         left of it is passed to the factory's ``connect``; None: ``acquire_timeout``.  Raises EmptyPoolError with the
-        pool's numbers, ClosedPoolError, or what ``connect`` or ``on_acquire`` raised.
+        pool's numbers (TooManyWaitingError at once where ``max_waiting`` wait), ClosedPoolError, or what ``connect`` or
+        ``on_acquire`` raised.
         """
         shared_limit = self._shared
         if not after_fork.same_process[0]:

@@ -62,6 +62,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         dispose_batch_size: int = DISPOSE_BATCH_SIZE,
         acquire_timeout: float | None = None,
         leak_timeout: float | None = None,
+        max_waiting: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         trace: Trace | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
             dispose_batch_size,
             acquire_timeout,
             leak_timeout,
+            max_waiting,
         ).checked()
         self._clock = clock
         self._shared = SharedLimit(total_maxsize)

@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     dispose_batch_size   the most connections closed for their age in one acquire or release
     acquire_timeout      seconds ``acquire`` waits if not told otherwise; None: for ever
     leak_timeout         seconds after which a lease is reported, once, with the stack of who took it; None: never
+    max_waiting          how many may wait for a connection: who comes when so many wait is refused at once; None: all
     ==================== ==============================================================================
     """
 
@@ -43,6 +44,7 @@ class Settings(NamedTuple):
     dispose_batch_size: int = DISPOSE_BATCH_SIZE
     acquire_timeout: float | None = None
     leak_timeout: float | None = None
+    max_waiting: int | None = None
 
     def checked(self) -> Settings:
         """These settings, in int and float.  ValueError names what makes no sense in them."""
@@ -54,9 +56,12 @@ class Settings(NamedTuple):
             max_lifetime=_seconds_or_none("max_lifetime", self.max_lifetime),
             acquire_timeout=_seconds_or_none("acquire_timeout", self.acquire_timeout),
             leak_timeout=_seconds_or_none("leak_timeout", self.leak_timeout),
+            max_waiting=None if self.max_waiting is None else whole("max_waiting", self.max_waiting),
         )
         if settled.min_idle < 0 or (settled.maxsize is not None and settled.min_idle > settled.maxsize):
             raise ValueError(f"min_idle must be between 0 and maxsize ({settled.maxsize}), not {settled.min_idle!r}")
+        if settled.max_waiting is not None and settled.max_waiting < 0:
+            raise ValueError(f"max_waiting must be None or at least 0, not {settled.max_waiting!r}")
         if settled.dispose_batch_size < 1:
             raise ValueError(f"dispose_batch_size must be at least 1, not {settled.dispose_batch_size!r}")
         return settled

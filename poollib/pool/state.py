@@ -33,7 +33,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from weakref import ref
 
-from ..exceptions import ClosedPoolError, EmptyPoolError, PoolError
+from ..exceptions import ClosedPoolError, EmptyPoolError, PoolError, TooManyWaitingError
 from . import housekeeper
 from .entry import Entry, EntryPool, Permit
 from .settings import Settings, interned
@@ -108,6 +108,7 @@ class PoolState(Generic[Endpoint, Connection]):
         "_most_leased",
         "_opened",
         "_opening",
+        "_refused",
         "_returned",
         "_reused",
         "_self_ref",
@@ -140,7 +141,7 @@ class PoolState(Generic[Endpoint, Connection]):
         self._state = State.OPEN
         self._dropped: dict[str, int] | None = None  # connections that left the pool, by reason
         self._most_leased = self._opened = self._reused = self._returned = self._leaks = 0
-        self._waited = self._timeouts = self._connect_errors = 0
+        self._waited = self._timeouts = self._refused = self._connect_errors = 0
         self._wait_s = 0.0
         self._generation = 0  # drain() calls so far
         self._clear()
@@ -238,6 +239,7 @@ class PoolState(Generic[Endpoint, Connection]):
                 waited=self._waited,
                 wait_s=self._wait_s,
                 timeouts=self._timeouts,
+                refused=self._refused,
                 connect_errors=self._connect_errors,
                 leaks=self._leaks,
             )
@@ -672,17 +674,28 @@ class PoolState(Generic[Endpoint, Connection]):
         if self._state is not State.OPEN:
             raise self._error_locked(ClosedPoolError, f"the pool is {self._state.value}", waited_s)
 
+    def _refusal_locked(self) -> TooManyWaitingError | None:
+        """The error for who must not wait since so many do already, counted; None for who may."""
+        most = self._settings.max_waiting
+        if most is None or len(self._waiters) < most:
+            return None
+        self._refused += 1
+        return self._queue_error_locked(TooManyWaitingError, f"no more than {most} may wait for a connection", 0.0)
+
     def _empty_error_locked(self, waited_s: float) -> EmptyPoolError:
-        text = (
-            f"no connection became free in {waited_s:.3g} s: {len(self.leases)} of {self.maxsize} leased,"
-            f" {len(self._idle)} idle, {self._opening} opening, {len(self._waiters)} waiting"
+        return self._queue_error_locked(EmptyPoolError, f"no connection became free in {waited_s:.3g} s", waited_s)
+
+    def _queue_error_locked(self, kind: type[Error], text: str, waited_s: float) -> Error:
+        text += (
+            f": {len(self.leases)} of {self.maxsize} leased, {len(self._idle)} idle, {self._opening} opening,"
+            f" {len(self._waiters)} waiting"
         )
         if held := self._held_locked():
             text += f"; held by what is not read to its end or closed, taken at {_places(held)}"
         shared_limit = self._shared
         if shared_limit.is_limited:
             text += f", {shared_limit.used} of {shared_limit.limit} in all pools together"
-        return self._error_locked(EmptyPoolError, text, waited_s)
+        return self._error_locked(kind, text, waited_s)
 
     def _error_locked(self, kind: type[Error], text: str, waited_s: float | None = None) -> Error:
         """An error with the numbers of this moment."""

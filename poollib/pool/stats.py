@@ -35,6 +35,7 @@ class PoolStats(NamedTuple):
     waited           times a thread had to wait
     wait_s           seconds spent waiting, in sum
     timeouts         times a thread gave up waiting, with EmptyPoolError
+    refused          times a thread was refused since ``max_waiting`` others waited, with TooManyWaitingError
     connect_errors   times the factory's connect failed
     leaks            leases reported as held longer than ``leak_timeout``
     ================ ===================================================================================
@@ -55,6 +56,7 @@ class PoolStats(NamedTuple):
     waited: int = 0
     wait_s: float = 0.0
     timeouts: int = 0
+    refused: int = 0
     connect_errors: int = 0
     leaks: int = 0
 

@@ -182,7 +182,7 @@ def test_recipe_traceparent_keeps_the_trace_and_makes_a_span(recipes: dict[str, 
 
 
 def test_recipe_a_rate_limit_spaces_requests(recipes: dict[str, Any]) -> None:
-    with Httpd({"/": echo}) as server, PoolManager(hooks=[recipes["RateLimit"](per_second=200)]) as manager:
+    with Httpd({"/": echo}) as server, PoolManager(hooks=[recipes["TotalRate"](per_second=200)]) as manager:
         start = time.monotonic()
         for _ in range(4):
             manager.request("GET", server.url + "/")

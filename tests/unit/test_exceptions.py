@@ -79,6 +79,8 @@ TREE = {
     "InsecureRedirectError": (e.HTTPError,),
     "BlockedHostError": (e.HTTPError,),
     "CircuitOpenError": (e.PoolError,),
+    "TooManyWaitingError": (e.EmptyPoolError,),
+    "RateLimitError": (e.EmptyPoolError,),
 }
 
 #: class name -> arguments it is made of here; all others take one text
@@ -104,6 +106,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "ResponseTooLargeError": ("m", 10),
     "InsecureRedirectError": ("https://a/", "http://b/"),
     "CircuitOpenError": (Owner(), "m", 1.5),
+    "TooManyWaitingError": (Owner(), "m"),
+    "RateLimitError": (Owner(), "m", 1.5),
 }
 
 PROCESS_BOUND = {"pool", "conn", "response"}

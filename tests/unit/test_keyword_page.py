@@ -7,7 +7,18 @@ import re
 import poollib
 from tests.support import keyword_page
 
-_UNITS = {"seconds", "bytes", "connections", "pools", "attempts", "failures", "bytes, lines", ""}
+_UNITS = {
+    "seconds",
+    "bytes",
+    "connections",
+    "pools",
+    "attempts",
+    "failures",
+    "bytes, lines",
+    "requests",
+    "requests a second",
+    "",
+}
 
 
 def test_every_keyword_stands_there_once() -> None:

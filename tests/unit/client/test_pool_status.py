@@ -18,7 +18,7 @@ from tests.support.httpd import Httpd, Request, Response
 def test_a_pools_figures_are_those_declared() -> None:
     stats = HTTPConnectionPool("host.example").stats()
     assert stats.keys() == HTTPPoolStats.__required_keys__
-    stats = HTTPConnectionPool("host.example", circuit_breaker=3).stats()
+    stats = HTTPConnectionPool("host.example", circuit_breaker=3, rate=1).stats()
     assert stats.keys() == HTTPPoolStats.__required_keys__ | HTTPPoolStats.__optional_keys__
 
 
