@@ -3,9 +3,9 @@
 Here lending (``pool``) meets HTTP (``connection``, ``response``): a pool settles a request's arguments once, and lets
 ``request_loop.run`` call :meth:`HTTPConnectionPool._attempt` until the answer stands; each attempt leases a connection,
 sends, reads, and gives the connection back or leaves it with the response.  How many connections there are and how
-long they live is ``connection_pool``'s business, what may be tried again ``retry``'s, what the server is asked for
-``request_target``'s, how it goes is told by ``stats``.  The interface is urllib3's; an ``EndpointPool`` of its own when
-the pool stands alone, the manager's otherwise.
+long they live is the business of ``poollib.pool``, what may be tried again ``retry``'s, what the server is asked for
+``request_target``'s, how it goes is told by ``pool_status``.  The interface is urllib3's; an ``EndpointPool`` of its
+own when the pool stands alone, the manager's otherwise.
 """
 
 from __future__ import annotations

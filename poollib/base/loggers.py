@@ -1,7 +1,7 @@
 """The modules' loggers: one for each module that has something to say, silent until somebody listens to ``poollib``.
 
 A module takes its own as ``log = logger(__name__)``; whoever wants to see records adds a handler to ``poollib``, as
-``shortcuts.add_stderr_logger`` does. Names in urllib3's place are ``compat``'s business. What is logged ends on screens
+``api.add_stderr_logger`` does. Names in urllib3's place are ``compat``'s business. What is logged ends on screens
 and in files, as do errors and reprs: :func:`shown_url` makes a URL fit for that, and no URL is shown but through it.
 """
 

@@ -1,7 +1,7 @@
 """The server beside the demo: a process of its own, so that it takes no time from the client that is measured.
 
 It serves small bodies, redirects, refusals with Retry-After, long streams and its own count of connections to
-``comparison``, on loopback, over HTTP and, given a certificate, over HTTPS.  It is no server for anything else:
+``pooling_demo``, on loopback, over HTTP and, given a certificate, over HTTPS.  It is no server for anything else:
 it reads request lines of a client known to be well-behaved and no request bodies.  Standard library only, and nothing
 of poollib: what is shown must not depend on what shows it.
 

@@ -2,7 +2,7 @@
 
 ``google-cloud-storage`` sets ``_decoder`` to one that adds up what came over the wire, others override
 ``_init_decoder`` or put bytes into ``_decoded_buffer``; what they do counts.  The decoding itself is
-``file_and_decoded_body``'s and ``content_encoding``'s; nothing here is called for a body that is read as usual.
+``body_sources``'s and ``content_encoding``'s; nothing here is called for a body that is read as usual.
 """
 
 from __future__ import annotations

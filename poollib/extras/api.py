@@ -1,7 +1,7 @@
 """The functions of the package itself: one request without a manager of one's own, the log shown, warnings silenced.
 
 ``request`` hands everything to a manager that the whole process shares. Where records go by themselves is left to
-``logs``, what a request is to the modules below.
+``loggers``, what a request is to the modules below.
 """
 
 from __future__ import annotations

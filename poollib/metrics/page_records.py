@@ -1,7 +1,7 @@
 """What a debug page remembers: the last minutes' rates, the last errors, the connections there are.
 
 All of it is bounded, and nothing of it holds a path, a query, a header field or the text of an error: these may hold
-secrets.  The page itself is ``page_html``, the figures of now come from ``stats`` and ``health``.
+secrets.  The page itself is ``page_html``, the figures of now come from the manager's ``stats()`` and ``health()``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ answer too many would shift all behind it. Therefore nothing is given out before
 - What is no response, or stands behind the last one, shows that they may be shifted: all but the first are dropped.
 - A body that ends with the connection is taken from the first answer alone: further back it could hide others.
 
-What follows for the requests that have no answer then is ``responses``' to decide.
+What follows for the requests that have no answer then is ``pipeline``'s to decide.
 """
 
 from __future__ import annotations

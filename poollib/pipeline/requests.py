@@ -2,7 +2,7 @@
 
 :class:`Settings` holds what all requests of one pipeline have in common, settled once; its ``request`` makes a
 ``PipelinedRequest`` of one item, or says why it can't be pipelined.  One is small, as there are many: a method, a
-target, and ``Terms`` shared with others.  ``batch`` sends them, ``responses`` decides what
+target, and ``Terms`` shared with others.  ``batch`` sends them, ``pipeline`` decides what
 follows.  Only safe methods without a body are taken: they may be repeated whatever becomes of the connection (RFC 9110
 section 9.2.1), and the next request stands right behind them.
 """

@@ -1,7 +1,7 @@
 """What a pool has learnt of its endpoint's pipelining: whether requests may be sent before the answers are in.
 
 There are servers and middleboxes that answer the first request and drop the others, close, or mix answers up (RFC 9112
-section 9.3.2 lets a client expect it). One :class:`PipeliningRecord` for each pool is told by ``responses`` how batches
+section 9.3.2 lets a client expect it). One :class:`PipeliningRecord` for each pool is told by ``pipeline`` how batches
 went; two that failed with nothing to show for it, or answers that were mixed up once, end pipelining for a while.
 """
 

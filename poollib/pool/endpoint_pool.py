@@ -3,8 +3,8 @@
 A factory makes, checks and closes connections; callers get one from ``acquire`` and end with exactly one of
 ``release`` (clean), ``discard`` (not to be used again) and ``detach`` (it is theirs now).
 What a connection speaks is unknown here: the pool could lease integers.  What is decided under the lock is in
-``state``, what is done to connections without it in ``lifecycle``, the slow path to one in ``acquire``; this module
-makes the pool's methods of these.
+``state``, what is done to connections without it in ``connection_lifecycle``, the slow path to one in
+``acquire_slow_path``; this module makes the pool's methods of these.
 The models are psycopg_pool (hand-over, errors with numbers), HikariCP (the entry beside the connection) and Go's
 net/http.
 

@@ -1,8 +1,8 @@
 """What one pool holds, and every decision that is taken under its lock.
 
 It knows which connections are idle, leased, being opened and being closed, who waits, and what is counted;
-``lifecycle`` and ``endpoint_pool`` call it with the lock held, and afterwards, without the lock, do what was decided:
-dial, close, call hooks.
+``connection_lifecycle`` and ``endpoint_pool`` call it with the lock held, and afterwards, without the lock, do what
+was decided: dial, close, call hooks.
 Nothing in here calls a factory, a hook, a listener or the log, and nothing waits.
 First come, first served by hand-over follows psycopg_pool and Go's net/http; "decide under the lock, do I/O outside"
 is httpcore's habit.
