@@ -24,7 +24,7 @@ copyright = "2026, poollib contributors"
 release = re.findall(r'^VERSION: Final = "(.+)"', (_root / "poollib/base/version.py").read_text(), re.M)[0]
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "figures/*.rst"]
 nitpicky = True
 html_theme = "furo"
 html_static_path = ["_static"]

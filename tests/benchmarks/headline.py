@@ -1,10 +1,11 @@
 """Pooled against a new client for each request: TLS, 20 ms of added round trip, many threads at once.
 
-    python -m tests.benchmarks.headline [--threads 100 500] [--seconds 3]
+    python -m tests.benchmarks.headline [--threads 100 500] [--seconds 3] [--json FILE]
 
-Prints a table in reStructuredText: requests a second, latency, peak memory and CPU of the client process. Each row
-runs in a fresh process against nginx on loopback, through a relay that holds every byte for half a round trip each way
-and the first bytes of a connection for one round trip more (connecting to loopback takes no time). Linux, nginx.
+Prints requests a second, latency, peak memory and CPU of the client process; ``docs/figures/plots.py`` draws the file.
+Each row runs in a fresh process against nginx on loopback, through a relay that holds every byte for half a round trip
+each way and the first bytes of a connection for one round trip more (connecting to loopback takes no time). It needs
+Linux and nginx.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import pathlib
+import platform
 import resource
 import subprocess
 import sys
@@ -105,30 +107,10 @@ def row(url: str, ca_file: str, threads: int, seconds: float, pooled: bool) -> d
     }
 
 
-# -- the table -------------------------------------------------------------------------------------------------
-
-COLUMNS = [
-    ("threads", 7),
-    ("client", 22),
-    ("requests/s", 10),
-    ("p50 ms", 8),
-    ("p99 ms", 8),
-    ("CPU us each", 11),
-    ("peak MiB", 8),
-    ("errors", 6),
-]
+# -- all rows --------------------------------------------------------------------------------------------------
 
 
-def print_table(rows: list[list[str]]) -> None:
-    """The rows as a simple reStructuredText table."""
-    rule = "  ".join("=" * width for _, width in COLUMNS)
-    print(rule, "  ".join(name.ljust(width) for name, width in COLUMNS).rstrip(), rule, sep="\n")
-    for cells in rows:
-        print("  ".join(cell.ljust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)).rstrip())
-    print(rule)
-
-
-def measured(threads: int, seconds: float) -> list[list[str]]:
+def measured(threads: int, seconds: float) -> list[dict[str, float | str]]:
     """Two rows for this many threads, pooled and new, against servers of their own."""
     pair = certs().pair()
     with contextlib.ExitStack() as stack:
@@ -142,14 +124,14 @@ def measured(threads: int, seconds: float) -> list[list[str]]:
         wait_for(port)
         url = f"https://127.0.0.1:{port}/echo?n=1"
         rows = []
-        for name in ("one pool for all", "a new client for each"):
+        for name in ("a new client for each", "one pool for all"):
             more = ["--row", name, url, certs().ca_file, "--threads", str(threads), "--seconds", str(seconds)]
             done = subprocess.run(
                 [*command, *more], capture_output=True, text=True, timeout=seconds * 10 + 60, check=True
             )
-            got = json.loads(done.stdout)
-            shown = [f"{got[key]:,.0f}" for key in ("requests", "p50_ms", "p99_ms", "cpu_us", "peak_mib", "errors")]
-            rows.append([str(threads), name, *shown])
+            row = {"threads": threads, "client": name, **json.loads(done.stdout)}
+            print("  ".join(f"{value:,.0f} {key}" if key != "client" else value for key, value in row.items()))
+            rows.append(row)
         return rows
 
 
@@ -168,10 +150,11 @@ def wait_for(port: int) -> None:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the rows; keep them in a file if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="keep the figures")
     parser.add_argument("--relay", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--row", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -184,7 +167,9 @@ def main() -> None:
     elif find_nginx() is None:
         print("nginx is not installed: nothing was measured")
     else:
-        print_table([cells for threads in args.threads for cells in measured(threads, args.seconds)])
+        rows = [row for threads in args.threads for row in measured(threads, args.seconds)]
+        if args.json is not None:
+            args.json.write_text(json.dumps({"python": platform.python_version(), "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":
