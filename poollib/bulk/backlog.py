@@ -51,6 +51,10 @@ class Lane(NamedTuple):
     requests: list[BulkRequest]
     gap_s: float = 0.0
 
+    def behind(self, count: int) -> Lane:
+        """The lane without its first requests."""
+        return self._replace(requests=self.requests[count:])
+
 
 class Backlog:
     """Requests by host. ``requests``: pairs of host and request, taken when there is room; None for what needs none."""
@@ -111,6 +115,11 @@ class Backlog:
             host.due = self._rate.next_at(host.name)
         self._offer(host)
         return Lane(host.name, requests, self._politeness.lane_gap_s)
+
+    def put_back(self, lane: Lane) -> None:
+        """Requests of a lane that is still out were not sent: they go first when it is their host's turn."""
+        self.hosts[lane.host].waiting.extendleft(reversed(lane.requests))
+        self.waiting += len(lane.requests)
 
     def give_back(self, lane: Lane, now: float) -> None:
         """A lane's requests are done."""

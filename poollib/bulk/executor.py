@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import pickle
 import queue
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 from ..exceptions import HTTPError
 from .backlog import Lane
@@ -21,9 +22,13 @@ from .requests import Result
 from .threads import Event
 from .worker import Settings, Worker
 
+LANE_S = 10.0  # after this long nothing more of a lane is sent
 LANES_A_BATCH = 8  # each has a thread of its own in the worker
 TRIES = 5  # how often a batch is sent before its requests are given up: one of them may be what kills workers
 KEPT_WORKERS = 4  # the managers that a process keeps, one for each run that it works for
+
+#: What a batch's function gives: for each lane the results of its first requests, or of all.
+_Answer: TypeAlias = "list[list[Result]]"
 
 
 @runtime_checkable
@@ -31,8 +36,8 @@ class Executor(Protocol):
     """What runs a function elsewhere: a process pool's, loky's, Dask's ``client.get_executor()``."""
 
     def submit(
-        self, fn: Callable[[str, bytes, list[Lane]], list[Result]], run: str, settings: bytes, lanes: list[Lane], /
-    ) -> Future[list[Result]]:
+        self, fn: Callable[[str, bytes, list[Lane]], _Answer], run: str, settings: bytes, lanes: list[Lane], /
+    ) -> Future[_Answer]:
         """A future for what the function gives there."""
 
 
@@ -54,8 +59,8 @@ class Batches:
         self._make = None if is_made else cast("Callable[[], Executor]", executor)
         self._executor = cast(Executor, executor) if self._make is None else self._make()
         self._count = count
-        self._out: dict[Future[list[Result]], tuple[_Batch, Executor]] = {}
-        self._done: queue.SimpleQueue[Future[list[Result]]] = queue.SimpleQueue()
+        self._out: dict[Future[_Answer], tuple[_Batch, Executor]] = {}
+        self._done: queue.SimpleQueue[Future[_Answer]] = queue.SimpleQueue()
 
     def room(self) -> int:
         """How many lanes may be started now."""
@@ -75,9 +80,11 @@ class Batches:
             return None
         batch, executor = self._out.pop(future)
         try:
-            return Event(future.result(), batch.lanes)
+            answer = future.result()
         except Exception as error:
             return self._after_loss(batch, executor, error)
+        unsent = [lane.behind(len(results)) for lane, results in zip(batch.lanes, answer, strict=True)]
+        return Event([result for results in answer for result in results], batch.lanes, unsent=unsent)
 
     def stop(self) -> None:
         """What has not begun is not sent; what has is left to itself."""
@@ -130,8 +137,8 @@ def _shut_down(executor: Executor, wait: bool) -> None:
 _workers: dict[str, Worker] = {}  # by run; changed by single operations only, as a worker may have threads
 
 
-def run_batch(run: str, settings: bytes, lanes: list[Lane]) -> list[Result]:
-    """The results of a batch's lanes, sent side by side."""
+def run_batch(run: str, settings: bytes, lanes: list[Lane]) -> _Answer:
+    """The results of each of a batch's lanes, sent side by side."""
     worker = _workers.get(run)
     if worker is None:
         worker = _workers.setdefault(run, Worker(pickle.loads(settings)))
@@ -139,17 +146,20 @@ def run_batch(run: str, settings: bytes, lanes: list[Lane]) -> list[Result]:
             if (former := _workers.pop(old, None)) is not None:
                 former.settings.manager.clear()
     if len(lanes) == 1:
-        return _results(worker, lanes[0])
+        return [_results(worker, lanes[0])]
     with ThreadPoolExecutor(len(lanes)) as threads:
-        return [result for results in threads.map(_results, [worker] * len(lanes), lanes) for result in results]
+        return list(threads.map(_results, [worker] * len(lanes), lanes))
 
 
 def _results(worker: Worker, lane: Lane) -> list[Result]:
-    return [
-        result if result.error is None else _portable(result, result.error)
-        for results in worker.run(lane)
-        for result in results
-    ]
+    """The results of a lane's requests, at least of the first, as many as there is time for."""
+    limit = time.monotonic() + LANE_S
+    done: list[Result] = []
+    for results in worker.run(lane):
+        done += (result if result.error is None else _portable(result, result.error) for result in results)
+        if time.monotonic() > limit:
+            break
+    return done
 
 
 def _portable(result: Result, error: Exception) -> Result:

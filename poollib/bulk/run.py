@@ -146,6 +146,8 @@ class _Run:
                 continue
             out -= len(event.ended)
             now = time.monotonic()
+            for lane in event.unsent:
+                backlog.put_back(lane)
             for lane in event.ended:
                 backlog.give_back(lane, now)
             yield from self._given_out(event.results)

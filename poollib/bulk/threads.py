@@ -17,11 +17,12 @@ STOP_S = 5.0
 
 
 class Event(NamedTuple):
-    """Results that are there, and the lanes that are at their end with them."""
+    """Results that are there, and the lanes that are at their end with them; ``unsent``: what these have not sent."""
 
     results: Sequence[Result]
     ended: Sequence[Lane] = ()
     error: BaseException | None = None  # nothing can be sent any more
+    unsent: Sequence[Lane] = ()
 
 
 class Engine(Protocol):

@@ -7,11 +7,13 @@ lose batches to order for the rest.
 from __future__ import annotations
 
 import collections
+import importlib.util
 import multiprocessing
 import os
 import pathlib
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -44,6 +46,19 @@ def manager() -> Iterator[PoolManager]:
 
 def urls(httpd: Httpd, count: int) -> list[str]:
     return [f"http://h{number % HOSTS}.test:{httpd.port}/{number}" for number in range(count)]
+
+
+def count_with_kills(
+    results: Iterator[Result], wanted: list[str], server: Httpd, kills: dict[int, Callable[[], None]]
+) -> None:
+    """Each URL has one result, and the server saw each; after so many results, a worker is killed."""
+    seen: collections.Counter[str] = collections.Counter()
+    for result in results:
+        seen[result.request.url] += 1
+        assert result.is_ok
+        kills.get(seen.total(), lambda: None)()
+    assert seen == collections.Counter(wanted)
+    assert set(wanted) == {f"http://{request.header('Host')}{request.target}" for request in server.requests}
 
 
 def spawned() -> ProcessPoolExecutor:
@@ -113,6 +128,23 @@ def test_a_rate_is_kept_across_batches(server: Httpd) -> None:
         results = list(fetch([f"{server.url}/{number}" for number in range(8)], executor=executor, rate=40))
     assert len(results) == 8
     assert times[-1] - begun >= 8 / 40
+
+
+@pytest.mark.parametrize("pipeline", [1, 4])
+def test_a_batch_whose_time_is_over_ends_with_what_it_has_and_the_rest_goes_later(
+    server: Httpd, manager: PoolManager, pipeline: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent host of the eight in a batch would keep their results for as long as its 64 requests take to fail."""
+    monkeypatch.setattr("poollib.bulk.executor.LANE_S", 0.0)
+    executor = Inline()
+    wanted = urls(server, 64)
+    results = list(fetch(wanted, executor=executor, manager=manager, pipeline=pipeline, per_host=1, batches=1))
+    assert sorted(result.request.url for result in results) == sorted(wanted)
+    assert executor.submitted == 64 // HOSTS // pipeline
+    if pipeline == 1:
+        assert len(server.requests) == 64
+    order = [result.request.url for result in results if "//h0." in result.request.url]
+    assert order == [url for url in wanted if "//h0." in url]
 
 
 def test_a_lost_batch_is_sent_again_and_never_counted_twice(server: Httpd, manager: PoolManager) -> None:
@@ -199,17 +231,68 @@ def test_a_process_pools_worker_is_killed_on_the_way(
         pools.append(spawned())
         return pools[-1]
 
+    def kill() -> None:
+        os.kill(next(iter(pools[-1]._processes)), signal.SIGKILL)
+
     wanted = urls(server, 4000)
-    seen: collections.Counter[str] = collections.Counter()
-    for result in fetch(wanted, executor=make, manager=manager, to=tmp_path, pipeline=8):
-        seen[result.request.url] += 1
-        assert result.is_ok
-        if seen.total() in (500, 2500):
-            os.kill(next(iter(pools[-1]._processes)), signal.SIGKILL)
-    assert seen == collections.Counter(wanted)
+    results = fetch(wanted, executor=make, manager=manager, to=tmp_path, pipeline=8)
+    count_with_kills(results, wanted, server, {500: kill, 2500: kill})
     assert len(pools) == 3
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 4000
-    assert set(wanted) == {f"http://{request.header('Host')}{request.target}" for request in server.requests}
+
+
+@pytest.mark.slow
+@pytest.mark.may_leave("loky's resource tracker lives as long as the program")
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_worker_of_loky_is_killed_on_the_way(server: Httpd, manager: PoolManager) -> None:
+    loky = pytest.importorskip("loky", reason="loky is not installed: pip install poollib[dask]")
+
+    def make() -> Any:
+        return loky.get_reusable_executor(max_workers=2)
+
+    wanted = urls(server, 4000)
+    results = fetch(wanted, executor=make, manager=manager)
+    count_with_kills(results, wanted, server, {500: lambda: os.kill(next(iter(make()._processes)), signal.SIGKILL)})
+
+
+#: The adapter of the page, on a Ray of this machine. Ray sends a lost worker's task again by itself.
+RAY = """
+import os, signal, sys, time
+import ray
+from ray_executor import RayExecutor
+from poollib import PoolManager
+from poollib.bulk import fetch
+
+hosts, *urls = sys.stdin.read().split("\\n")
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+pid = ray.get(ray.remote(lambda: os.getpid()).remote())
+manager = PoolManager(maxsize=8, resolve={f"h{number}.test": ["127.0.0.1"] for number in range(int(hosts))})
+for number, result in enumerate(fetch(urls, executor=RayExecutor(), manager=manager)):
+    print(result.request.url if result.is_ok else result)
+    if number == 500:
+        os.kill(pid, signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_worker_of_ray_is_killed_on_the_way(server: Httpd, tmp_path: pathlib.Path) -> None:
+    if not importlib.util.find_spec("ray"):
+        pytest.skip("Ray is not installed: pip install ray")
+    wanted = urls(server, 4000)
+    root = pathlib.Path(__file__).parents[2]
+    path = os.pathsep.join([str(root), str(root / "docs" / "examples")])
+    environment = {**os.environ, "PYTHONPATH": path, "HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled"}
+    done = subprocess.run(
+        [sys.executable, "-c", RAY],
+        input="\n".join([str(HOSTS), *wanted]),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    printed = [line for line in done.stdout.splitlines() if line.startswith("http")]
+    assert collections.Counter(printed) == collections.Counter(wanted), done.stderr
 
 
 @pytest.mark.slow
@@ -219,7 +302,6 @@ def test_a_dask_clusters_worker_is_killed_on_the_way(
 ) -> None:
     distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install poollib[dask]")
     wanted = urls(server, 4000)
-    seen: collections.Counter[str] = collections.Counter()
     with (
         distributed.LocalCluster(
             n_workers=2,
@@ -232,11 +314,6 @@ def test_a_dask_clusters_worker_is_killed_on_the_way(
     ):
         pids = list(client.run(os.getpid).values())
         with client.get_executor() as executor:
-            for result in fetch(wanted, executor=executor, manager=manager, to=tmp_path / "to"):
-                seen[result.request.url] += 1
-                assert result.is_ok
-                if seen.total() == 500:
-                    os.kill(pids[0], signal.SIGKILL)
-    assert seen == collections.Counter(wanted)
+            results = fetch(wanted, executor=executor, manager=manager, to=tmp_path / "to")
+            count_with_kills(results, wanted, server, {500: lambda: os.kill(pids[0], signal.SIGKILL)})
     assert len((tmp_path / "to" / "journal.jsonl").read_text().splitlines()) == 4000
-    assert set(wanted) == {f"http://{request.header('Host')}{request.target}" for request in server.requests}

@@ -93,3 +93,14 @@ def test_what_the_iterable_raises_is_kept_until_what_it_gave_is_done() -> None:
     assert len(taken(waiting, 0.0)) == 1
     assert waiting.is_at_end
     assert isinstance(waiting.error, KeyError)
+
+
+def test_what_a_lane_has_not_sent_goes_first_when_it_is_the_hosts_turn() -> None:
+    waiting = backlog(pairs(*"aaaaa"), Politeness(1, 0.0, 1, 4))
+    (lane,) = taken(waiting, 0.0)
+    waiting.put_back(lane.behind(2))
+    assert waiting.waiting == 3
+    assert taken(waiting, 0.0) == []
+    waiting.give_back(lane, 1.0)
+    assert [request.url[-1] for lane in taken(waiting, 1.0) for request in lane.requests] == ["2", "3", "4"]
+    assert waiting.is_at_end
