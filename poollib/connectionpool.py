@@ -53,9 +53,9 @@ from .client.extra_keywords import (
 )
 from .client.idle_queue import CustomQueuePool, IdleQueue
 from .client.lease import Lease, place_outside
-from .client.pool_send_lock import CROWD, SendLock, may_wait
 from .client.pool_status import PoolStatistics
 from .client.request_encoding import RequestMethods
+from .client.request_hooks import RUN, Hook, HookRequest, hooks_of, run_hooked
 from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
@@ -69,8 +69,8 @@ from .exceptions import (
     URLSchemeUnknown,
     is_from_body,
 )
-from .exchange.options import ResponseOptions
-from .exchange.request_value import RUN, Hook, HookRequest, Request, hooks_of, run_hooked
+from .exchange.request_sender import CROWD, SendLock, may_wait
+from .exchange.request_value import Request, ResponseOptions
 from .http1.request_body import rewind_body, set_file_position
 from .pipeline.pool_methods import Pipelining
 from .policy.retry import Retry

@@ -37,13 +37,13 @@ from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
 from .client.pool_status import PastPools, total_of, worst_of
 from .client.request_encoding import RequestMethods
+from .client.request_hooks import RUN, Hook, HookRequest, hooks_of, run_hooked
 from .client.request_loop import run
 from .client.request_target import RequestTargets
 from .connection import ProxyConfig, port_by_scheme
 from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
-from .exchange.options import ResponseOptions
-from .exchange.request_value import BY_CALLER, RUN, Hook, HookRequest, Request, hooks_of, run_hooked
+from .exchange.request_value import BY_CALLER, Request, ResponseOptions
 from .http1.request_body import set_file_position
 from .policy.redirect import same_origin
 from .policy.retry import Retry

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, SupportsFloat
 from ..base.coercion import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..base.trace import RequestTrace, TimedTrace, Trace
-from ..exchange.options import EXPECT_CONTINUE_S, Options
-from ..exchange.request_value import hooks_named
+from ..exchange.request_value import EXPECT_CONTINUE_S, Options
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from .request_encoding import EncodedRequest, encode_fields, encode_json
+from .request_hooks import hooks_named
 
 if TYPE_CHECKING:
     from .keyword_types import Body, Keywords

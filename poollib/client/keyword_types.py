@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..base.timeout import _TYPE_TIMEOUT, Timeout
     from ..base.trace import Trace
     from ..exchange.proxy_config import ProxyConfig
-    from ..exchange.request_value import Hook
     from ..exchange.upload import Trailers
     from ..http1.grammar import Limits
     from ..http1.multipart import _TYPE_FIELDS, SupportsRead
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from ..policy.proxy_rules import Proxy, ProxyRules, SocksOptions
     from ..policy.rate_limit import RateLimit
     from ..policy.retry import Retry
+    from .request_hooks import Hook
 
 
 #: A request's body: at once, from a file, or in pieces. Text is sent as UTF-8.

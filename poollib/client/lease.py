@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ..base.endpoint import Endpoint
-    from ..exchange.options import Options
+    from ..exchange.request_value import Options
     from ..net.socket_state import StreamSocket
 
 

@@ -47,7 +47,7 @@ def untouched(hooks: Iterable[object]) -> tuple[object, ...]:
 def _is_genuine(hook: object) -> bool:
     return type(hook) is FunctionType and hook.__globals__["__name__"] in (
         "http.client",
-        f"{__package__.partition('.')[0]}.connection",
+        f"{__package__}.request_sender",
     )
 
 

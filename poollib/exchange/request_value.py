@@ -4,29 +4,62 @@ A pool's or a manager's ``urlopen`` makes it once, with every argument settled; 
 ``client/request_loop`` makes the next one of it (:meth:`Request.following`).  What pools and managers do differently
 when a request is repeated is declared here as :class:`RequestOwner`.  Writing a request to a socket is left to
 ``connection``.
-
-A program's hooks stand around requests, or around their attempts: :func:`run_hooked` calls the first with a ``send``
-that leads to the second, and so on to the real one; ``docs/hooks.rst`` has recipes.
+It carries two more values: :class:`Options`, what is wanted beyond urllib3's arguments, which ``client`` settles from
+the keywords of pools and requests, and :class:`ResponseOptions`, what urllib3's arguments say of the response.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
-from ..base.headers import HTTPHeaderDict
 from ..base.timeout import Deadline, Timeout
 from ..base.trace import Trace
-from ..exceptions import UnrewindableBodyError
-from ..http1.request_body import is_replayable, rewind_body, set_file_position
+from ..http1.grammar import DEFAULT_LIMITS, Limits
 from ..policy.redirect import without_body_fields
-from .base_response import BaseHTTPResponse
-from .options import AS_USUAL, Options
+from .upload import Trailers
 
 if TYPE_CHECKING:
     from ..http1.request_body import _TYPE_FAILEDTELL
     from ..policy.retry import Retry
+
+
+EXPECT_CONTINUE_S = 1.0  # how long to wait for 100 Continue; RFC 9110 section 10.1.1 names no time, curl waits 1 s
+
+
+class ResponseOptions:
+    """What urllib3's arguments say of a response; never changed.
+
+    ``preload_content``: its body is read before it goes up. ``decode_content``: reading undoes Content-Encoding.
+    ``enforce_content_length``: a body cut short is an error.
+    """
+
+    __slots__ = ("decode_content", "enforce_content_length", "preload_content")
+
+    def __init__(
+        self, preload_content: bool = True, decode_content: bool = True, enforce_content_length: bool = True
+    ) -> None:
+        self.preload_content = preload_content
+        self.decode_content = decode_content
+        self.enforce_content_length = enforce_content_length
+
+
+AS_USUAL = ResponseOptions()
+
+
+class Options(NamedTuple):
+    """What one request wants beyond urllib3's arguments; a connection has one only while serving such a request."""
+
+    deadline: Deadline | None = None
+    trace: Trace | None = None
+    write_timeout_s: float | None = None
+    max_response_size: int | None = None
+    max_decoded_size: int | None = None
+    expect_continue_s: float | None = None
+    trailers: Trailers | None = None
+    limits: Limits = DEFAULT_LIMITS
+    attempt_hooks: tuple[Callable[..., object], ...] = ()  # each a ``request_hooks.Hook``
 
 
 class _ByCaller(int):
@@ -60,6 +93,16 @@ class RequestOwner(Protocol):
 
     def _log_redirect(self, url: str, target: str) -> None:
         """Tell the log of a redirect that is followed."""
+
+
+class Received(Protocol):
+    """What is asked of a response that goes up to the caller."""
+
+    def get_redirect_location(self) -> object:
+        """Where it points to, false for one that is no redirect."""
+
+    def accept(self, preload: bool) -> None:
+        """Read its body if that was asked for."""
 
 
 Self = TypeVar("Self", bound="Request")
@@ -161,116 +204,7 @@ class Request(OutgoingRequest):
         if self.options is not None:
             self.options = self.options._replace(expect_continue_s=None, trailers=None)
 
-    def complete(self, response: BaseHTTPResponse) -> None:
+    def complete(self, response: Received) -> None:
         """Read what the caller wants read of a response that goes up; of a redirect that the caller judges, nothing."""
         if self.redirect is not BY_CALLER or not response.get_redirect_location():
             response.accept(self.wanted.preload_content)
-
-
-# Hooks
-
-
-class Drained(Protocol):
-    """What is asked of a response that a hook does not hand up."""
-
-    def drain_conn(self) -> None:
-        """Throw the rest of the body away."""
-
-
-R = TypeVar("R", bound=Drained)
-
-
-class HookRequest:
-    """A request as hooks see it; all of it may be changed before it is sent.
-
-    ``url``: absolute from a manager, as the caller gave it to a pool. ``headers``: this request's own copy.
-    ``options``: the further keywords of ``urlopen``, such as ``timeout`` and ``retries``.
-    """
-
-    __slots__ = ("body", "headers", "method", "options", "url")
-
-    def __init__(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: object, options: dict[str, Any]
-    ) -> None:
-        self.method = method
-        self.url = url
-        self.headers = HTTPHeaderDict(headers)
-        self.body = body
-        self.options = options
-
-
-#: As ``hooks=`` of a pool's urlopen: a manager has run them.
-RUN: Final[tuple[object, ...]] = ("run by the manager",)
-
-
-def hooks_of(*keywords: Mapping[str, Any]) -> list[Any]:
-    """The hooks that these keywords name, in order; none if a manager has run them. TypeError for what is no list."""
-    return [] if any(given.get("hooks") is RUN for given in keywords) else hooks_named("hooks", *keywords)
-
-
-def hooks_named(name: str, *keywords: Mapping[str, Any]) -> list[Any]:
-    """What stands in the keywords by this name, one behind the other. TypeError for what is no list of callables."""
-    found: list[Any] = []
-    for given in keywords:
-        hooks = given.get(name)
-        if callable(hooks) or isinstance(hooks, (str, bytes)):
-            raise TypeError(f"{name} must be a list of callables, not {hooks!r}")
-        found += hooks or ()
-    for hook in found:
-        if not callable(hook):
-            raise TypeError(f"{name} must be callables (request, send), not {hook!r}")
-    return found
-
-
-def run_hooked(
-    hooks: Iterable[Callable[[HookRequest, Callable[[HookRequest], R]], R]],
-    request: HookRequest,
-    send: Callable[[HookRequest], R],
-) -> R:
-    """What the first hook returns; ``send`` is what the last one calls."""
-    for hook in reversed(list(hooks)):
-        send = _Link(hook, _Repeated(send))
-    return send(request)
-
-
-class _Link(Generic[R]):
-    """A hook that is called as the ``send`` of the one before."""
-
-    def __init__(
-        self, hook: Callable[[HookRequest, Callable[[HookRequest], R]], R], send: Callable[[HookRequest], R]
-    ) -> None:
-        self._hook, self._send = hook, send
-
-    def __call__(self, request: HookRequest) -> R:
-        return self._hook(request, self._send)
-
-
-class _Repeated(Generic[R]):
-    """A ``send`` that may be called more than once: the answer before is thrown away, the body goes back."""
-
-    def __init__(self, send: Callable[[HookRequest], R]) -> None:
-        self._send = send
-        self._sent: object = None
-        self._start: Any = None
-        self._answer: R | None = None
-
-    def __call__(self, request: HookRequest) -> R:
-        if self._answer is not None:
-            self._answer.drain_conn()
-            self._answer = None
-        body = request.body
-        if body is not None and body is self._sent:
-            if self._start is not None:
-                rewind_body(body, self._start)
-            elif not is_replayable(body):
-                raise UnrewindableBodyError(f"the body cannot be sent again: this {type(body).__name__} is spent")
-        elif body is not None:
-            self._sent, self._start = body, set_file_position(body, request.options.get("body_pos"))
-        if self._start is not None and body is self._sent:
-            request.options["body_pos"] = self._start
-        self._answer = self._send(request)
-        return self._answer
-
-
-#: What stands around a request or an attempt: it gets the request and how to send it on.
-Hook: TypeAlias = Callable[[HookRequest, Callable[[HookRequest], BaseHTTPResponse]], BaseHTTPResponse]

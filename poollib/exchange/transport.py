@@ -61,8 +61,8 @@ from ..net.socket_state import (
 )
 from ..net.tls_sessions import Route, session_key, sessions
 from .connect_steps import ConnectSteps
-from .options import AS_USUAL, Options, ResponseOptions
 from .proxy_config import ProxyConfig, hint_for, proxy_tls_settings
+from .request_value import AS_USUAL, Options, ResponseOptions
 from .transport_buffer import TransportBuffer, closed_too_early, receive_no_more
 
 if TYPE_CHECKING:

@@ -36,8 +36,7 @@ from ..exceptions import (
     mark_nothing_sent,
     name_phase,
 )
-from ..exchange.options import Options
-from ..exchange.request_value import Request
+from ..exchange.request_value import Options, Request
 from ..exchange.transport import ConnectionState
 from ..http1.body_reader import Buffer, ReceiveBuffer, body_reader
 from ..http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, is_target

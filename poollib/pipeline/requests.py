@@ -19,8 +19,7 @@ from ..base.trace import Trace
 from ..base.url import match_plain_target
 from ..client.extra_keywords import REQUEST_OPTIONS, take_options, with_times
 from ..client.keyword_types import RequestOptions
-from ..exchange.options import Options, ResponseOptions
-from ..exchange.request_value import Request, RequestOwner
+from ..exchange.request_value import Options, Request, RequestOwner, ResponseOptions
 from ..http1.request_head import Fields, prepare_fields
 from ..policy.retry import Retry
 

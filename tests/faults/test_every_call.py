@@ -94,7 +94,7 @@ FUNCTIONS = {
     "net.dial.connect": _CONNECT,
     "net.http_tunnel.http_connect": _TUNNEL,
     "exchange.transport._wrap_in_tls": _TLS,
-    "connection._send_request": _SEND,
+    "exchange.request_sender._send_request": _SEND,
     "connection.getresponse": _AWAIT,
     "pipeline.batch._send_on": _SEND,
     "pipeline.batch._wait_for_head": _AWAIT,
@@ -102,7 +102,7 @@ FUNCTIONS = {
     "response.read": _READ,
     "response.readinto": _READ,
     "response.read_chunked": _READ,
-    "connection._receive_early": "listening",
+    "exchange.request_sender._receive_early": "listening",
     "exchange.transport.is_reusable": "looking",
     "exchange.transport.close": "closing",
     "response.drain_conn": "throwing away",
@@ -125,7 +125,7 @@ class Place(NamedTuple):
             module = frame.f_globals["__name__"]
             if module.startswith("poollib."):
                 functions.append(f"{module.removeprefix('poollib.')}.{frame.f_code.co_name}")
-                if functions[-1] in ("connection._send_request", "connection.getresponse"):
+                if functions[-1] in ("exchange.request_sender._send_request", "connection.getresponse"):
                     connection = frame.f_locals["self"]
                 elif functions[-1] == "pipeline.batch.run":
                     connection = frame.f_locals["conn"]

@@ -131,7 +131,7 @@ MUTANTS: Final = [
         ("http1/request_head.py", "    if not is_field_value(text):", "    if False:"),
         ("base/url.py", '    if not target.startswith("/"):', "    if False:"),
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "        fields = NO_FIELDS\n        if headers:\n",
             "        if self.sock is None:\n            self.connect()\n"
             "        fields = NO_FIELDS\n        if headers:\n",
@@ -151,7 +151,7 @@ MUTANTS: Final = [
         "Content-Length, Transfer-Encoding and Host go out once",
         ("http1/request_head.py", "            if lower in _SINGLE:", "            if False:"),
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "        if common is None or fields.replaces_common or url",
             "        if common is None or url",
         ),
@@ -585,7 +585,7 @@ MUTANTS: Final = [
     *_mutants(
         "no authentication is bound to connections",
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "        fields = NO_FIELDS\n        if headers:\n",
             "        fields = self._private[1] if self._private else NO_FIELDS\n        if headers:\n",
         ),
@@ -624,7 +624,7 @@ MUTANTS: Final = [
     *_mutants(
         "a request leaves no state in pool or connection",
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "        self._close_asked = fields.close\n",
             "        self._close_asked = self._close_asked or fields.close\n",
         ),
@@ -685,12 +685,12 @@ MUTANTS: Final = [
     *_mutants(
         "an answer before the whole body was sent ends the connection",
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "        except AnsweredEarly:\n            self._close_asked = True\n",
             "        except AnsweredEarly:\n            pass\n",
         ),
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "                self._close_asked = True  # the body is still owed",
             "                pass  # the body is still owed",
         ),
@@ -997,9 +997,9 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "an early answer",
-        ("connection.py", "lambda: self._receive_early(0.0))", "lambda: False)"),
+        ("exchange/request_sender.py", "lambda: self._receive_early(0.0))", "lambda: False)"),
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "        except AnsweredEarly:\n            self._close_asked = True\n",
             "        except AnsweredEarly:\n            pass\n",
         ),
@@ -1187,7 +1187,7 @@ MUTANTS: Final = [
     *_mutants(
         "Go: repeating after a write error",
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "refused = error.errno in (errno.EPIPE, errno.ECONNRESET) and len(data) <= ALL_OR_NOTHING_BYTES",
             "refused = True",
         ),
@@ -1239,7 +1239,7 @@ MUTANTS: Final = [
             "        if False:\n            mark_from_body(error)",
         ),
         (
-            "connection.py",
+            "exchange/request_sender.py",
             "            if is_from_body(error):\n                raise\n            self._sending_failed(error)",
             "            self._sending_failed(error)",
         ),

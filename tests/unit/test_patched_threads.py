@@ -16,7 +16,7 @@ import pytest
 
 import poollib
 from poollib.client.endpoint_health import HealthCheck
-from poollib.client.pool_send_lock import SendLock
+from poollib.exchange.request_sender import SendLock
 from poollib.policy.circuit_breaker import Circuit, CircuitBreaker
 from poollib.policy.retry_budget import RetryBudget
 from poollib.pool import SharedLimit

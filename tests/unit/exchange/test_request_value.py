@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPHeaderDict, HTTPResponse, Retry
-from poollib.exchange.options import AS_USUAL, Options, ResponseOptions
-from poollib.exchange.request_value import BY_CALLER, OutgoingRequest, Request
+from poollib.exchange.request_value import AS_USUAL, BY_CALLER, Options, OutgoingRequest, Request, ResponseOptions
 
 
 def request(**fields: Any) -> Request:

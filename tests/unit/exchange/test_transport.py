@@ -9,8 +9,8 @@ import pytest
 
 from poollib.base.timeout import Deadline
 from poollib.connection import HTTPConnection, HTTPSConnection
-from poollib.exchange.options import Options
 from poollib.exchange.proxy_config import ProxyConfig
+from poollib.exchange.request_value import Options
 from poollib.net.tls import create_urllib3_context
 
 

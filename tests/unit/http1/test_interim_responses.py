@@ -9,6 +9,7 @@ import pytest
 from poollib import connection
 from poollib.connection import HTTPConnection
 from poollib.exceptions import InvalidResponseError
+from poollib.exchange import request_sender
 from poollib.http1 import response_head
 from poollib.http1.grammar import DEFAULT_LIMITS
 from poollib.http1.interim_responses import INTERIM_PER_S, InterimResponses
@@ -55,7 +56,7 @@ class Clock:
 
 
 def test_a_response_may_be_waited_for_as_long_as_its_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "time", Clock())
+    monkeypatch.setattr(request_sender, "time", Clock())
     script = answer(WAIT * 500 + OK + b"Content-Length: 0\r\n\r\n")
     with ScriptServer(script) as server, pool_for(server) as pool:
         response = pool.request("GET", "/")

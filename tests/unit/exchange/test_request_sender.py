@@ -11,8 +11,8 @@ import pytest
 
 import poollib.connectionpool
 from poollib import HTTPConnectionPool
-from poollib.client import pool_send_lock
-from poollib.client.pool_send_lock import SHORT_BYTES, SendLock, may_wait
+from poollib.exchange import request_sender
+from poollib.exchange.request_sender import SHORT_BYTES, SendLock, may_wait
 from tests.support.httpd import Httpd, Response
 
 
@@ -46,7 +46,7 @@ def test_an_error_lets_the_next_one_in() -> None:
 
 def test_nobody_waits_long_for_one_who_is_stuck_and_later_ones_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what an interrupt between taking the lock and guarding it leaves, and a fork."""
-    monkeypatch.setattr(pool_send_lock, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(request_sender, "LONGEST_WAIT_S", 0.01)
     gate, stuck = SendLock(), threading.Event()
     holder = threading.Thread(target=gate.send, args=(stuck.wait, 10.0))
     holder.start()
@@ -54,7 +54,7 @@ def test_nobody_waits_long_for_one_who_is_stuck_and_later_ones_not_at_all(monkey
         time.sleep(0.001)
     heard: list[str] = []
     gate.send(heard.append, "after a while")
-    monkeypatch.setattr(pool_send_lock, "LONGEST_WAIT_S", 60.0)
+    monkeypatch.setattr(request_sender, "LONGEST_WAIT_S", 60.0)
     gate.send(heard.append, "at once")
     assert heard == ["after a while", "at once"]
     assert not stuck.is_set()

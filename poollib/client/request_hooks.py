@@ -1,0 +1,121 @@
+"""A program's hooks around requests, or around their attempts.
+
+:func:`run_hooked` calls the first with a ``send`` that leads to the second, and so on to the real one;
+``docs/hooks.rst`` has recipes.  How a request is sent is the pool's and the manager's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+
+from ..base.headers import HTTPHeaderDict
+from ..exceptions import UnrewindableBodyError
+from ..exchange.base_response import BaseHTTPResponse
+from ..http1.request_body import is_replayable, rewind_body, set_file_position
+
+
+class Drained(Protocol):
+    """What is asked of a response that a hook does not hand up."""
+
+    def drain_conn(self) -> None:
+        """Throw the rest of the body away."""
+
+
+R = TypeVar("R", bound=Drained)
+
+
+class HookRequest:
+    """A request as hooks see it; all of it may be changed before it is sent.
+
+    ``url``: absolute from a manager, as the caller gave it to a pool. ``headers``: this request's own copy.
+    ``options``: the further keywords of ``urlopen``, such as ``timeout`` and ``retries``.
+    """
+
+    __slots__ = ("body", "headers", "method", "options", "url")
+
+    def __init__(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: object, options: dict[str, Any]
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = HTTPHeaderDict(headers)
+        self.body = body
+        self.options = options
+
+
+#: As ``hooks=`` of a pool's urlopen: a manager has run them.
+RUN: Final[tuple[object, ...]] = ("run by the manager",)
+
+
+def hooks_of(*keywords: Mapping[str, Any]) -> list[Any]:
+    """The hooks that these keywords name, in order; none if a manager has run them. TypeError for what is no list."""
+    return [] if any(given.get("hooks") is RUN for given in keywords) else hooks_named("hooks", *keywords)
+
+
+def hooks_named(name: str, *keywords: Mapping[str, Any]) -> list[Any]:
+    """What stands in the keywords by this name, one behind the other. TypeError for what is no list of callables."""
+    found: list[Any] = []
+    for given in keywords:
+        hooks = given.get(name)
+        if callable(hooks) or isinstance(hooks, (str, bytes)):
+            raise TypeError(f"{name} must be a list of callables, not {hooks!r}")
+        found += hooks or ()
+    for hook in found:
+        if not callable(hook):
+            raise TypeError(f"{name} must be callables (request, send), not {hook!r}")
+    return found
+
+
+def run_hooked(
+    hooks: Iterable[Callable[[HookRequest, Callable[[HookRequest], R]], R]],
+    request: HookRequest,
+    send: Callable[[HookRequest], R],
+) -> R:
+    """What the first hook returns; ``send`` is what the last one calls."""
+    for hook in reversed(list(hooks)):
+        send = _Link(hook, _Repeated(send))
+    return send(request)
+
+
+class _Link(Generic[R]):
+    """A hook that is called as the ``send`` of the one before."""
+
+    def __init__(
+        self, hook: Callable[[HookRequest, Callable[[HookRequest], R]], R], send: Callable[[HookRequest], R]
+    ) -> None:
+        self._hook, self._send = hook, send
+
+    def __call__(self, request: HookRequest) -> R:
+        return self._hook(request, self._send)
+
+
+class _Repeated(Generic[R]):
+    """A ``send`` that may be called more than once: the answer before is thrown away, the body goes back."""
+
+    def __init__(self, send: Callable[[HookRequest], R]) -> None:
+        self._send = send
+        self._sent: object = None
+        self._start: Any = None
+        self._answer: R | None = None
+
+    def __call__(self, request: HookRequest) -> R:
+        if self._answer is not None:
+            self._answer.drain_conn()
+            self._answer = None
+        body = request.body
+        if body is not None and body is self._sent:
+            if self._start is not None:
+                rewind_body(body, self._start)
+            elif not is_replayable(body):
+                raise UnrewindableBodyError(f"the body cannot be sent again: this {type(body).__name__} is spent")
+        elif body is not None:
+            self._sent, self._start = body, set_file_position(body, request.options.get("body_pos"))
+        if self._start is not None and body is self._sent:
+            request.options["body_pos"] = self._start
+        self._answer = self._send(request)
+        return self._answer
+
+
+#: What stands around a request or an attempt: it gets the request and how to send it on.
+Hook: TypeAlias = Callable[[HookRequest, Callable[[HookRequest], BaseHTTPResponse]], BaseHTTPResponse]
