@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from types import MethodType
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from .base import after_fork
 from .base.coercion import exact_text, seconds, whole
@@ -25,7 +24,7 @@ from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import RequestTrace, Trace, listener_of, notify
 from .base.url import Url, match_plain_target, normalize_host, parse_url
-from .client.connection_factory import ConnectionFactory, adapt
+from .client.connection_factory import ConnectionFactory, adapt, adapt_response, request_by
 from .client.endpoint_builder import (
     NOTHING,
     UNIX_SCHEME,
@@ -55,23 +54,22 @@ from .client.idle_queue import CustomQueuePool, IdleQueue
 from .client.lease import Lease, place_outside
 from .client.pool_status import PoolStatistics
 from .client.request_encoding import RequestMethods
-from .client.request_hooks import RUN, Hook, HookRequest, hooks_of, run_hooked
-from .client.request_loop import RETRYABLE, StaleConnection, may_resend, run
+from .client.request_hooks import HookRequest, counted_attempt, hooked_attempt, hooks_of, run_asked
+from .client.request_loop import StaleConnection, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
-    LocationParseError,
     LocationValueError,
     PoolError,
     ProtocolError,
     ReadTimeoutError,
-    RequestError,
     URLSchemeUnknown,
-    is_from_body,
+    name_pool,
 )
+from .exchange.base_response import log_response
 from .exchange.request_sender import CROWD, SendLock, may_wait
 from .exchange.request_value import Request, ResponseOptions
-from .http1.request_body import rewind_body, set_file_position
+from .http1.request_body import set_file_position
 from .pipeline.pool_methods import Pipelining
 from .policy.retry import Retry
 from .pool.multi_endpoint_pool import EndpointPool, State
@@ -103,14 +101,6 @@ log = logger(__name__)
 
 _SYSTEMS_TIMEOUT = TimeoutError  # where poollib is urllib3, the name becomes exceptions' one
 _USUAL_QUEUE = queue.LifoQueue  # lending gives the newest first by itself
-
-
-class _Stub(Protocol):
-    """A response of somebody else's class."""
-
-    retries: Retry | None
-    _pool: object
-    _connection: object
 
 
 class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
@@ -275,15 +265,14 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             method, url = exact_text("method", method), exact_text("url", url)
         if headers is None:
             headers = self.headers
-        options: Options | None = None
-        enforces = True
+        options, enforces = None, True
         if response_kw or self._defaults:
             keywords: Keywords = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
             url, body, headers = take_fields(method, url, body, headers, keywords)
             if ("hooks" in keywords or "hooks" in self._defaults) and (hooks := hooks_of(self._defaults, keywords)):
                 named = (retries, redirect, assert_same_host, timeout, pool_timeout, release_conn, chunked, body_pos)
-                given = dict(zip(_NAMED, (*named, preload_content, decode_content), strict=True))
-                return self._run_hooked(hooks, HookRequest(method, url, headers, body, {**keywords, **given}))
+                keywords.update(zip(_NAMED, (*named, preload_content, decode_content), strict=True))
+                return run_asked(hooks, HookRequest(method, url, headers, body, keywords), partial(_own_urlopen, self))
             enforces = bool(keywords.pop("enforce_content_length", True))
             options = take_options(self._defaults, keywords)
         if retries is None and type(self.retries) is Retry:
@@ -296,84 +285,38 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             timeout = Timeout.from_float(timeout)
         if timeout.deadline is not None or timeout.write is not _DEFAULT_TIMEOUT:
             options = with_times(options, timeout)
-        if pool_timeout is not None:
-            pool_timeout = seconds("pool_timeout", pool_timeout)
-        elif timeout.pool is not _DEFAULT_TIMEOUT:
-            pool_timeout = timeout.pool_timeout
+        if pool_timeout is not None or timeout.pool is not _DEFAULT_TIMEOUT:
+            pool_timeout = timeout.pool_timeout if pool_timeout is None else seconds("pool_timeout", pool_timeout)
         is_ready = match_plain_target(url) and not self._is_forwarding
         target = url if is_ready else self._target(url, assert_same_host, retries)
         request = Request(self, method, target, body, headers, retries)
-        request.redirect = redirect
-        request.timeout = timeout
-        request.pool_timeout = pool_timeout
-        request.release_conn = release_conn
+        request.redirect, request.timeout = redirect, timeout
+        request.pool_timeout, request.release_conn = pool_timeout, release_conn
         if chunked or not (preload_content and decode_content and enforces):
             request.chunked = chunked
             request.wanted = ResponseOptions(preload_content, decode_content, enforces)
-        if options is not None:
-            request.options, request.deadline, request.trace = options, options.deadline, options.trace
         if body is not None and (type(body) is not bytes or body_pos is not None):
             request.body_start = set_file_position(body, body_pos)
-        if options is not None and (options.trace is not None or options.attempt_hooks):
+        if options is not None:
+            request.options, request.deadline, request.trace = options, options.deadline, options.trace
             return self._run_watched(request, options)
         return run(self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self), request)
 
-    def _run_hooked(self, hooks: list[Hook], asked: HookRequest) -> BaseHTTPResponse:
-        """What the hooks make of a request."""
-
-        def send(asked: HookRequest) -> BaseHTTPResponse:
-            own = {**asked.options, "hooks": RUN}
-            return _own_urlopen(self, asked.method, asked.url, asked.body, asked.headers, **own)
-
-        return run_hooked(hooks, asked, send)
-
     def _run_watched(self, request: Request, options: Options) -> BaseHTTPResponse:
-        """As ``run``, with a listener or hooks around each attempt."""
-        attempt = (
-            self._attempt
-            if not options.attempt_hooks
-            else partial(self._attempt_hooked, cast("tuple[Hook, ...]", options.attempt_hooks))
-        )
-        if options.trace is not None:
-            return self._run_told(request, options.trace, attempt)
-        return run(attempt if self._circuit is None else self._circuit.wrap(attempt, self), request)
-
-    def _attempt_hooked(self, hooks: Iterable[Hook], request: Request) -> BaseHTTPResponse:
-        """What the hooks make of an attempt; a request that met a dead connection goes out again unseen by them."""
-        url = self._absolute(request.target)
-        asked = HookRequest(request.method, url, request.headers, request.body, {"body_pos": request.body_start})
-
-        def send(asked: HookRequest) -> BaseHTTPResponse:
-            sent = copy(request)
-            sent.method, sent.headers, sent.body = asked.method, asked.headers, asked.body
-            if asked.url != url:
-                sent.target = self._target(asked.url, True, request.retries)
-            while True:
-                try:
-                    return self._attempt(sent)
-                except StaleConnection:
-                    if request.body_start is not None:
-                        rewind_body(request.body, request.body_start)
-
-        return run_hooked(hooks, asked, send)
-
-    def _run_told(
-        self, request: Request, trace: Trace, send_once: Callable[[Request], BaseHTTPResponse]
-    ) -> BaseHTTPResponse:
-        """As ``run``, with a listener, whose events say whose they are; a manager has told it of the start already."""
-        endpoint = self._endpoint_pool.endpoint
-        is_told = type(trace) is RequestTrace
-        told = trace if is_told else RequestTrace(trace, request.method, self._absolute(request.target), endpoint)
-        assert type(told) is RequestTrace
-        assert request.options is not None
-        request.trace, request.options = told, request.options._replace(trace=told)
-
-        def attempt(request: Request) -> BaseHTTPResponse:
-            told.count_attempt(endpoint)
-            return send_once(request)
-
-        send = attempt if self._circuit is None else self._circuit.wrap(attempt, self)
-        return run(send, request) if is_told else told.run(lambda: run(send, request))
+        """As ``run``, with a listener or hooks around each attempt; a manager has told its listener of the start."""
+        attempt: Callable[[Request], BaseHTTPResponse] = self._attempt
+        if options.attempt_hooks:
+            attempt = hooked_attempt(options.attempt_hooks, attempt, self._absolute, self._target)
+        trace, told = options.trace, None
+        if trace is not None:
+            endpoint = self._endpoint_pool.endpoint
+            if type(trace) is not RequestTrace:
+                trace = told = RequestTrace(trace, request.method, self._absolute(request.target), endpoint)
+            request.trace, request.options = trace, options.with_trace(trace)
+            attempt = counted_attempt(trace, endpoint, attempt)
+        if self._circuit is not None:
+            attempt = self._circuit.wrap(attempt, self)
+        return run(attempt, request) if told is None else told.run(lambda: run(attempt, request))
 
     # -- one attempt --
 
@@ -463,9 +406,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             ):
                 response: BaseHTTPResponse = conn.exchange(request, headers, self._validate_conn)
                 if log.isEnabledFor(logging.DEBUG):
-                    self._log_response(request.method, request.target, response)
+                    log_response(log, self, request.method, request.target, response)
             else:
-                response = self._exchange_by_overrides(conn, request, headers)
+                conn.request_options = request.options
+                response = request_by(make, conn, request, headers)
         except SettingsChanged:
             self._endpoint_pool.discard(conn, "settings changed")
             raise
@@ -480,28 +424,6 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 raise ours from error
             raise
         return self._hand_over(conn, response, request, number)
-
-    def _exchange_by_overrides(
-        self, conn: HTTPConnection, request: Request, headers: Mapping[str, str] | None
-    ) -> BaseHTTPResponse:
-        """As ``HTTPConnection.exchange``, where somebody has their own of what urllib3 calls for it."""
-        conn.request_options = request.options
-        make: Callable[..., BaseHTTPResponse] = self._make_request
-        wanted = request.wanted
-        if not wanted.enforce_content_length:
-            make = partial(make, enforce_content_length=False)
-        return make(
-            conn,
-            request.method,
-            request.target,
-            body=request.body,
-            headers=headers,
-            retries=request.retries,
-            timeout=request.timeout,
-            chunked=request.chunked,
-            preload_content=wanted.preload_content,
-            decode_content=wanted.decode_content,
-        )
 
     def _send_lock_for(self, conn: HTTPConnection, body: object) -> SendLock | None:
         """What a request waits at where hundreds of threads send."""
@@ -533,13 +455,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             if self.block and number is not None and not request.wanted.preload_content:
                 self._endpoint_pool.note_holder(conn, number, place_outside())
             return response
-        stub = cast("_Stub", response)  # that a recorder or a subclass put in the response's place
-        stub.retries = request.retries
-        stub._pool = self
-        if request.wanted.preload_content if request.release_conn is None else request.release_conn:
+        gives_back = request.wanted.preload_content if request.release_conn is None else request.release_conn
+        adapt_response(response, self, request.retries, None if gives_back else conn)
+        if gives_back:
             self._put_conn(conn)
-        else:
-            stub._connection = conn
         return response
 
     def _make_request(
@@ -581,42 +500,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         HTTPConnection.limit_receives(conn, clock)
         response = conn.getresponse()
         if log.isEnabledFor(logging.DEBUG):
-            self._log_response(method, url, response)
+            log_response(log, self, method, url, response)
         return response
-
-    def _log_response(self, method: str, url: str, response: BaseHTTPResponse) -> None:
-        version, left = "HTTP/?", None
-        if isinstance(response, BaseHTTPResponse):  # a recorder's or a mock's may know neither
-            version, left = response.version_string, response.length_remaining
-        log.debug(
-            '%s://%s:%s "%s %s %s" %s %s',
-            self.scheme,
-            self.host,
-            self.port,
-            method,
-            url,
-            version,
-            response.status,
-            left,
-        )
-
-    def _note(self, error: BaseException, url: str) -> None:
-        """Count an error, and let it name this pool."""
-        if is_from_body(error):
-            return
-        if isinstance(error, PoolError):
-            self._own(error, url)
-        if isinstance(error, Exception):
-            self._factory.count_error()
-            if isinstance(error, RETRYABLE):
-                self._health_check().note_error(error)
-
-    def _own(self, error: PoolError, url: str) -> None:
-        """Let an error from below name this pool and the request's target."""
-        error.pool = self
-        error.args = (f"{self}: {error._message}",)
-        if isinstance(error, RequestError) and error.url is None:
-            error.url = url
 
     # -- redirects, as attempts asks --
 
@@ -637,21 +522,6 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         conn = self.ConnectionCls(host=host, port=port, timeout=self.timeout.connect_timeout, **self._conn_kw)
         return self._with_dial_options(conn)
 
-    def _address(self) -> tuple[str, int | None]:
-        """What a new connection dials: the proxy, if there is one. LocationParseError for a host that is a URL."""
-        if "://" in self.host:
-            raise LocationParseError(f"{self.host!r} is a URL, not a host: see connection_from_url()")
-        return (self.host, self.port) if self.proxy is None else (self.proxy.host or "", self.proxy.port)
-
-    def _with_dial_options(self, conn: HTTPConnection) -> HTTPConnection:
-        """The new connection, with all that its constructor does not take."""
-        options = self._dial_options
-        if "uds" in options:
-            conn.uds = options["uds"]
-        if "resolver" in options:
-            conn.resolver = options["resolver"]
-        return conn
-
     def _get_conn(self, timeout: float | None = None) -> HTTPConnection:
         """A leased connection, idle or new, made with the settings of now; EmptyPoolError, ClosedPoolError."""
         if self._may_change:
@@ -665,7 +535,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 conn = self._endpoint_pool.acquire(timeout)
             return conn  # type: ignore[return-value]  # of our class, or adapted
         except PoolError as error:
-            self._own(error, "")
+            name_pool(error, self)
             raise
         except BaseException:
             if conn is not None:
@@ -682,7 +552,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             else:
                 self._endpoint_pool.discard(conn, conn.close_reason())
         except PoolError as error:
-            self._own(error, "")
+            name_pool(error, self)
             raise
 
     def _validate_conn(self, conn: HTTPConnection) -> None:

@@ -146,6 +146,14 @@ class PoolError(HTTPError):
         self.limit = limit
 
 
+def name_pool(error: PoolError, pool: object, url: str | None = None) -> None:
+    """Let an error from below name its pool, and the request's target where it names none."""
+    error.pool = pool
+    error.args = (f"{pool}: {error._message}",)
+    if url is not None and isinstance(error, RequestError) and error.url is None:
+        error.url = url
+
+
 class EmptyPoolError(PoolError):
     """No connection came free in time."""
 

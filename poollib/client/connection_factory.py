@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import queue
 
     from ..base.endpoint import Endpoint
+    from ..exchange.base_response import BaseHTTPResponse
+    from ..exchange.request_value import Request
+    from ..policy.retry import Retry
     from .lease import Connection
 
 log = logger("poollib.connectionpool")  # users know the pool's logger
@@ -67,6 +71,47 @@ def adapt(connection: object) -> Connection:
             if not hasattr(connection, name):
                 setattr(connection, name, value)
     return cast("Connection", connection)
+
+
+class _Stub(Protocol):
+    """A response of somebody else's class, that a recorder or a subclass has put in the response's place."""
+
+    retries: Retry | None
+    _pool: object
+    _connection: object
+
+
+def adapt_response(response: object, pool: object, retries: Retry, connection: Connection | None) -> None:
+    """Let a response of somebody else's class know what ours know: its pool, and the connection if it holds that."""
+    stub = cast("_Stub", response)
+    stub.retries = retries
+    stub._pool = pool
+    if connection is not None:
+        stub._connection = connection
+
+
+def request_by(
+    make: Callable[..., BaseHTTPResponse],
+    connection: Connection,
+    request: Request,
+    headers: Mapping[str, str] | None,
+) -> BaseHTTPResponse:
+    """An exchange by ``_make_request`` as urllib3 calls it: somebody has their own of that or of what it calls."""
+    wanted = request.wanted
+    if not wanted.enforce_content_length:
+        make = partial(make, enforce_content_length=False)
+    return make(
+        connection,
+        request.method,
+        request.target,
+        body=request.body,
+        headers=headers,
+        retries=request.retries,
+        timeout=request.timeout,
+        chunked=request.chunked,
+        preload_content=wanted.preload_content,
+        decode_content=wanted.decode_content,
+    )
 
 
 #: urllib3's words, and what to do

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping
 from copy import copy
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
 from ..base.endpoint import Endpoint, ProxyHop, TlsSettings, pins_of
@@ -26,6 +26,7 @@ from ..exceptions import (
     DeadlineExceededError,
     HTTPError,
     InsecureRequestWarning,
+    LocationParseError,
     NewConnectionError,
     ProtocolError,
     ProxyError,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from ..policy.ssrf_guard import Guard
     from .keyword_types import Keywords
     from .lease import Connection, HTTPEndpointPool
+
+T = TypeVar("T", bound=Transport)
 
 #: Keywords of a pool: ``uds``, the path of a Unix socket to dial; ``resolver``, ``resolve`` and ``dns_cache``, see
 #: ``dns.CachingResolver``.
@@ -225,6 +228,23 @@ class EndpointSettings:
             tls = proxy_tls_settings(config, ca_certs, ca_cert_dir, data)
         scheme, host, port = cast("tuple[str, str, int]", (proxy.scheme, proxy.host, proxy.port))  # parse_proxy's
         return ProxyHop(scheme, host, port, self.proxy_headers, tls, not self._is_forwarding)
+
+    # -- a new connection --
+
+    def _address(self) -> tuple[str, int | None]:
+        """What a new connection dials: the proxy, if there is one. LocationParseError for a host that is a URL."""
+        if "://" in self.host:
+            raise LocationParseError(f"{self.host!r} is a URL, not a host: see connection_from_url()")
+        return (self.host, self.port) if self.proxy is None else (self.proxy.host or "", self.proxy.port)
+
+    def _with_dial_options(self, conn: T) -> T:
+        """The new connection, with all that its constructor does not take."""
+        options = self._dial_options
+        if "uds" in options:
+            conn.uds = options["uds"]
+        if "resolver" in options:
+            conn.resolver = options["resolver"]
+        return conn
 
     # -- settings that change --
 

@@ -207,4 +207,4 @@ def _seconds(expect_continue: float) -> float:
 def with_times(options: Options | None, timeout: Timeout) -> Options:
     """The options with the limits of a Timeout that urllib3's has not; its deadline begins to run."""
     write_s = None if timeout.write is _DEFAULT_TIMEOUT else timeout.write_timeout
-    return (options or Options())._replace(deadline=timeout.start_deadline(), write_timeout_s=write_s)
+    return (options or Options()).with_times(timeout.start_deadline(), write_s)

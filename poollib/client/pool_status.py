@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from ..exceptions import PoolError, is_from_body, name_pool
 from ..pool.stats import PoolStats
 from .connection_factory import COUNTED, ConnectionFactory
 from .endpoint_health import CheckedPool, EndpointHealth, HealthCheck
+from .request_loop import RETRYABLE
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -129,6 +131,17 @@ class PoolStatistics:
     def refresh(self, reason: str = "refreshed") -> int:
         """Close all idle connections, so that new ones are opened; leased ones are not touched. How many there were."""
         return self._endpoint_pool.drop_idle(reason)
+
+    def _note(self, error: BaseException, url: str) -> None:
+        """Count an error, and let it name this pool."""
+        if is_from_body(error):
+            return
+        if isinstance(error, PoolError):
+            name_pool(error, self, url)
+        if isinstance(error, Exception):
+            self._factory.count_error()
+            if isinstance(error, RETRYABLE):
+                self._health_check().note_error(error)
 
     def _counts(self) -> dict[str, int]:
         return self._factory.totals(self._endpoint_pool.connections())

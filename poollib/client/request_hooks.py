@@ -1,18 +1,27 @@
-"""A program's hooks around requests, or around their attempts.
+"""A program's hooks, and its listener, around requests or around their attempts.
 
 :func:`run_hooked` calls the first with a ``send`` that leads to the second, and so on to the real one;
-``docs/hooks.rst`` has recipes.  How a request is sent is the pool's and the manager's business.
+``docs/hooks.rst`` has recipes.  How a request or an attempt is sent is the
+pool's and the manager's business: they hand it in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from ..base.headers import HTTPHeaderDict
 from ..exceptions import UnrewindableBodyError
 from ..exchange.base_response import BaseHTTPResponse
 from ..http1.request_body import is_replayable, rewind_body, set_file_position
+from .request_loop import StaleConnection
+
+if TYPE_CHECKING:
+    from ..base.endpoint import Endpoint
+    from ..base.trace import RequestTrace
+    from ..exchange.request_value import Request
+    from ..policy.retry import Retry
 
 
 class Drained(Protocol):
@@ -119,3 +128,59 @@ class _Repeated(Generic[R]):
 
 #: What stands around a request or an attempt: it gets the request and how to send it on.
 Hook: TypeAlias = Callable[[HookRequest, Callable[[HookRequest], BaseHTTPResponse]], BaseHTTPResponse]
+
+
+# Around a pool's requests and attempts
+
+
+def run_asked(hooks: Iterable[Hook], asked: HookRequest, urlopen: Callable[..., BaseHTTPResponse]) -> BaseHTTPResponse:
+    """What the hooks make of a request that ``urlopen`` sends; its options are keywords of that."""
+
+    def send(asked: HookRequest) -> BaseHTTPResponse:
+        return urlopen(asked.method, asked.url, asked.body, asked.headers, **{**asked.options, "hooks": RUN})
+
+    return run_hooked(hooks, asked, send)
+
+
+def hooked_attempt(
+    hooks: Iterable[Callable[..., object]],
+    attempt: Callable[[Request], BaseHTTPResponse],
+    absolute: Callable[[str], str],
+    target_of: Callable[[str, bool, Retry], str],
+) -> Callable[[Request], BaseHTTPResponse]:
+    """An attempt with hooks around it; a request that met a dead connection goes out again unseen by them.
+
+    ``absolute``: the URL of a target; ``target_of``: the target of a URL, which must be the pool's own.
+    """
+
+    def run_attempt(request: Request) -> BaseHTTPResponse:
+        url = absolute(request.target)
+        asked = HookRequest(request.method, url, request.headers, request.body, {"body_pos": request.body_start})
+
+        def send(asked: HookRequest) -> BaseHTTPResponse:
+            sent = copy(request)
+            sent.method, sent.headers, sent.body = asked.method, asked.headers, asked.body
+            if asked.url != url:
+                sent.target = target_of(asked.url, True, request.retries)
+            while True:
+                try:
+                    return attempt(sent)
+                except StaleConnection:
+                    if request.body_start is not None:
+                        rewind_body(request.body, request.body_start)
+
+        return run_hooked(cast("Iterable[Hook]", hooks), asked, send)
+
+    return run_attempt
+
+
+def counted_attempt(
+    trace: RequestTrace, endpoint: Endpoint, attempt: Callable[[Request], BaseHTTPResponse]
+) -> Callable[[Request], BaseHTTPResponse]:
+    """An attempt that the request's listener is told of."""
+
+    def run_attempt(request: Request) -> BaseHTTPResponse:
+        trace.count_attempt(endpoint)
+        return attempt(request)
+
+    return run_attempt

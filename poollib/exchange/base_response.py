@@ -7,8 +7,9 @@ for a response. The interface is urllib3's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..base.headers import HTTPHeaderDict
 from ..base.loggers import shown_url
@@ -250,3 +251,22 @@ class BaseHTTPResponse(FileLike):
     def getheader(self, name: str, default: str | None = None) -> str | None:
         """One field's value, or ``default``."""
         return self.headers.get(name, default)
+
+
+class _Origin(Protocol):
+    """What is told of the pool whose response is logged."""
+
+    host: str
+    port: int | None
+
+    @property
+    def scheme(self) -> str | None: ...
+
+
+def log_response(log: logging.Logger, origin: _Origin, method: str, target: str, response: BaseHTTPResponse) -> None:
+    """Log a response in urllib3's words, at DEBUG."""
+    version, left = "HTTP/?", None
+    if isinstance(response, BaseHTTPResponse):  # a recorder's or a mock's may know neither
+        version, left = response.version_string, response.length_remaining
+    words = '%s://%s:%s "%s %s %s" %s %s'
+    log.debug(words, origin.scheme, origin.host, origin.port, method, target, version, response.status, left)

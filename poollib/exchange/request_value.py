@@ -61,6 +61,22 @@ class Options(NamedTuple):
     limits: Limits = DEFAULT_LIMITS
     attempt_hooks: tuple[Callable[..., object], ...] = ()  # each a ``request_hooks.Hook``
 
+    def without_body(self) -> Options:
+        """The same for a request that has no body."""
+        return self._replace(expect_continue_s=None, trailers=None)
+
+    def with_trace(self, trace: Trace) -> Options:
+        """The same with another listener."""
+        return self._replace(trace=trace)
+
+    def with_deadline(self, deadline: Deadline) -> Options:
+        """The same with another deadline."""
+        return self._replace(deadline=deadline)
+
+    def with_times(self, deadline: Deadline | None, write_timeout_s: float | None) -> Options:
+        """The same with these limits."""
+        return self._replace(deadline=deadline, write_timeout_s=write_timeout_s)
+
 
 class _ByCaller(int):
     """False to all who ask; see BY_CALLER."""
@@ -202,7 +218,7 @@ class Request(OutgoingRequest):
         self.method, self.body, self.body_start, self.chunked = "GET", None, None, False
         self.headers = without_body_fields(self.headers)
         if self.options is not None:
-            self.options = self.options._replace(expect_continue_s=None, trailers=None)
+            self.options = self.options.without_body()
 
     def complete(self, response: Received) -> None:
         """Read what the caller wants read of a response that goes up; of a redirect that the caller judges, nothing."""

@@ -614,7 +614,7 @@ class Transport(_Base):
         options, sock = self.request_options or Options(), self.sock
         if options.deadline is not None:
             limit_s = min(limit_s, max(0.001, options.deadline.at - time.monotonic()))
-        before, self.request_options = self.request_options, options._replace(deadline=Deadline(limit_s))
+        before, self.request_options = self.request_options, options.with_deadline(Deadline(limit_s))
         timeout_s = None if sock is None else sock.gettimeout()
         if sock is not None and (timeout_s is None or timeout_s > limit_s):
             sock.settimeout(limit_s)  # for a response class that reads from the socket by itself

@@ -16,6 +16,7 @@ from ..base.loggers import logger
 from ..client.endpoint_builder import SettingsChanged, blame_proxy
 from ..client.request_target import RequestTargets
 from ..connection import GETRESPONSE, REQUEST, Options
+from ..exchange.base_response import log_response
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -65,7 +66,6 @@ class Pipelining(RequestTargets):
         def _note(self, error: BaseException, url: str) -> None: ...
         def _put_conn(self, conn: Connection | None) -> None: ...
         def _tell_lease(self, trace: Trace, conn: HTTPConnection) -> None: ...
-        def _log_response(self, method: str, url: str, response: BaseHTTPResponse) -> None: ...
         def _validate_conn(self, conn: HTTPConnection) -> None: ...
         def _pool_of(self, url: str) -> object: ...
         def _log_redirect(self, url: str, target: str) -> None: ...
@@ -161,7 +161,7 @@ class Pipelining(RequestTargets):
         finally:
             if log.isEnabledFor(logging.DEBUG):
                 for request, response in zip(batch.requests, batch.answers):  # noqa: B905 - fewer where it failed
-                    self._log_response(request.method, request.target, response)
+                    log_response(log, self, request.method, request.target, response)
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
         return was_sent

@@ -138,7 +138,7 @@ class Settings:
         self.headers: Mapping[str, str] = headers.copy() if isinstance(headers, HTTPHeaderDict) else dict(headers)
         self._fields = self._prepared(self.headers)
         options = take_options(pool.options, keywords)
-        self._options = None if options is None else options._replace(expect_continue_s=None, trailers=None)
+        self._options = None if options is None else options.without_body()
 
     @property
     def has_clock(self) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 import poollib
 from poollib import exceptions
+from poollib.exchange.transport import Transport
 from poollib.testing import (
     Answer,
     ConnectFault,
@@ -67,7 +68,7 @@ def test_a_client_a_manager_and_a_bare_pool_take_it(fake: FakeTransport) -> None
 
 
 def test_within_its_block_every_pool_uses_it_and_after_it_none() -> None:
-    manager, dial = poollib.PoolManager(retries=False), vars(poollib.connection.Transport)["_dial"]
+    manager, dial = poollib.PoolManager(retries=False), vars(Transport)["_dial"]
     with FakeTransport() as fake:
         fake.add("GET", URL, Answer(body="fake"))
         assert manager.request("GET", URL).data == b"fake"
@@ -76,7 +77,7 @@ def test_within_its_block_every_pool_uses_it_and_after_it_none() -> None:
         connection.request("GET", "/x")
         assert connection.getresponse().data == b"fake"
         connection.close()
-    assert vars(poollib.connection.Transport)["_dial"] is dial
+    assert vars(Transport)["_dial"] is dial
     with pytest.raises(AssertionError, match="a socket, or a name looked up"):
         manager.request("GET", URL)  # nor is the connection used that was kept
     assert len(fake.requests) == 3
