@@ -366,7 +366,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         try:
             waited_s = turns.take(host or self.host, count, left_s, request.deadline)
         except PoolError as error:
-            self._own(error, "")
+            name_pool(error, self)
             raise
         if not waited_s:
             return left_s
