@@ -155,7 +155,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         left_s = None if timeout_s is None else max(0.0, timeout_s - (self._clock() - waiter.since))
         entry = self._connect(left_s)
         try:
-            with self._lock:
+            with self._shared, self._lock:
                 self._lease_new_locked(waiter, permit, entry)
                 if len(self.leases) > self._most_leased:
                     self._most_leased = len(self.leases)
@@ -292,7 +292,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             entry = self._connect_warm()
             if entry is None:
                 return False
-            with self._lock:
+            with self._shared, self._lock:
                 self._lease_new_locked(waiter, permit, entry)
         except BaseException:
             if entry is not None and waiter.grant is permit:

@@ -158,7 +158,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
         """Close one connection that is to be closed, if there is one, and free its slot."""
         entry: Entry[Connection] | None = None
         try:
-            with self._lock:
+            with self._shared, self._lock:
                 if self._to_close:
                     entry = self._to_close[-1]
                     del self._to_close[-1]
@@ -179,7 +179,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
 
     def _count_closed(self, entry: Entry[Connection]) -> None:
         """Free the slot of a connection that was to be closed, and is; a second call changes nothing."""
-        with self._lock:
+        with self._shared, self._lock:
             if entry.generation != GONE:
                 entry.generation = GONE
                 self._closing -= 1
@@ -205,7 +205,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
 
     def _close_unless_here(self, entry: Entry[Connection]) -> None:
         """Close a new connection that was not leased, unless it is one that the pool has already."""
-        with self._lock:
+        with self._shared, self._lock:
             is_here = self._is_here_locked(entry)
         if not is_here:
             self.close_connection(entry)
@@ -293,7 +293,7 @@ class OrphanedConnections(Generic[Connection]):
 
     def release(self) -> None:
         """Free their slots, and close what nobody else can; called again after an interrupt, it goes on."""
-        with self._shared.lock:
+        with self._shared, self._shared.lock:
             self.free_slots_locked()
         while self._entries:
             try:

@@ -150,6 +150,8 @@ class SharedLimit:
     def __enter__(self) -> None:
         """``with shared_limit, shared_limit.lock:`` is the way to take the lock: deferred returns are made at its end.
 
+        Whoever takes the lock alone (the quick ways to a connection and back) looks for them itself.
+
         The lock is taken by its own ``with``, for that cannot be interrupted between taking it and guarding it.
         """
 

@@ -653,7 +653,7 @@ class PoolState(Generic[Endpoint, Connection]):
 
     def note_holder(self, connection: Connection, lease: int, place: str) -> None:
         """A leased connection stays with the program, which took it at this place, until that gives it back."""
-        with self._lock:
+        with self._shared, self._lock:
             kept = {key: holder for key, holder in (self._holders or {}).items() if key in self.leases}
             self._holders = {**kept, id(connection): Holder(lease, place)}
 
@@ -664,7 +664,7 @@ class PoolState(Generic[Endpoint, Connection]):
 
     def untold_holders(self) -> str:
         """The places at which connections are held that nobody was told of yet; they count as told from now on."""
-        with self._lock:
+        with self._shared, self._lock:
             untold = [holder for holder in self._held_locked() if not holder.is_told]
             for holder in untold:
                 holder.is_told = True

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import pickle
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
-from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, State
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, State, shared_limit
 from tests.support.pool import CountingFactory, HandClock, Thing, until
 
 
@@ -414,3 +416,42 @@ def test_a_closed_pool_makes_no_more_pools() -> None:
     with pytest.raises(ClosedPoolError):
         pool._add_pool("a")
     assert pool._every_pool() == []
+
+
+class TestDeferredReturns:
+    #: These look for deferred returns when the lock is free again.
+    ALONE = frozenset(
+        {"EndpointPool.acquire", "EndpointPool.release", "EndpointPool.discard", "SharedLimit._run_one_deferred"}
+    )
+
+    def test_the_lock_is_taken_so_that_they_are_made_at_its_end(self) -> None:
+        """``with shared_limit, lock:``, wherever it is taken."""
+        takers: dict[bool, set[str]] = {False: set(), True: set()}
+        for path in Path(shared_limit.__file__).parent.glob("*.py"):
+            for owner in ast.parse(path.read_text()).body:
+                for block in ast.walk(owner):
+                    items = [ast.unparse(item.context_expr) for item in getattr(block, "items", ())]
+                    if any(item.endswith((".lock", "._lock")) for item in items):
+                        names = [f for f in ast.walk(owner) if isinstance(f, ast.FunctionDef) and block in ast.walk(f)]
+                        is_guarded = items[0].endswith("._shared") or items[0] == "self"
+                        takers[is_guarded].add(f"{getattr(owner, 'name', '')}.{names[0].name}")
+        assert takers[False] == self.ALONE
+        assert len(takers[True]) > 30
+
+    def test_a_lease_that_a_dropped_pools_finaliser_meets_comes_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The garbage collector gives it back while the lock is held for the last time: nobody else comes by."""
+        shared, factory = SharedLimit(2), CountingFactory()
+        here: EndpointPool[Any, Thing] = EndpointPool("here", factory, shared_limit=shared)
+        dropped: EndpointPool[Any, Thing] = EndpointPool("dropped", factory, shared_limit=shared)
+        dropped.release(dropped.acquire())
+        lost = here.acquire()
+        serve = SharedLimit.serve_waiters_locked
+
+        def serve_and_collect(shared_limit: SharedLimit) -> None:
+            serve(shared_limit)
+            monkeypatch.undo()
+            here.release(lost)
+
+        monkeypatch.setattr(SharedLimit, "serve_waiters_locked", serve_and_collect)
+        del dropped
+        assert (here.leased, here.idle) == (0, 1)
