@@ -445,13 +445,16 @@ class TestDeferredReturns:
         dropped: EndpointPool[Any, Thing] = EndpointPool("dropped", factory, shared_limit=shared)
         dropped.release(dropped.acquire())
         lost = here.acquire()
-        serve = SharedLimit.serve_waiters_locked
+        serve, calls = SharedLimit.serve_waiters_locked, []
 
         def serve_and_collect(shared_limit: SharedLimit) -> None:
             serve(shared_limit)
-            monkeypatch.undo()
-            here.release(lost)
+            calls.append(shared_limit)
+            if len(calls) == 2:
+                here.release(lost)
 
         monkeypatch.setattr(SharedLimit, "serve_waiters_locked", serve_and_collect)
         del dropped
+        assert len(calls) == 2, "each time the lock is held"
+        monkeypatch.undo()
         assert (here.leased, here.idle) == (0, 1)
