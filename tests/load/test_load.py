@@ -54,8 +54,18 @@ def test_a_million_requests() -> None:
 
 
 def test_waiting_for_a_slot_ends_in_time_at_tenfold_overload() -> None:
-    """Forty threads want four connections that are all held: each is told so within 50 ms of its pool_timeout."""
+    """Forty threads want four connections that are all held: each is told so within 50 ms of its pool_timeout.
+
+    Beyond what forty bare waits of the same length are late by, on a machine that has other work.
+    """
     late: list[float] = []
+    bare: list[float] = []
+
+    def wait_bare() -> None:
+        start = time.monotonic()
+        threading.Event().wait(0.2)
+        bare.append(time.monotonic() - start - 0.2)
+
     with Httpd({"/": _hello}) as httpd:
         with poollib.HTTPConnectionPool("127.0.0.1", httpd.port, maxsize=4, block=True) as pool:
             held = [pool.request("GET", "/", preload_content=False) for _ in range(4)]
@@ -67,12 +77,13 @@ def test_waiting_for_a_slot_ends_in_time_at_tenfold_overload() -> None:
                 late.append(time.monotonic() - start - 0.2)
 
             _crowd(40, wait)
+            _crowd(40, wait_bare)
             for response in held:
                 response.close()
             pool._endpoint_pool.check()
             assert pool._endpoint_pool.waiting == 0
     assert len(late) == 40
-    assert sorted(late)[36] < 0.05, "nine of ten within 50 ms; two busy cores may hold up the rest"
+    assert sorted(late)[36] < 0.05 + 3 * sorted(bare)[36], "nine of ten"
     assert min(late) >= -0.001
 
 
