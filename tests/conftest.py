@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,14 @@ from tests.support.leaks import Snapshot, leaked
 
 # Seconds for which a thread keeps the interpreter; with 1e-6 threads meet everywhere (docs/testing.rst).
 SWITCH_INTERVAL_S = float(os.environ.get("POOLLIB_SWITCH_INTERVAL", "0"))
+
+
+with contextlib.suppress(ImportError):  # the tests of most modules do without
+    from hypothesis import HealthCheck, settings
+
+    # How quickly examples are made and run says how busy the machine is.
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -253,7 +253,7 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     plain=st.binary(max_size=3000),
     codings=st.lists(st.sampled_from(sorted(CODERS)), min_size=1, max_size=5),
@@ -269,7 +269,7 @@ def test_what_was_coded_comes_back(plain: bytes, codings: list[str], bare: bool,
     assert decoded(", ".join(codings), coded, in_pieces(piece, max_length)) == (plain, "")
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     coding=st.sampled_from(["gzip", "deflate", "br", "zstd", "gzip, deflate", "deflate, gzip, gzip"]),
     start=st.sampled_from(

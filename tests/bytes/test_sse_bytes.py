@@ -168,7 +168,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(lines=LINES, endings=st.lists(st.sampled_from([b"\n", b"\r", b"\r\n"]), min_size=1), piece=st.integers(1, 9))
 def test_no_cut_changes_what_a_stream_says(lines: list[bytes], endings: list[bytes], piece: int) -> None:
     """Any bytes, any pieces, no error."""

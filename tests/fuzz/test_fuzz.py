@@ -109,7 +109,7 @@ def pieces_of(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs, st.integers(200, 599), cutting)
 def test_fields_come_back_as_they_were_written(fields: list[tuple[str, str]], status: int, size: int) -> None:
     fields = [(name, value.strip(" ")) for name, value in fields]
@@ -119,7 +119,7 @@ def test_fields_come_back_as_they_were_written(fields: list[tuple[str, str]], st
     assert (head.status, head.pairs(), end) == (status, fields, len(data))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.binary(min_size=1, max_size=60), max_size=8), cutting, st.sampled_from([1, 3, 100]))
 def test_chunks_come_back_as_they_were_written(parts: list[bytes], size: int, amount: int) -> None:
     data = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
@@ -131,14 +131,14 @@ def test_chunks_come_back_as_they_were_written(parts: list[bytes], size: int, am
     assert list(chunks_of(body, None)) == parts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300), cutting)
 def test_a_counted_body_comes_back_whole(content: bytes, size: int) -> None:
     data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content
     assert read_response(pieces_of(data, size)).content == content
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tokens, st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1), pairs)
 def test_a_request_is_one_request(method: str, target: str, fields: list[tuple[str, str]]) -> None:
     lines = request_head(method, target, fields).split(b"\r\n")
@@ -146,7 +146,7 @@ def test_a_request_is_one_request(method: str, target: str, fields: list[tuple[s
     assert len(lines) == len(fields) + 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=10), st.binary(max_size=50)),

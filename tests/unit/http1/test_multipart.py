@@ -158,7 +158,7 @@ def parts_of(body: bytes) -> list[tuple[str, bytes]]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.text("abc ;=%'_-", min_size=1, max_size=8), st.binary(max_size=40)), min_size=1, max_size=5)
 )

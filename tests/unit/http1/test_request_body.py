@@ -210,7 +210,7 @@ class TestBodies:
         assert chunks is not None
         assert b"".join(chunks) == b"".join(form)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(pieces=st.lists(st.binary(max_size=9) | st.text(max_size=9), max_size=9), blocksize=st.integers(1, 20))
     def test_no_byte_is_lost_or_added(self, pieces: list[bytes | str], blocksize: int) -> None:
         whole = b"".join(to_bytes(piece) for piece in pieces)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poollib.compat.private_names import HASHFUNC_MAP
@@ -189,7 +189,6 @@ def test_hostile_der_is_an_ssl_error(der: bytes) -> None:
         public_key_info(der)
 
 
-@settings(deadline=None)  # the first one makes the certificates
 @given(st.data())
 def test_a_certificate_with_changed_bytes_gives_a_key_or_an_ssl_error(data: st.DataObject) -> None:
     der = bytearray(certs().pair().der)
