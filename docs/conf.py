@@ -30,6 +30,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
+html_search_scorer = str(_root / "docs/_static/scorer.js")
 html_title = f"poollib {release}"
 
 autodoc_member_order = "bysource"

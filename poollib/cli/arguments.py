@@ -68,7 +68,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("L", "location", "", "follow redirects"),
         Option("", "max-redirs", "COUNT", "so many at most (50); -1: any number"),
         Option("", "location-trusted", "", "follow redirects, and tell other hosts user and password, too"),
-        Option("", "retry", "COUNT", "try again after time-outs and 408, 429, 500, 502, 503, 504"),
+        Option("", "retry", "COUNT", "try again after timeouts and 408, 429, 500, 502, 503, 504"),
         Option("", "retry-delay", "SECONDS", "the longest wait before a repetition; the first comes at once"),
         Option("", "retry-connrefused", "", "try again if the connection is refused as well"),
         Option("", "retry-all-errors", "", "try again after every error"),

@@ -1,7 +1,7 @@
 """From the words of a command line to the PoolManager that serves them: ways, limits, TLS, proxies, repetitions.
 
 ``main`` makes one manager for all URLs of a call. Everything here is a setting that ``PoolManager`` has anyway; the
-defaults for time-outs are those of somebody who sits at a terminal.
+defaults for timeouts are those of somebody who sits at a terminal.
 """
 
 from __future__ import annotations

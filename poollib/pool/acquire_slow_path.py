@@ -2,7 +2,7 @@
 
 ``endpoint_pool`` comes here when the newest idle connection will not do; what is granted to whom is decided in
 ``state``. All that an acquire has got so far is in its ``Waiter``; whoever is interrupted gives back what is in
-there. Waiting with a time-out, and giving up late, follow psycopg_pool's WaitingClient.
+there. Waiting with a timeout, and giving up late, follow psycopg_pool's WaitingClient.
 """
 
 from __future__ import annotations
