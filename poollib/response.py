@@ -23,18 +23,18 @@ from .exceptions import (
     READING_THE_BODY,
     BodyNotHttplibCompatible,
     HTTPError,
-    InvalidHeader,
     PoolError,
     ResponseNotChunked,
     name_phase,
 )
 from .exchange.base_response import BaseHTTPResponse as BaseHTTPResponse
 from .exchange.decoding_hooks import DecodingHooks
-from .exchange.httpclient_views import BodyFile, ChunkedFile, OriginalResponse, ReplacedFile
+from .exchange.httpclient_views import ChunkedFile, OriginalNames
 from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .http1.body_sources import DecodedBody, FileBody
 from .http1.content_encoding import decoder_for
-from .http1.response_head import Head
+from .http1.lines import bare_lines, split_lines
+from .http1.response_head import Head, named_length
 
 if TYPE_CHECKING:
     import http.client
@@ -59,7 +59,7 @@ class Detached(NamedTuple):
     data: bytes
 
 
-class HTTPResponse(DecodingHooks, BaseHTTPResponse):
+class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
     """A response whose body is read from a connection or from any file object.
 
     ``body`` may be bytes, str, or an object with ``read``; live responses are made by :meth:`received`.
@@ -78,7 +78,6 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
     _lease: Lease | None = None
     _method: str | None = None
     max_decoded_size: int | None = None
-    _given_original: Any = None
     _sock_shutdown: Callable[[int], None] | None = None
 
     def __init__(
@@ -320,29 +319,11 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     def __iter__(self) -> Iterator[bytes]:
         """The decoded body line by line, each with its line end (LF)."""
-        rest: list[bytes] = []
-        for piece in self.stream(decode_content=True):
-            lines = piece.splitlines(True) if b"\r" not in piece else _lines(piece)
-            for line in lines:
-                if line.endswith(b"\n"):
-                    yield b"".join([*rest, line]) if rest else line
-                    rest = []
-                else:
-                    rest.append(line)
-        if rest:
-            yield b"".join(rest)
+        return split_lines(self.stream(decode_content=True))
 
     def iter_lines(self, decode_content: bool | None = None) -> Iterator[bytes]:
         """The body line by line without line ends (LF or CRLF), each as soon as it is in."""
-        rest: list[bytes] = []
-        while piece := self.read1(None, decode_content):
-            first, *others = piece.split(b"\n")
-            rest.append(first)
-            for line in others:
-                yield b"".join(rest).removesuffix(b"\r")
-                rest = [line]
-        if last := b"".join(rest):
-            yield last.removesuffix(b"\r")
+        return bare_lines(lambda: self.read1(None, decode_content))
 
     def events(self, last_event_id: str = "") -> Iterator[Event]:
         """Server-sent events, each as soon as its blank line is in; ``last_event_id``: what the stream goes on from.
@@ -473,6 +454,11 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
         if settle is not None and not (self._pool is None and self._is_abandoned()):
             settle(state is BodyState.REUSABLE)
         self.release_conn()
+
+    def body_ended(self, state: BodyState) -> None:
+        """Note that somebody has read the live body to its end past this response."""
+        if self._connection is not None:
+            self._end_exchange(state)
 
     def _fail(self, error: BaseException) -> None:
         """The body can't be read on: nothing more of this connection is believed."""
@@ -636,63 +622,7 @@ class HTTPResponse(DecodingHooks, BaseHTTPResponse):
 
     def _init_length(self, request_method: str | None) -> int | None:
         """The length that header fields name, for bodies from files; None if they name none."""
-        value = self.headers.get("content-length")
-        if self.chunked:
-            return None
-        try:
-            status = int(self.status)
-        except ValueError:
-            status = 0  # http.client's "UNKNOWN", of a response whose head was not read
-        if status in (204, 304) or 100 <= status < 200 or request_method == "HEAD":
-            return 0  # whatever the field says (RFC 9112 section 6.3 rule 1)
-        if value is None:
-            return None
-        values = {item.strip(" \t") for item in value.split(",")}
-        if len(values) > 1:
-            raise InvalidHeader(f"Content-Length contained multiple unmatching values ({value})")
-        one = values.pop()
-        return int(one) if one.isascii() and one.isdigit() else None
-
-    @property
-    def _fp(self) -> Any:
-        source = self.body_source
-        return source.file if isinstance(source, FileBody) else None if source is None else BodyFile(self, source)
-
-    @_fp.setter
-    def _fp(self, file: Any) -> None:
-        source = self.body_source
-        live = source.live if isinstance(source, ReplacedFile) else source
-        if live is not None and not isinstance(live, FileBody):
-            self.body_source = ReplacedFile(file, live, self)
-        else:
-            self.body_source = FileBody(file, None) if hasattr(file, "read") else None
-
-    @property
-    def _original_response(self) -> Any:
-        if self._given_original is None and self._head is not None:
-            self._given_original = OriginalResponse(self)
-        return self._given_original
-
-    @_original_response.setter
-    def _original_response(self, original: Any) -> None:
-        self._given_original = original
-
-    def body_ended(self, state: BodyState) -> None:
-        """Note that somebody has read the live body to its end past this response."""
-        if self._connection is not None:
-            self._end_exchange(state)
-
-    chunk_left: int | None = None  # of the chunk that is being read; only of files that are not the live body
-
-    def _update_chunk_length(self) -> None:
-        """Begin the next chunk where none is being read; 0 in ``chunk_left`` at the end. Caches override this."""
-        if self.chunk_left is None and isinstance(self.body_source, ChunkedFile):
-            self.chunk_left = self.body_source.next_size()
-            return
-        live = self.body_source.live if isinstance(self.body_source, ReplacedFile) else self.body_source
-        if self.chunk_left is None and isinstance(live, ChunkedBody):
-            begun = (live.chunk_left or 0) > 0 or live.state is not BodyState.OPEN
-            self.chunk_left = live.chunk_left if begun else live._next_size()
+        return None if self.chunked else named_length(self.headers.get("content-length"), self.status, request_method)
 
 
 def _writable(buffer: Any) -> memoryview:
@@ -712,12 +642,6 @@ def _drain(source: Body) -> None:
         left -= len(piece)
     if not left:  # the end of a chunked body may stand right behind
         source.read1(1)
-
-
-def _lines(piece: bytes) -> list[bytes]:
-    """``piece`` cut behind each LF (and only there: bytes.splitlines cuts at CR, too)."""
-    lines = piece.split(b"\n")
-    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
 # -- urllib3 names, as others import them from here --

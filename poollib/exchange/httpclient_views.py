@@ -4,7 +4,8 @@
 file, with the socket below it (``fp.raw._sock``) for those who take it over or set its timeout.  Both read nothing by
 themselves: reading is the response's and its body reader's.  :class:`ReplacedFile` is the body of a response whose
 ``_fp`` a program has replaced by a file of its own, as caches do to keep a copy; :class:`ChunkedFile` reads the chunks
-of an ``http.client`` response that a program hands in.
+of an ``http.client`` response that a program hands in.  :class:`OriginalNames` has the names by which a response
+offers them.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import re
 import socket
 import sys
 from http.client import IncompleteRead
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from ..base.headers import HTTPHeaderDict
 from ..exceptions import InvalidChunkLength, ProtocolError
 from ..http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from ..http1.body_sources import FileBody
 from ..http1.grammar import DEFAULT_LIMITS
+from ..http1.response_head import Head
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -329,3 +331,48 @@ class ChunkedFile(FileBody):
         if len(line) > _LINE_BYTES:
             raise ProtocolError(f"Response chunk {kind} line exceeded maximum allowed length")
         return line
+
+
+class OriginalNames:
+    """urllib3's private names for what is below a response, for ``HTTPResponse``."""
+
+    body_source: Body | None
+    _head: Head | None
+    _given_original: Any = None
+    chunk_left: int | None = None  # of the chunk that is being read; only of files that are not the live body
+
+    @property
+    def _fp(self) -> Any:
+        source = self.body_source
+        if source is None or isinstance(source, FileBody):
+            return None if source is None else source.file
+        return BodyFile(cast("LiveResponse", self), source)
+
+    @_fp.setter
+    def _fp(self, file: Any) -> None:
+        source = self.body_source
+        live = source.live if isinstance(source, ReplacedFile) else source
+        if live is not None and not isinstance(live, FileBody):
+            self.body_source = ReplacedFile(file, live, cast("LiveResponse", self))
+        else:
+            self.body_source = FileBody(file, None) if hasattr(file, "read") else None
+
+    @property
+    def _original_response(self) -> Any:
+        if self._given_original is None and self._head is not None:
+            self._given_original = OriginalResponse(cast("LiveResponse", self))
+        return self._given_original
+
+    @_original_response.setter
+    def _original_response(self, original: Any) -> None:
+        self._given_original = original
+
+    def _update_chunk_length(self) -> None:
+        """Begin the next chunk where none is being read; 0 in ``chunk_left`` at the end. Caches override this."""
+        if self.chunk_left is None and isinstance(self.body_source, ChunkedFile):
+            self.chunk_left = self.body_source.next_size()
+            return
+        live = self.body_source.live if isinstance(self.body_source, ReplacedFile) else self.body_source
+        if self.chunk_left is None and isinstance(live, ChunkedBody):
+            begun = (live.chunk_left or 0) > 0 or live.state is not BodyState.OPEN
+            self.chunk_left = live.chunk_left if begun else live.next_size()

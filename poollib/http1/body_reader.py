@@ -398,7 +398,7 @@ class ChunkedBody(Body):
             return b""
         left = self.chunk_left
         if left is None or left < 0:
-            left = self._next_size()
+            left = self.next_size()
             if not left:
                 return b""
         incoming = self.incoming
@@ -437,7 +437,7 @@ class ChunkedBody(Body):
             return piece
         left = self.chunk_left
         if left is None or left < 0:
-            left = self._next_size()
+            left = self.next_size()
             if not left:
                 return b""
         wanted = left if limit is None or limit > left else limit
@@ -522,7 +522,7 @@ class ChunkedBody(Body):
             raise self._refuse(incoming.data[incoming.at : incoming.at + 2])
         incoming.take(2)
 
-    def _next_size(self) -> int:
+    def next_size(self) -> int:
         """The size of the next chunk, its size line used up; at the last one the trailers, too."""
         incoming = self.incoming
         if self.chunk_left is not None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from http.client import BadStatusLine, HTTPException, LineTooLong, RemoteDisconnected, UnknownProtocol
 
-from ..exceptions import InvalidFramingError, InvalidResponseError, ProtocolError, chained
+from ..exceptions import InvalidFramingError, InvalidHeader, InvalidResponseError, ProtocolError, chained
 from .grammar import DEFAULT_LIMITS, FIELD_VALUE, MAX_LENGTH_DIGITS, RECEIVE_BYTES, TOKEN, Limits
 
 CHUNKED = -1  # body_length: chunked framing
@@ -410,3 +410,20 @@ def _trailer(line: bytes) -> tuple[str, str]:
     if match is None:
         raise InvalidResponseError(f"not a trailer line (RFC 9112 section 7.1.2): {_shown(line)}")
     return match[1].decode("latin-1"), match[2].decode("latin-1").strip(" \t")
+
+
+def named_length(field: str | None, status: int | str, method: str | None) -> int | None:
+    """How long the body is that a Content-Length field announces; None if it names no length. InvalidHeader for two."""
+    try:
+        status = int(status)
+    except ValueError:
+        status = 0  # http.client's "UNKNOWN", of a response whose head was not read
+    if status in (204, 304) or 100 <= status < 200 or method == "HEAD":
+        return 0  # whatever the field says (RFC 9112 section 6.3 rule 1)
+    if field is None:
+        return None
+    values = {item.strip(" \t") for item in field.split(",")}
+    if len(values) > 1:
+        raise InvalidHeader(f"Content-Length contained multiple unmatching values ({field})")
+    one = values.pop()
+    return int(one) if one.isascii() and one.isdigit() else None
