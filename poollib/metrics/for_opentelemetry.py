@@ -153,6 +153,8 @@ class MeterObserver(Observer):
         self._usage = seconds("poollib.connection.usage.duration", "From lease to return.")
         self._creation = seconds("poollib.connection.creation.duration", "Making a connection, by step.")
         self._timeouts = meter.create_counter("poollib.connection.timeouts", "{timeout}", "No connection came in time.")
+        self._refusals = meter.create_counter("poollib.connection.refusals", "{refusal}", "Too many waited already.")
+        self._rate_wait = seconds("poollib.rate.wait.duration", "Waiting for a turn.")
         self._forget()
 
     def _reset_after_fork(self) -> None:
@@ -188,6 +190,12 @@ class MeterObserver(Observer):
 
     def acquire_timed_out(self, pool: str) -> None:
         self._timeouts.add(1, self._server(pool))
+
+    def acquire_refused(self, pool: str) -> None:
+        self._refusals.add(1, self._server(pool))
+
+    def rate_wait_measured(self, pool: str, waited_s: float) -> None:
+        self._rate_wait.record(waited_s, self._server(pool))
 
     def usage_measured(self, pool: str, used_s: float) -> None:
         self._usage.record(used_s, self._server(pool))

@@ -81,9 +81,11 @@ class Families:
         self.connections = counter("connection_events", "Connections opened, reused, returned.", "event")
         self.closed = counter("connections_closed", "Connections closed, by reason.", "reason")
         self.timeouts = counter("acquire_timeouts", "Times that no connection came free in time.")
+        self.refusals = counter("acquire_refusals", "Times that too many waited for a connection already.")
         self.failed = counter("connect_errors", "Steps of making a connection that failed.", "step")
         self.duration = histogram("request_duration_seconds", "From call to response.", REQUEST_BUCKETS, "method")
         self.acquire = histogram("connection_acquire_seconds", "Waiting for a connection.", ACQUIRE_BUCKETS)
+        self.rate_wait = histogram("rate_wait_seconds", "Waiting for a turn.", ACQUIRE_BUCKETS)
         self.creation = histogram("connection_creation_seconds", "Making a connection.", REQUEST_BUCKETS, "step")
         self.usage = histogram("connection_usage_seconds", "From lease to return.", REQUEST_BUCKETS)
         self.gauges: dict[str, Gauge] = {}
@@ -186,6 +188,12 @@ class PrometheusObserver(Observer):
     def acquire_timed_out(self, pool: str) -> None:
         self._pool(pool).timeouts.inc()
 
+    def acquire_refused(self, pool: str) -> None:
+        self._pool(pool).refusals.inc()
+
+    def rate_wait_measured(self, pool: str, waited_s: float) -> None:
+        self.families.rate_wait.labels(self._name, pool).observe(waited_s)
+
     def usage_measured(self, pool: str, used_s: float) -> None:
         self._pool(pool).usage.observe(used_s)
 
@@ -214,6 +222,7 @@ class _PoolMetrics:
         self.acquire = families.acquire.labels(manager, pool)
         self.usage = families.usage.labels(manager, pool)
         self.timeouts = families.timeouts.labels(manager, pool)
+        self.refusals = families.refusals.labels(manager, pool)
         events = ("opened", "reused", "returned")
         self.events = {event: families.connections.labels(manager, pool, event) for event in events}
 

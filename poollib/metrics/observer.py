@@ -33,9 +33,11 @@ from ..exceptions import (
     NewConnectionError,
     ProtocolError,
     ProxyError,
+    RateLimitError,
     ReadTimeoutError,
     ResponseTooLargeError,
     SSLError,
+    TooManyWaitingError,
     WriteTimeoutError,
 )
 from ..exchange.transport import ConnectionState
@@ -73,6 +75,8 @@ REASONS = frozenset(
 )
 #: the first class that an error belongs to names it
 ERROR_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (TooManyWaitingError, "too_many_waiting"),
+    (RateLimitError, "rate_limited"),
     (EmptyPoolError, "pool_timeout"),
     (ClosedPoolError, "pool_closed"),
     (CircuitOpenError, "circuit_open"),
@@ -147,6 +151,8 @@ class Observer(Trace):
             "request_ended": self._on_end,
             "connection_waited": self._on_wait,
             "connection_wait_timed_out": self._on_wait_timeout,
+            "connection_wait_refused": self._on_wait_refused,
+            "rate_waited": self._on_rate_wait,
             "connection_opened": self._on_open,
             "connection_reused": self._on_reuse,
             "connection_returned": self._on_return,
@@ -185,6 +191,12 @@ class Observer(Trace):
 
     def acquire_timed_out(self, pool: str) -> None:
         """A request gave up waiting for a connection."""
+
+    def acquire_refused(self, pool: str) -> None:
+        """A request was refused since as many as may waited for a connection."""
+
+    def rate_wait_measured(self, pool: str, waited_s: float) -> None:
+        """A request waited for its turn."""
 
     def usage_measured(self, pool: str, used_s: float) -> None:
         """A request gave its connection back, or away."""
@@ -225,6 +237,12 @@ class Observer(Trace):
 
     def _on_wait_timeout(self, request: RequestInfo | None, endpoint: object, waited_s: float) -> None:
         self.acquire_timed_out(self._label(request, endpoint))
+
+    def _on_wait_refused(self, request: RequestInfo | None, endpoint: object, waiting: int) -> None:
+        self.acquire_refused(self._label(request, endpoint))
+
+    def _on_rate_wait(self, request: RequestInfo | None, endpoint: object, waited_s: float) -> None:
+        self.rate_wait_measured(self._label(request, endpoint), waited_s)
 
     def _on_open(self, request: RequestInfo | None, endpoint: object, connection: object) -> None:
         self._on_lease(request, endpoint, connection, "opened")

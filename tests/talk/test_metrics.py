@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -152,6 +153,28 @@ def test_the_gauges_tell_active_idle_pending_and_max_while_it_happens(
     assert total(registry, "poollib_requests_total", error="pool_timeout") == 1
     assert total(registry, "poollib_connection_acquire_seconds_count") == 2
     assert total(registry, "poollib_connection_acquire_seconds_sum") > 0
+
+
+def test_waits_for_a_turn_and_refusals_are_counted(server: Httpd, registry: CollectorRegistry) -> None:
+    limit = poollib.RateLimit(1000)
+    with poollib.PoolManager(block=True, max_waiting=0, rate=limit) as manager:
+        prometheus(manager, registry=registry)
+        for _ in range(2):
+            limit.take(server.host, time.monotonic() + 0.2)
+            manager.request("GET", url(server))
+        with manager.request("GET", url(server), preload_content=False):
+            with pytest.raises(poollib.exceptions.TooManyWaitingError):
+                manager.request("GET", url(server))
+        limit.take(server.host, time.monotonic() + 60)
+        with pytest.raises(poollib.exceptions.RateLimitError):
+            manager.request("GET", url(server), pool_timeout=0.0)
+        stats = manager.stats()["total"]
+    assert total(registry, "poollib_rate_wait_seconds_count") == stats["rate_waited"] >= 2
+    assert total(registry, "poollib_rate_wait_seconds_sum") == pytest.approx(stats["rate_wait_s"])
+    assert total(registry, "poollib_acquire_refusals_total") == stats["refused"] == 1
+    for kind in ("too_many_waiting", "rate_limited"):
+        assert total(registry, "poollib_requests_total", error=kind) == 1
+    assert len(server.requests) == 3
 
 
 def test_several_managers_share_the_families_and_names_are_not_taken_twice(
@@ -315,6 +338,7 @@ def test_the_names_are_those_of_the_documentation(registry: CollectorRegistry) -
     names = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
     assert sorted(names) == (
         [
+            "poollib_acquire_refusals",
             "poollib_acquire_timeouts",
             "poollib_connect_errors",
             "poollib_connection_acquire_seconds",
@@ -325,6 +349,7 @@ def test_the_names_are_those_of_the_documentation(registry: CollectorRegistry) -
             "poollib_connections_closed",
             "poollib_connections_max",
             "poollib_connections_pending",
+            "poollib_rate_wait_seconds",
             "poollib_repeats",
             "poollib_request_duration_seconds",
             "poollib_requests",

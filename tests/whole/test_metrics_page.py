@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ def exported() -> dict[str, set[str]]:
     registry = CollectorRegistry()
     with Httpd({"/busy": lambda _: Response(b"", 503)}) as server:
         retries = poollib.Retry(1, status_forcelist=[503], raise_on_status=False)
-        with poollib.PoolManager(retries=retries, maxsize=1, block=True) as manager:
+        limit = poollib.RateLimit(1000)
+        with poollib.PoolManager(retries=retries, maxsize=1, block=True, rate=limit) as manager:
             prometheus(manager, registry=registry)
+            limit.take("127.0.0.1", time.monotonic() + 0.2)
             url = f"http://127.0.0.1:{server.port}/"
             manager.request("GET", f"{url}busy")
             with pytest.raises(poollib.exceptions.HTTPError):
