@@ -14,6 +14,8 @@ from .terminal import bar_block, columns, has_colours, is_terminal, say
 
 #: Seconds between two drawings of the plain line.
 PAUSE_S = 0.1
+#: Bodies up to here are sent without a bar.
+SMALL_BYTES = 65536
 
 
 class Progress(Protocol):
@@ -106,6 +108,25 @@ class RichProgress:
     def close(self) -> None:
         """Draw the end."""
         self._bar.stop()
+
+
+class UploadProgress:
+    """How far a request's body is; what leaves at once is not worth a line."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown: Progress | None = None
+
+    def __call__(self, sent: int, total: int | None) -> None:
+        if self._shown is None and (total is None or total > SMALL_BYTES):
+            self._shown = progress_for(self._name, True)
+        if self._shown is not None:
+            self._shown(sent, total)
+
+    def close(self) -> None:
+        """Draw the end, if anything was drawn."""
+        if self._shown is not None:
+            self._shown.close()
 
 
 def progress_for(name: str, is_wanted: bool) -> Progress:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -25,9 +26,9 @@ from .arguments import UsageError, Words
 from .exit_status import TransferError, explained, status_of
 from .manager_settings import retries_of, timeout_of
 from .output import Sink, SpooledSink, file_sink, standard_output
-from .progress import Progress, progress_for
+from .progress import Progress, UploadProgress, progress_for
 from .request_parts import RequestParts, request_parts
-from .terminal import say
+from .terminal import is_terminal, say
 from .timings import LookupClock, Timings
 
 PIECE_BYTES = 65536
@@ -184,7 +185,8 @@ class Transfers:
 
     def _send(self, timings: Timings, parts: RequestParts, timeout: Timeout) -> BaseHTTPResponse:
         timings.begin_request(parts.headers, parse_url(parts.url).netloc or "")
-        with parts.open_body() as body:
+        upload = UploadProgress(os.path.basename(self._words.last("upload-file") or "") or "upload")
+        with parts.open_body() as body, contextlib.closing(upload):
             return self._manager.urlopen(
                 parts.method,
                 parts.url,
@@ -196,6 +198,7 @@ class Transfers:
                 retries=self._retries,
                 timeout=timeout,
                 trace=timings,
+                progress=upload if self._shows_progress and is_terminal(sys.stderr) else None,
                 max_response_size=self._limit_bytes,
             )
 
@@ -254,8 +257,11 @@ class Transfers:
             self._live.discard(response)
 
     def _progress(self, job: Job) -> Progress:
-        is_wanted = job.path not in (None, "-") and not self.is_parallel and not self._words.has("silent")
-        return progress_for(os.path.basename(job.path or ""), is_wanted)
+        return progress_for(os.path.basename(job.path or ""), job.path not in (None, "-") and self._shows_progress)
+
+    @property
+    def _shows_progress(self) -> bool:
+        return not self.is_parallel and not self._words.has("silent")
 
     def _judge(self, outcome: Outcome, response: BaseHTTPResponse) -> None:
         status = response.status

@@ -15,6 +15,7 @@ from ..base.coercion import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..base.trace import RequestTrace, TimedTrace, Trace
 from ..exchange.request_value import EXPECT_CONTINUE_S, Options
+from ..exchange.upload import Progress
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from .request_encoding import EncodedRequest, encode_fields, encode_json
 from .request_hooks import hooks_named
@@ -48,6 +49,8 @@ REQUEST_OPTIONS = (
     "hooks",
     "attempt_hooks",
 )
+#: keywords of a request alone
+OWN_OPTIONS = ("progress",)
 #: those that a manager looks at as well: events and times are of all that one call asks for
 TOLD = frozenset({"trace", "timings", "hooks"})
 #: keywords of ``urlopen`` as urllib3 has them
@@ -141,10 +144,12 @@ def take_options(defaults: Keywords, keywords: Keywords) -> Options | None:
 
     TypeError for what is left in ``keywords`` and means nothing.
     """
-    taken = take(REQUEST_OPTIONS, keywords)
+    taken = take((*REQUEST_OPTIONS, *OWN_OPTIONS), keywords)
     given = {**defaults, **taken}
     if keywords:
-        raise unknown_keyword("urlopen()", keywords, (*URLOPEN_KEYWORDS, *REQUEST_OPTIONS, *FIELD_OPTIONS))
+        raise unknown_keyword(
+            "urlopen()", keywords, (*URLOPEN_KEYWORDS, *REQUEST_OPTIONS, *OWN_OPTIONS, *FIELD_OPTIONS)
+        )
     if not any(value is not None for value in given.values()):
         return None
     expect, trace, limits = given.get("expect_continue"), given.get("trace"), given.get("limits")
@@ -159,6 +164,7 @@ def take_options(defaults: Keywords, keywords: Keywords) -> Options | None:
         expect_continue_s=None if not expect else EXPECT_CONTINUE_S if expect is True else _seconds(expect),
         trailers=given.get("trailers"),
         limits=limits or DEFAULT_LIMITS,
+        progress=_progress(given.get("progress")),
         attempt_hooks=() if given.get("attempt_hooks") is None else _attempt_hooks(defaults, taken),
     )
 
@@ -182,6 +188,12 @@ def told_request(method: str, url: str, keywords: Keywords) -> RequestTrace | No
     if keywords.get("timings"):
         trace = TimedTrace(None if trace is None else checked_trace(trace))
     return None if trace is None else RequestTrace(checked_trace(trace), method, url)
+
+
+def _progress(progress: Progress | None) -> Progress | None:
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a callable (sent, total), not {progress!r}")
+    return progress
 
 
 def _size(name: str, given: Keywords) -> int | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..base.timeout import _TYPE_TIMEOUT, Timeout
     from ..base.trace import Trace
     from ..exchange.proxy_config import ProxyConfig
-    from ..exchange.upload import Trailers
+    from ..exchange.upload import Progress, Trailers
     from ..http1.grammar import Limits
     from ..http1.multipart import _TYPE_FIELDS, SupportsRead
     from ..net.dns import Resolver
@@ -82,11 +82,13 @@ class ResponseKeywords(RequestOptions, FormKeywords, total=False):
     fields: Fields | None
     json: object
     enforce_content_length: bool
+    progress: Progress | None
 
 
 class _SendKeywords(RequestOptions, total=False):
     """What every method that sends a request passes on."""
 
+    progress: Progress | None
     retries: RetriesArgument
     assert_same_host: bool
     timeout: TimeoutArgument

@@ -26,7 +26,7 @@ from ..http1.request_body import expects_body
 from ..http1.request_head import SKIP_HEADER, Fields, check_name
 from .request_value import OutgoingRequest
 from .transport import Transport
-from .upload import Payload, payload_for, size_of
+from .upload import Payload, cut, payload_for, size_of
 
 USER_AGENT = f"python-poollib/{VERSION}"  # compat puts urllib3's here while poollib is installed as urllib3
 
@@ -104,7 +104,8 @@ def _payload(conn: Transport, request: OutgoingRequest, fields: Fields) -> Paylo
     is_framed = chunked or fields.content_length is not None or fields.transfer_encoding is not None
     if body is None and not is_framed and trailers is None:
         return None
-    return payload_for(request.method, body, fields, chunked, conn.blocksize, trailers)
+    payload = payload_for(request.method, body, fields, chunked, conn.blocksize, trailers)
+    return payload if conn.request_options is None else payload.telling(conn.request_options.progress)
 
 
 def _framing(payload: Payload, fields: Fields) -> list[tuple[str, str]]:
@@ -119,10 +120,12 @@ def _framing(payload: Payload, fields: Fields) -> list[tuple[str, str]]:
 
 def _send_body(conn: Transport, payload: Payload) -> None:
     """Send the pieces one by one, exactly as many bytes as announced."""
-    left = payload.length
+    left, told = payload.length, payload.told
     options = conn.request_options
     has_deadline = options is not None and options.deadline is not None
-    for piece in payload.pieces:
+    if told is not None:
+        told.add(0)
+    for piece in payload.pieces if told is None else cut(payload.pieces):
         if has_deadline:
             conn.sock.settimeout(conn.write_timeout_s())
         size = size_of(piece)
@@ -130,11 +133,13 @@ def _send_body(conn: Transport, payload: Payload) -> None:
             continue
         if left is None:
             conn.send(b"%x\r\n%b\r\n" % (size, bytes(piece)))
-            continue
-        left -= size
-        if left < 0:
-            raise ValueError(f"the body is longer than its Content-Length of {payload.length} bytes")
-        conn.send(piece)
+        else:
+            left -= size
+            if left < 0:
+                raise ValueError(f"the body is longer than its Content-Length of {payload.length} bytes")
+            conn.send(piece)
+        if told is not None:
+            told.add(size)
     if left:
         raise ValueError(f"the body is {left} bytes shorter than its Content-Length of {payload.length} bytes")
     if left is None:

@@ -183,6 +183,8 @@ class RequestSender(Transport):
             if type(body) is bytes and options is None and 0 < len(body) <= JOIN_BYTES and not fields.expects_continue:
                 return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body), None
         payload = payload_for(method, body, fields, chunked, self.blocksize, trailers)
+        if options is not None:
+            payload = payload.telling(options.progress)
         head += framing_field(payload, fields)
         expects = self._expect_s(fields) is not None
         if expects and not fields.expects_continue:

@@ -18,7 +18,7 @@ from ..base.timeout import Deadline, Timeout
 from ..base.trace import Trace
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from ..policy.redirect import without_body_fields
-from .upload import Trailers
+from .upload import Progress, Trailers
 
 if TYPE_CHECKING:
     from ..http1.request_body import _TYPE_FAILEDTELL
@@ -59,6 +59,7 @@ class Options(NamedTuple):
     expect_continue_s: float | None = None
     trailers: Trailers | None = None
     limits: Limits = DEFAULT_LIMITS
+    progress: Progress | None = None
     attempt_hooks: tuple[Callable[..., object], ...] = ()  # each a ``request_hooks.Hook``
 
     def without_body(self) -> Options:

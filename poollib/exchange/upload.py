@@ -37,13 +37,32 @@ URLLIB3_BLOCK_BYTES = 16384  # urllib3's default for ``blocksize``: nobody asked
 LOOK_EVERY_S = 0.01  # while the socket takes all, an answer is looked for so often: a look at each piece costs 0.7 us
 SENDFILE_BYTES = 1 << 30  # the most that one call of sendfile is asked for; Linux takes 2 GiB less a page
 
+TOLD_BYTES = 262144  # what a progress callback is told of at a time, where more is at hand
+
 Piece: TypeAlias = bytes | memoryview
+#: called with the bytes of a body that have left so far, and with all there are (None: unknown)
+Progress: TypeAlias = Callable[[int, "int | None"], object]
 PlainFile: TypeAlias = io.BufferedReader | io.BufferedRandom | io.FileIO
 Trailers = Mapping[str, FieldValue] | Callable[[], Mapping[str, FieldValue]]
 
 
 class AnsweredEarly(Exception):
     """The server has answered, or ended the connection, before the whole body was sent; nothing more is sent."""
+
+
+class SentBytes:
+    """Tells a caller how much of one body has left, from 0 on; what its ``progress`` raises is the body's error."""
+
+    __slots__ = ("_progress", "_sent", "_total")
+
+    def __init__(self, progress: Progress, total: int | None) -> None:
+        self._progress, self._sent, self._total = progress, 0, total
+
+    def add(self, count: int) -> None:
+        """So many bytes more have left; 0: the sending begins."""
+        self._sent += count
+        with body_errors:
+            self._progress(self._sent, self._total)
 
 
 class Payload(NamedTuple):
@@ -54,11 +73,17 @@ class Payload(NamedTuple):
     ready: bool = False  # all pieces are at hand: small ones may leave together
     file: object = None  # a file whose bytes are ``length`` from its position on, else None
     trailers: Trailers | None = None
+    told: SentBytes | None = None  # who wants to know how much has left
 
     @property
     def is_small(self) -> bool:
-        """Whether it leaves in one call with the head."""
-        return isinstance(self.pieces, tuple) and self.length is not None and self.length <= JOIN_BYTES
+        """Whether it leaves in one call with the head, and nobody wants to know how far it is."""
+        is_small = isinstance(self.pieces, tuple) and self.length is not None and self.length <= JOIN_BYTES
+        return is_small and self.told is None
+
+    def telling(self, progress: Progress | None) -> Payload:
+        """The same, with its bytes told to ``progress``; as it is for None."""
+        return self if progress is None else self._replace(told=SentBytes(progress, self.length))
 
     def trailer_bytes(self) -> bytes:
         """The trailers as they are sent behind the last chunk; a callable is asked for them now."""
@@ -136,6 +161,9 @@ class Upload:
     def run(self, head: bytes, payload: Payload) -> None:
         """Send ``head`` and the body behind it. ValueError if the body has not the announced length."""
         timeout_s = self._sock.gettimeout()
+        if payload.told is not None:
+            payload.told.add(0)
+            payload = payload._replace(pieces=cut(joined(payload.pieces) if payload.ready else payload.pieces))
         self._sock.settimeout(0.0 if self._is_socket else self._wait_s())
         try:
             if payload.length is None:
@@ -153,7 +181,7 @@ class Upload:
     def _send_counted(self, head: bytes, payload: Payload) -> None:
         """Send exactly the announced number of bytes, or fail: the framing must not break."""
         announced = payload.length or 0
-        left = announced
+        left, told = announced, payload.told
         for piece in joined(payload.pieces) if payload.ready else payload.pieces:
             size = size_of(piece)
             if size > left:
@@ -168,6 +196,8 @@ class Upload:
                 self._send(piece)
             else:
                 self._send_parts(piece)
+            if told is not None and size:
+                told.add(size)
             if not left and payload.file is not None:
                 break
         if head:
@@ -182,8 +212,8 @@ class Upload:
         """
         gather = self._sendmsg
         line, announced = b"", 0
-        pieces = payload.pieces
-        if payload.ready:
+        pieces, told = payload.pieces, payload.told
+        if payload.ready and told is None:
             head, pieces = self._send_ready_chunks(head, pieces), ()
         for piece in pieces:
             size = len(piece) if type(piece) is bytes else size_of(piece)
@@ -207,6 +237,8 @@ class Upload:
                     self._send_views([memoryview(b"".join((line, piece, b"\r\n")))[n:]])
             else:
                 self._send_parts(line, piece, b"\r\n")
+            if told is not None:
+                told.add(size)
         self._send(head + b"0\r\n" + payload.trailer_bytes())
 
     def _send_ready_chunks(self, head: bytes, pieces: Iterable[Piece]) -> bytes:
@@ -231,13 +263,14 @@ class Upload:
 
     def _send_file(self, head: bytes, file: PlainFile, payload: Payload) -> None:
         """Let the kernel copy the file; reading it, where this file system does not know how."""
-        left = payload.length or 0
+        left, told = payload.length or 0, payload.told
+        most = SENDFILE_BYTES if told is None else TOLD_BYTES
         start = at = file.tell()
         more = getattr(socket, "MSG_MORE", 0)  # Linux: the head waits for the first bytes of the file
         self._send(head, more)
         try:
             while left:
-                n = self._sendfile(file.fileno(), at, min(left, SENDFILE_BYTES))
+                n = self._sendfile(file.fileno(), at, min(left, most))
                 if n is None:
                     break
                 at += n
@@ -246,6 +279,8 @@ class Upload:
                     raise ValueError(
                         f"the body is {left} bytes shorter than its Content-Length of {payload.length} bytes"
                     )
+                if told is not None:
+                    told.add(n)
         finally:
             file.seek(at)
             self.sent += at - start
@@ -399,6 +434,17 @@ def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
         size += more
     if small:
         yield b"".join(small) if len(small) > 1 else small[0]
+
+
+def cut(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The same bytes in pieces of TOLD_BYTES at most."""
+    for piece in pieces:
+        if size_of(piece) <= TOLD_BYTES:
+            yield piece
+            continue
+        view = memoryview(piece).cast("B")
+        for at in range(0, len(view), TOLD_BYTES):
+            yield view[at : at + TOLD_BYTES]
 
 
 def plain_file(file: object) -> PlainFile | None:

@@ -168,6 +168,42 @@ def test_a_bar_fits_the_terminal(
     assert ("100%" in lines[-1]) == (not has_rich and path == "/file.bin")
 
 
+@pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize("has_rich", [True, False])
+def test_a_bar_tells_how_far_an_upload_is(
+    server: Httpd,
+    terminal: MakeTerminal,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    columns: int,
+    has_rich: bool,
+) -> None:
+    if has_rich:
+        pytest.importorskip("rich")
+    else:
+        monkeypatch.setitem(sys.modules, "rich", None)
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    file = tmp_path / "an-upload.bin"
+    file.write_bytes(bytes(600_000))
+    status, shown = terminal(columns).run("-T", str(file), server.url + "/text")
+    assert status == 0
+    lines = [line for line in re.split(r"[\r\n]+", without_colours(shown)) if line]
+    assert lines[-1] == "plain text"
+    assert max(map(len, lines)) <= columns
+    assert "an-upload.bin" in lines[-2]
+    assert "600" in lines[-2]
+    assert terminal(columns).run("-d", f"@{file}", server.url + "/text")[1].count("upload") >= 1
+
+
+def test_a_small_body_or_a_quiet_call_shows_no_bar(
+    server: Httpd, terminal: MakeTerminal, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "body"
+    file.write_bytes(bytes(600_000))
+    for words in (["-d", "a=1"], ["-s", "-T", str(file)]):
+        assert terminal(80).run(*words, server.url + "/text") == (0, "plain text\n")
+
+
 def test_no_bar_where_it_is_not_wanted(server: Httpd, terminal: MakeTerminal, tmp_path: pathlib.Path) -> None:
     for words in (["-s"], ["-Z", server.url + "/text", "-o", str(tmp_path / "b")]):
         assert terminal(80).run("-o", str(tmp_path / "a"), server.url + "/file.bin", *words) == (0, "")
