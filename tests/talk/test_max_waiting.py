@@ -97,7 +97,7 @@ def test_who_gave_up_or_was_closed_out_counts_no_more(server: Httpd) -> None:
 
 def test_a_managers_pools_have_it_each_and_its_stats_count_it(server: Httpd) -> None:
     with Httpd({"/": lambda _: Response(b"ok")}) as other:
-        with PoolManager(block=True, total_maxsize=1, max_waiting=0, num_pools=1) as manager:
+        with PoolManager(block=True, total_maxsize=1, max_waiting=0) as manager:
             with manager.request("GET", server.url + "/", preload_content=False):
                 for url in (server.url, other.url):  # the second waits for the total limit
                     with pytest.raises(TooManyWaitingError):
