@@ -1,9 +1,10 @@
 """What pooling saves, shown in seconds: ``python -m poollib demo``.
 
-It starts ``demo_server.py`` beside itself, sends it a few thousand requests from several threads through one
-``PoolManager`` (kept connections, redirects, a retry after 503, streamed bodies), then the same small requests each
-through a connection of its own, checks every body, and prints both side by side.  HTTPS takes part where ``trustme``
-can make a certificate.  The counts of connections are the server's, not the client's.
+It starts ``demo_server.py`` beside itself and sends it the same small requests, from several threads, through one
+``PoolManager``, through a new one for each request, and through urllib3 and requests where they are installed
+(``demo_clients``). It checks every body and prints all side by side, with a sentence on what was won. One manager also
+shows a retry after 503 and streamed bodies. HTTPS takes part where ``trustme`` can make a certificate. The counts of
+connections are the server's, not the client's.
 """
 
 from __future__ import annotations
@@ -17,27 +18,28 @@ import platform
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..base.timeout import Timeout
-from ..exceptions import HTTPError
 from ..poolmanager import PoolManager
-from . import demo_server
+from . import demo_clients, demo_server
 
 THREADS = 4
 #: Small requests of each kind of run; every tenth is redirected once, and so costs two.
-REQUESTS = {"http": 2000, "https": 400}
+REQUESTS = {"http": 1000, "https": 200}
 QUICK_REQUESTS = {"http": 200, "https": 40}
 REDIRECT_EVERY = 10
 #: How many requests get a 503 with Retry-After: 1; one a thread, so that they wait together.
 REFUSED = THREADS
 STREAMS, STREAM_BLOCKS, PIECE_BYTES = 2, 256, 65536
 #: No request is begun after this long: the demo ends in time on a slow machine too, and says that it stopped early.
-LIMIT_S = 8.0
+LIMIT_S = 15.0
 REQUEST_S = 5.0
+KEPT, FRESH = "one pool", "always new"
+POOLLIB = {KEPT: demo_clients.one_manager, FRESH: demo_clients.always_new}
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Run:
     redirects: list[int] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
+    #: Processor time of this process, all of its threads.
+    cpu_s: float = 0.0
     opened: int = 0
 
     @property
@@ -78,10 +82,10 @@ class Site:
     def url(self, scheme: str, path: str) -> str:
         return f"{scheme}://127.0.0.1:{self.ports[scheme]}{path}"
 
-    def manager(self) -> PoolManager:
-        """A new manager with a connection for each thread."""
-        wait = Timeout(connect=REQUEST_S, read=REQUEST_S)
-        return PoolManager(maxsize=THREADS, block=True, timeout=wait, ca_certs=self.ca_file)
+    @property
+    def wanted(self) -> demo_clients.Wanted:
+        """What each client is given: a connection for each thread."""
+        return demo_clients.Wanted(THREADS, REQUEST_S, self.ca_file)
 
 
 def main(words: Sequence[str]) -> int:
@@ -105,13 +109,15 @@ def show(here: Site, requests: dict[str, int]) -> list[str]:
     wrong: list[str] = []
     print(f"poollib on {platform.python_implementation()} {platform.python_version()}: {THREADS} threads, ", end="")
     print("a server process on 127.0.0.1")
-    with here.manager() as manager:
-        for scheme in here.ports:
-            pooled = small_requests(here, scheme, requests[scheme], lambda: contextlib.nullcontext(manager))
-            fresh = small_requests(here, scheme, requests[scheme], here.manager)
-            print_comparison(scheme, requests[scheme], pooled, fresh)
-            wrong += pooled.wrong + fresh.wrong
-        print("\nThe same PoolManager besides")
+    for scheme in here.ports:
+        runs = {}
+        for name, client in {**POOLLIB, **demo_clients.installed()}.items():
+            with client(here.wanted) as fetch:
+                runs[name] = small_requests(here, scheme, requests[scheme], fetch)
+        print_comparison(scheme, requests[scheme], runs)
+        wrong += [line for run in runs.values() for line in run.wrong]
+    print("\nThe same PoolManager besides")
+    with here.wanted.manager() as manager:
         for doing in (come_back, read_streams):
             wrong += doing(here, manager)
     if "https" not in here.ports:
@@ -122,25 +128,22 @@ def show(here: Site, requests: dict[str, int]) -> list[str]:
 # The work
 
 
-def small_requests(
-    here: Site, scheme: str, count: int, manager_of: Callable[[], contextlib.AbstractContextManager[PoolManager]]
-) -> Run:
-    """``count`` GETs from all threads, each through what ``manager_of`` gives."""
+def small_requests(here: Site, scheme: str, count: int, fetch: demo_clients.Fetch) -> Run:
+    """``count`` GETs from all threads, through one client."""
     run, before = Run(), opened(here, scheme)
 
     def one(number: int) -> None:
         redirected = number % REDIRECT_EVERY == 0
         url = here.url(scheme, f"/{'old' if redirected else 'item'}/{number}")
         begin = time.perf_counter()
-        with manager_of() as manager:
-            response = manager.request("GET", url)
+        status, body = fetch(url)
         run.latencies_s.append(time.perf_counter() - begin)
         run.redirects.extend([number] * redirected)
-        check(run.wrong, url, response.status, response.data, demo_server.item(number))
+        check(run.wrong, url, status, body, demo_server.item(number))
 
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     in_threads(here, run.wrong, count, one)
-    run.elapsed_s = time.perf_counter() - begin
+    run.elapsed_s, run.cpu_s = time.perf_counter() - begin, time.process_time() - cpu
     run.opened = opened(here, scheme) - before - 1
     return run
 
@@ -196,7 +199,7 @@ def in_threads(here: Site, wrong: list[str], count: int, one: Callable[[int], No
                 return
             try:
                 one(number)
-            except (HTTPError, OSError) as error:
+            except Exception as error:  # of any of the clients
                 wrong.append(f"request {number}: {error!r}")
 
     threads = [threading.Thread(target=work, args=(first,), daemon=True) for first in range(THREADS)]
@@ -214,30 +217,40 @@ def check(wrong: list[str], url: str, status: int, body: bytes, expected: bytes)
 
 def opened(here: Site, scheme: str) -> int:
     """How many connections the server has accepted, the one of this question included."""
-    with here.manager() as manager:
+    with here.wanted.manager() as manager:
         return int(manager.request("GET", here.url(scheme, "/opened")).json()[scheme])
 
 
 # The report
 
 
-def print_comparison(scheme: str, count: int, pooled: Run, fresh: Run) -> None:
-    """The two runs side by side, in at most 80 columns."""
-    title = f"{scheme.upper()}, {count:,} requests, {len(pooled.redirects):,} of them redirected"
-    print(f"\n{title:<47}", end="")
-    print(f"{'one PoolManager':>16}{'always a new one':>17}")
+def print_comparison(scheme: str, count: int, runs: dict[str, Run]) -> None:
+    """The runs side by side, in at most 80 columns, and what was won."""
+    print(f"\n{scheme.upper()}, {count:,} requests, {len(runs[KEPT].redirects):,} of them redirected")
+    print(f"{'':34}" + "".join(f"{name:>11}" for name in runs))
     rows: list[tuple[str, Callable[[Run], str]]] = [
-        ("responses", lambda run: f"{run.responses:,}"),
         ("connections opened", lambda run: f"{run.opened:,}"),
         ("responses over a kept connection", lambda run: f"{run.reused:.1%}"),
         ("requests per second", lambda run: f"{len(run.latencies_s) / run.elapsed_s:,.0f}"),
+        ("processor time of a request", lambda run: f"{run.cpu_s / len(run.latencies_s) * 1e6:,.0f} us"),
         ("half of them answered within", lambda run: f"{run.latency_ms(50):.2f} ms"),
-        ("90 % of them", lambda run: f"{run.latency_ms(90):.2f} ms"),
         ("99 % of them", lambda run: f"{run.latency_ms(99):.2f} ms"),
         ("all of them", lambda run: f"{run.latency_ms(100):.2f} ms"),
     ]
     for label, value in rows:
-        print(f"  {label:<45}{value(pooled):>16}{value(fresh):>17}")
+        print(f"  {label:<32}" + "".join(f"{value(run) if run.latencies_s else '-':>11}" for run in runs.values()))
+    print(textwrap.fill(won(runs), 80))
+
+
+def won(runs: dict[str, Run]) -> str:
+    """One sentence: what the kept connections saved, beside each of the others."""
+    kept, fresh = runs[KEPT], runs[FRESH]
+    if not all(run.latencies_s and run.cpu_s > 0 for run in runs.values()):
+        return "Won: not measured."
+    faster = f"{fresh.elapsed_s / kept.elapsed_s:.1f} times the requests per second of a new connection each time"
+    others = {name: run for name, run in runs.items() if name not in POOLLIB}
+    cheaper = " and ".join(f"1/{run.cpu_s / kept.cpu_s:.1f} of what {name} takes" for name, run in others.items())
+    return f"Won by one pool: {faster}{'; processor time: ' if others else ''}{cheaper}."
 
 
 # The servers

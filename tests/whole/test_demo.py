@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from poollib.demo import demo_server
+import poollib
+from poollib.demo import demo_clients, demo_server
 from poollib.demo import pooling_demo as demo
 from poollib.exceptions import ProtocolError
 
@@ -45,9 +46,43 @@ def test_one_manager_opens_a_connection_a_thread_and_others_one_a_request(capsys
     assert "4 x 503 with 'Retry-After: 1', all answered after" in printed
 
 
+@pytest.mark.skipif(importlib.util.find_spec("requests") is None, reason="requests is not installed")
+def test_the_same_requests_go_through_the_other_clients(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connections that they open are the server's count; all fits 80 columns."""
+    monkeypatch.setattr(demo, "make_certificates", lambda folder: False)
+    monkeypatch.setattr(demo, "REFUSED", 0)
+    assert demo.main(["--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^ +one pool +always new +urllib3 +requests$", printed, re.M)
+    (counts,) = re.findall(r"connections opened +(\d+) +(\d+) +(\d+) +(\d+)", printed)
+    assert [int(count) <= demo.THREADS for count in counts] == [True, False, True, True]
+    assert "of what urllib3 takes and 1/" in " ".join(printed.split())
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_what_was_won_is_one_sentence() -> None:
+    def run(elapsed_s: float, cpu_s: float) -> demo.Run:
+        return demo.Run([0.001], elapsed_s=elapsed_s, cpu_s=cpu_s)
+
+    runs = {demo.KEPT: run(1.0, 0.5), demo.FRESH: run(8.0, 3.0)}
+    faster = "Won by one pool: 8.0 times the requests per second of a new connection each time"
+    assert demo.won(runs) == f"{faster}."
+    runs["urllib3"] = run(4.0, 2.0)
+    assert demo.won(runs) == f"{faster}; processor time: 1/4.0 of what urllib3 takes."
+    assert demo.won({**runs, demo.FRESH: demo.Run()}) == "Won: not measured."
+
+
+def test_poollib_in_urllib3s_place_is_not_compared_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "urllib3", poollib)
+    assert demo_clients.installed() == {}
+
+
 def test_a_wrong_body_makes_the_demo_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(demo, "make_certificates", lambda folder: False)
     monkeypatch.setattr(demo, "REFUSED", 0)
+    monkeypatch.setattr(demo_clients, "installed", dict)
     # The server is a process of its own and goes on to send the right bodies.
     monkeypatch.setattr(demo_server, "item", lambda number: b"something else")
     assert demo.main(["--quick"]) == 1
