@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from .base.coercion import exact
 from .base.headers import HTTPHeaderDict
 from .base.loggers import shown_url
-from .base.url import parse_url
+from .base.url import Url, parse_url
 from .client.request_encoding import with_query
 from .exceptions import ClosedPoolError, LocationValueError
 from .http1.request_body import make_headers
@@ -221,7 +221,7 @@ def _taken_apart(base_url: str) -> tuple[str, Mapping[str, str]]:
         from urllib.parse import unquote
 
         login = make_headers(basic_auth=unquote(parsed.auth))
-    return parsed._replace(auth=None, path=(parsed.path or "").rstrip("/")).url, login
+    return Url(parsed.scheme, None, parsed.host, parsed.port, (parsed.path or "").rstrip("/")).url, login
 
 
 def _appended(base_url: str, path: str) -> str:

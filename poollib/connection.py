@@ -260,7 +260,7 @@ class HTTPConnection(RequestSender):
         if not wanted.enforce_content_length:
             response.enforce_content_length = False
         if body.state is BodyState.OPEN:
-            response._connection = self  # which hears of the end; a pool takes its place
+            response.hold(self)
         else:
             self.response_ended(body.state is BodyState.REUSABLE)
         return response
@@ -283,7 +283,7 @@ class HTTPConnection(RequestSender):
         if (trace := self._trace()) is not None:
             notify(trace, "head_read", head.status, head.reason)
         response = responses.HTTPResponse.received(head, UpgradedBody(incoming), None, method, url)
-        response._connection = self
+        response.hold(self)
         return response
 
     def _read_head(self, incoming: ReceiveBuffer) -> tuple[bytes, Head, int]:

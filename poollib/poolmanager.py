@@ -408,9 +408,7 @@ class PoolManager(RequestMethods):
         proxy = None if self._proxies is None else self._proxies.choose(scheme, host, port)
         if proxy is None:
             return {}
-        given, usual = proxy._asdict(), proxy._field_defaults
-        unsaid = {name: value for name, value in self._proxy_defaults.items() if given[name] is usual[name]}
-        return proxy_keywords(proxy._replace(**unsaid))
+        return proxy_keywords(proxy.with_defaults(self._proxy_defaults))
 
     def connection_from_context(self, request_context: Keywords) -> HTTPConnectionPool:
         """The pool for all that a request's context holds. URLSchemeUnknown."""
@@ -773,7 +771,7 @@ class ProxyManager(PoolManager):
                 proxy_assert_fingerprint,
             )
         )
-        self.proxy = url._replace(auth=None)
+        self.proxy = url.with_login(None)
         self.proxy_headers: Mapping[str, str] = settled.get("_proxy_headers", {})
         self.proxy_ssl_context = proxy_ssl_context
         self.proxy_config = settled.get("_proxy_config")

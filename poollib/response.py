@@ -412,6 +412,10 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
 
     # -- the connection --
 
+    def hold(self, connection: Transport) -> None:
+        """Let the connection hear of the body's end; a pool attaches its lease later."""
+        self._connection = connection
+
     def attach(self, lease: Lease) -> None:
         """Own the connection until the body has ended (which may be now), then give it back."""
         self.is_pending = True

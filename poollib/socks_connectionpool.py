@@ -50,8 +50,7 @@ class SOCKSConnection(HTTPConnection):
         timeout_s = opening.left_s("resolving")
         return addresses_within(host, port, timeout_s=timeout_s, resolver=self.resolver, owner=self)
 
-
-SOCKSConnection.own_dialling = (SOCKSConnection._new_conn,)
+    own_dialling = (_new_conn,)
 
 
 class SOCKSHTTPSConnection(SOCKSConnection, HTTPSConnection):

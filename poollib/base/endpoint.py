@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import ssl
@@ -91,6 +91,10 @@ class TlsSettings(_TlsFields):
     """
 
     __slots__ = ()
+
+    def without_client(self) -> TlsSettings:
+        """The same without the client's certificate and key."""
+        return self._replace(cert_file=None, key_file=None, key_password=None)
 
     def __new__(
         cls,
@@ -263,6 +267,10 @@ def pins_of(wish: str | Collection[str] | None) -> str | tuple[str, ...] | None:
     if not wish:
         raise ValueError("assert_fingerprint: no pin given")
     return tuple(wish)
+
+
+#: the names of what ``TlsSettings`` is made of
+TLS_SETTINGS: Final = TlsSettings._fields
 
 
 def shown_fields(value: NamedTuple) -> str:

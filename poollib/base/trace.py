@@ -37,6 +37,10 @@ class RequestInfo(NamedTuple):
     endpoint: object = None
     attempt: int = 0
 
+    def next_attempt(self, endpoint: object) -> RequestInfo:
+        """The same, sent out once more to this endpoint."""
+        return self._replace(endpoint=endpoint, attempt=self.attempt + 1)
+
 
 class Trace:
     """One empty method per event.
@@ -266,7 +270,7 @@ class RequestTrace(Trace):
 
     def count_attempt(self, endpoint: object) -> None:
         """The request is about to be sent out once more, to this endpoint."""
-        self.request = self.request._replace(endpoint=endpoint, attempt=self.request.attempt + 1)
+        self.request = self.request.next_attempt(endpoint)
         if self.timer is not None:
             self.timer.begin_attempt()
 

@@ -93,6 +93,14 @@ class Url(_Parts):
         auth, host, port = exact(auth), exact(host), exact(port)
         return super().__new__(cls, scheme, auth, host, port, path, exact(query), exact(fragment))
 
+    def with_login(self, auth: str | None) -> Url:
+        """The same with another userinfo; None: without one."""
+        return self._replace(auth=auth)
+
+    def with_port(self, port: int) -> Url:
+        """The same with another port."""
+        return self._replace(port=port)
+
     @property
     def hostname(self) -> str | None:
         """The same as ``host``."""

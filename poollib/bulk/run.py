@@ -87,7 +87,7 @@ def fetch(
     place = os.path.join(folder.path, JOURNAL) if journal is None and folder is not None else journal
     is_remote = executor is not None
     politeness = _politeness(per_host, rate, pipeline, is_remote)
-    settings = _settings(manager, retries, timeout, per_host)._replace(pipeline=pipeline, folder=folder)
+    settings = _settings(manager, retries, timeout, per_host, pipeline, folder)
     if isinstance(requests, (str, bytes)):
         raise TypeError("fetch() takes an iterable of requests, not one URL")
     run = _Run(settings, None if place is None else os.fspath(place), resume, on_progress)
@@ -253,7 +253,12 @@ def default_count() -> int:
 
 
 def _settings(
-    manager: PoolManager | None, retries: RetriesArgument, timeout: TimeoutArgument | None, per_host: int
+    manager: PoolManager | None,
+    retries: RetriesArgument,
+    timeout: TimeoutArgument | None,
+    per_host: int,
+    pipeline: int,
+    folder: Folder | None,
 ) -> Settings:
     is_own = manager is None
     if manager is None:
@@ -263,6 +268,8 @@ def _settings(
         manager,
         RETRIES if retries is None else Retry.from_int(retries),
         wanted if isinstance(wanted, Timeout) else Timeout.from_float(wanted),
+        pipeline=pipeline,
+        folder=folder,
         is_own=is_own,
     )
 

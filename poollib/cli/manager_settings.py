@@ -153,11 +153,11 @@ def _with_login(proxy: str, words: Words) -> str:
 
     url = parse_proxy(proxy)
     if url.scheme == "http" and not proxy.rstrip("/").endswith(f":{url.port}"):
-        url = url._replace(port=1080)
+        url = url.with_port(1080)
     login = words.last("proxy-user")
     if login is not None:
         user, _, password = login.partition(":")
-        url = url._replace(auth=f"{quote(os.fsencode(user), safe='')}:{quote(os.fsencode(password), safe='')}")
+        url = url.with_login(f"{quote(os.fsencode(user), safe='')}:{quote(os.fsencode(password), safe='')}")
     return url.url
 
 

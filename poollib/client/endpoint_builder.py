@@ -18,7 +18,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
-from ..base.endpoint import Endpoint, ProxyHop, TlsSettings, pins_of
+from ..base.endpoint import TLS_SETTINGS, Endpoint, ProxyHop, TlsSettings, pins_of
 from ..base.tls_errors import is_tls_error
 from ..base.url import Url
 from ..exceptions import (
@@ -206,7 +206,7 @@ class EndpointSettings:
 
     def _tls_settings(self) -> TlsSettings:
         """What the pool wants of TLS with its server."""
-        return TlsSettings(**{name: self._tls_setting(name) for name in TlsSettings._fields})
+        return TlsSettings(**{name: self._tls_setting(name) for name in TLS_SETTINGS})
 
     def _tls_setting(self, name: str) -> Any:
         """An attribute of the pool, or else the connections' keyword of that name; None: neither."""
@@ -285,7 +285,7 @@ class EndpointSettings:
         return (
             self._conn_kw.get("ssl_context") is not None
             or (config is not None and config.ssl_context is not None)
-            or any(isinstance(self._conn_kw.get(name), kinds) for name in TlsSettings._fields)
+            or any(isinstance(self._conn_kw.get(name), kinds) for name in TLS_SETTINGS)
             or (self._guard is not None and self._guard.may_change)
         )
 
@@ -374,7 +374,7 @@ def proxy_keywords(proxy: Proxy) -> Keywords:
         proxy.ssl_context, proxy.use_forwarding_for_https, proxy.assert_hostname, pins_of(proxy.assert_fingerprint)
     )
     headers = login_header(url, proxy.headers)
-    return {"_proxy": url._replace(auth=None), "_proxy_headers": headers, "_proxy_config": config}
+    return {"_proxy": url.with_login(None), "_proxy_headers": headers, "_proxy_config": config}
 
 
 def unix_keywords(host: str, keywords: Mapping[str, object]) -> Keywords:

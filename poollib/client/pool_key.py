@@ -104,7 +104,8 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) ->
     if isinstance(context.get("assert_fingerprint"), set):
         context["assert_fingerprint"] = tuple(sorted(context["assert_fingerprint"]))
     options = {name: context.pop(name) for name in _POOL_OPTIONS & context.keys()}
-    key: Keywords = dict.fromkeys(key_class._fields)
+    fields = key_class._fields
+    key: Keywords = dict.fromkeys(fields)
     known = len(key)
     for name, value in context.items():
         key[f"key_{name}"] = value
@@ -113,8 +114,8 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) ->
     if key["key_blocksize"] is None:
         key["key_blocksize"] = _DEFAULT_BLOCKSIZE
     if len(key) > known:
-        unknown = key.keys() - set(key_class._fields)
-        names = (field.removeprefix("key_") for field in key_class._fields)
+        unknown = key.keys() - set(fields)
+        names = (field.removeprefix("key_") for field in fields)
         raise unknown_keyword("a pool", (field.removeprefix("key_") for field in unknown), (*names, *POOL_OPTIONS))
     return key_class(**key)
 

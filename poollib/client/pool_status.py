@@ -143,6 +143,10 @@ class PoolStatistics:
             if isinstance(error, RETRYABLE):
                 self._health_check().note_error(error)
 
+    def _figures_reader(self) -> Callable[[], HTTPPoolStats]:
+        """What reads all that this pool has counted, nothing of now; it holds what is counted, not the pool."""
+        return partial(_figures_of, self._endpoint_pool, self._factory, self._circuit, self._turns)
+
     def _counts(self) -> dict[str, int]:
         return self._factory.totals(self._endpoint_pool.connections())
 
@@ -181,9 +185,7 @@ class PastPools:
         with self._lock:
             self._fold_locked()  # another pool that is gone may have had this id
             if key not in self._figures:
-                self._figures[key] = partial(
-                    _figures_of, pool._endpoint_pool, pool._factory, pool._circuit, pool._turns
-                )
+                self._figures[key] = pool._figures_reader()
                 # No weakref.finalize: the first one of a process fails in a finaliser at its exit.
                 self._watched[key] = weakref.ref(pool, lambda _: self._settle(key))
         if self._parent is not None:
@@ -244,7 +246,7 @@ def _all_figures(
     endpoint_pool: HTTPEndpointPool, factory: ConnectionFactory, circuit: Circuit | None, turns: Turns | None
 ) -> HTTPPoolStats:
     connections = endpoint_pool.stats()
-    figures = {**connections._asdict(), "dropped": dict(connections.dropped)}
+    figures = connections.by_name()
     if circuit is not None:
         figures["circuit_opened"], figures["circuit_refused"] = circuit.opened, circuit.refused
     if turns is not None:
@@ -255,7 +257,7 @@ def _all_figures(
 
 def total_of(every: Iterable[HTTPPoolStats]) -> HTTPPoolStats:
     """The figures in sum, name by name; ``maxsize`` is None where one pool has no limit. Zeros where there are none."""
-    total: dict[str, Any] = {**PoolStats(maxsize=0)._asdict(), **dict.fromkeys(COUNTED, 0), "errors": 0, "dropped": {}}
+    total: dict[str, Any] = {**PoolStats(maxsize=0).by_name(), **dict.fromkeys(COUNTED, 0), "errors": 0}
     for figures in every:
         for name, value in figures.items():
             total[name] = _added(total.get(name, 0), value)

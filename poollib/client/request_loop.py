@@ -175,14 +175,13 @@ def _may_repeat(request: Request, error: Exception, verdict: bool | None) -> boo
     retries = request.retries
     if verdict is False:
         return False
-    if is_nothing_sent(error) or retries._is_connection_error(error):
+    if is_nothing_sent(error) or retries.may_repeat_unseen(error):
         return True
     if _is_body_consumed(request):
         return False
     if verdict:
         return True
-    # Retry judges read errors itself
-    return retries._is_read_error(error) or retries._is_method_retryable(request.method)
+    return retries.may_repeat_seen(request.method, error)
 
 
 def may_resend(request: Request, error: Exception) -> bool:
@@ -196,7 +195,7 @@ def may_resend(request: Request, error: Exception) -> bool:
     retries = request.retries
     if not retries.history and (retries.total in _NONE or retries.read in _NONE):
         return False
-    is_repeatable = request.retries._is_method_retryable(request.method) and not _is_body_consumed(request)
+    is_repeatable = request.retries.may_repeat_seen(request.method) and not _is_body_consumed(request)
     return is_repeatable and not is_from_body(error)
 
 

@@ -120,7 +120,7 @@ class RequestTargets(EndpointSettings, ConnectionPool):
             self._guard.check_host(parsed.host)
         if self._is_forwarding or not parsed.host:
             host = None if parsed.host is None else without_zone(parsed.host)
-            return parsed._replace(auth=None, host=host, fragment=None, path=parsed.path or "/").url
+            return Url(parsed.scheme, None, host, parsed.port, parsed.path or "/", parsed.query).url
         return parsed.request_uri
 
     def _with_proxy_headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:

@@ -172,7 +172,6 @@ class Transport(_Base):
     _opening: ConnectSteps | None = None  # while the connection is being made
     _reached_proxy = False
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
-    own_dialling: tuple[object, ...] = ()  # the methods _new_conn that dial by what a Route says
 
     def __init__(
         self,
@@ -304,6 +303,8 @@ class Transport(_Base):
         sys.audit("http.client.connect", self, self.host, self.port)
         return self._dial(self._dns_host, self.port)
 
+    own_dialling: tuple[object, ...] = (_new_conn,)  # the methods _new_conn that dial by what a Route says
+
     def _dial(self, host: str, port: int, resolver: Resolver | None = None) -> socket.socket:
         opening = self._opening or self._started_opening()
         with opening.step("dial", host, port) as timeout_s:
@@ -397,7 +398,7 @@ class Transport(_Base):
             self.sock = with_receive(self.sock)
         self._attached_socket = self.sock
         self._receive_buffer = TransportBuffer(
-            self._receive if type(self.sock) is socket.socket else self._receive_record
+            self.receive if type(self.sock) is socket.socket else self.receive_record
         )
         self._quiet = None
         self._drained = self._is_kernel_waiting = False
@@ -505,7 +506,8 @@ class Transport(_Base):
 
     # -- receiving --
 
-    def _receive(self, limit: int, flags: int = 0) -> bytes:
+    def receive(self, limit: int, flags: int = 0) -> bytes:
+        """What one receive gives, ``b""`` at the end."""
         sock = self.sock
         if sock is None:
             raise closed_too_early()
@@ -542,12 +544,12 @@ class Transport(_Base):
         except OSError as error:
             raise self._receive_failed(error) from error
 
-    def _receive_record(self, limit: int) -> bytes:
-        """As ``_receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""
+    def receive_record(self, limit: int) -> bytes:
+        """As ``receive`` over TLS, where one receive never gives more than a record: room for more would be wasted."""
         limit = limit if limit < TLS_RECORD_BYTES else TLS_RECORD_BYTES
         sock = self.sock
         if type(sock) is not SSLSocket:
-            data = self._receive(limit)
+            data = self.receive(limit)
         else:
             options = self.request_options
             if options is not None and options.deadline is not None:
@@ -561,15 +563,16 @@ class Transport(_Base):
         return data
 
     def _receive_head_alone(self) -> bytes:
-        """As ``_receive``; a whole head without what follows: who takes the socket over finds that there (docker)."""
+        """As ``receive``; a whole head without what follows: who takes the socket over finds that there (docker)."""
         if type(self.sock) is not socket.socket:
-            return self._receive(RECEIVE_BYTES)
-        data = self._receive(RECEIVE_BYTES, socket.MSG_PEEK)
+            return self.receive(RECEIVE_BYTES)
+        data = self.receive(RECEIVE_BYTES, socket.MSG_PEEK)
         end = data.find(b"\r\n\r\n")
         self.bytes_received -= len(data)
-        return self._receive(end + 4 if end >= 0 else len(data) or 1)
+        return self.receive(end + 4 if end >= 0 else len(data) or 1)
 
-    def _receive_into(self, view: Buffer) -> int:
+    def receive_into(self, view: Buffer) -> int:
+        """As ``receive``, into ``view``; how many bytes."""
         sock = self.sock
         if sock is None:
             raise closed_too_early()
@@ -662,4 +665,3 @@ def _stand_on_class() -> None:
 
 
 _stand_on_class()
-Transport.own_dialling = (Transport._new_conn,)

@@ -19,13 +19,13 @@ class Receiver(Protocol):
 
     sock: StreamSocket | None
 
-    def _receive(self, limit: int, flags: int = 0) -> bytes:
+    def receive(self, limit: int, flags: int = 0) -> bytes:
         """What one receive gives, ``b""`` at the end."""
 
-    def _receive_into(self, view: Buffer) -> int:
+    def receive_into(self, view: Buffer) -> int:
         """The same, into ``view``."""
 
-    def _receive_record(self, limit: int) -> bytes:
+    def receive_record(self, limit: int) -> bytes:
         """The same over TLS, where one receive gives no more than a record."""
 
 
@@ -43,13 +43,13 @@ class TransportBuffer(ReceiveBuffer):
 
     def recv_into(self, view: Buffer) -> int:
         transport: Receiver = self.recv.__self__  # type: ignore[attr-defined]
-        return transport._receive_into(view)
+        return transport.receive_into(view)
 
     def recv_whole(self, limit: int) -> bytes:
         transport: Receiver = self.recv.__self__  # type: ignore[attr-defined]
         if type(transport.sock) is socket.socket:  # waits for all of it, where there is no timeout
-            return transport._receive(limit, socket.MSG_WAITALL)
-        return transport._receive_record(limit)
+            return transport.receive(limit, socket.MSG_WAITALL)
+        return transport.receive_record(limit)
 
     def is_ready(self, wait_s: float) -> bool:
         transport: Receiver = self.recv.__self__  # type: ignore[attr-defined]
@@ -61,14 +61,14 @@ class _Closed:
 
     sock: StreamSocket | None = None
 
-    def _receive(self, limit: int, flags: int = 0) -> bytes:
+    def receive(self, limit: int, flags: int = 0) -> bytes:
         raise closed_too_early()
 
-    def _receive_into(self, view: Buffer) -> int:
-        return len(self._receive(0))
+    def receive_into(self, view: Buffer) -> int:
+        return len(self.receive(0))
 
-    def _receive_record(self, limit: int) -> bytes:
-        return self._receive(0)
+    def receive_record(self, limit: int) -> bytes:
+        return self.receive(0)
 
 
-receive_no_more = _Closed()._receive
+receive_no_more = _Closed().receive

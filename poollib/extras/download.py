@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from ..base.headers import HTTPHeaderDict
 from ..base.loggers import shown_url
-from ..base.url import parse_url
+from ..base.url import Url, parse_url
 from ..exceptions import (
     BlockedHostError,
     DeadlineExceededError,
@@ -255,8 +255,8 @@ def _noted_in(text: bytes, url_digest: str) -> _Version:
 
 def _digest(url: str, has_query: bool = True) -> str:
     """What tells one URL from another and keeps it secret; the userinfo, which could be guessed, is no part of it."""
-    parts = parse_url(url)._replace(auth=None, fragment=None)
-    text = (parts if has_query else parts._replace(query=None)).url
+    scheme, _, host, port, path, query, _ = parse_url(url)
+    text = Url(scheme, None, host, port, path, query if has_query else None).url
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -356,7 +356,7 @@ class _Download:
             return False
         if _length(response) not in (None, end - target.size) or not self._is_same_version(response):
             return False
-        target.note(target.version._replace(total=total))
+        target.note(_Version(target.version.validator, total, target.version.source))
         self._end = end
         return True
 

@@ -214,7 +214,7 @@ class MeterObserver(Observer):
                 self._connection_duration.record(now - known.since, self._server(known.pool))
             return
         state = "idle" if event == "returned" else "active"
-        opened = _Open(pool, state, now) if known is None else known._replace(state=state)
+        opened = _Open(pool, state, now) if known is None else _Open(known.pool, state, known.since)
         self._connections[key] = opened
         self._open.add(1, self._in_state(opened))
 

@@ -146,7 +146,7 @@ class PageRecords(Observer):
             if known is None or event == "opened":
                 known = _Known(pool, state, now, now, 0)
             leases = known.leases + (state == "active")
-            self._connections[key] = known._replace(state=state, since=now, leases=leases)
+            self._connections[key] = _Known(known.pool, state, known.opened_at, now, leases)
 
     def seconds(self) -> list[Second]:
         """The last ``PLOTTED_S`` whole seconds, the oldest first."""

@@ -109,7 +109,7 @@ def _key_of(settings: TlsSettings) -> _Key:
     client = (settings.cert_file, settings.key_file, settings.key_password)
     if settings.key_password is None and not any(isinstance(part, bytes) for part in client):
         return _Key(settings, None, _stamps(settings))
-    public = settings._replace(cert_file=None, key_file=None, key_password=None)
+    public = settings.without_client()
     return _Key(public, _digest(client), _stamps(settings))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypedDict, cast
 
 from ..base.coercion import exact
 from ..base.endpoint import ProxyHop, shown_fields
@@ -66,6 +66,11 @@ class Proxy(NamedTuple):
     def __repr__(self) -> str:
         return shown_fields(self._replace(url=shown_url(self.url)))
 
+    def with_defaults(self, defaults: Mapping[str, Any]) -> Proxy:
+        """The same, with what ``defaults`` say where this proxy says nothing."""
+        given, usual = self._asdict(), self._field_defaults
+        return self._replace(**{name: value for name, value in defaults.items() if given[name] is usual[name]})
+
 
 # A proxy's URL
 
@@ -79,7 +84,7 @@ def parse_proxy(url: str | Url) -> Url:
         raise ProxySchemeUnknown(url.scheme)
     if not url.host:
         raise LocationParseError(url.url)
-    return url if url.port is not None else url._replace(port=DEFAULT_PORTS.get(url.scheme, SOCKS_PORT))
+    return url if url.port is not None else url.with_port(DEFAULT_PORTS.get(url.scheme, SOCKS_PORT))
 
 
 def login_header(url: Url, headers: Mapping[str, str] | None) -> dict[str, str]:

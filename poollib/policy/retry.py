@@ -258,6 +258,14 @@ class Retry:
         counts = (self.total, self.connect, self.read, self.redirect, self.status, self.other)
         return any(count is not None and count < 0 for count in counts)
 
+    def may_repeat_unseen(self, error: Exception) -> bool:
+        """Whether ``error`` says that the request certainly did not reach the server."""
+        return self._is_connection_error(error)
+
+    def may_repeat_seen(self, method: str, error: Exception | None = None) -> bool:
+        """Whether a request may be repeated that the server may have seen; a read error is judged by ``increment``."""
+        return (error is not None and self._is_read_error(error)) or self._is_method_retryable(method)
+
     def _is_connection_error(self, err: Exception) -> bool:
         """Whether the request certainly did not reach the server."""
         if isinstance(err, ProxyError):

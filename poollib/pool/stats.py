@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -59,6 +59,10 @@ class PoolStats(NamedTuple):
     refused: int = 0
     connect_errors: int = 0
     leaks: int = 0
+
+    def by_name(self) -> dict[str, Any]:
+        """All figures by their names."""
+        return {**self._asdict(), "dropped": dict(self.dropped)}
 
     @property
     def total(self) -> int:

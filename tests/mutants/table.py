@@ -649,10 +649,10 @@ MUTANTS: Final = [
         ),
         (
             "client/request_target.py",
-            "return parsed._replace(auth=None, host=host,",
-            "return parsed._replace(host=host,",
+            "return Url(parsed.scheme, None, host,",
+            "return Url(parsed.scheme, parsed.auth, host,",
         ),
-        ("client/endpoint_builder.py", 'return {"_proxy": url._replace(auth=None),', 'return {"_proxy": url,'),
+        ("client/endpoint_builder.py", 'return {"_proxy": url.with_login(None),', 'return {"_proxy": url,'),
     ),
     *_mutants(
         "a body's state is the attempt's: rewound, or an error",
@@ -1094,7 +1094,7 @@ MUTANTS: Final = [
         "idempotent, whole and within the budget",
         (
             "client/request_loop.py",
-            "is_repeatable = request.retries._is_method_retryable(request.method) and not _is_body_consumed(request)",
+            "is_repeatable = request.retries.may_repeat_seen(request.method) and not _is_body_consumed(request)",
             "is_repeatable = not _is_body_consumed(request)",
         ),
         (
@@ -1193,7 +1193,7 @@ MUTANTS: Final = [
         ),
         (
             "client/request_loop.py",
-            "is_repeatable = request.retries._is_method_retryable(request.method) and not _is_body_consumed(request)",
+            "is_repeatable = request.retries.may_repeat_seen(request.method) and not _is_body_consumed(request)",
             "is_repeatable = not _is_body_consumed(request)",
         ),
     ),

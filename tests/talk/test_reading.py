@@ -655,7 +655,7 @@ def test_an_interrupt_while_reading_frees_the_slot(monkeypatch: pytest.MonkeyPat
             with pytest.raises(KeyboardInterrupt):
                 response.read1()
             assert has_all_slots(pool, 0)
-            monkeypatch.setattr(HTTPConnection, "_receive", interrupt)
+            monkeypatch.setattr(HTTPConnection, "receive", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 pool.request("GET", "/")
             assert has_all_slots(pool, 0)

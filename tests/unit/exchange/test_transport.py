@@ -74,7 +74,7 @@ def test_only_a_plain_socket_is_read_without_looking_at_records(is_plain: bool) 
         connection = HTTPConnection("localhost", 1)
         connection.sock = near if is_plain else Other(fileno=near.detach())
         connection._attach_socket()
-        assert connection._receive_buffer.recv.__name__ == ("_receive" if is_plain else "_receive_record")
+        assert connection._receive_buffer.recv.__name__ == ("receive" if is_plain else "receive_record")
         connection.sock.close()
         connection.sock = None
 
