@@ -39,10 +39,10 @@ from .exchange.proxy_config import ProxyConfig as ProxyConfig
 from .exchange.proxy_config import proxy_tls_settings as proxy_tls_settings
 from .exchange.request_sender import ALL_OR_NOTHING_BYTES as ALL_OR_NOTHING_BYTES
 from .exchange.request_sender import OWN_ROAD, RequestSender
+from .exchange.request_value import AS_USUAL, OutgoingRequest, ResponseOptions
 from .exchange.request_value import Options as Options
-from .exchange.request_value import OutgoingRequest, ResponseOptions
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import ConnectionState
+from .exchange.transport import ConnectionState, KnownAnswer
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import RECEIVE_BYTES
@@ -136,6 +136,9 @@ class HTTPConnection(RequestSender):
         sock = self.sock
         if sock is None or clock is not None or sock.gettimeout() != self.read_timeout:
             self.limit_receives(clock)
+        known = self._known_answer
+        if known is not None and request.options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
+            return self._answered_again(known) or self.getresponse()
         return self.getresponse()
 
     def limit_receives(self, clock: Timeout | None) -> None:
@@ -227,6 +230,41 @@ class HTTPConnection(RequestSender):
             response.decode_content = False
         return response
 
+    def _answered_again(self, known: KnownAnswer) -> HTTPResponse | None:
+        """The response to a request in the usual form, if one receive brings a known head and its body, and no more.
+
+        Else what came is left for ``getresponse``. One byte of difference has the head read like any other; a server
+        asked for the same often answers the same, but for a Date that moves once a second: 3 us less in a small GET.
+        """
+        incoming, sent = self._receive_buffer, self.last_request
+        if (
+            incoming is None
+            or incoming.data
+            or self._attached_socket is not self.sock
+            or self._close_asked
+            or self._interim
+            or sent.method not in _ANSWERED_WITH_BODY
+            or self.response_class is not http.client.HTTPResponse
+            or self._through_hooks
+        ):
+            return None
+        try:
+            data = incoming.recv(RECEIVE_BYTES)
+            if not data:
+                raise closed_early(data)
+        except BaseException as error:
+            name_phase(error, "waiting for the response")
+            self.close()
+            raise
+        self.has_answered = True
+        raw, size, head = known
+        if len(data) != size or not data.startswith(raw):
+            incoming.data = data
+            return None
+        self.exchange_count += 1
+        self.idle_limit_s, self.exchange_state = head.idle_limit_s, _IDLE
+        return responses.HTTPResponse.received(head, None, data[len(raw) :], sent.method, sent.target)
+
     def _respond(self, incoming: ReceiveBuffer, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head; ``data[end:]`` is what was received behind it."""
         sent = self.last_request
@@ -246,6 +284,8 @@ class HTTPConnection(RequestSender):
         if len(data) - end == length and limit is None and wanted.preload_content and not decodes:
             if keep and options is None and self._session_at is None:
                 self.exchange_state = _IDLE
+                if self.exchange_count > 1 and length == head.length and wanted is AS_USUAL:
+                    self._known_answer = KnownAnswer.of(head, data, end)
             else:
                 self.response_ended(keep)
             return responses.HTTPResponse.received(head, None, data[end:], method, url)

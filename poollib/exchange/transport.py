@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from socket import getdefaulttimeout
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..base.coercion import exact
 from ..base.endpoint import TlsSettings
@@ -48,6 +48,7 @@ from ..http1.body_reader import Buffer, broken
 from ..http1.grammar import RECEIVE_BYTES
 from ..http1.interim_responses import InterimResponses
 from ..http1.request_head import Fields
+from ..http1.response_head import Head
 from ..net import dial
 from ..net.dns import Resolver
 from ..net.socket_state import (
@@ -90,14 +91,49 @@ _NEW, _IDLE, _READING = ConnectionState.NEW, ConnectionState.IDLE, ConnectionSta
 
 
 class SentRequest:
-    """What a connection keeps of the request that it sent last, to read its response by; one for each connection."""
+    """What a connection keeps of the request that it sent last, to read its response by; one for each connection.
 
-    __slots__ = ("method", "target", "wanted")
+    ``head``: all its bytes, where it had no body, and the caller's ``fields`` that stand in it; None where they may not
+    be sent once more: another socket, another Host.
+    """
+
+    __slots__ = ("fields", "head", "method", "target", "wanted")
 
     def __init__(self, method: str, target: str, wanted: ResponseOptions) -> None:
         self.method = method
         self.target = target
         self.wanted = wanted
+        self.head: bytes | None = None
+        self.fields: Fields | None = None
+
+    def forget_head(self) -> None:
+        """Have the next request's bytes made anew."""
+        self.head = self.fields = None
+
+
+class KnownAnswer(NamedTuple):
+    """The head of an answer that was whole in one receive, without a coding, and left its connection open.
+
+    ``raw``: its bytes up to the empty line, ``size``: those and its body's, by its Content-Length. What is received and
+    has both means the same again, for nothing but these bytes was looked at.
+    """
+
+    raw: bytes
+    size: int
+    head: Head
+
+    @classmethod
+    def of(cls, head: Head, data: bytes, end: int) -> KnownAnswer | None:
+        """What is kept of an answer, ``data``, whose head ends at ``end``; None for a head too long to be kept."""
+        if end > KNOWN_HEAD_BYTES:
+            return None
+        raw = data[:end]
+        head.stand_in(raw)
+        return cls(raw, len(data), head)
+
+
+#: Most heads have 300 to 600 bytes, those with a security policy up to 2,000.
+KNOWN_HEAD_BYTES = 4096
 
 
 _NOT_GIVEN: object = _DEFAULT_TIMEOUT
@@ -129,6 +165,7 @@ class Transport(_Base):
         "_hooks",
         "_interim",
         "_is_kernel_waiting",
+        "_known_answer",
         "_private",
         "_quiet",
         "_receive_buffer",
@@ -208,6 +245,7 @@ class Transport(_Base):
         self._is_kernel_waiting = False  # whether a receive waits in the kernel, for a part of its timeout
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
+        self._known_answer: KnownAnswer | None = None
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
         self.last_request = SentRequest("GET", "", AS_USUAL)
         if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
@@ -257,6 +295,7 @@ class Transport(_Base):
     def host(self, value: str) -> None:
         self._dns_host = exact(value)
         self._default_fields = None
+        self.last_request.forget_head()
 
     # -- connecting --
 
@@ -400,9 +439,10 @@ class Transport(_Base):
         self._receive_buffer = TransportBuffer(
             self.receive if type(self.sock) is socket.socket else self.receive_record
         )
-        self._quiet = None
+        self._quiet = self._known_answer = None
         self._drained = self._is_kernel_waiting = False
         self.exchange_state = _IDLE
+        self.last_request.forget_head()
         if self.sock.gettimeout():
             self._wait_in_kernel()
 
@@ -484,6 +524,8 @@ class Transport(_Base):
             incoming.recv = receive_no_more
         try:
             self._attached_socket = self._receive_buffer = self._quiet = self._interim = self._private = None
+            self._known_answer = None
+            self.last_request.forget_head()
             self._is_kernel_waiting = False
             super().close()
         except OSError:  # the descriptor is gone all the same, and what was received stays true
@@ -640,6 +682,7 @@ class Transport(_Base):
         super().set_tunnel(host, port=port, headers=dict(headers) if headers else None)
         self._tunnel_scheme = scheme
         self._default_fields = None
+        self.last_request.forget_head()
 
     @property
     def proxy_is_tunneling(self) -> bool:

@@ -65,7 +65,7 @@ class Head:
         The fields that decide framing and reuse are found in one scan, without building the mapping.
         """
         self.version, self.status, self.reason, self.keep_alive = _status_lines.get(line) or _read_status(line)
-        self._block = block  # begins with the status line's CRLF, so that every field stands behind one
+        self._block = block  # has the status line's CRLF, so that every field stands behind one
         self._pairs: list[tuple[str, str]] | None = None
         self.content_encoding = NO_ENCODING
         self.idle_limit_s: int | None = None
@@ -160,6 +160,14 @@ class Head:
         return InvalidFramingError(
             f"Content-Length is not one number of bytes (RFC 9112 section 6.3): {_shown_values(lengths)}"
         )
+
+    def stand_in(self, raw: bytes) -> None:
+        """Take the fields from ``raw``, the whole head, for whoever keeps that: the bytes are not kept twice.
+
+        Not where they were read in another spelling than they came in: bare LF, folded lines.
+        """
+        if raw.endswith(self._block, 0, len(raw) - 2):
+            self._block = raw
 
     def pairs(self) -> list[tuple[str, str]]:
         """The fields in their order, values without surrounding blanks."""

@@ -896,8 +896,8 @@ MUTANTS: Final = [
         ),
         (
             "connection.py",
-            "            if not data:\n                raise closed_early(data)\n",
-            '            if not data:\n                data = b"HTTP/1.1 204 OK\\r\\n\\r\\n"\n',
+            "            if not data:\n                raise closed_early(data)\n            self.has_answered = True\n",
+            '            if not data:\n                data = b"HTTP/1.1 204 OK\\r\\n\\r\\n"\n            self.has_answered = True\n',
         ),
     ),
     *_mutants(

@@ -1,0 +1,248 @@
+"""A connection that knows its last answer's head: the same bytes mean the same, and any other is read like a first one.
+
+Source: RFC 9112 sections 5 and 6.3; the fourth promise (the strict parser), which no shortcut may go round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from poollib import HTTPConnectionPool, HTTPHeaderDict
+from poollib.connection import HTTPConnection
+from poollib.exchange.request_value import AS_USUAL, Request, ResponseOptions
+from poollib.exchange.transport import KNOWN_HEAD_BYTES, ConnectionState
+from poollib.policy.retry import Retry
+from poollib.response import HTTPResponse
+from tests.support.httpd import Httpd, echo
+from tests.support.httpd import Response as Answer
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: one\r\nX-A: two\r\n\r\n"
+USUAL = HEAD + b"ok"
+
+
+class Line:
+    """A connection and the server's end of its socket."""
+
+    def __init__(self) -> None:
+        self.conn = HTTPConnection("localhost", timeout=5)
+        self.conn.sock, self.far = socket.socketpair()
+        self.conn.sock.settimeout(5)
+
+    def answer(self, wanted: ResponseOptions = AS_USUAL, method: str = "GET") -> HTTPResponse:
+        """The response to a further request, whatever is there to be read."""
+        request = Request(HTTPConnectionPool("localhost"), method, "/", None, None, Retry.DEFAULT)
+        request.wanted = wanted
+        return self.conn.exchange(request, None, lambda _: None)
+
+    def ask(self, answer: bytes, method: str = "GET", headers: dict[str, str] | None = None) -> str:
+        """All that a caller sees of an answer, or of the error it is."""
+        self.far.sendall(answer)
+        if answer != USUAL:
+            self.far.shutdown(socket.SHUT_WR)
+        request = Request(HTTPConnectionPool("localhost"), method, "/", None, headers, Retry.DEFAULT)
+        try:
+            response = self.conn.exchange(request, headers, lambda _: None)
+            fields = list(response.headers.iteritems())
+            return f"{response.status} {fields} {response.data!r} {self.conn.exchange_state}"
+        except Exception as error:
+            return f"{type(error).__name__} {str(error).rpartition('object at')[0] or error} {self.conn.exchange_state}"
+
+    def sent(self) -> bytes:
+        """What has come of requests."""
+        return self.far.recv(65536)
+
+
+@contextlib.contextmanager
+def line(usual: int = 0) -> Iterator[Line]:
+    """A line that has had so many usual answers."""
+    opened = Line()
+    try:
+        for _ in range(usual):
+            opened.ask(USUAL)
+        yield opened
+    finally:
+        opened.conn.close()
+        opened.far.close()
+
+
+def test_the_same_bytes_are_the_same_answer_again() -> None:
+    """As often as they come; the second time the head is kept, from the third on it is known."""
+    with line() as known:
+        seen = [known.ask(USUAL) for _ in range(5)]
+        assert known.conn._known_answer is not None
+        assert len(set(seen)) == 1
+        assert known.conn.exchange_count == 5
+
+
+def test_one_other_byte_anywhere_is_read_as_on_a_new_connection() -> None:
+    for at in range(len(USUAL)):
+        for byte in (b"\n", b":", b"9"):
+            changed = USUAL[:at] + byte + USUAL[at + 1 :]
+            with line(3) as known, line() as new:
+                assert known.ask(changed) == new.ask(changed), changed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        USUAL + b"!",
+        USUAL + USUAL,
+        USUAL[:-1],
+        HEAD,
+        HEAD[:-2],
+        b"",
+        USUAL.replace(b"200", b"404"),
+        USUAL.replace(b"2\r\n", b"2\r\nConnection: close\r\n", 1),
+        USUAL.replace(b"2\r\n", b"2\r\nContent-Length: 3\r\n", 1),
+        USUAL.replace(b"2\r\n", b"2\r\nTransfer-Encoding: chunked\r\n", 1),
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" + USUAL,
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    ],
+)
+def test_more_less_or_another_answer_is_read_as_on_a_new_connection(answer: bytes) -> None:
+    with line(3) as known, line() as new:
+        assert known.ask(answer) == new.ask(answer)
+
+
+@pytest.mark.parametrize("answer", [HEAD, USUAL])
+def test_a_known_head_answers_head_without_a_body(answer: bytes) -> None:
+    with line(3) as known, line() as new:
+        assert known.ask(answer, "HEAD") == new.ask(answer, "HEAD")
+
+
+def test_a_connection_that_was_asked_to_close_closes() -> None:
+    with line(3) as known:
+        assert known.ask(USUAL, headers={"Connection": "close"}).endswith("CLOSED")
+
+
+def test_a_body_that_is_not_to_be_read_at_once_is_left_to_be_read() -> None:
+    with line(3) as known:
+        known.far.sendall(USUAL)
+        assert known.answer(ResponseOptions(preload_content=False)).read() == b"ok"
+
+
+def test_a_body_that_was_left_encoded_is_decoded_for_the_next_who_asks() -> None:
+    body = gzip.compress(b"ok")
+    coded = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Encoding: gzip\r\n\r\n%b" % (len(body), body)
+    with line() as known:
+        for wanted, data in [(ResponseOptions(decode_content=False), body)] * 3 + [(AS_USUAL, b"ok")]:
+            known.far.sendall(coded)
+            response = known.answer(wanted)
+            response.accept(True)
+            assert response.data == data
+            known.conn.exchange_state = ConnectionState.IDLE  # as when a pool is told of the end
+
+
+def test_a_body_in_no_chunk_is_ended_for_each_request() -> None:
+    with Httpd({"/": echo}) as server, HTTPConnectionPool(server.host, server.port, timeout=5) as pool:
+        for _ in range(4):
+            response = pool.request("POST", "/", headers={"Transfer-Encoding": "chunked"})
+            assert response.json()["headers"]["transfer-encoding"] == "chunked"
+        assert server.opened == 1
+
+
+def test_an_answer_to_head_says_nothing_of_a_body_that_is_to_come() -> None:
+    with line() as known:
+        for _ in range(3):
+            known.far.sendall(HEAD)
+            known.answer(method="HEAD")
+        known.far.sendall(HEAD)
+        response = known.answer()
+        known.far.sendall(b"ok")
+        assert response.read() == b"ok"
+
+
+def test_an_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
+    with line(3) as known:
+        usual = known.ask(USUAL)
+        known.far.sendall(HEAD)
+        response = known.answer()
+        known.far.sendall(b"ok")
+        assert (response.read(), known.ask(USUAL)) == (b"ok", usual)
+
+
+def test_a_head_in_an_old_spelling_is_known_with_the_fields_as_they_were_read() -> None:
+    folded = b"HTTP/1.1 200 OK\nContent-Length: 2\r\nX-A: one\r\n two\r\n\r\nok"
+    seen: list[tuple[str, str]] = []
+    with line() as known:
+        for _ in range(4):
+            known.far.sendall(folded)
+            seen += known.answer().headers.iteritems()
+    assert seen == 4 * [("Content-Length", "2"), ("X-A", "one two")]
+
+
+def test_long_heads_are_not_kept() -> None:
+    with line() as known:
+        long = HEAD.replace(b"one", b"1" * KNOWN_HEAD_BYTES) + b"ok"
+        for _ in range(3):
+            known.far.sendall(long)
+            known.answer()
+        assert known.conn._known_answer is None
+
+
+def test_nothing_is_kept_of_one_request_alone_nor_by_a_closed_connection() -> None:
+    """Many idle connections have served one request; a closed one holds no field, which may be a secret."""
+    with line(1) as known:
+        assert known.conn._known_answer is known.conn.last_request.head is None
+        known.ask(USUAL)
+        assert known.conn._known_answer is not None
+        known.conn.close()
+        kept = (known.conn._known_answer, known.conn.last_request.head, known.conn.last_request.fields)
+        assert kept == (None, None, None)
+
+
+def test_each_response_has_header_fields_of_its_own() -> None:
+    with Httpd({"/": lambda request: Answer(b"ok", headers={"X-A": "1"})}) as server:
+        with HTTPConnectionPool(server.host, server.port) as pool:
+            responses = [pool.request("GET", "/") for _ in range(4)]
+            responses[2].headers["X-A"] = "2"
+            responses[2].headers.add("X-A", "3")
+            assert [response.headers["X-A"] for response in responses] == ["1", "1", "2, 3", "1"]
+            assert isinstance(responses[3].headers, HTTPHeaderDict)
+
+
+def test_every_request_is_sent_as_it_was_asked_for() -> None:
+    """A request's bytes are sent again for the same method, target and fields, and for no other."""
+    with Httpd({"/": echo, "/b": echo}) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        asked: list[tuple[str, str, dict[str, str] | None, bytes | None]] = [
+            ("GET", "/", None, None),
+            ("GET", "/", None, None),
+            ("GET", "/b", None, None),
+            ("DELETE", "/b", None, None),
+            ("POST", "/b", None, None),
+            ("POST", "/b", None, b"x"),
+            ("POST", "/b", None, None),
+            ("GET", "/b", {"X-A": "1"}, None),
+            ("GET", "/b", {"X-A": "1"}, None),
+            ("GET", "/b", {"X-A": "2"}, None),
+            ("GET", "/b", {"Authorization": "a"}, None),
+            ("GET", "/b", {"Authorization": "a"}, None),
+            ("GET", "/b", {"Authorization": "b"}, None),
+            ("GET", "/b", {"Host": "other"}, None),
+            ("GET", "/b", {"Host": "other"}, None),
+            ("GET", "/b", None, None),
+        ]
+        for method, target, headers, body in asked * 2:
+            seen = pool.request(method, target, headers=headers, body=body, redirect=False).json()
+            assert (seen["method"], seen["target"]) == (method, target)
+            assert [seen["headers"].get(name.lower()) for name in headers or {}] == list((headers or {}).values())
+            assert seen["headers"].get("x-a") == (headers or {}).get("X-A")
+            assert seen["headers"].get("authorization") == (headers or {}).get("Authorization")
+            assert seen["body"] == (body or b"").decode()
+
+
+@pytest.mark.parametrize("fields", [{}, {"User-Agent": "me"}])
+def test_another_host_is_told_to_the_server_at_once(fields: dict[str, str]) -> None:
+    """Whether the Host field stands among the usual ones or was made for a request that replaces some of them."""
+    with line(3) as known:
+        for _ in range(2):
+            known.ask(USUAL, headers=fields)
+        known.sent()
+        known.conn.host = "other.example"
+        known.ask(USUAL, headers=fields)
+        assert b"\r\nHost: other.example\r\n" in known.sent()
