@@ -213,7 +213,7 @@ class BlockedHostError(HTTPError):
 
 
 class CircuitOpenError(PoolError):
-    """The endpoint could not be connected to again and again, and is left alone for ``retry_in_s`` seconds more."""
+    """The endpoint failed again and again, and is left alone for ``retry_in_s`` seconds (``CircuitBreaker``)."""
 
     def __init__(self, pool: Any, message: str, retry_in_s: float | None = None) -> None:
         self.retry_in_s = retry_in_s

@@ -64,7 +64,8 @@ class Senders(NamedTuple):
 
     def wrapped(self, circuit: Circuit, pool: object) -> Senders:
         """The same, sending only where a circuit allows it; ``single`` asks it by itself."""
-        return Senders(circuit.wrap(self.batch, pool), circuit.wrap(self.attempt, pool), self.single, self.record)
+        batch = circuit.wrap(self.batch, pool, responses_of=lambda batch, _: batch.answers)
+        return Senders(batch, circuit.wrap(self.attempt, pool), self.single, self.record)
 
 
 class _Unsettled(NamedTuple):

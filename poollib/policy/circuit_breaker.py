@@ -1,37 +1,67 @@
-"""A circuit breaker: an endpoint that can't be connected to is left alone for a while.
+"""A circuit breaker: an endpoint that fails again and again is left alone for a while.
 
-``connectionpool`` makes its attempts through a :class:`Circuit`, which a :class:`CircuitBreaker` describes.  It counts
-failures to connect alone (lookup, dialling, tunnel, TLS): a server that answers badly is there.
-The pattern is Michael Nygard's ("Release It!"); time comes in as an argument.
+``connectionpool`` makes its attempts through a :class:`Circuit`, which a :class:`CircuitBreaker` describes; there it
+says what counts.  The pattern is Michael Nygard's ("Release It!"); time comes in as an argument.
 
 ::
 
-    CLOSED ── N failures to connect in a row ──> OPEN ── pause over, one asks ──> PROBING
-      ^                                           ^                                 │
-      └──────────── it got through ───────────────┼─────────────────────────────────┤
-                                                  └── it failed ────────────────────┘
+    CLOSED ── N failures in a row ──> OPEN ── pause over, one asks ──> PROBING
+      ^                                ^                                 │
+      └──────────── it got through ────┼─────────────────────────────────┤
+                                       └── it failed ────────────────────┘
 """
 
 from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import NamedTuple, TypedDict, TypeVar
+from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, runtime_checkable
 
 from ..base.coercion import number, whole
-from ..exceptions import BlockedHostError, CircuitOpenError, ProtocolError, ReadTimeoutError, is_nothing_sent
+from ..exceptions import (
+    BlockedHostError,
+    CircuitOpenError,
+    ClosedPoolError,
+    EmptyPoolError,
+    ProtocolError,
+    ReadTimeoutError,
+    is_from_body,
+    is_nothing_sent,
+)
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
 class CircuitBreaker(NamedTuple):
-    """After ``failures`` failures to connect in a row, requests fail at once for ``pause`` seconds; then one tries."""
+    """After ``failures`` failed attempts in a row, requests fail at once for ``pause`` seconds; then one tries.
+
+    Each attempt counts, repetitions and redirects too. A failure is what keeps a connection from being made: the name's
+    look-up, dialling, a proxy's tunnel, TLS. Any response, whatever its status, an answer that breaks off and a
+    time-out while waiting for one are none: the server is there, and the count is 0 again. What ends an attempt on this
+    side says nothing: no free connection, an interrupt, a body of the caller's that fails. An error while the body of a
+    response is read comes too late to count.
+
+    ``failure(outcome)`` judges an attempt's response (its body not read yet) or error in place of that: True for a
+    failure, False for a success, None for the usual rules. ``lambda outcome: getattr(outcome, "status", 0) in (502,
+    503, 504) or None`` counts these statuses as well. What it raises reaches the caller.
+    """
 
     failures: int = 5
     pause: float = 30.0
+    failure: Callable[[Any], bool | None] | None = None
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+#: errors by which an attempt ends on this side
+_OURS = (BlockedHostError, CircuitOpenError, ClosedPoolError, EmptyPoolError)
 
 
 class CircuitState(enum.Enum):
@@ -55,9 +85,11 @@ class Circuit:
     __slots__ = ("__weakref__", "_failures", "_lock", "_open_until", "opened", "refused", "settings", "state")
 
     def __init__(self, breaker: CircuitBreaker) -> None:
-        settings = CircuitBreaker(whole("failures", breaker.failures), number("pause", breaker.pause))
+        settings = CircuitBreaker(whole("failures", breaker.failures), number("pause", breaker.pause), breaker.failure)
         if settings.failures < 1 or settings.pause < 0:
             raise ValueError(f"a circuit breaker opens after 1 failure or more, for 0 s or more; not {breaker!r}")
+        if settings.failure is not None and not callable(settings.failure):
+            raise TypeError(f"failure must be a callable (outcome), not {settings.failure!r}")
         self.settings = settings
         self._reset_after_fork()
 
@@ -71,11 +103,15 @@ class Circuit:
         self._open_until = 0.0
 
     def wrap(
-        self, attempt: Callable[[_Request], _Response], owner: object, clock: Callable[[], float] = monotonic
+        self,
+        attempt: Callable[[_Request], _Response],
+        owner: object,
+        clock: Callable[[], float] = monotonic,
+        responses_of: Callable[[_Request, _Response], Iterable[object]] = lambda _, response: (response,),
     ) -> Callable[[_Request], _Response]:
         """``attempt``, made only where the circuit allows it, with its outcome counted. CircuitOpenError.
 
-        ``owner``: the pool, for the error.
+        ``owner``: the pool, for the error. ``responses_of``: what of it ``failure`` judges.
         """
 
         def guarded(request: _Request) -> _Response:
@@ -85,19 +121,57 @@ class Circuit:
             try:
                 response = attempt(request)
             except BaseException as error:
-                if isinstance(error, BlockedHostError) or not isinstance(error, Exception):
-                    self.gave_up()
-                elif is_nothing_sent(error):
-                    self.failed(clock())
-                elif isinstance(error, (ReadTimeoutError, ProtocolError)):
-                    self.got_through()
-                else:
-                    self.gave_up()
+                self._count(self._is_failure_of(error), clock())
                 raise
-            self.got_through()
+            if self.settings.failure is None:
+                self.got_through()
+            else:
+                self._judge(response, responses_of(request, response), clock())
             return response
 
         return guarded
+
+    def _count(self, is_failure: bool | None, now: float) -> None:
+        """One attempt's outcome; None: it says nothing of the endpoint."""
+        if is_failure is None:
+            self.gave_up()
+        elif is_failure:
+            self.failed(now)
+        else:
+            self.got_through()
+
+    def _is_failure_of(self, error: BaseException) -> bool | None:
+        """Whether the endpoint failed, None if the error is not its doing."""
+        if isinstance(error, _OURS) or not isinstance(error, Exception) or is_from_body(error):
+            return None
+        verdict = self._asked(error)
+        if verdict is not None:
+            return verdict
+        if is_nothing_sent(error):
+            return True
+        return False if isinstance(error, (ReadTimeoutError, ProtocolError)) else None
+
+    def _judge(self, held: object, responses: Iterable[object], now: float) -> None:
+        """Count responses one by one; if ``failure`` raises, ``held`` lets go of its connection."""
+        try:
+            for response in responses:
+                self._count(bool(self._asked(response)), now)
+        except BaseException:
+            if isinstance(held, _Closable):
+                held.close()
+            raise
+
+    def _asked(self, outcome: object) -> bool | None:
+        """What ``failure`` says; None where it leaves that to the usual rules."""
+        failure = self.settings.failure
+        if failure is None:
+            return None
+        try:
+            verdict = failure(outcome)
+        except BaseException:
+            self.gave_up()
+            raise
+        return None if verdict is None else bool(verdict)
 
     def wait_s(self, now: float) -> float | None:
         """None if an attempt may be made; else the seconds until the next that may. Who gets None is the probe."""
@@ -116,7 +190,8 @@ class Circuit:
             raise self._refusal(owner, wait_s)
 
     def _refusal(self, owner: object, wait_s: float) -> CircuitOpenError:
-        return CircuitOpenError(owner, f"no connection could be made; next try in {wait_s:.3g} s", wait_s)
+        what = "no connection could be made" if self.settings.failure is None else "it failed again and again"
+        return CircuitOpenError(owner, f"{what}; next try in {wait_s:.3g} s", wait_s)
 
     def got_through(self) -> None:
         """A connection was made, or one was there."""
@@ -126,7 +201,7 @@ class Circuit:
             self.state, self._failures = CircuitState.CLOSED, 0
 
     def failed(self, now: float) -> None:
-        """No connection could be made."""
+        """An attempt failed."""
         with self._lock:
             self._failures += 1
             if self.state is CircuitState.PROBING or self._failures >= self.settings.failures:

@@ -12,10 +12,17 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib.exceptions import BlockedHostError, CircuitOpenError, EmptyPoolError, NewConnectionError, ReadTimeoutError
+from poollib.exceptions import (
+    BlockedHostError,
+    CircuitOpenError,
+    EmptyPoolError,
+    NewConnectionError,
+    RateLimitError,
+    ReadTimeoutError,
+)
 from poollib.policy.circuit_breaker import Circuit, CircuitBreaker, CircuitState, circuit_from
 from poollib.policy.retry_budget import RetryBudget
-from tests.support.httpd import Httpd
+from tests.support.httpd import Httpd, Response
 from tests.support.liars import Index
 from tests.support.script import ScriptServer, expect_request, respond, stall
 
@@ -196,8 +203,103 @@ def test_an_attempt_that_found_no_slot_says_nothing_of_the_endpoint() -> None:
 def test_numbers_of_a_breaker_are_of_every_kind_but_count() -> None:
     """With NaN it never opened, or never closed."""
     settings = Circuit(CircuitBreaker(Index(5), Fraction(1, 2))).settings  # type: ignore[arg-type]
-    assert settings == (5, 0.5)
-    assert [type(number) for number in settings] == [int, float]
+    assert settings == (5, 0.5, None)
+    assert [type(number) for number in settings[:2]] == [int, float]
     for odd in (CircuitBreaker(pause=float("nan")), CircuitBreaker(failures=float("nan"))):  # type: ignore[arg-type]
         with pytest.raises((TypeError, ValueError), match=r"pause|failures"):
             Circuit(odd)
+
+
+def bad_gateways(outcome: Any) -> bool | None:
+    """502 to 504 and time-outs are failures as well."""
+    return isinstance(outcome, ReadTimeoutError) or getattr(outcome, "status", 0) in (502, 503, 504) or None
+
+
+def test_statuses_count_where_failure_says_so() -> None:
+    statuses = iter([503, 200, 503, 502, 200])
+    breaker = CircuitBreaker(2, 60, bad_gateways)
+    with Httpd({"/": lambda _: Response(b"x" * 100_000, status=next(statuses))}) as server:
+        with poollib.HTTPConnectionPool(server.host, server.port, circuit_breaker=breaker, block=True) as pool:
+            for status in (503, 200, 503, 502):
+                assert pool.request("GET", "/", preload_content=status > 502).status == status
+            with pytest.raises(CircuitOpenError, match="it failed again and again; next try in"):
+                pool.request("GET", "/")
+            assert pool.health()["circuit"] == {"state": "open", "consecutive_failures": 2, "opened": 1, "refused": 1}
+        assert len(server.requests) == 4
+
+
+def test_the_probe_after_the_pause_is_judged_by_failure_too() -> None:
+    circuit = Circuit(CircuitBreaker(1, 10, bad_gateways))
+    answers = iter([Answered(503), Answered(503), Answered(200)])
+    times = iter([0.0, 0.0, 10.0, 10.0, 20.0, 20.0])
+    send = circuit.wrap(lambda _: next(answers), "pool", lambda: next(times))
+    for _ in range(2):
+        send(None)
+        assert circuit.state is CircuitState.OPEN
+    send(None)
+    assert circuit.state is CircuitState.CLOSED
+
+
+class Answered:
+    def __init__(self, status: int) -> None:
+        self.status, self.is_closed = status, False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error", "failures"),
+    [
+        (True, ReadTimeoutError(None, "/", "slow"), 1),
+        (False, ReadTimeoutError(None, "/", "slow"), 0),
+        (None, ReadTimeoutError(None, "/", "slow"), 0),
+        (False, NewConnectionError("conn", "refused"), 0),
+        (True, EmptyPoolError(None, "busy"), 0),
+        (True, RateLimitError(None, "later"), 0),
+        (True, KeyboardInterrupt(), 0),
+    ],
+)
+def test_errors_are_judged_unless_they_are_of_this_side(
+    verdict: bool | None, error: BaseException, failures: int
+) -> None:
+    circuit = Circuit(CircuitBreaker(5, 10, lambda outcome: verdict))
+
+    def fails(_: object) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        circuit.wrap(fails, "pool")(None)
+    assert circuit.report()["consecutive_failures"] == failures
+
+
+def test_what_failure_raises_reaches_the_caller_and_frees_the_connection_and_the_probe() -> None:
+    def broken(outcome: object) -> bool:
+        raise LookupError("no idea")
+
+    with Httpd({"/": lambda _: Response(b"x" * 100_000)}) as server:
+        breaker = CircuitBreaker(1, 0, broken)
+        with poollib.HTTPConnectionPool(server.host, server.port, circuit_breaker=breaker, block=True) as pool:
+            for _ in range(2):
+                with pytest.raises(LookupError):
+                    pool.request("GET", "/", preload_content=False)
+                assert pool.stats()["leased"] == 0
+            assert pool.health()["circuit"]["state"] == "closed"
+
+
+def test_a_pipelines_statuses_count_one_by_one() -> None:
+    with Httpd({"/bad": lambda _: Response(status=503), "/": lambda _: Response(b"ok")}) as server:
+        breaker = CircuitBreaker(3, 60, bad_gateways)
+        with poollib.HTTPConnectionPool(server.host, server.port, circuit_breaker=breaker) as pool:
+            paths = ["/bad", "/bad", "/", "/bad", "/bad"]
+            assert [response.status for response in pool.pipeline(paths)] == [503, 503, 200, 503, 503]
+            assert pool.health()["circuit"]["state"] == "closed"
+            statuses = [getattr(found, "status", None) for found in pool.pipeline(["/bad"] * 2, return_exceptions=True)]
+            assert statuses == [503, 503]
+            with pytest.raises(CircuitOpenError):
+                list(pool.pipeline(["/"]))
+
+
+def test_a_failure_that_cannot_be_called_is_refused() -> None:
+    with pytest.raises(TypeError, match="failure must be a callable"):
+        poollib.HTTPConnectionPool("h.example", circuit_breaker=CircuitBreaker(failure=503))  # type: ignore[arg-type]
