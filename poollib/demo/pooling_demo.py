@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import importlib.util
 import json
+import math
 import pathlib
 import platform
 import subprocess
@@ -92,7 +93,16 @@ def main(words: Sequence[str]) -> int:
     """Run the demo and print the results; 1 if any response was wrong."""
     parser = argparse.ArgumentParser(prog="poollib demo", description="Show on loopback what pooling saves.")
     parser.add_argument("--quick", action="store_true", help="send a tenth of the requests")
-    requests = QUICK_REQUESTS if parser.parse_args(words).quick else REQUESTS
+    parser.add_argument("--watch", action="store_true", help="watch pools, waits, faults and a circuit breaker live")
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long to watch (default: 24)")
+    given = parser.parse_args(words)
+    if given.seconds is not None and not (given.watch and 0 < given.seconds < math.inf):
+        parser.error("--seconds is for --watch: a number above 0")
+    if given.watch:
+        from .watch import LENGTH_S, watch
+
+        return watch(given.seconds or LENGTH_S)
+    requests = QUICK_REQUESTS if given.quick else REQUESTS
     begin = time.monotonic()
     with site(begin + LIMIT_S) as here:
         wrong = show(here, requests)
