@@ -170,7 +170,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             keywords.setdefault("socket_options", [])  # a proxy's socket keeps the system's defaults, as in urllib3
             keywords["proxy"], keywords["proxy_config"] = self.proxy, self.proxy_config
         self._settle_connections(keywords)
-        if self._conn_kw is keywords and type(self)._new_conn in _OWN_NEW_CONN:
+        if self._conn_kw is keywords and type(self)._new_conn in self._own_new_conn:
             refuse_unknown(self.ConnectionCls, keywords)
         maxsize = whole("maxsize", maxsize)
         kept = maxsize if maxsize > 0 or block else None  # below 1: no limit to a queue, and nothing to wait for
@@ -572,11 +572,14 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         if isinstance(err, _SYSTEMS_TIMEOUT):
             raise ReadTimeoutError(self, url, f"Read timed out. (read timeout={timeout_value})") from err
 
+    # What stands here, for those who ask whether somebody has their own in its place.
+    _own_methods = (urlopen, _make_request)
+    _own_new_conn: ClassVar[tuple[object, ...]] = (_new_conn,)
+
 
 # What urllib3 calls for an exchange, as it is here: where nobody has put their own in its place, a request goes down as
 # one value. Agents come late and go again, some on one object alone, so it is looked at each time. By type and by
 # ``is``: what wrapt makes of a method says that it is equal to it, and has its ``__func__``.
-HTTPConnectionPool._own_methods = (HTTPConnectionPool.urlopen, HTTPConnectionPool._make_request)
 _MAKE_REQUEST = HTTPConnectionPool._make_request
 #: as it is here, whatever a program has put in its place: that has been called already
 _own_urlopen: Callable[..., BaseHTTPResponse] = HTTPConnectionPool.urlopen
@@ -671,6 +674,8 @@ class HTTPSConnectionPool(HTTPConnectionPool):
             self._prepare_proxy(conn)
         return self._with_dial_options(conn)
 
+    _own_new_conn = (_new_conn,)
+
     def _prepare_proxy(self, conn: HTTPConnection) -> None:
         """Tunnel to this pool's host, unless requests are forwarded."""
         if not self._is_forwarding and self.proxy is not None:
@@ -686,9 +691,6 @@ class HTTPSConnectionPool(HTTPConnectionPool):
                 raise SettingsChanged("the pool's settings were changed while the connection was being made")
         if not (conn.proxy_is_verified if self._is_forwarding else conn.is_verified):
             warn_unverified(self.host)
-
-
-_OWN_NEW_CONN = (HTTPConnectionPool._new_conn, HTTPSConnectionPool._new_conn)
 
 
 def connection_from_url(url: str, **kw: Unpack[PoolKeywords]) -> HTTPConnectionPool:

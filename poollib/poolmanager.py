@@ -45,7 +45,6 @@ from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from .exceptions import LocationValueError, URLSchemeUnknown
 from .exchange.request_value import BY_CALLER, Request, ResponseOptions
 from .http1.request_body import set_file_position
-from .policy.redirect import same_origin
 from .policy.retry import Retry
 from .pool.shared_limit import SharedLimit
 from .response import BaseHTTPResponse, HTTPResponse
@@ -166,7 +165,7 @@ class PoolManager(RequestMethods):
 
     def __getstate__(self) -> dict[str, object]:
         """Settings only: pools are made anew where this is unpickled."""
-        state = dict(self.__dict__, pools=self.pools._maxsize, _routes=({}, {}), _named={}, _clients={})
+        state = dict(self.__dict__, pools=self.pools.maxsize, _routes=({}, {}), _named={}, _clients={})
         del state["_past"]
         state["_total_limit"] = None if self._total_limit is None else self._total_limit.limit
         state.pop("urlopen", None)  # what a program has put in its place sends by this manager, not by its copy
@@ -174,9 +173,10 @@ class PoolManager(RequestMethods):
 
     def __setstate__(self, state: Keywords) -> None:
         self.__dict__.update(state)
-        self._past = PastPools()
+        self._past = PastPools(state.get("_past"))
         self.pools = RecentlyUsedContainer(state["pools"], self._past.add)
-        self._total_limit = None if state["_total_limit"] is None else SharedLimit(state["_total_limit"])
+        limit = state["_total_limit"]
+        self._total_limit = limit if limit is None or isinstance(limit, SharedLimit) else SharedLimit(limit)
         after_fork.remember(self)
 
     def clear(self) -> None:
@@ -297,10 +297,9 @@ class PoolManager(RequestMethods):
     def _with_own_pools(self, keywords: Keywords) -> Self:
         """A manager like this one, with other keywords for its pools, which count against the same total limit."""
         manager = type(self).__new__(type(self))
-        manager.__setstate__({**self.__getstate__(), "connection_pool_kw": self._merge_pool_kwargs(keywords)})
-        manager._total_limit = self._total_limit
-        manager._past = PastPools(self._past)
-        manager.pools.dispose_func = manager._past.add
+        shared: Keywords = {"_total_limit": self._total_limit, "_past": self._past}
+        own = {"connection_pool_kw": self._merge_pool_kwargs(keywords)}
+        manager.__setstate__({**self.__getstate__(), **own, **shared})
         return manager
 
     def close_all(self) -> dict[str, Exception]:
@@ -335,7 +334,7 @@ class PoolManager(RequestMethods):
 
     def _all_pools(self) -> Iterator[HTTPConnectionPool]:
         """All pools, the lock held by the caller."""
-        yield from (pool for _, pool in self.pools._entries())
+        yield from (pool for _, pool in self.pools.entries())
         yield from self._named.values()
         for client in self._clients.values():
             with client.manager.pools.lock:
@@ -582,11 +581,11 @@ class PoolManager(RequestMethods):
     def _remember(self, origin: str, pool: HTTPConnectionPool, keywords: Keywords) -> None:
         """Find this origin's pool by its text from now on, as long as the pool and its keywords stay."""
         with self.pools.lock:
-            key = next((key for key, value in self.pools._entries() if value is pool), None)  # as a rule the first
+            key = next((key for key, value in self.pools.entries() if value is pool), None)  # as a rule the first
         if key is None:
             return
         known, keys = self._routes
-        if known != keywords or len(keys) > 2 * self.pools._maxsize:
+        if known != keywords or len(keys) > 2 * self.pools.maxsize:
             self._routes = keywords, {origin: key}
         else:
             keys[origin] = key
@@ -626,9 +625,6 @@ class PoolManager(RequestMethods):
 
     def _redirect_target(self, url: str, location: str) -> str:
         return join(url, location)
-
-    def _same_origin(self, url: str, other: str) -> bool:
-        return same_origin(url, other)
 
     def _pool_of(self, url: str) -> HTTPConnectionPool:
         return self._route(url)[0]

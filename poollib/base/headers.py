@@ -384,7 +384,7 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
         """Drop all entries; every value is disposed of even if disposing of another one fails."""
         with self.lock:
             self._last_used = None
-            values = list(dict.values(self._container))  # as in _entries
+            values = list(dict.values(self._container))  # as in entries
             self._container.clear()
         self._dispose(values)
 
@@ -393,7 +393,12 @@ class RecentlyUsedContainer(MutableMapping[_KT, _VT], Generic[_KT, _VT]):
         with self.lock:
             return set(self._container)
 
-    def _entries(self) -> Iterator[tuple[_KT, _VT]]:
+    @property
+    def maxsize(self) -> int:
+        """How many entries are kept."""
+        return self._maxsize
+
+    def entries(self) -> Iterator[tuple[_KT, _VT]]:
         """What it holds, the last to come first; ``lock`` is held by the caller.
 
         An OrderedDict looks each key up for its own views, and makes a KeyError of what ``__hash__`` raises then, be it

@@ -167,5 +167,5 @@ def _portable(result: Result, error: Exception) -> Result:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        return result._replace(error=HTTPError(f"{type(error).__name__}: {error}"))
+        return result.with_error(HTTPError(f"{type(error).__name__}: {error}"))
     return result

@@ -45,6 +45,10 @@ class Result(NamedTuple):
     size_bytes: int = 0
     error: Exception | None = None
 
+    def with_error(self, error: Exception) -> Result:
+        """The same with another error."""
+        return self._replace(error=error)
+
     @property
     def is_ok(self) -> bool:
         """Whether there is a response, and its status is none of an error."""

@@ -146,8 +146,12 @@ class ConnectionFactory:
 
     def reset_after_fork(self) -> None:
         """In a forked child: nothing counted yet, and a lock that nobody holds."""
-        ConnectionFactory._lock = threading.RLock()
+        self._unlock()
         self._start_counting()
+
+    @classmethod
+    def _unlock(cls) -> None:
+        cls._lock = threading.RLock()
 
     def count_error(self) -> None:
         """One more request failed."""

@@ -151,8 +151,7 @@ class CustomQueuePool(EndpointPool[Endpoint, Connection]):
 
     def stats(self) -> PoolStats:
         stats = super().stats()
-        idle = min(self.idle, stats.leased)
-        return stats._replace(idle=idle, leased=stats.leased - idle, most_leased=self._peak_leased)
+        return stats.with_idle(min(self.idle, stats.leased), self._peak_leased)
 
     def _note_leased(self, connection: Connection) -> None:
         """A connection of the queue, or a new one, is leased."""

@@ -12,6 +12,7 @@ response owns it, so that waiting here never keeps a connection from others.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException
 from typing import TypeVar
 
@@ -39,6 +40,7 @@ from ..policy.redirect import (
     different_locations,
     dropped_fields,
     names_no_host,
+    same_origin,
     turns_into_get,
     without_fields,
 )
@@ -139,7 +141,7 @@ def _after_error(request: R, error: Exception) -> R | None:
         return None
     before = error.__traceback__
     try:
-        pool = request.owner._pool_of(request.target)
+        pool = _pool_of(request)
         retries = request.retries.after_error(request.method, request.target, error, pool, verdict)
     except RETRYABLE as raised:
         if raised is not error:
@@ -161,6 +163,23 @@ def _after_error(request: R, error: Exception) -> R | None:
     )
     _forget_frames(error)
     return request.following(retries)
+
+
+def _pool_of(request: Request) -> object:
+    """The pool that a request goes to, for error messages."""
+    return request.owner._pool_of(request.target)
+
+
+def _absolute(request: Request, target: str) -> str:
+    """The URL of a target of this request's owner."""
+    return request.owner._absolute(target) if names_no_host(target) else target
+
+
+def _same_origin(request: Request, target: str, other: str) -> bool:
+    """Whether two targets belong together: only managers and a forwarding proxy's pool see whole URLs."""
+    if names_no_host(target) and names_no_host(other):
+        return True
+    return same_origin(_absolute(request, target), _absolute(request, other))
 
 
 def _forget_frames(error: BaseException | None) -> None:
@@ -245,7 +264,7 @@ def next_request(request: R, response: BaseHTTPResponse) -> R | None:
 def _incremented(request: Request, response: BaseHTTPResponse, raises: bool) -> Retry | None:
     """What is left after this response; None if nothing is and the response shall stand."""
     try:
-        pool = request.owner._pool_of(request.target)
+        pool = _pool_of(request)
         return request.retries.increment(request.method, request.target, response=response, _pool=pool)
     except MaxRetryError:
         if raises:
@@ -268,7 +287,7 @@ def _redirected(request: R, response: BaseHTTPResponse, location: str) -> R | No
     following = request.following(retries)
     try:
         following.target = request.owner._redirect_target(request.target, location)
-        dropped = dropped_fields(request.target, following.target, request.owner._same_origin, retries)
+        dropped = dropped_fields(request.target, following.target, partial(_same_origin, request), retries)
     except BaseException:
         response.drain_conn()
         raise
@@ -287,10 +306,8 @@ def _redirected(request: R, response: BaseHTTPResponse, location: str) -> R | No
 
 def _is_welcome(request: Request, response: BaseHTTPResponse, location: str) -> bool:
     """What the caller's ``redirect_policy`` says of two absolute URLs; an error of its own frees the connection."""
-    policy, url = request.retries.redirect_policy, request.target
+    policy, url = request.retries.redirect_policy, _absolute(request, request.target)
     assert policy is not None
-    if names_no_host(url):
-        url = request.owner._absolute(url)
     try:
         return policy(url, join(url, location))
     except BaseException:

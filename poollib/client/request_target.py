@@ -20,7 +20,7 @@ from ..base.url import Url, encode_target, join, normalize_host, parse_url, with
 from ..exceptions import HostChangedError, LocationValueError
 from ..exchange.proxy_config import ProxyConfig
 from ..exchange.transport import port_by_scheme
-from ..policy.redirect import names_no_host, same_origin
+from ..policy.redirect import names_no_host
 from ..policy.retry import Retry
 from .endpoint_builder import EndpointSettings, connection_requires_http_tunnel
 
@@ -136,12 +136,6 @@ class RequestTargets(EndpointSettings, ConnectionPool):
         if not self.is_same_host(target) and not self._may_forward(target):
             raise HostChangedError(self, location, 0)
         return self._target(target, False, Retry.DEFAULT)
-
-    def _same_origin(self, url: str, other: str) -> bool:
-        """Whether two targets of this pool belong together: only a forwarding proxy's pool sees whole URLs."""
-        if names_no_host(url) and names_no_host(other):
-            return True
-        return same_origin(self._absolute(url), self._absolute(other))
 
     def _absolute(self, target: str) -> str:
         """The URL of one of this pool's targets."""

@@ -152,8 +152,7 @@ def receive(conn: Transport, read: Callable[[Any], R], made: Callable[..., R]) -
 
     Errors: what ``read`` raises; ProtocolError for what another response class can't read.
     """
-    conn._HTTPConnection__state, conn._HTTPConnection__response = "Request-sent", None
-    conn._method = conn.last_request.method
+    conn.stand_in("Request-sent")
     try:
         if conn.response_class is not http.client.HTTPResponse:
             return _read_by_theirs(conn, made)
@@ -165,7 +164,7 @@ def receive(conn: Transport, read: Callable[[Any], R], made: Callable[..., R]) -
             vars(conn).pop("response_class", None)
         return readers[0].response
     finally:
-        conn._HTTPConnection__state, conn._HTTPConnection__response = "Idle", None
+        conn.stand_in("Idle")
 
 
 class _Reader(http.client.HTTPResponse, Generic[R]):

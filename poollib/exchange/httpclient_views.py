@@ -48,7 +48,7 @@ class LiveResponse(Protocol):
     def _original_response(self) -> object: ...
     def _update_chunk_length(self) -> None: ...
     @property
-    def _connection(self) -> object: ...
+    def connection(self) -> object: ...
     def tell(self) -> int: ...
     def fileno(self) -> int: ...
     def isclosed(self) -> bool: ...
@@ -218,7 +218,7 @@ class _SocketFile:
     @property
     def raw(self) -> _SocketIO | None:
         """The socket as unbuffered file."""
-        sock = getattr(self._response._connection, "sock", None)
+        sock = getattr(self._response.connection, "sock", None)
         return None if sock is None else _SocketIO(sock, "rw")
 
     def fileno(self) -> int:
@@ -250,12 +250,11 @@ class ReplacedFile(FileBody):
         if not isinstance(self.live, ChunkedBody) or not hasattr(self.file, "_safe_read"):
             return super().read1(limit)
         response = self._response
-        response._update_chunk_length()
-        left = response.chunk_left
+        left = _left_in_chunk(response)
         if not left or self.state is not BodyState.OPEN:
             self._finish()
             return b""
-        data: bytes = self.file._safe_read(min(limit, left))
+        data = _exactly(self.file, min(limit, left))
         response.chunk_left = left - len(data) or None
         self.received += len(data)
         return data
@@ -312,17 +311,16 @@ class ChunkedFile(FileBody):
 
     def _next(self, limit: int) -> bytes:
         response = self._response
-        response._update_chunk_length()
-        left = response.chunk_left
+        left = _left_in_chunk(response)
         if not left:
             while self._line("trailer") not in (b"\r\n", b""):
                 pass
             self.close()
             return b""
-        data: bytes = self.file._safe_read(min(limit, left))
+        data = _exactly(self.file, min(limit, left))
         response.chunk_left = left - len(data)
         if not response.chunk_left:
-            self.file._safe_read(2)  # the line end behind the chunk
+            _exactly(self.file, 2)  # the line end behind the chunk
             response.chunk_left = None
         return data
 
@@ -331,6 +329,18 @@ class ChunkedFile(FileBody):
         if len(line) > _LINE_BYTES:
             raise ProtocolError(f"Response chunk {kind} line exceeded maximum allowed length")
         return line
+
+
+def _left_in_chunk(response: LiveResponse) -> int | None:
+    """What is left of the chunk that is being read, else the size of the next one; 0 at the end."""
+    response._update_chunk_length()  # caches override it
+    return response.chunk_left
+
+
+def _exactly(file: Any, count: int) -> bytes:
+    """So many bytes of an ``http.client`` response; its IncompleteRead if there are fewer."""
+    data: bytes = file._safe_read(count)
+    return data
 
 
 class OriginalNames:

@@ -105,9 +105,6 @@ class RequestOwner(Protocol):
     def _redirect_target(self, url: str, location: str) -> str:
         """The target that ``location`` means in an answer from ``url``. HostChangedError."""
 
-    def _same_origin(self, url: str, other: str) -> bool:
-        """Whether two targets have the same scheme, host and port."""
-
     def _log_redirect(self, url: str, target: str) -> None:
         """Tell the log of a redirect that is followed."""
 

@@ -75,6 +75,14 @@ class Payload(NamedTuple):
     trailers: Trailers | None = None
     told: SentBytes | None = None  # who wants to know how much has left
 
+    def of(self, pieces: Iterable[Piece]) -> Payload:
+        """The same in other pieces."""
+        return self._replace(pieces=pieces)
+
+    def rest(self, length: int) -> Payload:
+        """Its last ``length`` bytes, where the file stands before them."""
+        return self._replace(length=length)
+
     @property
     def is_small(self) -> bool:
         """Whether it leaves in one call with the head, and nobody wants to know how far it is."""
@@ -163,7 +171,7 @@ class Upload:
         timeout_s = self._sock.gettimeout()
         if payload.told is not None:
             payload.told.add(0)
-            payload = payload._replace(pieces=cut(joined(payload.pieces) if payload.ready else payload.pieces))
+            payload = payload.of(cut(joined(payload.pieces) if payload.ready else payload.pieces))
         self._sock.settimeout(0.0 if self._is_socket else self._wait_s())
         try:
             if payload.length is None:
@@ -285,7 +293,7 @@ class Upload:
             file.seek(at)
             self.sent += at - start
         if left:
-            self._send_counted(b"", payload._replace(length=left))
+            self._send_counted(b"", payload.rest(left))
 
     def _sendfile(self, number: int, at: int, count: int) -> int | None:
         """Bytes that were sent, 0 at the file's end; None if this file can't be sent so."""

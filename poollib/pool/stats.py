@@ -60,6 +60,10 @@ class PoolStats(NamedTuple):
     connect_errors: int = 0
     leaks: int = 0
 
+    def with_idle(self, idle: int, most_leased: int) -> PoolStats:
+        """The same where so many of the leased ones are idle in truth."""
+        return self._replace(idle=idle, leased=self.leased - idle, most_leased=most_leased)
+
     def by_name(self) -> dict[str, Any]:
         """All figures by their names."""
         return {**self._asdict(), "dropped": dict(self.dropped)}
@@ -79,7 +83,7 @@ def sum_of(snapshots: Iterable[PoolStats], maxsize: int | None) -> PoolStats:
             dropped[reason] = dropped.get(reason, 0) + count
     sums = {
         name: sum(getattr(snapshot, name) for snapshot in every)
-        for name in PoolStats._fields
+        for name in PoolStats().by_name()
         if name not in ("dropped", "maxsize")
     }
     return PoolStats(**sums, dropped=MappingProxyType(dropped), maxsize=maxsize)

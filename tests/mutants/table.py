@@ -88,7 +88,7 @@ MUTANTS: Final = [
             "    if dropped:\n        following.headers = without_fields(following.headers, dropped)",
             '    first = globals().setdefault("_first", {}).setdefault(id(request.owner), request)\n'
             "    if dropped:\n        following.headers = without_fields(following.headers, dropped)\n"
-            "    if request.owner._same_origin(first.target, following.target):\n        following.headers = first.headers",
+            "    if _same_origin(request, first.target, following.target):\n        following.headers = first.headers",
         ),
         (
             "policy/redirect.py",
@@ -99,9 +99,9 @@ MUTANTS: Final = [
     *_mutants(
         "dropping happens in the pool as in the manager",
         (
-            "client/request_target.py",
-            "        return same_origin(self._absolute(url), self._absolute(other))",
-            "        return True",
+            "client/request_loop.py",
+            "    return same_origin(_absolute(request, target), _absolute(request, other))",
+            "    return True",
         ),
         (
             "client/request_target.py",

@@ -40,9 +40,6 @@ class Owner:
     def _redirect_target(self, url: str, location: str) -> str:
         return location
 
-    def _same_origin(self, url: str, other: str) -> bool:
-        return other.startswith("/")
-
     def _log_redirect(self, url: str, target: str) -> None:
         pass
 
