@@ -130,14 +130,17 @@ class HTTPConnection(RequestSender):
         ``headers``: those of the request, with what a forwarding proxy wants to know; ``validate`` is called before a
         byte is sent.
         """
-        clock = self.begin(request.options, request.timeout)
+        options = request.options
+        if options is None and request.trace is not None and self.sock is None:
+            options = request.all_options()
+        clock = self.begin(options, request.timeout)
         validate(self)
         self._send_request(request, headers)
         sock = self.sock
         if sock is None or clock is not None or sock.gettimeout() != self.read_timeout:
             self.limit_receives(clock)
         known = self._known_answer
-        if known is not None and request.options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
+        if known is not None and options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
             return self._answered_again(known) or self.getresponse()
         return self.getresponse()
 

@@ -45,6 +45,7 @@ from .client.extra_keywords import (
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
     URLOPEN_KEYWORDS,
+    quiet_listener,
     take,
     take_fields,
     take_options,
@@ -265,9 +266,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             method, url = exact_text("method", method), exact_text("url", url)
         if headers is None:
             headers = self.headers
-        options, enforces = None, True
-        if response_kw or self._defaults:
-            keywords: Keywords = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
+        keywords: Keywords = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
+        options, enforces, listener = None, True, quiet_listener(self._defaults, keywords) if keywords else None
+        if listener is None and (keywords or self._defaults):
             url, body, headers = take_fields(method, url, body, headers, keywords)
             if ("hooks" in keywords or "hooks" in self._defaults) and (hooks := hooks_of(self._defaults, keywords)):
                 named = (retries, redirect, assert_same_host, timeout, pool_timeout, release_conn, chunked, body_pos)
@@ -300,19 +301,24 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         if options is not None:
             request.options, request.deadline, request.trace = options, options.deadline, options.trace
             return self._run_watched(request, options)
+        if listener is not None:
+            request.trace = listener
+            return self._run_watched(request, None)
         return run(self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self), request)
 
-    def _run_watched(self, request: Request, options: Options) -> BaseHTTPResponse:
+    def _run_watched(self, request: Request, options: Options | None) -> BaseHTTPResponse:
         """As ``run``, with a listener or hooks around each attempt; a manager has told its listener of the start."""
         attempt: Callable[[Request], BaseHTTPResponse] = self._attempt
-        if options.attempt_hooks:
+        if options is not None and options.attempt_hooks:
             attempt = hooked_attempt(options.attempt_hooks, attempt, self._absolute, self._target)
-        trace, told = options.trace, None
+        trace, told = request.trace, None
         if trace is not None:
             endpoint = self._endpoint_pool.endpoint
             if type(trace) is not RequestTrace:
                 trace = told = RequestTrace(trace, request.method, self._absolute(request.target), endpoint)
-            request.trace, request.options = trace, options.with_trace(trace)
+            request.trace = trace
+            if options is not None:
+                request.options = options.with_trace(trace)
             attempt = counted_attempt(trace, endpoint, attempt)
         if self._circuit is not None:
             attempt = self._circuit.wrap(attempt, self)
@@ -408,7 +414,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 if log.isEnabledFor(logging.DEBUG):
                     log_response(log, self, request.method, request.target, response)
             else:
-                conn.request_options = request.options
+                conn.request_options = request.all_options()
                 response = request_by(make, conn, request, headers)
         except SettingsChanged:
             self._endpoint_pool.discard(conn, "settings changed")

@@ -494,9 +494,9 @@ class PoolManager(RequestMethods):
         keywords["assert_same_host"] = False
         defaults = self.connection_pool_kw
         if not TOLD.isdisjoint(keywords) or (defaults and not TOLD.isdisjoint(defaults)):
-            if hooks := hooks_of(defaults, keywords):
+            if ("hooks" in keywords or "hooks" in defaults) and (hooks := hooks_of(defaults, keywords)):
                 return self._run_hooked(hooks, method, url, redirect, keywords)
-            told = told_request(method, url, {**defaults, **keywords})
+            told = told_request(method, url, defaults, keywords)
             if told is not None:
                 keywords["trace"] = told
                 return told.run(partial(_own_urlopen, self, method, url, redirect, **keywords))

@@ -28,7 +28,8 @@ class RequestInfo(NamedTuple):
 
     ``id``: a number that no other request of this process has. ``url``: absolute, without user and password, as the
     caller asked for it. ``endpoint``: the pool's, as connection events have it; None before the pool is known.
-    ``attempt``: how many times it has been sent out, that of now included; 0 before the first.
+    ``attempt``: how many times it has been sent out, that of now included; 0 before the first. ``started_at``: when it
+    was asked for.
     """
 
     id: int
@@ -36,10 +37,12 @@ class RequestInfo(NamedTuple):
     url: str
     endpoint: object = None
     attempt: int = 0
+    started_at: float = 0.0
 
     def next_attempt(self, endpoint: object) -> RequestInfo:
         """The same, sent out once more to this endpoint."""
-        return self._replace(endpoint=endpoint, attempt=self.attempt + 1)
+        id, method, url, _, attempt, started_at = self
+        return RequestInfo(id, method, url, endpoint, attempt + 1, started_at)  # _replace takes three times as long
 
 
 class Trace:
@@ -66,6 +69,10 @@ class Trace:
     Times are seconds of ``time.monotonic``'s clock or differences of it. ``connection`` is only there to be told
     apart from others; a listener must not use it. All events come through :meth:`dispatch`, which knows whose they are.
     """
+
+    #: The names of the events that this listener wants; None: all. Where a request's listener wants none of
+    #: ``EXCHANGE_EVENTS``, by this or because it overrides none of them, exchanges go on as if nobody listened.
+    wanted_events: frozenset[str] | None = None
 
     def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
         """Call the method named ``event``; override it to know the request that each event belongs to.
@@ -165,6 +172,26 @@ class Trace:
         """The request goes on at ``location``."""
 
 
+#: What happens on a connection that is open already.
+EXCHANGE_EVENTS: Final = frozenset(
+    {"head_sent", "body_sent", "first_byte", "interim_read", "head_read", "body_ended", "read_timed_out"}
+)
+
+
+def hears_exchanges(listener: Trace) -> bool:
+    """Whether a listener can do anything with one of EXCHANGE_EVENTS."""
+    if not isinstance(listener, Trace):
+        return True
+    if listener.wanted_events is not None:
+        return not listener.wanted_events.isdisjoint(EXCHANGE_EVENTS)
+    kind = type(listener)
+    if kind is Trace:
+        return not EXCHANGE_EVENTS.isdisjoint(vars(listener))
+    if kind.dispatch is not Trace.dispatch or vars(listener).keys() & {*EXCHANGE_EVENTS, "dispatch"}:
+        return True
+    return any(getattr(kind, event) is not getattr(Trace, event) for event in EXCHANGE_EVENTS)
+
+
 #: the requests of this process so far
 _ids = count(1)
 #: the request whose call is under way here; pools below know of none
@@ -260,13 +287,17 @@ class TimedTrace(Trace):
 
 
 class RequestTrace(Trace):
-    """A listener, a timer, or both, and the one request; ``request`` is replaced as attempts go by."""
+    """A listener, a timer, or both, and the one request; ``request`` is replaced as attempts go by.
+
+    ``is_quiet``: nothing is to be told of what happens on open connections.
+    """
 
     def __init__(self, trace: Trace, method: str, url: str, endpoint: object = None) -> None:
         is_timed = isinstance(trace, TimedTrace)
         self.listener = trace.listener if isinstance(trace, TimedTrace) else trace
         self.timer = Timer() if is_timed else None
-        self.request = RequestInfo(next(_ids), method, shown_url(url), endpoint)
+        self.is_quiet = self.timer is None and self.listener is not None and not hears_exchanges(self.listener)
+        self.request = RequestInfo(next(_ids), method, shown_url(url), endpoint, 0, monotonic())
 
     def count_attempt(self, endpoint: object) -> None:
         """The request is about to be sent out once more, to this endpoint."""
@@ -322,16 +353,21 @@ def listener_of(trace: Trace) -> Trace | None:
 
 def notify(trace: Trace, event: str, *arguments: object) -> None:
     """Call one event of a listener; what it raises is logged, not passed on."""
-    request = trace if type(trace) is RequestTrace else _running.get()
-    if type(trace) is RequestTrace and trace.timer is not None:
-        trace.timer.note(event)
-    listener = listener_of(trace)
+    request: RequestTrace | None
+    if type(trace) is RequestTrace:
+        request, listener = trace, trace.listener
+        if trace.timer is not None:
+            trace.timer.note(event)
+    else:
+        request, listener = _running.get(), listener_of(trace)
     if listener is None:
         return
     try:
         if not isinstance(listener, Trace):  # somebody's own class, with the events it wants
             if hasattr(listener, event):
                 getattr(listener, event)(*arguments)
+        elif listener.wanted_events is not None and event not in listener.wanted_events:
+            return
         elif type(listener).dispatch is Trace.dispatch:
             getattr(listener, event)(*arguments)
         else:

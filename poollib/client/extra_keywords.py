@@ -180,12 +180,20 @@ def checked_trace(trace: Trace) -> Trace:
     return trace
 
 
-def told_request(method: str, url: str, keywords: Keywords) -> RequestTrace | None:
-    """The request's listener, bound to the request; None if there is none or it is bound already."""
+def quiet_listener(defaults: Keywords, keywords: Keywords) -> RequestTrace | None:
+    """A request's listener that wants nothing of exchanges, where it is all that is asked for beyond urllib3's."""
     trace = keywords.get("trace")
+    if len(keywords) != 1 or type(trace) is not RequestTrace or not trace.is_quiet:
+        return None
+    return trace if not defaults or (len(defaults) == 1 and "trace" in defaults) else None
+
+
+def told_request(method: str, url: str, defaults: Keywords, keywords: Keywords) -> RequestTrace | None:
+    """The request's listener, bound to the request; None if there is none or it is bound already."""
+    trace = keywords["trace"] if "trace" in keywords else defaults.get("trace")
     if type(trace) is RequestTrace:
         return None
-    if keywords.get("timings"):
+    if keywords["timings"] if "timings" in keywords else defaults.get("timings"):
         trace = TimedTrace(None if trace is None else checked_trace(trace))
     return None if trace is None else RequestTrace(checked_trace(trace), method, url)
 

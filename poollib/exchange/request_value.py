@@ -157,7 +157,8 @@ class Request(OutgoingRequest):
     deadline, trace     as in ``options``, None if there are none
     timeout             the caller's limits, each attempt has a clock of its own
     pool_timeout        seconds to wait for a connection; None: the pool's
-    options             what is wanted beyond urllib3's arguments, None: nothing
+    options             what is wanted beyond urllib3's arguments, None: nothing but perhaps a listener that wants
+                        nothing of exchanges (``trace``)
     chunked             whether the body is framed in chunks whatever its length
     wanted              what urllib3's arguments say of the response
     release_conn        whether a response of another class gives its connection back at once; None: if preloaded
@@ -210,6 +211,10 @@ class Request(OutgoingRequest):
         request = copy(self)
         request.retries = retries
         return request
+
+    def all_options(self) -> Options | None:
+        """``options``, or those that its listener wants while a connection is made."""
+        return Options(trace=self.trace) if self.options is None and self.trace is not None else self.options
 
     def drop_body(self) -> None:
         """Go on as a GET without a body, and without what told of one."""

@@ -155,6 +155,8 @@ class MeterObserver(Observer):
         self._timeouts = meter.create_counter("poollib.connection.timeouts", "{timeout}", "No connection came in time.")
         self._refusals = meter.create_counter("poollib.connection.refusals", "{refusal}", "Too many waited already.")
         self._rate_wait = seconds("poollib.rate.wait.duration", "Waiting for a turn.")
+        self._handlers = {**self._handlers, "request_started": self._on_start}
+        self.wanted_events = frozenset(self._handlers)
         self._forget()
 
     def _reset_after_fork(self) -> None:
@@ -165,8 +167,7 @@ class MeterObserver(Observer):
         self._requests: dict[int, Attributes] = {}  # by a request's id
         self._connections: dict[int, _Open] = {}  # by id(connection)
 
-    def _on_start(self, told: RequestInfo | None, request: RequestInfo) -> None:
-        super()._on_start(told, request)
+    def _on_start(self, _: RequestInfo | None, request: RequestInfo) -> None:
         attributes = {**self._server(origin_of(request.url)), "http.request.method": request_method(request)}
         self._requests[request.id] = attributes
         self._active.add(1, attributes)

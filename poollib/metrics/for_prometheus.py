@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 
+from .cells import CounterCell, CounterCells, HistogramCell, HistogramCells
 from .observer import METHODS, OTHER, Observer, attach, error_kind
 
 if TYPE_CHECKING:
@@ -70,11 +71,20 @@ class Families:
     """The metrics of one registry, and the managers that are measured there."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"poollib_{name}", text, (*_POOL, *labels), registry=registry)
+        self._cells: list[CounterCells | HistogramCells] = []
+        is_one_process = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 
-        def histogram(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
-            return Histogram(f"poollib_{name}", text, (*_POOL, *labels), registry=registry, buckets=tuple(buckets))
+        def counter(name: str, text: str, *labels: str) -> Counter | CounterCells:
+            if not is_one_process:
+                return Counter(f"poollib_{name}", text, (*_POOL, *labels), registry=registry)
+            self._cells.append(cells := CounterCells(f"poollib_{name}", text, (*_POOL, *labels)))
+            return cells
+
+        def histogram(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram | HistogramCells:
+            if not is_one_process:
+                return Histogram(f"poollib_{name}", text, (*_POOL, *labels), registry=registry, buckets=tuple(buckets))
+            self._cells.append(cells := HistogramCells(f"poollib_{name}", text, (*_POOL, *labels), buckets))
+            return cells
 
         self.requests = counter("requests", "Requests that came to an end.", "method", "status", "error")
         self.repeats = counter("repeats", "Requests sent again: retried, resent, redirected.", "event")
@@ -90,7 +100,7 @@ class Families:
         self.usage = histogram("connection_usage_seconds", "From lease to return.", REQUEST_BUCKETS)
         self.gauges: dict[str, Gauge] = {}
         self._observers: weakref.WeakValueDictionary[str, PrometheusObserver] = weakref.WeakValueDictionary()
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if not is_one_process:
             self.gauges = {
                 gauge: Gauge(gauge, text, labels, registry=registry, multiprocess_mode="livesum")
                 for gauge, (text, labels) in GAUGES.items()
@@ -104,15 +114,22 @@ class Families:
             raise ValueError(f"name: a manager named {name!r} is measured in this registry already")
         self._observers[name] = observer
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges without values, as a registry wants them."""
+    def describe(self) -> Iterator[Metric]:
+        """All without values, as a registry wants them."""
+        for cells in self._cells:
+            yield cells.family()
+        yield from self._empty_gauges()
+
+    def _empty_gauges(self) -> Iterator[GaugeMetricFamily]:
         for gauge, (text, labels) in GAUGES.items():
             yield GaugeMetricFamily(gauge, text, labels=labels)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges as they are now; called by the registry."""
+    def collect(self) -> Iterator[Metric]:
+        """All as they are now; called by the registry."""
+        for cells in self._cells:
+            yield cells.family()
         samples = [sample for observer in list(self._observers.values()) for sample in observer.samples()]
-        for family in self.describe():
+        for family in self._empty_gauges():
             for sample in samples:
                 if sample.gauge == family.name:
                     family.add_metric(sample.labels, sample.value)
@@ -140,8 +157,7 @@ class PrometheusObserver(Observer):
         self._name = name
         self._manager: weakref.ref[PoolManager] | None = None
         # prometheus-client checks labels and takes a lock to find a child; here each is found once.
-        self._requests: dict[tuple[str, str, str, str], Counter] = {}
-        self._durations: dict[tuple[str, str], Histogram] = {}
+        self._requests: dict[tuple[str, str, str, str], tuple[Counter | CounterCell, Histogram | HistogramCell]] = {}
         self._pools: dict[str, _PoolMetrics] = {}
 
     def watch(self, manager: PoolManager) -> None:
@@ -173,12 +189,12 @@ class PrometheusObserver(Observer):
     ) -> None:
         method = request.method if request.method in METHODS else OTHER
         key = pool, method, "" if status is None else f"{status // 100}xx", error_kind(error)
-        counter = self._requests.get(key)
-        if counter is None:
-            counter = self._requests[key] = self.families.requests.labels(self._name, *key)
-            self._durations[key[:2]] = self.families.duration.labels(self._name, *key[:2])
-        counter.inc()
-        self._durations[key[:2]].observe(took_s)
+        found = self._requests.get(key)
+        if found is None:
+            duration = self.families.duration.labels(self._name, *key[:2])
+            found = self._requests[key] = self.families.requests.labels(self._name, *key), duration
+        found[0].inc()
+        found[1].observe(took_s)
         if self.families.gauges:
             self._write_gauges()
 

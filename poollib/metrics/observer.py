@@ -138,6 +138,10 @@ class PoolNames:
         return name
 
 
+#: Of so many endpoints the label is kept.
+_KEPT_LABELS = 512
+
+
 class Observer(Trace):
     """A listener with one empty method per measurement; seconds throughout, ``pool`` is a bounded label."""
 
@@ -147,7 +151,6 @@ class Observer(Trace):
         self._names = PoolNames(max_pools)
         self._start_clocks()
         self._handlers: Mapping[str, Callable[..., None]] = {
-            "request_started": self._on_start,
             "request_ended": self._on_end,
             "connection_waited": self._on_wait,
             "connection_wait_timed_out": self._on_wait_timeout,
@@ -164,6 +167,8 @@ class Observer(Trace):
             **{f"{step}_done": self._on_step_end(step) for step in STEPS},
         }
 
+        self.wanted_events = frozenset(self._handlers)
+        self._labels: dict[int, tuple[object, str]] = {}  # of endpoints, by their id, with themselves
         after_fork.remember(self)
 
     def __reduce__(self) -> tuple[type[Trace], tuple[()]]:
@@ -171,7 +176,6 @@ class Observer(Trace):
         return Trace, ()
 
     def _start_clocks(self) -> None:
-        self._started: dict[int, float] = {}  # by a request's id
         self._leased: dict[int, float] = {}  # by id(connection), while it is leased
         self._here = _Clocks()
 
@@ -220,17 +224,19 @@ class Observer(Trace):
     def _label(self, request: RequestInfo | None, endpoint: object = None) -> str:
         if endpoint is None and request is not None:
             endpoint = request.endpoint
-        return self._names.label(pool_name(endpoint))
-
-    def _on_start(self, _: RequestInfo | None, request: RequestInfo) -> None:
-        self._started[request.id] = time.monotonic()
+        known = self._labels.get(id(endpoint))
+        if known is not None and known[0] is endpoint:
+            return known[1]
+        label = self._names.label(pool_name(endpoint))
+        if len(self._labels) >= _KEPT_LABELS:
+            self._labels.clear()
+        self._labels[id(endpoint)] = endpoint, label
+        return label
 
     def _on_end(
         self, _: RequestInfo | None, request: RequestInfo, status: int | None, error: BaseException | None
     ) -> None:
-        now = time.monotonic()
-        began = self._started.pop(request.id, now)
-        self.request_measured(self._label(request), request, status, error, now - began)
+        self.request_measured(self._label(request), request, status, error, time.monotonic() - request.started_at)
 
     def _on_wait(self, request: RequestInfo | None, endpoint: object, waited_s: float) -> None:
         self._here.waited_s = waited_s
@@ -310,6 +316,9 @@ class Listeners(Trace):
 
     def __init__(self, *listeners: Trace) -> None:
         self.listeners = listeners
+        wanted = [listener.wanted_events for listener in listeners]
+        if None not in wanted:
+            self.wanted_events = frozenset().union(*(names for names in wanted if names is not None))
 
     def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
         for listener in self.listeners:

@@ -630,8 +630,8 @@ MUTANTS: Final = [
         ),
         (
             "connectionpool.py",
-            "        conn.request_options = request.options\n",
-            "        conn.request_options = request.options or conn.request_options\n",
+            "        conn.request_options = request.all_options()\n",
+            "        conn.request_options = request.all_options() or conn.request_options\n",
         ),
     ),
     *_mutants(

@@ -201,12 +201,55 @@ def test_a_listener_of_before_still_hears_what_it_overrides() -> None:
     assert seen == ["200", "GET"]
 
 
+def heard_by(listener: Trace, server: Httpd) -> None:
+    """Let a listener hear of a request on a new connection and of one on the same, from a manager each."""
+    with PoolManager(trace=listener) as manager:
+        for _ in range(2):
+            manager.request("GET", f"{server.url}/hello")
+
+
+def test_a_listener_that_names_what_it_wants_hears_that_alone() -> None:
+    heard = Ear()
+    heard.wanted_events = frozenset({"dial_done", "head_read", "request_ended"})
+    with Httpd({"/hello": hello}) as server:
+        heard_by(heard, server)
+    assert heard.names() == ["dial_done", "head_read", "request_ended", "head_read", "request_ended"]
+
+
+def test_a_listener_that_wants_nothing_of_exchanges_hears_how_connections_are_made() -> None:
+    heard = Ear()
+    heard.wanted_events = frozenset({"dial_started", "dial_done", "request_ended", "connection_reused"})
+    with Httpd({"/hello": hello}) as server:
+        heard_by(heard, server)
+    assert heard.names() == ["dial_started", "dial_done", "request_ended", "connection_reused", "request_ended"]
+    assert [request.attempt for request, *_ in heard.heard if request] == 5 * [1]
+
+
+def test_what_a_listener_has_on_itself_alone_is_heard() -> None:
+    listener, heard = Trace(), []
+    listener.head_read = lambda status, reason: heard.append(status)  # type: ignore[method-assign]
+    with Httpd({"/hello": hello}) as server:
+        heard_by(listener, server)
+    assert heard == [200, 200]
+
+
+def test_a_request_whose_connection_died_is_told_to_who_wants_nothing_of_exchanges() -> None:
+    heard = Ear()
+    heard.wanted_events = frozenset({"resent", "dial_done", "request_ended"})
+    scripts = [[expect_request(), respond(b"1"), expect_request(), close()], [expect_request(), respond(b"2")]]
+    with ScriptServer(*scripts) as server, PoolManager(trace=heard) as manager:
+        bodies = [manager.request("GET", f"{server.url}/").data for _ in range(2)]
+    assert bodies == [b"1", b"2"]
+    assert heard.names() == ["dial_done", "request_ended", "resent", "dial_done", "request_ended"]
+    assert [request.attempt for request, *_ in heard.heard if request] == [1, 1, 1, 2, 2]
+
+
 def test_the_page_has_every_event_with_its_arguments_types() -> None:
     page = PAGE.read_text()
     tree = page.split("request_started", 1)[1].split("The events", 1)[0]
     docstring = (Trace.__doc__ or "").split("request_started", 1)[1]
     for name, method in vars(Trace).items():
-        if name.startswith("_") or name == "dispatch":
+        if name.startswith("_") or name in ("dispatch", "wanted_events"):
             continue
         arguments = list(inspect.signature(method).parameters.values())[1:]
         shown = ", ".join(f"``{argument.name}: {argument.annotation}``" for argument in arguments)

@@ -17,11 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import poollib
 from poollib.metrics import prometheus
+from poollib.metrics.cells import HistogramCells
 from poollib.metrics.observer import ERROR_KINDS, error_kind
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, send
@@ -81,6 +82,38 @@ def test_requests_are_counted_as_the_server_saw_them(server: Httpd, registry: Co
     assert total(registry, "poollib_connection_acquire_seconds_count") == 6
     assert total(registry, "poollib_connection_usage_seconds_count") == 6
     assert total(registry, "poollib_connection_creation_seconds_count", step="dial") == 1
+
+
+def test_nothing_is_lost_where_threads_count_at_the_same_time(server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager(maxsize=8) as manager:
+        prometheus(manager, registry=registry)
+
+        def ask() -> None:
+            for _ in range(25):
+                manager.request("GET", url(server))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert total(registry, "poollib_requests_total") == len(server.requests) == 200
+    for name in ("request_duration", "connection_acquire", "connection_usage"):
+        assert total(registry, f"poollib_{name}_seconds_count") == 200
+    leases = [total(registry, "poollib_connection_events_total", event=event) for event in ("opened", "reused")]
+    assert sum(leases) == 200
+
+
+def test_a_histogram_has_the_buckets_of_the_client_library(registry: CollectorRegistry) -> None:
+    bounds = (0.001, 0.1, 1, 10)
+    ours = HistogramCells("x_seconds", "text", ("pool",), bounds)
+    theirs = Histogram("x_seconds", "text", ("pool",), registry=registry, buckets=bounds)
+    for value in (0.0, 0.001, 0.0011, 0.1, 0.5, 1, 10, 10.5, 1e9):
+        ours.labels("a").observe(value)
+        theirs.labels("a").observe(value)
+    [family] = registry.collect()
+    wanted = [sample for sample in family.samples if not sample.name.endswith("_created")]
+    assert ours.family().samples == wanted
 
 
 def test_planted_faults_are_counted_by_kind(registry: CollectorRegistry) -> None:
@@ -285,6 +318,7 @@ WORKER = """
     import os, sys
     import poollib
     from poollib.metrics import prometheus
+from poollib.metrics.cells import HistogramCells
 
     with poollib.PoolManager(maxsize=3) as manager:
         prometheus(manager)
@@ -294,7 +328,7 @@ WORKER = """
         sys.stdin.read()
 """
 READER = """
-    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client import CollectorRegistry, Histogram, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
     registry = CollectorRegistry()
