@@ -42,7 +42,7 @@ from .exchange.request_sender import OWN_ROAD, RequestSender
 from .exchange.request_value import AS_USUAL, OutgoingRequest, ResponseOptions
 from .exchange.request_value import Options as Options
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import ConnectionState, KnownAnswer
+from .exchange.transport import SOCKET_CLASS, ConnectionState, KnownAnswer
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import RECEIVE_BYTES
@@ -137,7 +137,7 @@ class HTTPConnection(RequestSender):
         validate(self)
         self._send_request(request, headers)
         sock = self.sock
-        if sock is None or clock is not None or sock.gettimeout() != self.read_timeout:
+        if sock is None or clock is not None or self._is_foreign or sock.gettimeout() != self.read_timeout:
             self.limit_receives(clock)
         known = self._known_answer
         if known is not None and options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
@@ -148,7 +148,7 @@ class HTTPConnection(RequestSender):
         """Let the socket wait for an answer as long as the exchange's limits say. ReadTimeoutError: no time is left."""
         read_s = self.read_timeout if clock is None else clock.read_timeout
         sock = self.sock
-        if sock is not None and sock.gettimeout() != read_s:
+        if sock is not None and (not isinstance(sock, SOCKET_CLASS) or sock.gettimeout() != read_s):
             if read_s == 0:
                 raise ReadTimeoutError(self, self.last_request.target, f"Read timed out. (read timeout={read_s})")
             sock.settimeout(read_s)  # type: ignore[arg-type]  # begin() has left no default there

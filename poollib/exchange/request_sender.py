@@ -291,6 +291,8 @@ class RequestSender(Transport):
         options = self.request_options
         if options is not None and (options.deadline is not None or options.write_timeout_s is not None):
             self.sock.settimeout(self.write_timeout_s())
+        elif self._is_foreign:
+            self.sock.settimeout(self.timeout)
         elif len(data) > ALL_OR_NOTHING_BYTES and self.read_timeout is not _DEFAULT_TIMEOUT:
             _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
         sock = self.sock

@@ -137,6 +137,7 @@ KNOWN_HEAD_BYTES = 4096
 
 
 _NOT_GIVEN: object = _DEFAULT_TIMEOUT
+SOCKET_CLASS = socket.socket  # as it is here, whatever a program puts in its place
 _Base = http.client.HTTPConnection
 _init: object = vars(_Base)["__init__"]
 _is_theirs = isinstance(_init, FunctionType) and _init.__globals__ is vars(http.client)
@@ -208,6 +209,7 @@ class Transport(_Base):
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
     _opening: ConnectSteps | None = None  # while the connection is being made
     _reached_proxy = False
+    _is_foreign = False  # whether the socket is no socket.socket: it is told each timeout, as by urllib3
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
 
     def __init__(
@@ -435,6 +437,8 @@ class Transport(_Base):
         """Read from ``self.sock`` from now on; also when a program has put a socket of its own there."""
         if type(self.sock) is not socket.socket:
             self.sock = with_receive(self.sock)
+        if (is_foreign := not isinstance(self.sock, SOCKET_CLASS)) is not self._is_foreign:
+            self._is_foreign = is_foreign
         self._attached_socket = self.sock
         self._receive_buffer = TransportBuffer(
             self.receive if type(self.sock) is socket.socket else self.receive_record

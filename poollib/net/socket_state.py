@@ -287,8 +287,9 @@ def _pending_of(sock: StreamSocket) -> Callable[[], int] | None:
 
 
 def with_receive(sock: StreamSocket) -> socket.socket:
-    """The socket; for a double that can only send and give a file, as http.client asks for no more, one around it."""
-    if type(sock).__module__ == "httpretty.core" or (not hasattr(sock, "recv") and hasattr(sock, "makefile")):
+    """The socket; for one that lacks what http.client does not ask for, one around it, which reads by ``makefile``."""
+    lacks = not hasattr(sock, "recv") or not hasattr(sock, "gettimeout")
+    if type(sock).__module__ == "httpretty.core" or (lacks and hasattr(sock, "makefile")):
         sock = ReadByFile(cast(AnsweringByFile, sock))
     return cast(socket.socket, sock)
 

@@ -394,3 +394,28 @@ def test_a_response_closes_nothing_but_its_own_connection(end: str) -> None:
         second = connection.getresponse()
         assert (second.status, second.data) == (200, b"second")
         connection.close()
+
+
+class ToldSocket:
+    """A socket of somebody else's class, with what http.client asks of one and no more."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.told: list[float | None] = []
+        self.sendall, self.makefile, self.close, self.fileno = sock.sendall, sock.makefile, sock.close, sock.fileno
+
+    def settimeout(self, value: float | None) -> None:
+        self.told.append(value)
+        self._sock.settimeout(value)
+
+
+def test_a_socket_of_another_class_is_told_the_timeouts_of_each_request() -> None:
+    """As urllib3 does, which never asks for the one that is set: to connect (and send) first, then to read."""
+    with ScriptServer([*[expect_request(), OK] * 3]) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        assert pool.request("GET", "/").data == b"ok"
+        conn = pool._get_conn()
+        conn.sock = told = ToldSocket(conn.sock)
+        pool._put_conn(conn)
+        for _ in range(2):
+            assert pool.request("GET", "/", timeout=Timeout(connect=5, read=4)).data == b"ok"
+            assert told.told[-2:] == [5, 4]
