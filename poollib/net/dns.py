@@ -40,6 +40,8 @@ Resolver: TypeAlias = Callable[[str, int], Sequence[Answer]]
 
 #: So many lookups run at once; who comes then waits for one to end, within its own limit. Go allows 500, libuv 4.
 MOST_THREADS: Final = 64
+#: This machine's name for itself, which no name server is asked for (RFC 6761 section 6.3): it needs no thread.
+OWN_NAME: Final = "localhost"
 #: A lookup that has run for so long is joined by nobody: a new one finds a network that has come back sooner. It is
 #: how long the resolvers of most systems wait for a server (resolv.conf(5), "timeout").
 JOIN_WITHIN_S: Final = 5.0
@@ -195,7 +197,7 @@ def system_lookup(host: str, port: int) -> list[AddrInfo]:
     until, family = _until.get(), allowed_gai_family()
     getaddrinfo = socket.getaddrinfo
     is_own = isinstance(getaddrinfo, FunctionType) and getaddrinfo.__globals__ is vars(socket)
-    if until is None or not is_own:
+    if until is None or not is_own or host == OWN_NAME:
         return _ask_system(host, port, family)
     ask = partial(_ask_system, host, port, family)
     return within(max(0.0, until - time.monotonic()), (host, port, family), ask)
@@ -356,12 +358,16 @@ def _has_ipv6(host: str) -> bool:
     if not socket.has_ipv6:
         return False
     try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind((host, 0))
+        sock = socket.socket(socket.AF_INET6)
     except OSError:
         return False
     except Exception:  # of a guard that keeps tests off the network: an import is no place for it, and it tells nothing
         return True
+    try:
+        with sock:
+            sock.bind((host, 0))
+    except Exception:
+        return False
     return True
 
 

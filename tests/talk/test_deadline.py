@@ -172,7 +172,7 @@ def test_a_name_lookup_that_hangs_ends_at_the_deadline(monkeypatch: pytest.Monke
     answer = threading.Event()
     monkeypatch.setattr(socket._socket, "getaddrinfo", lambda *_: [answer.wait(10)][:0])  # type: ignore[attr-defined]
     try:
-        with HTTPConnectionPool("localhost", 9, timeout=Timeout(deadline=DEADLINE_S)) as pool:
+        with HTTPConnectionPool("slow.example", 9, timeout=Timeout(deadline=DEADLINE_S)) as pool:
             with ends_in_time("resolving"):
                 pool.urlopen("GET", "/", retries=False)
     finally:

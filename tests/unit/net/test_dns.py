@@ -421,6 +421,23 @@ def test_the_look_for_ipv6_at_import_lets_no_error_out(error: Exception, monkeyp
     assert dns._has_ipv6("::1") is not isinstance(error, OSError)
 
 
+def test_this_machines_own_name_is_looked_up_in_the_callers_thread(system: System) -> None:
+    """RFC 6761 section 6.3: no name server is asked for it; a thread may come too late for a limit of a millisecond."""
+    resolve("localhost")
+    assert system.threads == {threading.get_ident()}
+    resolve("a.example")
+    assert len(system.threads) == 2
+
+
+def test_an_address_that_cannot_be_bound_is_no_ipv6_whatever_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(socket.socket):
+        def bind(self, address: object) -> None:
+            raise RuntimeError("no IPv6 here")
+
+    monkeypatch.setattr(socket, "socket", Refusing)
+    assert not dns._has_ipv6("::1")
+
+
 def test_a_lookup_keeps_no_interpreter_from_ending() -> None:
     """A name server that never answers would."""
     seen: list[bool] = []
