@@ -27,7 +27,7 @@ class TlsTransport(Transport):
 
     default_port = port_by_scheme["https"]
     scheme = "https"
-    cert_reqs: int | str | None = None
+    _cert_reqs: int | str | None = None  # as it was given
     ca_certs: str | None = None
     ca_cert_dir: str | None = None
     ca_cert_data: str | bytes | None = None
@@ -88,10 +88,23 @@ class TlsTransport(Transport):
         self.cert_reqs = cert_reqs
 
     @property
+    def cert_reqs(self) -> int | str:
+        """What is asked of the server's certificate; what the context says, or all, where nobody said it."""
+        if self._cert_reqs is not None:
+            return self._cert_reqs
+        import ssl
+
+        return ssl.CERT_REQUIRED if self.ssl_context is None else self.ssl_context.verify_mode
+
+    @cert_reqs.setter
+    def cert_reqs(self, value: int | str | None) -> None:
+        self._cert_reqs = value
+
+    @property
     def tls_settings(self) -> TlsSettings:
         """What this connection wants of TLS, as one value: what its attributes say now."""
         return TlsSettings(
-            cert_reqs=self.cert_reqs,
+            cert_reqs=self._cert_reqs,
             ca_certs=self.ca_certs,
             ca_cert_dir=self.ca_cert_dir,
             ca_cert_data=self.ca_cert_data,
@@ -129,11 +142,9 @@ class TlsTransport(Transport):
         )
         self.key_file = key_file
         self.cert_file = cert_file
-        if cert_reqs is None:
-            import ssl
-
-            cert_reqs = ssl.CERT_REQUIRED if self.ssl_context is None else self.ssl_context.verify_mode
         self.cert_reqs = cert_reqs
+        if cert_reqs is None:
+            self.cert_reqs = self.cert_reqs  # as it is now, whatever becomes of the context
         self.key_password = key_password
         self.assert_hostname = assert_hostname
         self.assert_fingerprint = assert_fingerprint

@@ -82,6 +82,16 @@ def test_a_url_without_a_scheme_is_deprecated_in_each_name(monkeypatch: pytest.M
                 manager.request("GET", "a.example:1/")
 
 
+def test_what_is_asked_of_the_server_is_told_where_nobody_said_it() -> None:
+    """As the context says at the time; a connection that is given it says that."""
+    assert HTTPSConnection("a.example").cert_reqs == ssl.CERT_REQUIRED
+    assert HTTPSConnection("a.example", cert_reqs="CERT_NONE").cert_reqs == "CERT_NONE"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    connection = HTTPSConnection("a.example", ssl_context=context)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    assert (connection.cert_reqs, connection.tls_settings.cert_reqs) == (ssl.CERT_NONE, None)
+
+
 def test_set_cert_asks_for_what_the_context_says() -> None:
     connection = HTTPSConnection("a.example")
     connection.set_cert()
