@@ -21,7 +21,7 @@ from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
 from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
-from .base.url import Url, join, origin, parse_url
+from .base.url import Url, bracketed, join, origin, parse_url
 from .base_url_client import BaseUrlClient
 from .client.endpoint_builder import (
     UNIX_SCHEME,
@@ -365,7 +365,7 @@ class PoolManager(RequestMethods):
             pools = list(self._all_pools())
         names: dict[str, HTTPConnectionPool] = {}
         for pool in pools:
-            name = base = f"{pool.scheme}://{pool.host}:{pool.port}"
+            name = base = f"{pool.scheme}://{bracketed(pool.host)}:{pool.port}"
             while name in names:
                 name = f"{base}#{len(names) + 1}"
             names[name] = pool

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from .endpoint import Endpoint
 from .loggers import logger, shown_url
+from .url import bracketed
 
 log = logger(__name__)
 
@@ -342,7 +343,7 @@ def _origin_of(request: RequestInfo) -> str:
     """Scheme, host and port of the pool that a request is at; of its URL before it has come to one."""
     endpoint = request.endpoint
     if isinstance(endpoint, Endpoint):
-        return f"{endpoint.scheme}://{endpoint.host}:{endpoint.port}"
+        return f"{endpoint.scheme}://{bracketed(endpoint.host)}:{endpoint.port}"
     return "/".join(request.url.split("/", 3)[:3])
 
 

@@ -291,6 +291,11 @@ def without_zone(host: str) -> str:
     return f"{address}]" if zone.endswith("]") else address
 
 
+def bracketed(host: str) -> str:
+    """A host as URLs have it: pools take an IPv6 address without brackets, too."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 def encode_target(target: str) -> str:
     """``target`` (path and query, or "*") fit for a request line: encoded, without a fragment, dots untouched.
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from ..base.endpoint import TLS_SETTINGS, Endpoint, ProxyHop, TlsSettings, pins_of
 from ..base.tls_errors import is_tls_error
-from ..base.url import Url
+from ..base.url import Url, bracketed
 from ..exceptions import (
     BlockedHostError,
     DeadlineExceededError,
@@ -171,14 +171,15 @@ class EndpointSettings:
 
     def _is_proxy_itself(self) -> bool:
         """Whether the pool's host is the proxy's."""
-        return self.proxy is not None and (self.host, self.port) == (self.proxy.host, self.proxy.port)
+        proxy = self.proxy
+        return proxy is not None and (bracketed(self.host), self.port) == (bracketed(proxy.host or ""), proxy.port)
 
     def _forwards(self, proxy: Url) -> bool:
         """Whether the pool's proxy passes requests on, with the whole URL as target.
 
         A pool of the proxy's own address asks the proxy itself: no tunnel leads from a proxy to itself.
         """
-        if (self.scheme, self.host, self.port) == (proxy.scheme, proxy.host, proxy.port):
+        if self.scheme == proxy.scheme and self._is_proxy_itself():
             return True
         return not connection_requires_http_tunnel(proxy, self.proxy_config, self.scheme)
 

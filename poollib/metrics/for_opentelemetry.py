@@ -18,8 +18,9 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from ..base.headers import HTTPHeaderDict
 from ..base.loggers import shown_url
+from ..base.url import bracketed
 from ..base.version import VERSION
-from .observer import METHODS, OTHER, Observer, attach, bracketed
+from .observer import METHODS, OTHER, Observer, attach
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, MeterProvider, UpDownCounter

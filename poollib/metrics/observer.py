@@ -15,6 +15,7 @@ from ..base import after_fork
 from ..base.endpoint import Endpoint
 from ..base.loggers import logger
 from ..base.trace import RequestInfo, Trace
+from ..base.url import bracketed
 from ..base_url_client import BaseUrlClient
 from ..exceptions import (
     BlockedHostError,
@@ -115,11 +116,6 @@ def error_kind(error: BaseException | None) -> str:
 def pool_name(endpoint: object) -> str:
     """``scheme://host:port``, as ``stats()`` names a pool; empty where no pool is known."""
     return f"{endpoint.scheme}://{bracketed(endpoint.host)}:{endpoint.port}" if isinstance(endpoint, Endpoint) else ""
-
-
-def bracketed(host: str) -> str:
-    """A host as a URL has it."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 class PoolNames:

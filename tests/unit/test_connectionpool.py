@@ -261,6 +261,7 @@ def test_an_ipv6_address_is_the_same_host_with_brackets_and_without(host: str) -
     with HTTPSConnectionPool(host, 443) as pool:
         assert pool.is_same_host("https://[::1]/")
         assert not pool.is_same_host("https://[::2]/")
+        assert (pool.host, pool._get_conn().host) == ("::1", "::1")  # as http.client and urllib3 have it
 
 
 def test_a_response_says_which_pool_it_came_from_however_its_body_arrived() -> None:
