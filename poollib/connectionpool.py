@@ -23,7 +23,7 @@ from .base.coercion import exact_text, seconds, whole
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import RequestTrace, Trace, listener_of, notify
-from .base.url import Url, match_plain_target, normalize_host, parse_url
+from .base.url import Url, bracketed, match_plain_target, normalize_host, parse_url
 from .client.connection_factory import ConnectionFactory, adapt, adapt_response, request_by
 from .client.endpoint_builder import (
     NOTHING,
@@ -60,6 +60,8 @@ from .client.request_loop import StaleConnection, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
+    ClosedPoolError,
+    FullPoolError,
     LocationValueError,
     PoolError,
     ProtocolError,
@@ -400,6 +402,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
     def _exchange(self, conn: HTTPConnection, request: Request, number: int | None) -> BaseHTTPResponse:
         try:
             headers = self._with_proxy_headers(request.headers) if self._is_forwarding else request.headers
+            asked = request if request.target[0] == "/" else request.for_target(self._on_the_line(request.target))
             make, send, receive = self._make_request, conn.request, conn.getresponse
             if (  # see _MAKE_REQUEST
                 type(make) is MethodType
@@ -410,9 +413,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 and receive.__func__ is GETRESPONSE
                 and len(self._endpoint_pool.leases) < CROWD
             ):
-                response: BaseHTTPResponse = conn.exchange(request, headers, self._validate_conn)
+                response: BaseHTTPResponse = conn.exchange(asked, headers, self._validate_conn)
                 if log.isEnabledFor(logging.DEBUG):
-                    log_response(log, self, request.method, request.target, response)
+                    log_response(log, self, request.method, request.target, response, request.wanted.preload_content)
             else:
                 conn.request_options = request.all_options()
                 response = request_by(make, conn, request, headers)
@@ -429,6 +432,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             if ours is not None:
                 raise ours from error
             raise
+        if asked is not request and isinstance(response, BaseHTTPResponse):
+            response.url = request.target
         return self._hand_over(conn, response, request, number)
 
     def _send_lock_for(self, conn: HTTPConnection, body: object) -> SendLock | None:
@@ -495,7 +500,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             send = partial(send_lock.send, send)
         send(
             method,
-            url,
+            self._on_the_line(url),
             body=body,
             headers=headers,
             chunked=chunked,
@@ -505,8 +510,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         )
         HTTPConnection.limit_receives(conn, clock)
         response = conn.getresponse()
+        if retries is None and isinstance(response, HTTPResponse):  # asked for by a program, no loop judges the body
+            response.accept(preload_content)
         if log.isEnabledFor(logging.DEBUG):
-            log_response(log, self, method, url, response)
+            log_response(log, self, method, url, response, preload_content)
         return response
 
     # -- redirects, as attempts asks --
@@ -560,6 +567,27 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         except PoolError as error:
             name_pool(error, self)
             raise
+        except ValueError:  # it was not leased here
+            self._take_in(conn)
+
+    def _take_in(self, conn: Connection) -> None:
+        """Take a connection that was made elsewhere, if there is room, as urllib3 does; else close it.
+
+        FullPoolError where the pool never has more than its number.
+        """
+        try:
+            if conn.is_reusable_state():
+                self._endpoint_pool.add_idle(conn)
+                return
+        except FullPoolError as error:
+            if self.block:
+                conn.close()
+                name_pool(error, self)
+                raise
+            self._factory.on_full(conn)
+        except ClosedPoolError:
+            pass
+        conn.close()
 
     def _validate_conn(self, conn: HTTPConnection) -> None:
         """Called before each request on the connection it goes to."""
@@ -723,4 +751,4 @@ def _normalize_host(host: str | None, scheme: str | None) -> str | None:
 
 def _url_from_pool(pool: HTTPConnectionPool, path: str | None = None) -> str:
     """The URL of a path on a pool's host."""
-    return Url(scheme=pool.scheme, host=pool.host, port=pool.port, path=path).url
+    return Url(scheme=pool.scheme, host=bracketed(pool.host), port=pool.port, path=path).url

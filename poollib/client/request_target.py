@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..base.coercion import exact, whole
 from ..base.headers import HTTPHeaderDict
-from ..base.url import Url, encode_target, join, normalize_host, parse_url, without_zone
+from ..base.url import Url, bracketed, encode_target, join, normalize_host, parse_url, without_zone
 from ..exceptions import HostChangedError, LocationValueError
 from ..exchange.proxy_config import ProxyConfig
 from ..exchange.transport import port_by_scheme
@@ -42,9 +42,10 @@ class ConnectionPool:
         # A URL is no host, but fails as late as in urllib3: when a connection is made.
         is_url = "://" in host and "@" not in host
         normal = host if is_url else cast(str, normalize_host(host, self.scheme))
-        self.host = host if normal == host else normal  # rather one text than two equal ones
+        # Rather one text than two equal ones; an address without brackets, as http.client wants it.
+        self._tunnel_host = host if normal == host else normal
+        self.host = self._tunnel_host.strip("[]") if self._tunnel_host[0] == "[" else self._tunnel_host
         self.port = port
-        self._tunnel_host = self.host
 
     def __str__(self) -> str:
         return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
@@ -98,7 +99,7 @@ class RequestTargets(EndpointSettings, ConnectionPool):
         return is_same and (scheme, port) == (self.scheme, own_port)
 
     def _target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
-        """The request target: an encoded path, or for a forwarding proxy the whole URL (RFC 9112 section 3.2.2).
+        """What is asked for: an encoded path, or the whole URL where it was given, or for a forwarding proxy.
 
         A zone and userinfo stay here (RFC 6874 section 4, RFC 9110 section 4.2.4). "*" is the server as a whole, which
         a proxy is told by a URL without a path (RFC 9112 section 3.2.4).
@@ -112,16 +113,22 @@ class RequestTargets(EndpointSettings, ConnectionPool):
             if self._is_proxy_itself():
                 return target
             port = None if self.port == port_by_scheme.get(self.scheme or "") else self.port
-            return Url(scheme=self.scheme, host=without_zone(_bracketed(self.host)), port=port).url + _path_of(target)
+            return Url(scheme=self.scheme, host=without_zone(bracketed(self.host)), port=port).url + _path_of(target)
         if assert_same_host and not self.is_same_host(url):
             raise HostChangedError(self, url, cast(Any, retries))
         parsed = parse_url(url)
         if self._guard is not None and parsed.host:
             self._guard.check_host(parsed.host)
-        if self._is_forwarding or not parsed.host:
-            host = None if parsed.host is None else without_zone(parsed.host)
-            return Url(parsed.scheme, None, host, parsed.port, parsed.path or "/", parsed.query).url
-        return parsed.request_uri
+        host = None if parsed.host is None else without_zone(parsed.host)
+        return Url(parsed.scheme, None, host, parsed.port, parsed.path or "/", parsed.query).url
+
+    def _line_target(self, url: str, assert_same_host: bool, retries: Retry) -> str:
+        """What the request line says of a URL."""
+        return self._on_the_line(self._target(url, assert_same_host, retries))
+
+    def _on_the_line(self, target: str) -> str:
+        """The target in the request line: of a whole URL the path, unless a proxy is asked (RFC 9112 section 3.2.1)."""
+        return target if names_no_host(target) or self._is_forwarding else parse_url(target).request_uri
 
     def _with_proxy_headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
         """A forwarded request carries what the proxy wants to know; a tunnelled one never does."""
@@ -135,7 +142,9 @@ class RequestTargets(EndpointSettings, ConnectionPool):
         target = join(self._absolute(url), location)
         if not self.is_same_host(target) and not self._may_forward(target):
             raise HostChangedError(self, location, 0)
-        return self._target(target, False, Retry.DEFAULT)
+        is_path = location[:1] == "/" and location[:2] != "//"
+        ask = self._line_target if is_path else self._target
+        return ask(target, False, Retry.DEFAULT)
 
     def _absolute(self, target: str) -> str:
         """The URL of one of this pool's targets."""
@@ -155,10 +164,5 @@ def _path_of(target: str) -> str:
 
 
 def _authority_of(pool: ConnectionPool) -> str:
-    host = _bracketed(pool.host)
+    host = bracketed(pool.host)
     return f"{host}:{pool.port}" if pool.port else host
-
-
-def _bracketed(host: str) -> str:
-    """A pool's host as URLs have it: pools take an IPv6 address without brackets, too."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

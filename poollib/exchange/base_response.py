@@ -263,10 +263,13 @@ class _Origin(Protocol):
     def scheme(self) -> str | None: ...
 
 
-def log_response(log: logging.Logger, origin: _Origin, method: str, target: str, response: BaseHTTPResponse) -> None:
-    """Log a response in urllib3's words, at DEBUG."""
+def log_response(
+    log: logging.Logger, origin: _Origin, method: str, target: str, response: BaseHTTPResponse, preload: bool
+) -> None:
+    """Log a response in urllib3's words, at DEBUG, and how much of its body is left to the caller; None: unknown."""
     version, left = "HTTP/?", None
     if isinstance(response, BaseHTTPResponse):  # a recorder's or a mock's may know neither
         version, left = response.version_string, response.length_remaining
+        left = 0 if left and preload else left
     words = '%s://%s:%s "%s %s %s" %s %s'
     log.debug(words, origin.scheme, origin.host, origin.port, method, target, version, response.status, left)

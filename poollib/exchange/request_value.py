@@ -216,6 +216,12 @@ class Request(OutgoingRequest):
         """``options``, or those that its listener wants while a connection is made."""
         return Options(trace=self.trace) if self.options is None and self.trace is not None else self.options
 
+    def for_target(self: Self, target: str) -> Self:
+        """The same request with another target."""
+        request = copy(self)
+        request.target = target
+        return request
+
     def drop_body(self) -> None:
         """Go on as a GET without a body, and without what told of one."""
         self.method, self.body, self.body_start, self.chunked = "GET", None, None, False

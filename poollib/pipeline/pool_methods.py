@@ -110,7 +110,8 @@ class Pipelining(RequestTargets):
         from .server_support import PipeliningRecord
 
         proxied = self._with_proxy_headers if self._is_forwarding else None
-        defaults = PoolDefaults(self, self.headers, self.retries, self.timeout, self._defaults, self._target, proxied)
+        target = self._line_target
+        defaults = PoolDefaults(self, self.headers, self.retries, self.timeout, self._defaults, target, proxied)
         settings = Settings(defaults, request_kw)
         record = self._pipelining or self.__dict__.setdefault("_pipelining", PipeliningRecord())
         senders = Senders(self._exchange_batch, self._attempt, self._urlopen_settled, record)
@@ -161,7 +162,7 @@ class Pipelining(RequestTargets):
         finally:
             if log.isEnabledFor(logging.DEBUG):
                 for request, response in zip(batch.requests, batch.answers):  # noqa: B905 - fewer where it failed
-                    log_response(log, self, request.method, request.target, response)
+                    log_response(log, self, request.method, request.target, response, True)
         if self._health is not None and not self._health.is_ok:
             self._health.note_success()
         return was_sent

@@ -9,6 +9,7 @@ import pytest
 
 from poollib import HTTPConnectionPool, PoolManager, RequestLogFilter, Trace
 from tests.support.httpd import Httpd, Request, Response
+from tests.support.script import ScriptServer, expect_request, send
 
 
 def hello(request: Request) -> Response:
@@ -68,3 +69,14 @@ def test_a_filter_puts_the_request_and_its_pool_into_records(caplog: pytest.LogC
     assert [vars(record)["request_id"] for record in (opened, first, second)] == [ids[0], ids[0], ids[1]]
     assert {vars(record)["pool"] for record in (opened, first, second)} == {server.url}
     assert (vars(between)["request_id"], vars(between)["pool"]) == ("-", "-")
+
+
+def test_the_line_of_a_response_tells_how_much_of_it_is_left_to_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Of one that is read at once nothing, however its body arrives; so log analyses know it from urllib3."""
+    steps = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), send(b"hello")]
+    with ScriptServer(steps * 2) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        with caplog.at_level(logging.DEBUG, "poollib.connectionpool"):
+            assert pool.request("GET", "/").data == b"hello"
+            assert pool.request("GET", "/", preload_content=False).data == b"hello"
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line[-22:] for line in lines if "200" in line] == ['"GET / HTTP/1.1" 200 0', '"GET / HTTP/1.1" 200 5']

@@ -29,8 +29,10 @@ from poollib.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from poollib.exchange.transport import ConnectionState
 from poollib.net.certificates import CertificateError
 from tests.support.httpd import Httpd, Response
+from tests.support.script import ScriptServer, expect_request, send
 
 
 @pytest.fixture
@@ -116,6 +118,17 @@ def test_a_stub_in_the_responses_place_is_handed_out_as_it_is(server: Httpd, pre
             pool._put_conn(response._connection)
         assert type(pool.urlopen("GET", "/", pool_timeout=1)) is Stub
     assert server.opened == 1
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_make_request_by_hand_reads_the_body_that_no_loop_will(preload: bool) -> None:
+    """Thrown away, the response would take the connection with it; as urllib3 has it, the connection can be used on."""
+    steps = [expect_request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), send(b"hello")]
+    with ScriptServer(steps) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        conn = pool._get_conn()
+        pool._make_request(conn, "GET", "/", preload_content=preload)
+        assert (conn.sock is not None) is preload
+        pool._put_conn(conn)
 
 
 def test_make_request_may_be_called_with_another_timeout(server: Httpd) -> None:
@@ -363,13 +376,37 @@ def test_a_queue_of_its_own_is_empty_in_a_forked_child(server: Httpd) -> None:
         assert pool.request("GET", "/").json()["connection"] == 0
 
 
-def test_a_stranger_is_not_taken_and_none_is_nobodys() -> None:
-    """What was not lent can't be given back."""
-    with HTTPConnectionPool("localhost", 1) as pool:
+@pytest.mark.parametrize("block", [True, False])
+def test_a_connection_made_elsewhere_is_taken_where_there_is_room(
+    block: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As urllib3: beyond maxsize it is closed, which a pool that never has more says by an error, others by a line."""
+    with HTTPConnectionPool("localhost", 1, block=block) as pool:
         pool._put_conn(None)
-        with pytest.raises(ValueError, match="is not lent by"):
-            pool._put_conn(pool._new_conn())
+        first, second = pool._new_conn(), pool._new_conn()
+        pool._put_conn(first)
+        assert pool._endpoint_pool.idle_connections() == [first]
+        second.exchange_state = ConnectionState.IDLE
+        if block:
+            with pytest.raises(FullPoolError):
+                pool._put_conn(second)
+        else:
+            pool._put_conn(second)
+        assert ("Connection pool is full, discarding connection: localhost" in caplog.text) is not block
+        assert second.exchange_state is ConnectionState.CLOSED
         pool._endpoint_pool.check()
+
+
+def test_a_connection_that_the_pool_has_thrown_away_may_come_back() -> None:
+    """Once more closed, and no error: a program gives it back in a ``finally``, after the request that broke it."""
+    with HTTPConnectionPool("127.0.0.1", 9, retries=False) as pool:
+        conn = pool._get_conn()
+        conn.close()
+        pool._put_conn(conn)
+        pool._put_conn(conn)
+        assert pool._endpoint_pool.connections() == []
+    pool._put_conn(stranger := pool._new_conn())
+    assert stranger.exchange_state is ConnectionState.CLOSED
 
 
 @pytest.mark.parametrize(

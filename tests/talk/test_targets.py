@@ -12,7 +12,7 @@ import pytest
 
 from poollib import HTTPConnectionPool, PoolManager, ProxyManager, Retry
 from poollib.connection import HTTPConnection
-from poollib.exceptions import HostChangedError
+from poollib.exceptions import HostChangedError, MaxRetryError
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, expect_request, respond
 
@@ -79,3 +79,36 @@ def test_a_request_without_a_body_tells_its_length_where_one_is_expected(
             lengths = [value for name, value in server.requests[-1].headers if name.lower() == "content-length"]
             assert lengths == ([] if method in SILENT else ["0"])
             assert not server.requests[-1].header("Transfer-Encoding")
+
+
+def test_a_whole_url_of_the_pools_host_is_the_path_in_the_request_line_alone() -> None:
+    """RFC 9112 section 3.2.1. Overrides, errors and responses know it whole, as in urllib3."""
+    seen: list[str] = []
+
+    class Pool(HTTPConnectionPool):
+        def _make_request(self, conn: Any, method: str, url: str, **named: Any) -> Any:
+            seen.append(url)
+            return super()._make_request(conn, method, url, **named)
+
+    for made in (Pool, HTTPConnectionPool):
+        steps = [expect_request(), respond(status="302 Found", headers=["Location: /b#c"]), expect_request(), respond()]
+        with ScriptServer([*steps, *steps[2:], *steps[:2]]) as server, made(server.host, server.port) as pool:
+            base = f"http://{server.host}:{server.port}"
+            response = pool.urlopen("GET", f"{base}/a?x=1#d")
+            assert response.retries is not None
+            assert response.geturl() == "/b#c"
+            assert pool.urlopen("GET", f"{base}/f").geturl() == f"{base}/f"
+            assert [turn.url for turn in response.retries.history] == [f"{base}/a?x=1"]
+            with pytest.raises(MaxRetryError) as caught:
+                pool.urlopen("GET", f"{base}/e", retries=0)
+            assert caught.value.url == f"{base}/e"
+        lines = [line for line in server.received[0].split(b"\r\n") if line.startswith(b"GET")]
+        assert lines == [b"GET /a?x=1 HTTP/1.1", b"GET /b HTTP/1.1", b"GET /f HTTP/1.1", b"GET /e HTTP/1.1"]
+        if made is Pool:
+            assert seen == [f"{base}/a?x=1", "/b", f"{base}/f", f"{base}/e"]
+
+
+def test_a_whole_url_is_the_path_in_a_pipelines_request_line_too() -> None:
+    with ScriptServer([expect_request(), respond()]) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        assert [response.status for response in pool.pipeline([f"http://{server.host}:{server.port}/a"])] == [200]
+    assert server.received[0].startswith(b"GET /a HTTP/1.1\r\n")

@@ -15,7 +15,7 @@ from poollib.pipeline.requests import PipelinedRequest, PoolDefaults, Settings
 
 
 def settings(pool: HTTPConnectionPool, **keywords: Any) -> Settings:
-    defaults = PoolDefaults(pool, pool.headers, pool.retries, pool.timeout, {}, pool._target, None)
+    defaults = PoolDefaults(pool, pool.headers, pool.retries, pool.timeout, {}, pool._line_target, None)
     return Settings(defaults, keywords)  # type: ignore[arg-type]
 
 
