@@ -5,14 +5,12 @@ Counted against what the server saw; run with a larger POOLLIB_BULK_URLS for mor
 
 from __future__ import annotations
 
-import collections
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -22,7 +20,8 @@ import pytest
 from poollib.bulk import Result, fetch
 from poollib.bulk.requests import BulkRequest
 from poollib.bulk.worker import Worker
-from tests.support.httpd import Httpd, Request, Response, Route
+from tests.support.faulty_hosts import Faulty
+from tests.support.httpd import Httpd
 
 HOSTS = 50
 URLS = int(os.environ.get("POOLLIB_BULK_URLS", "10000"))
@@ -38,44 +37,6 @@ urls = (f"http://h{n % hosts}.test:{port}/{n}" for n in range(count))
 for result in fetch(urls, manager=manager, to=to, pipeline=pipeline):
     assert result.status == 200, result
 """
-
-
-class Faulty(dict[str, Route]):
-    """Every path is answered with its number, every fiftieth badly at first; counts."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.asked: collections.Counter[str] = collections.Counter()
-        self.now: collections.Counter[str] = collections.Counter()
-        self.most = 0
-
-    def get(self, path: str, default: object = None) -> Route:
-        return self.answer
-
-    def answer(self, request: Request) -> Response:
-        host = request.header("Host") or ""
-        with self.lock:
-            self.asked[request.path] += 1
-            turn = self.asked[request.path]
-            self.now[host] += 1
-            self.most = max(self.most, self.now[host])
-        number = int(request.path[1:])
-        with self.lock:
-            self.now[host] -= 1
-        if number % 50 or turn > 1:
-            return Response(b"number " + request.path[1:].encode())
-        kind = number // 50 % 3
-        return Response(b"", 503) if kind == 0 else Response(broken(), close=True) if kind == 1 else Response(none())
-
-
-def broken() -> Iterator[bytes]:
-    yield b"num"
-    raise ConnectionResetError
-
-
-def none() -> Iterator[bytes]:
-    raise ConnectionResetError
-    yield b""
 
 
 @pytest.mark.slow
