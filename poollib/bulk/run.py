@@ -36,6 +36,8 @@ RETRIES = Retry(
 #: Seconds for each request where the caller says nothing: to connect, between bytes, and for all of it.
 TIMEOUT = Timeout(connect=10, read=30, deadline=120)
 POOLS = 1000  # pools that a manager of our own keeps
+#: Connections that it has, at least one for each thread: macOS lets a process have 256 open files, Linux 1024.
+CONNECTIONS = 200
 THREADS = 32
 WINDOW = 1024  # requests that are read ahead
 LANE_MOST = 16
@@ -87,7 +89,11 @@ def fetch(
     place = os.path.join(folder.path, JOURNAL) if journal is None and folder is not None else journal
     is_remote = executor is not None
     politeness = _politeness(per_host, rate, pipeline, is_remote)
-    settings = _settings(manager, retries, timeout, per_host, pipeline, folder)
+    is_own = manager is None
+    if manager is None:
+        most = CONNECTIONS if is_remote else max(CONNECTIONS, whole("threads", threads))
+        manager = PoolManager(num_pools=POOLS, maxsize=per_host, block=True, total_maxsize=most)
+    settings = Settings(manager, _retries(retries), _timeout(timeout), pipeline, folder, is_own)
     if isinstance(requests, (str, bytes)):
         raise TypeError("fetch() takes an iterable of requests, not one URL")
     run = _Run(settings, None if place is None else os.fspath(place), resume, on_progress)
@@ -252,26 +258,14 @@ def default_count() -> int:
     return max(4, 2 * (os.cpu_count() or 1))
 
 
-def _settings(
-    manager: PoolManager | None,
-    retries: RetriesArgument,
-    timeout: TimeoutArgument | None,
-    per_host: int,
-    pipeline: int,
-    folder: Folder | None,
-) -> Settings:
-    is_own = manager is None
-    if manager is None:
-        manager = PoolManager(num_pools=POOLS, maxsize=per_host, block=True)
-    wanted = TIMEOUT if timeout is None else timeout
-    return Settings(
-        manager,
-        RETRIES if retries is None else Retry.from_int(retries),
-        wanted if isinstance(wanted, Timeout) else Timeout.from_float(wanted),
-        pipeline=pipeline,
-        folder=folder,
-        is_own=is_own,
-    )
+def _retries(wanted: RetriesArgument) -> Retry:
+    return RETRIES if wanted is None else Retry.from_int(wanted)
+
+
+def _timeout(wanted: TimeoutArgument | None) -> Timeout:
+    if wanted is None:
+        return TIMEOUT
+    return wanted if isinstance(wanted, Timeout) else Timeout.from_float(wanted)
 
 
 def _shown(item: object) -> BulkRequest:

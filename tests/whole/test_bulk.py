@@ -168,6 +168,26 @@ def test_a_rate_is_kept_by_the_host_and_other_hosts_do_not_wait_for_it(server: H
         assert seen[-1] - begun >= 4 / 50
 
 
+#: As many files as macOS lets a program have open; the names all lead to one server.
+MANY_HOSTS = """
+import collections, resource, socket, sys
+from poollib.bulk import fetch
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+lookup = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *rest, **named: lookup("127.0.0.1", *rest, **named)
+urls = (f"http://h{number}.test:{sys.argv[1]}/" for number in range(600))
+print(collections.Counter(str(result.error or result.status) for result in fetch(urls, retries=0)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on open files there")
+def test_many_hosts_do_not_spend_the_files_that_a_process_may_have_open(server: Httpd) -> None:
+    """Each kept its connections: at 10,000 hosts nothing went out any more, and every repetition waited."""
+    command = [sys.executable, "-c", MANY_HOSTS, str(server.port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "Counter({'200': 600})\n", done.stdout + done.stderr
+
+
 def test_bodies_go_to_files_and_only_those_of_2xx(server: Httpd, tmp_path: pathlib.Path) -> None:
     body = bytes(range(256)) * 1000
     server.routes["/big.bin"] = lambda _: Response([body[:1000], body[1000:]])
