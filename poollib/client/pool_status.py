@@ -7,6 +7,7 @@ each figure means; the choice follows psycopg_pool's ``get_stats``."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -191,10 +192,13 @@ class PastPools:
         if self._parent is not None:
             self._parent.add(pool)
 
-    def _settle(self, key: int) -> None:
-        """A pool is gone; runs in the middle of anything, so that one assignment must do."""
+    def _settle(self, key: int, is_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        """A pool is gone; runs in the middle of anything, so that one assignment must do.
+
+        At the interpreter's exit nobody counts any more, and this module's names are gone: hence the default.
+        """
         self._watched.pop(key, None)
-        if key in self._figures:
+        if key in self._figures and not is_exit():
             self._figures[key] = _Last(self._figures[key]())
             self._fold()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, PoolManager
-from poollib.client.pool_status import HTTPPoolStats, ManagerHealth, ManagerStats, PoolHealth, total_of
+from poollib.client.pool_status import HTTPPoolStats, ManagerHealth, ManagerStats, PastPools, PoolHealth, total_of
 from poollib.policy.circuit_breaker import CircuitReport
 from tests.support.httpd import Httpd, Request, Response
 
@@ -123,3 +123,13 @@ def test_a_pool_that_was_let_go_closes_its_connections_when_nobody_uses_it() -> 
         del manager.pools[key]
         gc.collect()
         assert conn.is_closed  # type: ignore[attr-defined]
+
+
+def test_a_pool_that_goes_at_the_interpreters_exit_is_not_counted_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This module's names may be None by then: a TypeError was printed after an interrupted program's last line."""
+    past, pool = PastPools(), HTTPConnectionPool("127.0.0.1")
+    past.add(pool)
+    monkeypatch.setattr("poollib.client.pool_status._all_figures", None)
+    past._settle(id(pool), lambda: True)
+    monkeypatch.undo()
+    assert len(past.figures([])) == 1
