@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from ..base.timeout import Timeout
+from .executor import started_quietly, stop_on_interrupt
 from .requests import Progress, Result
 from .run import RETRIES, TIMEOUT, fetch
 
@@ -163,7 +164,11 @@ def _processes(count: int) -> Callable[[], ProcessPoolExecutor] | None:
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")  # rich has threads, which a fork would break
-    return lambda: ProcessPoolExecutor(count, mp_context=context)
+
+    def make() -> ProcessPoolExecutor:
+        return started_quietly(ProcessPoolExecutor(count, mp_context=context, initializer=stop_on_interrupt), count)
+
+    return make
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import pickle
 import queue
+import signal
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 from ..exceptions import HTTPError
 from .backlog import Lane
 from .requests import Result
 from .threads import Event
 from .worker import Settings, Worker
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 LANE_S = 10.0  # after this long nothing more of a lane is sent
 LANES_A_BATCH = 8  # each has a thread of its own in the worker
@@ -135,6 +139,36 @@ def _shut_down(executor: Executor, wait: bool) -> None:
 # -- where the worker is --
 
 _workers: dict[str, Worker] = {}  # by run; changed by single operations only, as a worker may have threads
+
+
+def stop_on_interrupt() -> None:
+    """Let Ctrl-C end this worker's requests soon, without a traceback; an ``initializer`` for process pools."""
+    signal.signal(signal.SIGINT, _stop_all)
+    if hasattr(signal, "pthread_sigmask"):  # see started_quietly
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def started_quietly(executor: ProcessPoolExecutor, count: int) -> ProcessPoolExecutor:
+    """The executor, whose initializer is ``stop_on_interrupt``, with its processes started.
+
+    They begin with Ctrl-C blocked, as their parent has it meanwhile: one that dies of it while it imports breaks the
+    pool, which kills the others in the middle of a file.
+    """
+    block = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if block else set()
+    try:
+        for _ in range(count):
+            executor.submit(int)
+    finally:
+        if block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return executor
+
+
+def _stop_all(*_: object) -> None:
+    for run in list(_workers):
+        if (worker := _workers.pop(run, None)) is not None:  # what comes afterwards gets another one
+            worker.stop()
 
 
 def run_batch(run: str, settings: bytes, lanes: list[Lane]) -> _Answer:

@@ -1,7 +1,7 @@
 """Bodies in files: one for each request, in a folder for each host, whole or not there.
 
 A body is written in a folder of parts beside them and gets its name when all of it is there. What a killed run leaves
-among the parts is removed by the next one.
+among the parts is removed by the next one, unless a third one, with another journal, is writing parts there as well.
 """
 
 from __future__ import annotations
@@ -10,10 +10,15 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
 from .requests import BulkRequest, key_of
+
+try:
+    import fcntl
+except ImportError:  # Windows: the folder is cleaned whoever writes to it
+    fcntl = None  # type: ignore[assignment]
 
 PARTS = ".parts"
 JOURNAL = "journal.jsonl"
@@ -33,6 +38,21 @@ class Folder:
         for name in os.listdir(self._parts):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self._parts, name))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and clean it, unless another run writes to it; no other cleans it while the block lasts."""
+        os.makedirs(self._parts, exist_ok=True)
+        place = None if fcntl is None else os.open(self._parts, os.O_RDONLY)
+        try:
+            if place is None or _is_locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                self.prepare()
+            if place is not None:
+                _is_locked(place, fcntl.LOCK_SH)
+            yield
+        finally:
+            if place is not None:
+                os.close(place)
 
     def path_of(self, request: BulkRequest) -> str:
         """Where a request's body goes: the host's folder, the last part of the URL's path, and the request's key."""
@@ -59,6 +79,17 @@ class Folder:
                 os.unlink(part)
             raise
         return path, size
+
+
+def _is_locked(place: int, how: int) -> bool:
+    """Whether a file is locked now; false if others have it, true on file systems that know no locks."""
+    try:
+        fcntl.flock(place, how)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _plain(name: str) -> str:

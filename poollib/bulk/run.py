@@ -90,6 +90,8 @@ def fetch(
     is_remote = executor is not None
     politeness = _politeness(per_host, rate, pipeline, is_remote)
     is_own = manager is None
+    if manager is not None and not hasattr(manager, "urlopen"):
+        raise TypeError(f"manager is a PoolManager, as a Client's .manager, not {type(manager).__name__}")
     if manager is None:
         most = CONNECTIONS if is_remote else max(CONNECTIONS, whole("threads", threads))
         manager = PoolManager(num_pools=POOLS, maxsize=per_host, block=True, total_maxsize=most)
@@ -125,14 +127,14 @@ class _Run:
             os.makedirs(self._settings.folder.path, exist_ok=True)
         if self._journal_path is not None:
             self._journal = Journal(self._journal_path, self._resume)
+        folder = self._settings.folder
         try:
-            if self._settings.folder is not None:
-                self._settings.folder.prepare()
-            engine = make_engine()
-            try:
-                yield from self._drive(Backlog(self._by_host(items), politeness, window), engine)
-            finally:
-                engine.stop()
+            with contextlib.nullcontext() if folder is None else folder.held():
+                engine = make_engine()
+                try:
+                    yield from self._drive(Backlog(self._by_host(items), politeness, window), engine)
+                finally:
+                    engine.stop()
         finally:
             if self._journal is not None:
                 self._journal.close()

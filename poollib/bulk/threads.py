@@ -14,6 +14,7 @@ from .worker import Settings, Worker
 
 #: How long ``stop`` waits for requests under way, which end soon unless a server is silent.
 STOP_S = 5.0
+START_S = 0.2  # the same for one that may have been started, or not
 
 
 class Event(NamedTuple):
@@ -50,6 +51,8 @@ class Threads:
         self._count = count
         self._jobs: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._begun = 0  # threads
+        self._ended = threading.Semaphore(0)  # one for each of them
         self._under_way = 0
 
     def room(self) -> int:
@@ -61,9 +64,10 @@ class Threads:
         for lane in lanes:
             self._under_way += 1
             self._jobs.put(lane)
-            if len(self._threads) < self._under_way:
+            if self._begun < self._under_way:
                 # Daemons: a silent server must not keep a program from its end.
                 thread = threading.Thread(target=self._run, name=f"bulk-{len(self._threads) + 1}", daemon=True)
+                self._begun += 1
                 thread.start()
                 self._threads.append(thread)  # not before: one whose start Ctrl-C has cut short can't be joined
 
@@ -78,14 +82,23 @@ class Threads:
 
     def stop(self) -> None:
         """As Engine says; threads whose server is silent for longer than 5 s end later, by themselves."""
-        for _ in range(len(self._threads) + 1):  # and one that was not listed any more
+        for _ in range(self._begun):
             self._jobs.put(None)
         self._worker.stop()
         limit = time.monotonic() + STOP_S
         for thread in self._threads:
+            self._ended.acquire(timeout=max(0.0, limit - time.monotonic()))
             thread.join(max(0.0, limit - time.monotonic()))
+        if self._begun > len(self._threads):  # a start was cut short, and it may run and be writing a file
+            self._ended.acquire(timeout=START_S)
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended.release()
+
+    def _work(self) -> None:
         while (lane := self._jobs.get()) is not None:
             try:
                 for results in self._worker.run(lane):

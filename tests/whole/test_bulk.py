@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from poollib import PoolManager, Retry, Timeout
+from poollib import Client, PoolManager, Retry, Timeout
 from poollib.bulk import BulkRequest, Progress, Result, fetch
 from poollib.bulk.requests import Item
 from poollib.exceptions import DeadlineExceededError, LocationValueError, MaxRetryError
@@ -282,6 +283,47 @@ def test_what_the_iterable_raises_comes_when_what_it_gave_is_done(server: Httpd)
 def test_what_can_not_be_meant_is_refused_at_once(keywords: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fetch([], **keywords)  # type: ignore[arg-type]
+
+
+def test_a_client_is_no_manager_but_has_one() -> None:
+    with Client("http://127.0.0.1:9") as client:
+        with pytest.raises(TypeError, match=r"manager is a PoolManager, as a Client's \.manager, not Client"):
+            fetch([], manager=client)  # type: ignore[arg-type]
+        assert list(fetch([], manager=client.manager)) == []
+
+
+def test_an_executor_that_was_shut_down_ends_the_run(server: Httpd) -> None:
+    """What was there is given out before, and nothing hangs."""
+    with ThreadPoolExecutor(2) as executor:
+        results = fetch(urls(server, 1, 1000), executor=executor, manager=manager_for(server, 1))
+        next(results)
+        executor.shutdown(wait=False, cancel_futures=True)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            list(results)
+
+
+@pytest.mark.parametrize("told", ["on_result", "on_progress"])
+def test_what_a_callback_raises_ends_the_run_and_its_threads(server: Httpd, told: str, tmp_path: pathlib.Path) -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    with manager_for(server, 1) as manager, pytest.raises(ZeroDivisionError):
+        list(fetch(urls(server, 1, 100), manager=manager, to=tmp_path, **{told: fail}))  # type: ignore[arg-type]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bulk-")]
+    assert list((tmp_path / ".parts").iterdir()) == []
+    done = len((tmp_path / "journal.jsonl").read_text().splitlines())
+    assert done == (0 if told == "on_result" else 1)
+
+
+def test_requests_that_differ_by_their_fragment_and_equal_ones_have_a_result_each(
+    server: Httpd, tmp_path: pathlib.Path
+) -> None:
+    items = [f"{server.url}/a", f"{server.url}/a#b", f"{server.url}/a#c", f"{server.url}/a"]
+    results = list(fetch(items, to=tmp_path))
+    assert sorted(result.request.url for result in results) == sorted(items)
+    assert {request.target for request in server.requests} == {"/a"}
+    assert len({result.path for result in results}) == 3
+    assert list(fetch(items, to=tmp_path)) == []
 
 
 def test_one_url_is_no_list_of_them() -> None:

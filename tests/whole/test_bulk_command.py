@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -95,7 +97,11 @@ def test_progress_is_one_line_that_is_written_over() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
-def test_ctrl_c_leaves_nothing_half_written_and_the_next_call_goes_on(server: Httpd, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--processes", "2"]])
+def test_ctrl_c_leaves_nothing_half_written_and_the_next_call_goes_on(
+    server: Httpd, tmp_path: pathlib.Path, options: list[str]
+) -> None:
+    """Every process of a terminal gets it: those of a pool ended with tracebacks, and their parts stayed."""
     asked, released = threading.Event(), threading.Event()
 
     def endless() -> Iterator[bytes]:
@@ -106,17 +112,18 @@ def test_ctrl_c_leaves_nothing_half_written_and_the_next_call_goes_on(server: Ht
 
     server.routes["/endless"] = lambda _: Response(endless(), close=True)
     urls = listed(tmp_path / "urls.txt", f"{server.url}/endless", *(f"{server.url}/{n}" for n in range(20)))
-    command = [sys.executable, "-c", COMMAND_LINE, "bulk", urls, "--to", str(tmp_path / "to")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", COMMAND_LINE, "bulk", urls, "--to", str(tmp_path / "to"), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as child:
         try:
             assert asked.wait(20)
-            child.send_signal(signal.SIGINT)
+            os.killpg(child.pid, signal.SIGINT)
             assert child.wait(20) == 130
             assert child.stderr is not None
             assert b"Traceback" not in child.stderr.read()
         finally:
-            child.kill()
             released.set()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
     assert not list((tmp_path / "to" / ".parts").iterdir())
     done = {json.loads(line)["url"] for line in (tmp_path / "to" / "journal.jsonl").read_text().splitlines()}
     assert f"{server.url}/endless" not in done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -64,3 +65,15 @@ def test_what_a_killed_run_left_among_the_parts_goes(tmp_path: pathlib.Path) -> 
     left.write_bytes(b"x")
     folder.prepare()
     assert not left.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no flock there")
+def test_what_another_run_is_writing_stays(tmp_path: pathlib.Path) -> None:
+    """Two runs with a journal each and one folder: the second took the first one's parts for a killed run's."""
+    folder, part = Folder(str(tmp_path)), tmp_path / ".parts" / "under way"
+    with folder.held():
+        part.write_bytes(b"x")
+        with Folder(str(tmp_path)).held():
+            assert part.exists()
+    with folder.held():
+        assert not part.exists()
