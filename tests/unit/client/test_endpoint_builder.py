@@ -186,7 +186,7 @@ def test_the_example_of_the_docs_makes_managers(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv(name, raising=False)
     page = (pathlib.Path(__file__).parents[3] / "docs/ways.rst").read_text()
     _, _, rest = page.partition(".. code-block:: python\n")
-    example = textwrap.dedent(rest.split("\nhttp is forwarded", 1)[0])
+    example = textwrap.dedent(rest.split("\n``http`` URLs are forwarded", 1)[0])
     made: dict[str, Any] = {}
     exec(example.replace("PoolManager(proxies={", "manager = PoolManager(proxies={"), made)
     manager = made["manager"]
