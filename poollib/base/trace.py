@@ -78,7 +78,7 @@ class Trace:
     def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
         """Call the method named ``event``; override it to know the request that each event belongs to.
 
-        ``request`` is None where it is unknown: connections opened ahead, closed for their age, pipelined requests.
+        ``request`` is None where there is none: connections opened ahead or closed for their age, a pipeline's lease.
         """
         getattr(self, event)(*arguments)
 

@@ -247,11 +247,15 @@ class Batch:
         self._conn.exchange_state = ConnectionState.SENDING
         data = self._heads(requests)
         self.sent = upto
-        self._buffer.send(data)
-        if (trace := self.first.trace) is not None:
+        if self.first.trace is not None:
             for request in requests:
-                notify(trace, "head_sent", request.method, request.target)
-                notify(trace, "body_sent", request.method, request.target)
+                request.count_attempt()
+        self._buffer.send(data)
+        if self.first.trace is not None:
+            for request in requests:
+                if (trace := request.terms.trace) is not None:
+                    notify(trace, "head_sent", request.method, request.target)
+                    notify(trace, "body_sent", request.method, request.target)
 
     def _heads(self, requests: Sequence[PipelinedRequest]) -> bytes:
         """The bytes of requests; what follows the request line is the same for all GETs with the same fields."""
@@ -346,8 +350,8 @@ class Batch:
         buffer, options, trace = self._buffer, request.terms.options, request.terms.trace
         self._expect(request, ConnectionState.AWAITING)
         limits = DEFAULT_LIMITS if options is None else options.limits
-        if trace is not None and self.answers:
-            notify(trace, "body_ended", True)  # of the one before; the connection tells of the last
+        if self.answers and (before := self.requests[len(self.answers) - 1].terms.trace) is not None:
+            notify(before, "body_ended", True)  # of the one before; the connection tells of the last
         data = buffer.take(buffer.unread()) or buffer.recv(RECEIVE_BYTES)
         if not data:
             raise closed_early(data)

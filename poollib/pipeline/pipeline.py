@@ -23,6 +23,7 @@ from ..client.request_loop import may_resend, run
 from ..exceptions import (
     DeadlineExceededError,
     DecodeError,
+    HTTPError,
     ProtocolError,
     ResponseTooLargeError,
     chained,
@@ -134,8 +135,12 @@ class Pipeline(Generic[Given]):
     def close(self) -> None:
         """Send nothing more; responses that were not given out are dropped. Calling it again is fine."""
         self._items = None
+        left = [request for request in self._waiting if isinstance(request, PipelinedRequest)]
+        left += [answer.request for answer in self._answers if isinstance(answer, _Unsettled)]
         self._waiting.clear()
         self._answers.clear()
+        for request in left:
+            request.end(None, HTTPError("the pipeline was closed before this request was done"))
 
     def __enter__(self) -> Self:
         return self
@@ -165,21 +170,30 @@ class Pipeline(Generic[Given]):
 
     def _settled(self, unsettled: _Unsettled) -> BaseHTTPResponse:
         """The response that stands, by the pool's usual loop, which goes on from what the request has met."""
+        pipelined = unsettled.request
+        pipelined.start()
+        try:
+            response = self._followed(unsettled)
+        except BaseException as error:
+            pipelined.end(None, error)
+            raise
+        pipelined.end(response)
+        return response
+
+    def _followed(self, unsettled: _Unsettled) -> BaseHTTPResponse:
         pipelined, response, error = unsettled
         request = pipelined.settled()
         if response is None and error is None:
             return self._senders.single(request)
-        attempt = self._senders.attempt
-        if error is None:
-            return run(attempt, request, response)
-        met = [error]
+        met = [] if error is None else [error]
 
-        def attempts(request: Request) -> BaseHTTPResponse:
+        def attempt(request: Request) -> BaseHTTPResponse:
             if met:
                 raise met.pop()
-            return attempt(request)
+            pipelined.count_attempt()
+            return self._senders.attempt(request)
 
-        return run(attempts, request)
+        return run(attempt, request, response)
 
     # -- a batch --
 
@@ -243,6 +257,8 @@ class Pipeline(Generic[Given]):
             self._waiting[:0] = requests[1:]
             return
         batch = Batch(requests, self._alone)
+        for request in requests:
+            request.start()
         try:
             was_sent = self._senders.batch(batch)
         except Exception as error:
@@ -277,14 +293,17 @@ class Pipeline(Generic[Given]):
     def _sort(self, batch: Batch) -> None:
         """Put aside the answers of a batch, those that a redirect or a retry may follow for the usual loop."""
         is_plain = self._is_plain
-        self._answers.extend(
-            [
-                response
-                if is_plain and (response.status < 300 or response.status == 304)
-                else _Unsettled(request, response)
-                for request, response in zip(batch.requests, batch.answers)  # noqa: B905 - fewer answers after an error
-            ]
-        )
+        answers: list[HTTPResponse | _Unsettled] = [
+            response
+            if is_plain and (response.status < 300 or response.status == 304)
+            else _Unsettled(request, response)
+            for request, response in zip(batch.requests, batch.answers)  # noqa: B905 - fewer answers after an error
+        ]
+        self._answers.extend(answers)
+        if batch.first.trace is not None:
+            for request, answer in zip(batch.requests, answers):  # noqa: B905 - likewise
+                if not isinstance(answer, _Unsettled):
+                    request.end(answer)
 
     # -- requests without an answer --
 
@@ -325,7 +344,7 @@ class Pipeline(Generic[Given]):
     def _resent(self, request: PipelinedRequest, error: Exception) -> PipelinedRequest | _Failure:
         """The request once more at no cost: it was not its connection's fault that it ended; or that it may not."""
         if not may_resend(request.settled(), error):
-            return _Failure(_unanswered(error))
+            return _failed(request, _unanswered(error))
         if (trace := request.terms.trace) is not None:
             notify(trace, "resent", request.method, request.target, error)
         return request
@@ -334,14 +353,14 @@ class Pipeline(Generic[Given]):
         """The request with one retry less, or that none is left."""
         met, retries = _unanswered(error), request.terms.retries
         if retries.verdict(request.method, met) is False:
-            return _Failure(met)
+            return _failed(request, met)
         try:
             owner = self._settings.owner
             left = retries.increment(request.method, request.target, error=met, _pool=owner)
         except Exception as spent:
-            return _Failure(spent)
+            return _failed(request, spent)
         if left.budget is not None and not left.budget.draw():
-            return _Failure(met)
+            return _failed(request, met)
         if (trace := request.terms.trace) is not None:
             notify(trace, "retried", request.method, request.target, met, left.wait_s())
         self._backoff = left
@@ -359,6 +378,12 @@ class Pipeline(Generic[Given]):
 
 #: Errors by which this side ends a connection: nothing is wrong with it.
 _OWN_LIMITS = (DecodeError, ResponseTooLargeError, DeadlineExceededError)
+
+
+def _failed(request: PipelinedRequest, error: Exception) -> _Failure:
+    """The request's error, which stands."""
+    request.end(None, error)
+    return _Failure(error)
 
 
 def _unanswered(error: Exception) -> ProtocolError:

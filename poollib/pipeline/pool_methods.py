@@ -110,11 +110,15 @@ class Pipelining(RequestTargets):
         from .server_support import PipeliningRecord
 
         proxied = self._with_proxy_headers if self._is_forwarding else None
-        target = self._line_target
-        defaults = PoolDefaults(self, self.headers, self.retries, self.timeout, self._defaults, target, proxied)
+        target, endpoint = self._line_target, self._endpoint_pool.endpoint
+        defaults = PoolDefaults(
+            self, self.headers, self.retries, self.timeout, self._defaults, target, proxied, endpoint
+        )
         settings = Settings(defaults, request_kw)
         record = self._pipelining or self.__dict__.setdefault("_pipelining", PipeliningRecord())
-        senders = Senders(self._exchange_batch, self._attempt, self._urlopen_settled, record)
+        has_hooks = bool(self._defaults.get("hooks") or self._defaults.get("attempt_hooks"))
+        batch = _not_at_once if has_hooks else self._exchange_batch
+        senders = Senders(batch, self._attempt, self._urlopen_settled, record)
         if self._circuit is not None:
             senders = senders.wrapped(self._circuit, self)
         return Pipeline(requests, settings, senders, depth, return_exceptions)
@@ -194,3 +198,8 @@ class Pipelining(RequestTargets):
             max_decoded_size=options.max_decoded_size,
             limits=options.limits,
         )
+
+
+def _not_at_once(batch: Batch) -> bool:
+    """As ``_exchange_batch`` of a pool with hooks: each request goes through them, one by one."""
+    return False

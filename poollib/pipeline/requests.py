@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from ..base.coercion import exact, seconds
 from ..base.headers import HTTPHeaderDict
 from ..base.timeout import _DEFAULT_TIMEOUT, Deadline, Timeout
-from ..base.trace import Trace
+from ..base.trace import RequestTrace, Trace, notify
 from ..base.url import match_plain_target
 from ..client.extra_keywords import REQUEST_OPTIONS, take_options, with_times
 from ..client.keyword_types import RequestOptions
@@ -25,6 +25,7 @@ from ..policy.retry import Retry
 
 if TYPE_CHECKING:
     from ..client.keyword_types import RetriesArgument, TimeoutArgument
+    from ..exchange.base_response import BaseHTTPResponse
 
 #: Methods that change nothing on the server and need no body.
 METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -55,6 +56,7 @@ class PoolDefaults(NamedTuple):
     options: dict[str, Any]
     target: Callable[[str, bool, Retry], str]
     with_proxy_headers: Callable[[Mapping[str, str] | None], Mapping[str, str] | None] | None
+    endpoint: object = None
 
 
 class Terms:
@@ -86,12 +88,39 @@ class Terms:
 class PipelinedRequest:
     """A request that can be pipelined."""
 
-    __slots__ = ("method", "target", "terms")
+    __slots__ = ("is_told", "method", "target", "terms")
 
     def __init__(self, method: str, target: str, terms: Terms) -> None:
         self.method = method
         self.target = target
         self.terms = terms
+        self.is_told = False  # whether a listener has heard of its beginning, and not of its end
+
+    # -- for a listener --
+
+    def start(self) -> None:
+        """It is about to be sent for the first time, or was started before."""
+        trace = self.terms.trace
+        if type(trace) is RequestTrace and not self.is_told:
+            self.is_told = True
+            notify(trace, "request_started", trace.request)
+
+    def count_attempt(self) -> None:
+        """It is being sent once more."""
+        trace = self.terms.trace
+        if type(trace) is RequestTrace:
+            trace.count_attempt(trace.request.endpoint)
+
+    def end(self, response: BaseHTTPResponse | None, error: BaseException | None = None) -> None:
+        """The caller gets this response, or the error."""
+        trace = self.terms.trace
+        if type(trace) is RequestTrace and self.is_told:
+            self.is_told = False
+            notify(trace, "request_ended", trace.request, None if response is None else response.status, error)
+            if response is not None and trace.timer is not None:
+                response.timer = trace.timer
+
+    # -- as others see it --
 
     def settled(self) -> Request:
         """The same as what pools send one by one."""
@@ -109,7 +138,9 @@ class PipelinedRequest:
         """The same once more, with what ``retries`` leaves."""
         terms = self.terms
         left = Terms(terms.settings, terms.headers, terms.fields, retries, terms.options)
-        return PipelinedRequest(self.method, self.target, left)
+        request = PipelinedRequest(self.method, self.target, left)
+        request.is_told = self.is_told
+        return request
 
 
 class Settings:
@@ -121,6 +152,7 @@ class Settings:
         self.owner = pool.owner
         self._target = pool.target
         self._with_proxy_headers = pool.with_proxy_headers
+        self._endpoint = pool.endpoint
         self.redirect = bool(keywords.pop("redirect", True))
         retries: Any = keywords.pop("retries", None)
         self.retries = Retry.from_int(retries, redirect=self.redirect, default=cast(Any, pool.retries))
@@ -156,12 +188,19 @@ class Settings:
         """The request that an item means. TypeError, ValueError, HostChangedError: it can't be pipelined here."""
         if type(item) is str:
             if match_plain_target(item) and self._with_proxy_headers is None:
-                return PipelinedRequest("GET", item, terms)
-            return PipelinedRequest("GET", self._target(item, self._same_host, self.retries), terms)
+                return self._with_own_trace("GET", item, terms)
+            return self._with_own_trace("GET", self._target(item, self._same_host, self.retries), terms)
         method, url, headers = _parts(item)
         if headers is not None:
             terms = Terms(self, headers, self._prepared(headers), self.retries, terms.options)
-        return PipelinedRequest(method, self._target(url, self._same_host, self.retries), terms)
+        return self._with_own_trace(method, self._target(url, self._same_host, self.retries), terms)
+
+    def _with_own_trace(self, method: str, target: str, terms: Terms) -> PipelinedRequest:
+        """The request; where somebody listens, with an id of its own."""
+        if (options := terms.options) is not None and options.trace is not None:
+            own = RequestTrace(options.trace, method, self.owner._absolute(target), self._endpoint)
+            terms = Terms(self, terms.headers, terms.fields, terms.retries, options.with_trace(own))
+        return PipelinedRequest(method, target, terms)
 
     def _prepared(self, headers: Mapping[str, str]) -> Fields:
         """The header fields in bytes; ValueError for those that make a request one of a kind."""
@@ -181,6 +220,8 @@ def _refuse_unknown(keywords: dict[str, object]) -> None:
         raise ValueError(
             "preload_content=False can't be pipelined: a body that is not read holds up the responses behind it"
         )
+    if keywords.get("hooks") or keywords.get("attempt_hooks"):
+        raise TypeError("pipeline() takes no hooks: those of the pool are called, with one request in a send")
     if unknown := keywords.keys() - PipelineKeywords.__annotations__.keys() - set(REQUEST_OPTIONS):
         raise TypeError(f"pipeline() got an unexpected keyword argument {min(unknown)!r}")
 
