@@ -18,7 +18,7 @@ from .manager_settings import make_manager
 from .output import remote_name, standard_output
 from .request_parts import file_bytes, usable_url
 from .terminal import bar_block, columns, say
-from .timings import LookupClock, bars
+from .timings import bars
 from .transfer import Job, Outcome, Transfers
 from .write_out import written_out
 
@@ -68,10 +68,9 @@ def fetch(arguments: Sequence[str]) -> int:
 def _fetch(words: Words, jobs: list[Job]) -> int:
     is_parallel = len(jobs) > 1 and (words.has("parallel") or words.verb == "get")
     most = min(len(jobs), words.count("parallel-max", least=1) or MOST_PARALLEL) if is_parallel else 1
-    clock = LookupClock() if words.has("timings") or words.last("write-out") is not None else None
     first = 0
-    with make_manager(words, most, clock) as manager:
-        transfers = Transfers(words, manager, clock, is_parallel)
+    with make_manager(words, most) as manager:
+        transfers = Transfers(words, manager, is_parallel)
         for outcome in side_by_side(transfers, jobs, most) if is_parallel else map(transfers.run, jobs):
             _report(words, outcome)
             first = first or outcome.exit_status

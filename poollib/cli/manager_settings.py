@@ -24,7 +24,6 @@ from .exit_status import TransferError
 if TYPE_CHECKING:
     from ..client.keyword_types import ManagerKeywords
     from ..policy.proxy_rules import ProxyRules
-    from .timings import LookupClock
 
 #: Longer than this nobody waits at a terminal.
 CONNECT_S, READ_S = 10.0, 60.0
@@ -32,8 +31,8 @@ CONNECT_S, READ_S = 10.0, 60.0
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
-def make_manager(words: Words, connections: int, clock: LookupClock | None) -> PoolManager:
-    """The manager for so many transfers at once; ``clock`` is told how long each look-up took.
+def make_manager(words: Words, connections: int) -> PoolManager:
+    """The manager for so many transfers at once.
 
     UsageError, TransferError for certificates that are not there, ValueError for a proxy variable.
     """
@@ -43,7 +42,7 @@ def make_manager(words: Words, connections: int, clock: LookupClock | None) -> P
         keywords["uds"] = uds
     else:
         keywords["proxies"] = proxy_rules(words)
-    names = Names(words, clock)
+    names = Names(words)
     if names.is_needed:
         keywords["resolver"] = names
     _set_tls(keywords, words)
@@ -87,26 +86,21 @@ def retries_of(words: Words) -> Retry | bool:
 
 
 class Names:
-    """A resolver with --resolve's addresses, of one family with -4 and -6, whose look-ups are timed."""
+    """A resolver with --resolve's addresses, of one family with -4 and -6."""
 
-    def __init__(self, words: Words, clock: LookupClock | None) -> None:
-        self._clock = clock
+    def __init__(self, words: Words) -> None:
         self._fixed: dict[tuple[str, int], list[str]] = {}
         for _, word in words.all("resolve"):
             host, port, addresses = _resolved(word)
             self._fixed[host, port] = addresses
         self._family = socket.AF_INET6 if words.has("ipv6") else socket.AF_INET if words.has("ipv4") else None
-        self.is_needed = bool(self._fixed or self._family or clock)
+        self.is_needed = bool(self._fixed or self._family)
 
     def __call__(self, host: str, port: int) -> Sequence[AddrInfo | str]:
         fixed = self._fixed.get((host.lower(), port)) or self._fixed.get(("*", port))
         if fixed is not None:
             return fixed
-        if self._clock is None:
-            found = system_lookup(host, port)
-        else:
-            with self._clock.timed():
-                found = system_lookup(host, port)
+        found = system_lookup(host, port)
         return found if self._family is None else [info for info in found if info[0] == self._family]
 
 

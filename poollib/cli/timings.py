@@ -1,41 +1,16 @@
 """Where the time of a transfer goes: a Trace that keeps it, and bars that show it. It tells ``-v``, too.
 
 ``transfer`` hands a :class:`Timings` to each request and reads it at the end; ``write_out`` prints single figures.
-Look-ups are timed by the resolver that ``manager_settings`` makes, which tells a :class:`LookupClock`, since the trace
-has the dial as one event.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..base.trace import Trace
 from ..http1.request_head import SKIP_HEADER
-
-
-class LookupClock:
-    """How long this thread's look-ups have taken; a resolver is called by the thread that dials."""
-
-    def __init__(self) -> None:
-        self._of_thread = threading.local()
-
-    @contextlib.contextmanager
-    def timed(self) -> Iterator[None]:
-        """Count what runs inside."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self._of_thread.seconds = self.taken_s() + time.monotonic() - start
-
-    def taken_s(self) -> float:
-        """Seconds so far, of this thread."""
-        seconds: float = vars(self._of_thread).get("seconds", 0.0)
-        return seconds
 
 
 class Phase(NamedTuple):
@@ -48,11 +23,10 @@ class Phase(NamedTuple):
 class Timings(Trace):
     """What one transfer's events say of its time; ``say`` (None: nobody listens) is called with lines for -v."""
 
-    def __init__(self, clock: LookupClock | None = None, say: Callable[[str], None] | None = None) -> None:
-        self._clock = clock
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
         self._say = say
-        self._looked_up_s = clock.taken_s() if clock else 0.0
         self.start = self._mark = time.monotonic()
+        self._lookup_mark = self._looked_up_s = 0.0  # of the dial under way
         self.queue_s = self.dns_s = self.connect_s = self.tls_s = self.first_byte_s = self.body_s = 0.0
         #: seconds from the start to the end of a phase, as curl's -w counts them
         self.marks: dict[str, float] = {}
@@ -86,15 +60,21 @@ class Timings(Trace):
         self._tell(f"* an open connection to {self.host} is used again")
 
     def dial_started(self, host: str, port: int | None) -> None:
-        self._mark = time.monotonic()
+        self._mark, self._looked_up_s = time.monotonic(), 0.0
         self._tell(f"* connecting to {host}:{port}")
 
+    def dns_started(self, host: str, port: int | None) -> None:
+        self._lookup_mark = time.monotonic()
+
+    def dns_done(self, host: str, port: int | None, addresses: list[str], error: BaseException | None) -> None:
+        self._looked_up_s = time.monotonic() - self._lookup_mark
+        self.dns_s += self._looked_up_s
+
     def dial_done(self, host: str, port: int | None, error: BaseException | None) -> None:
-        looked_up_s = (self._clock.taken_s() if self._clock else 0.0) - self._looked_up_s - self.dns_s
-        self.dns_s += looked_up_s
-        self.connect_s += time.monotonic() - self._mark - looked_up_s
-        self.marks["connect"] = time.monotonic() - self.start
-        self.marks["namelookup"] = self.marks["connect"] - (time.monotonic() - self._mark - looked_up_s)
+        now = time.monotonic()
+        self.connect_s += now - self._mark - self._looked_up_s
+        self.marks["connect"] = now - self.start
+        self.marks["namelookup"] = self._mark + self._looked_up_s - self.start
         self._tell(f"* no connection: {error}" if error else f"* connected to {host}:{port}")
 
     def tunnel_started(self, host: str, port: int | None) -> None:

@@ -29,7 +29,7 @@ from .output import Sink, SpooledSink, file_sink, standard_output
 from .progress import Progress, UploadProgress, progress_for
 from .request_parts import RequestParts, request_parts
 from .terminal import is_terminal, say
-from .timings import LookupClock, Timings
+from .timings import Timings
 
 PIECE_BYTES = 65536
 MOST_REDIRECTS = 50  # curl's
@@ -93,11 +93,10 @@ class Outcome:
 class Transfers:
     """All transfers of a call: they share the words and the manager."""
 
-    def __init__(self, words: Words, manager: PoolManager, clock: LookupClock | None, is_parallel: bool) -> None:
+    def __init__(self, words: Words, manager: PoolManager, is_parallel: bool) -> None:
         self._words = words
         self.is_parallel = is_parallel
         self._manager = manager
-        self._clock = clock
         self._retries = retries_of(words)
         self._limit_bytes = words.count("max-filesize")
         most = words.count("max-redirs", least=-1)
@@ -111,7 +110,7 @@ class Transfers:
 
         Side by side, what is for standard output is kept for its turn.
         """
-        timings = Timings(self._clock, say if self._words.has("verbose") else None)
+        timings = Timings(say if self._words.has("verbose") else None)
         outcome = Outcome(job, timings)
         try:
             self._run(outcome)
