@@ -42,7 +42,7 @@ from .exchange.request_sender import OWN_ROAD, RequestSender
 from .exchange.request_value import AS_USUAL, OutgoingRequest, ResponseOptions
 from .exchange.request_value import Options as Options
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import SOCKET_CLASS, ConnectionState, KnownAnswer
+from .exchange.transport import PATIENCE, SOCKET_CLASS, ConnectionState, KnownAnswer
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import RECEIVE_BYTES
@@ -264,6 +264,7 @@ class HTTPConnection(RequestSender):
         if len(data) != size or not data.startswith(raw):
             incoming.data = data
             return None
+        self._known_misses = 0
         self.exchange_count += 1
         self.idle_limit_s, self.exchange_state = head.idle_limit_s, _IDLE
         return responses.HTTPResponse.received(head, None, data[len(raw) :], sent.method, sent.target)
@@ -287,8 +288,6 @@ class HTTPConnection(RequestSender):
         if len(data) - end == length and limit is None and wanted.preload_content and not decodes:
             if keep and options is None and self._session_at is None:
                 self.exchange_state = _IDLE
-                if self.exchange_count > 1 and length == head.length and wanted is AS_USUAL:
-                    self._known_answer = KnownAnswer.of(head, data, end)
             else:
                 self.response_ended(keep)
             return responses.HTTPResponse.received(head, None, data[end:], method, url)
@@ -343,8 +342,15 @@ class HTTPConnection(RequestSender):
             if self.request_options is not None and self.request_options.trace is not None:
                 notify(self.request_options.trace, "first_byte", self.last_request.method, self.last_request.target)
         if self.request_options is None:
+            known = self._known_answer
+            if known is not None and data.startswith(known.raw):
+                self._known_misses = 0
+                return data, known.head, len(known.raw)
             found = parse_head(data)
             if found is not None:
+                if self.exchange_count and (self._known_misses < PATIENCE or self.exchange_count % 16 == 0):
+                    self._known_misses += 1
+                    self._known_answer = KnownAnswer.of(found[0], data, found[1])
                 return data, found[0], found[1]
         return complete_head(incoming.recv, data, self._limits())
 

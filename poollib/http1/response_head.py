@@ -169,6 +169,17 @@ class Head:
         if raw.endswith(self._block, 0, len(raw) - 2):
             self._block = raw
 
+    def is_plain(self) -> bool:
+        """Whether a GET's answer is not coded, has as many bytes as its fields say, and leaves the connection open."""
+        return (
+            self.length >= 0
+            and self.keep_alive
+            and not self.content_encoding
+            and self.requests_left != 0
+            and self.status not in (204, 304)
+            and self.status >= 200
+        )
+
     def pairs(self) -> list[tuple[str, str]]:
         """The fields in their order, values without surrounding blanks."""
         pairs = self._pairs

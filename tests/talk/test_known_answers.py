@@ -15,7 +15,7 @@ import pytest
 from poollib import HTTPConnectionPool, HTTPHeaderDict
 from poollib.connection import HTTPConnection
 from poollib.exchange.request_value import AS_USUAL, Request, ResponseOptions
-from poollib.exchange.transport import KNOWN_HEAD_BYTES, ConnectionState
+from poollib.exchange.transport import KNOWN_HEAD_BYTES, PATIENCE, ConnectionState
 from poollib.policy.retry import Retry
 from poollib.response import HTTPResponse
 from tests.support.httpd import Httpd, echo
@@ -39,12 +39,19 @@ class Line:
         request.wanted = wanted
         return self.conn.exchange(request, None, lambda _: None)
 
-    def ask(self, answer: bytes, method: str = "GET", headers: dict[str, str] | None = None) -> str:
+    def ask(
+        self,
+        answer: bytes,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        wanted: ResponseOptions = AS_USUAL,
+    ) -> str:
         """All that a caller sees of an answer, or of the error it is."""
         self.far.sendall(answer)
         if answer != USUAL:
             self.far.shutdown(socket.SHUT_WR)
         request = Request(HTTPConnectionPool("localhost"), method, "/", None, headers, Retry.DEFAULT)
+        request.wanted = wanted
         try:
             response = self.conn.exchange(request, headers, lambda _: None)
             fields = list(response.headers.iteritems())
@@ -79,12 +86,13 @@ def test_the_same_bytes_are_the_same_answer_again() -> None:
         assert known.conn.exchange_count == 5
 
 
-def test_one_other_byte_anywhere_is_read_as_on_a_new_connection() -> None:
+@pytest.mark.parametrize("wanted", [AS_USUAL, ResponseOptions(preload_content=False)])
+def test_one_other_byte_anywhere_is_read_as_on_a_new_connection(wanted: ResponseOptions) -> None:
     for at in range(len(USUAL)):
         for byte in (b"\n", b":", b"9"):
             changed = USUAL[:at] + byte + USUAL[at + 1 :]
             with line(3) as known, line() as new:
-                assert known.ask(changed) == new.ask(changed), changed
+                assert known.ask(changed, wanted=wanted) == new.ask(changed, wanted=wanted), changed
 
 
 @pytest.mark.parametrize(
@@ -174,6 +182,35 @@ def test_a_head_in_an_old_spelling_is_known_with_the_fields_as_they_were_read() 
             known.far.sendall(folded)
             seen += known.answer().headers.iteritems()
     assert seen == 4 * [("Content-Length", "2"), ("X-A", "one two")]
+
+
+@pytest.mark.parametrize("framing", [b"Content-Encoding: gzip", b"Transfer-Encoding: chunked"])
+def test_a_known_head_of_another_framing_is_read_to_the_end_of_its_body(framing: bytes) -> None:
+    zipped = gzip.compress(b"ok")
+    body = zipped if b"gzip" in framing else b"2\r\nok\r\n0\r\n\r\n"
+    length = b"Content-Length: %d\r\n" % len(body) if b"gzip" in framing else b""
+    answer = b"HTTP/1.1 200 OK\r\n%b%b\r\n\r\n%b" % (length, framing, body)
+    with line() as known:
+        for _ in range(5):
+            known.far.sendall(answer)
+            response = known.answer()
+            response.accept(True)
+            assert response.data == b"ok"
+            assert known.conn.exchange_state is ConnectionState.IDLE
+        assert known.conn._known_answer is not None
+
+
+def test_where_no_head_comes_twice_few_are_kept() -> None:
+    kept = set()
+    with line() as known:
+        for number in range(40):
+            known.far.sendall(USUAL.replace(b"one", b"%03d" % number))
+            assert known.answer().headers["X-A"] == f"{number:03}, two"
+            kept.add(known.conn._known_answer)
+        assert len(kept) <= 1 + PATIENCE + 3
+        seen = [known.ask(USUAL) for _ in range(20)]
+        assert len(set(seen)) == 1
+        assert known.conn._known_misses == 0
 
 
 def test_long_heads_are_not_kept() -> None:

@@ -96,6 +96,44 @@ def test_an_origin_whose_pool_was_evicted_gets_a_new_one(server: Httpd) -> None:
         assert manager.connection_from_url(server.url) is not first
 
 
+def test_a_pool_asked_for_again_with_the_same_settings_is_the_same_and_with_others_another() -> None:
+    """As requests asks before every request; whatever is asked for is what the manager's own key says."""
+    asked: list[tuple[str, int | None, str, dict[str, Any]]] = [
+        ("a.example", None, "http", {"maxsize": 2}),
+        ("A.example", 80, "http", {"maxsize": 2}),
+        ("a.example", None, "http", {"maxsize": 3}),
+        ("a.example", None, "http", {"maxsize": 2, "block": True}),
+        ("a.example", None, "http", {"timeout": 2}),
+        ("a.example", None, "https", {"cert_reqs": "CERT_NONE"}),
+        ("a.example", None, "https", {"cert_reqs": "CERT_REQUIRED"}),
+        ("a.example", None, "https", {"key_password": "a"}),
+        ("a.example", None, "https", {"key_password": "b"}),
+        ("a.example", None, "http", {"headers": {"X-A": "1"}}),
+        ("a.example", None, "http", {"headers": {"X-A": "2"}}),
+    ]
+    with PoolManager(num_pools=20) as manager:
+        first = [manager.connection_from_host(*question) for question in asked]
+        assert len(set(map(id, first))) == len(asked) - 1
+        assert first[0] is first[1]
+        for _ in range(2):
+            assert [manager.connection_from_host(*question) for question in asked] == first
+        assert "key_password" not in str(manager._routes[1])
+        manager.connection_pool_kw["maxsize"] = 7
+        assert manager.connection_from_host("a.example", None, "http", {"timeout": 2}).stats()["maxsize"] == 7
+        manager.clear()
+        assert manager.connection_from_host(*asked[0]) is not first[0]
+
+
+def test_a_key_of_the_programs_own_is_asked_each_time() -> None:
+    with PoolManager() as manager:
+        manager.connection_from_host("a.example", None, "http", {"maxsize": 2})
+        keys: list[Any] = []
+        manager.key_fn_by_scheme["http"] = lambda context: [keys.append(context), len(keys)][1]
+        pools = [manager.connection_from_host("a.example", None, "http", {"maxsize": 2}) for _ in range(2)]
+        assert len(keys) == 2
+        assert pools[0] is not pools[1]
+
+
 def test_a_pool_of_somebody_elses_is_used_and_not_remembered(server: Httpd) -> None:
     """A program that puts its own ``connection_from_host`` into a manager decides each time."""
     with HTTPConnectionPool(server.host, server.port) as own, PoolManager() as manager:
