@@ -29,7 +29,7 @@ from .exceptions import (
 )
 from .exchange.base_response import BaseHTTPResponse as BaseHTTPResponse
 from .exchange.decoding_hooks import DecodingHooks
-from .exchange.httpclient_views import ChunkedFile, OriginalNames
+from .exchange.httpclient_views import ChunkedFile, OriginalNames, socket_of
 from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .http1.body_sources import DecodedBody, FileBody
 from .http1.content_encoding import decoder_for
@@ -454,9 +454,9 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         """The framing has ended: tell the connection, then give it back."""
         if state is BodyState.UPGRADED:
             return
-        settle = getattr(self._connection, "response_ended", None)
-        if settle is not None and not (self._pool is None and self._is_abandoned()):
-            settle(state is BodyState.REUSABLE)
+        connection = self._connection
+        if hasattr(connection, "response_ended") and not (self._pool is None and self._is_abandoned()):
+            connection.response_ended(state is BodyState.REUSABLE)
         self.release_conn()
 
     def body_ended(self, state: BodyState) -> None:
@@ -508,9 +508,10 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         """Throw the rest away, undecoded; more than 64 KiB or 1 s of it costs more than a new connection."""
         source = self.body_source
         if source is not None and source.is_worth_draining(DRAIN_LIMIT_BYTES):
-            cap_read_timeout = getattr(self._connection, "cap_read_timeout", None)
+            connection = self._connection
+            is_limited = hasattr(connection, "cap_read_timeout")
             try:
-                with nullcontext() if cap_read_timeout is None else cap_read_timeout(DRAIN_LIMIT_S):
+                with connection.cap_read_timeout(DRAIN_LIMIT_S) if is_limited else nullcontext():
                     _drain(source)
             except (HTTPError, OSError, HTTPException):
                 source.state = BodyState.BROKEN
@@ -550,8 +551,7 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         """Shut the connection's socket, while the connection can't go to its next borrower."""
         import socket
 
-        connection = self._connection
-        sock = getattr(connection, "sock", None)
+        sock = socket_of(self._connection)
         if sock is not None:
             if self._lease is None:
                 sock.shutdown(socket.SHUT_RD)
@@ -601,7 +601,7 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         return self.body_source.received if self.body_source is not None else 0
 
     def fileno(self) -> int:
-        sock = getattr(self._connection, "sock", None)
+        sock = socket_of(self._connection)
         if sock is not None:
             return int(sock.fileno())
         source = self.body_source
@@ -611,8 +611,8 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
 
     def flush(self) -> None:
         source = self.body_source
-        if isinstance(source, FileBody) and hasattr(source.file, "flush") and not getattr(source.file, "closed", False):
-            source.file.flush()
+        if isinstance(source, FileBody):
+            source.flush()
 
     def supports_chunked_reads(self) -> bool:
         """Whether the chunks of the body can be seen."""

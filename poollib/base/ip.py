@@ -58,7 +58,7 @@ def address_of(name: str) -> Address | None:
     address = literal_of(name)
     if address is None:
         return next(iter(_loose_ipv4(name, _usual_number)), None)
-    return getattr(address, "ipv4_mapped", None) or address
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
 def literal_of(name: str) -> Address | None:

@@ -131,9 +131,8 @@ class Batches:
 
 
 def _shut_down(executor: Executor, wait: bool) -> None:
-    shutdown = getattr(executor, "shutdown", None)  # nothing else is asked of an executor than submit
-    if shutdown is not None:
-        shutdown(wait=wait)
+    if hasattr(executor, "shutdown"):  # nothing else is asked of an executor than submit
+        executor.shutdown(wait=wait)
 
 
 # -- where the worker is --

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..base.ip import address_of
 from ..base.timeout import Deadline, Timeout
 from ..exceptions import InsecureRequestWarning, LocationParseError, ProxySchemeUnknown, TimeoutError
+from ..exchange.base_response import BaseHTTPResponse
 from ..net.dns import AddrInfo, system_lookup
 from ..policy.retry import Retry
 from ..poolmanager import PoolManager
@@ -64,9 +65,8 @@ def retries_of(words: Words) -> Retry | bool:
     all_errors, refused = words.has("retry-all-errors"), words.has("retry-connrefused")
 
     def is_transient(method: str, outcome: object) -> bool:
-        status = getattr(outcome, "status", None)
-        if status is not None:
-            return status in TRANSIENT or (all_errors and status >= 400)
+        if isinstance(outcome, BaseHTTPResponse):
+            return outcome.status in TRANSIENT or (all_errors and outcome.status >= 400)
         if all_errors or "Connection refused" in str(outcome):
             return all_errors or refused
         return isinstance(outcome, TimeoutError)

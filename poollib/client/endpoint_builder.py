@@ -310,7 +310,7 @@ class EndpointSettings:
         own, proxys = keywords.get("ssl_context"), None if config is None else config.ssl_context
         return (
             {name: copied(value) for name, value in keywords.items()},
-            copied(getattr(self, "assert_fingerprint", None)),
+            copied(self._tls_setting("assert_fingerprint")),
             None if self.proxy is None else dict(self.proxy_headers),
             own and _state_of(own),
             proxys and _state_of(proxys),

@@ -218,7 +218,7 @@ class _SocketFile:
     @property
     def raw(self) -> _SocketIO | None:
         """The socket as unbuffered file."""
-        sock = getattr(self._response.connection, "sock", None)
+        sock = socket_of(self._response.connection)
         return None if sock is None else _SocketIO(sock, "rw")
 
     def fileno(self) -> int:
@@ -329,6 +329,11 @@ class ChunkedFile(FileBody):
         if len(line) > _LINE_BYTES:
             raise ProtocolError(f"Response chunk {kind} line exceeded maximum allowed length")
         return line
+
+
+def socket_of(connection: object) -> Any:
+    """A connection's socket; None if it has none now, and for one of somebody else's class that knows none."""
+    return getattr(connection, "sock", None)
 
 
 def _left_in_chunk(response: LiveResponse) -> int | None:

@@ -274,7 +274,9 @@ class Upload:
         left, told = payload.length or 0, payload.told
         most = SENDFILE_BYTES if told is None else TOLD_BYTES
         start = at = file.tell()
-        more = getattr(socket, "MSG_MORE", 0)  # Linux: the head waits for the first bytes of the file
+        more = (
+            socket.MSG_MORE if hasattr(socket, "MSG_MORE") else 0
+        )  # Linux: the head waits for the first bytes of the file
         self._send(head, more)
         try:
             while left:

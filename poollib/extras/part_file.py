@@ -16,7 +16,7 @@ from typing import BinaryIO
 _PROBE = ".new"  # what is added to a path's name to learn the mode of new files
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # O_NONBLOCK: a FIFO laid there must not let the call wait for its other end. Windows has neither.
-_GUARDS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_GUARDS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK"))
 
 
 def create(path: str) -> BinaryIO:

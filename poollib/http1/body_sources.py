@@ -100,6 +100,12 @@ class FileBody(Body):
             raise broken(IncompleteRead(self.received, self._left))
         self.state = BodyState.REUSABLE
 
+    def flush(self) -> None:
+        """Flush the file, if it can be flushed and is open."""
+        file = self.file
+        if hasattr(file, "flush") and not (hasattr(file, "closed") and file.closed):
+            file.flush()
+
     def close(self) -> None:
         """Close the file, if it can be closed."""
         file = self.file

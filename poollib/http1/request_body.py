@@ -175,11 +175,10 @@ def set_file_position(body: object, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSI
     if pos is not None:
         rewind_body(body, pos)
         return pos
-    tell = getattr(body, "tell", None)
-    if tell is None:
+    if not hasattr(body, "tell"):
         return None
     try:
-        return int(tell())
+        return int(body.tell())
     except (OSError, ValueError):
         return _FAILEDTELL
 
@@ -188,15 +187,14 @@ def rewind_body(body: object, body_pos: _TYPE_BODY_POSITION) -> None:
     """Take a file back to ``body_pos``. UnrewindableBodyError if that fails, ValueError if it is no position."""
     if body_pos is _FAILEDTELL:
         raise UnrewindableBodyError("Unable to record file position for rewinding the body: its tell() failed")
-    seek = getattr(body, "seek", None)
-    if seek is None:
+    if not hasattr(body, "seek"):
         raise UnrewindableBodyError(
             f"The body cannot be sent again: body does not implement seek, it is a {type(body).__name__}"
         )
     if not isinstance(body_pos, int):
         raise ValueError(f"a body's position is an int, not {body_pos!r}")
     try:
-        seek(body_pos)
+        body.seek(body_pos)
     except (OSError, ValueError) as error:
         raise UnrewindableBodyError(f"An error occurred when rewinding request body: {error}") from error
 

@@ -18,7 +18,7 @@ import ssl
 import warnings
 from _ssl import _SSLContext
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from ..exceptions import SSLError
@@ -44,15 +44,20 @@ def rules_of(context: ssl.SSLContext) -> Rules:
     return Rules(
         context.verify_mode,
         context.check_hostname,
-        getattr(context, "minimum_version", ssl.TLSVersion.MINIMUM_SUPPORTED),
-        getattr(context, "maximum_version", ssl.TLSVersion.MAXIMUM_SUPPORTED),
+        cast(ssl.TLSVersion, _known(context, "minimum_version", ssl.TLSVersion.MINIMUM_SUPPORTED)),
+        cast(ssl.TLSVersion, _known(context, "maximum_version", ssl.TLSVersion.MAXIMUM_SUPPORTED)),
     )
+
+
+def _known(held: object, name: str, default: object = None) -> object:
+    """An attribute of a context, or of what makes its sockets, that one of somebody else's class may lack."""
+    return getattr(held, name, default)
 
 
 def state_of(context: ssl.SSLContext) -> tuple[object, ...]:
     """What of a context can be read and decides trust: to notice that its owner has changed it (1 us)."""
     if type(context).__module__ != "ssl":
-        return (*rules_of(context), getattr(context, "verify_flags", None), getattr(context, "options", None))
+        return (*rules_of(context), _known(context, "verify_flags"), _known(context, "options"))
     return (
         _read_mode(context),
         context.check_hostname,
@@ -91,13 +96,13 @@ def context_under(rules: Rules, context: ssl.SSLContext) -> ssl.SSLContext:
 
 def checks_common_name(context: ssl.SSLContext) -> bool:
     """Whether its owner lets a certificate's common name stand for a host name; LibreSSL has no such switch."""
-    return bool(getattr(context, "hostname_checks_common_name", False))
+    return bool(_known(context, "hostname_checks_common_name"))
 
 
 def _is_plain(context: ssl.SSLContext) -> bool:
     """Whether it makes sockets as the standard library's own class does."""
-    makers = [getattr(type(context), name, None) for name in ("wrap_socket", "wrap_bio")]
-    return all(getattr(maker, "__module__", None) == "ssl" for maker in makers)
+    makers = [_known(type(context), name) for name in ("wrap_socket", "wrap_bio")]
+    return all(_known(maker, "__module__") == "ssl" for maker in makers)
 
 
 def _second(context: ssl.SSLContext, rules: Rules) -> ssl.SSLContext:

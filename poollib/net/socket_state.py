@@ -283,7 +283,7 @@ def receive_ahead(sock: StreamSocket) -> None:
 
 def _pending_of(sock: StreamSocket) -> Callable[[], int] | None:
     """``pending`` of TLS sockets, also of those that recorders have wrapped; None for others."""
-    return getattr(sock, "pending", None)
+    return sock.pending if hasattr(sock, "pending") else None
 
 
 def with_receive(sock: StreamSocket) -> socket.socket:

@@ -279,7 +279,7 @@ def set_verification(context: ssl.SSLContext, settings: TlsSettings) -> None:
 # The oldest version that is spoken unless an older one is asked for (RFC 8996 forbids TLS 1.0 and 1.1).
 _MINIMUM_VERSION: Final = ssl.TLSVersion.TLSv1_2
 _SSL_VERSION_TO_TLS_VERSION: dict[int, ssl.TLSVersion] = {
-    getattr(ssl, f"PROTOCOL_{name}"): getattr(ssl.TLSVersion, name)
+    getattr(ssl, f"PROTOCOL_{name}"): ssl.TLSVersion[name]
     for name in ("TLSv1", "TLSv1_1", "TLSv1_2")
     if hasattr(ssl, f"PROTOCOL_{name}")
 }

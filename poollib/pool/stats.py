@@ -81,8 +81,9 @@ def sum_of(snapshots: Iterable[PoolStats], maxsize: int | None) -> PoolStats:
     for snapshot in every:
         for reason, count in snapshot.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
+    figures = [snapshot.by_name() for snapshot in every]
     sums = {
-        name: sum(getattr(snapshot, name) for snapshot in every)
+        name: sum(by_name[name] for by_name in figures)
         for name in PoolStats().by_name()
         if name not in ("dropped", "maxsize")
     }

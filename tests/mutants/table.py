@@ -1302,7 +1302,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "urllib3: recovery after closed sockets",
-        ("response.py", "cap_read_timeout(DRAIN_LIMIT_S):", "cap_read_timeout(9.0):"),
+        ("response.py", "connection.cap_read_timeout(DRAIN_LIMIT_S) if", "connection.cap_read_timeout(9.0) if"),
     ),
     *_mutants(
         "urllib3: memory of large bodies",
