@@ -251,8 +251,9 @@ class HTTPConnection(RequestSender):
             or self._through_hooks
         ):
             return None
+        receive = incoming.recv
         try:
-            data = incoming.recv(RECEIVE_BYTES)
+            data = receive(RECEIVE_BYTES)
             if not data:
                 raise closed_early(data)
         except BaseException as error:

@@ -535,7 +535,7 @@ class PoolManager(RequestMethods):
             if told is not None:
                 keywords["trace"] = told
                 return told.run(partial(_own_urlopen, self, method, url, redirect, **keywords))
-        if "retries" in keywords or "retries" in defaults:
+        if ("retries" in keywords or "retries" in defaults) and type(keywords.get("retries")) is not Retry:
             self._settle_retries(keywords, redirect)
         if "headers" not in keywords or keywords["headers"] is None:
             keywords["headers"] = self.headers

@@ -87,8 +87,9 @@ class RequestMethods:
             if body is None:
                 return self.urlopen(method, url, headers=headers)
             return self.urlopen(method, url, body=body, headers=headers)
-        urlopen_kw.pop("encode_multipart", None)
-        urlopen_kw.pop("multipart_boundary", None)
+        if "encode_multipart" in urlopen_kw or "multipart_boundary" in urlopen_kw:
+            urlopen_kw.pop("encode_multipart", None)
+            urlopen_kw.pop("multipart_boundary", None)
         if body is not None:
             return self.urlopen(method, url, body=body, headers=headers, **urlopen_kw)
         return self.urlopen(method, url, headers=headers, **urlopen_kw)

@@ -167,6 +167,7 @@ class Transport(_Base):
         "_drained",
         "_hooks",
         "_interim",
+        "_is_foreign",
         "_is_kernel_waiting",
         "_known_answer",
         "_known_misses",
@@ -212,7 +213,6 @@ class Transport(_Base):
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
     _opening: ConnectSteps | None = None  # while the connection is being made
     _reached_proxy = False
-    _is_foreign = False  # whether the socket is no socket.socket: it is told each timeout, as by urllib3
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
 
     def __init__(
@@ -250,6 +250,7 @@ class Transport(_Base):
         self._is_kernel_waiting = False  # whether a receive waits in the kernel, for a part of its timeout
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
+        self._is_foreign = False  # whether the socket is no socket.socket: it is told each timeout, as by urllib3
         self._known_answer: KnownAnswer | None = None
         self._known_misses = 0  # heads that were kept in turn and did not come again
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from

@@ -71,7 +71,8 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
         if now - entry.idle_since >= self._idle_timeout and len(self._idle) >= self._settings.min_idle:
             return False
         try:
-            return self.factory.usable(entry.connection)
+            usable = self.factory.usable
+            return usable(entry.connection)
         except Exception:
             log.debug("checking %r failed", entry.connection, exc_info=True)
             return False

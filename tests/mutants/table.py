@@ -1168,7 +1168,7 @@ MUTANTS: Final = [
         ),
         (
             "pool/endpoint_pool.py",
-            '        if shared_limit.is_held():\n            raise RuntimeError(f"acquire from',
+            '        if is_held():\n            raise RuntimeError(f"acquire from',
             '        if False:\n            raise RuntimeError(f"acquire from',
         ),
     ),
@@ -1180,7 +1180,7 @@ MUTANTS: Final = [
         "Go: a server that closes by surprise",
         (
             "pool/connection_lifecycle.py",
-            "            return self.factory.usable(entry.connection)\n",
+            "            return usable(entry.connection)\n",
             "            return True\n",
         ),
     ),
