@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,10 +25,11 @@ from .observer import METHODS, OTHER, Observer, attach
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, MeterProvider, UpDownCounter
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.trace import Span, Tracer, TracerProvider
 
     from ..base.trace import RequestInfo
     from ..base_url_client import BaseUrlClient
+    from ..client.request_hooks import HookRequest
     from ..poolmanager import PoolManager
     from ..response import BaseHTTPResponse
 
@@ -47,21 +49,28 @@ def opentelemetry(
     meter_provider: MeterProvider | None = None,
     tracer_provider: TracerProvider | None = None,
     max_pools: int = 100,
+    attempts: bool = False,
 ) -> None:
     """Measure and trace a manager's (or client's) requests, from before it sends the first one.
 
     The providers are the global ones if None. ``max_pools``: how many servers are told apart in meters; the others are
-    ``other``. Clients that a manager makes are measured with it and have no spans.
+    ``other``. ``attempts``: within a request's span, one for each attempt, whose context travels instead: repetitions
+    and redirects are seen by themselves. Clients that a manager makes are measured with it and have no spans (those of
+    attempts they have).
     """
     observer = MeterObserver(meter_provider, max_pools)
     found = attach(manager, observer)
     tracer = trace.get_tracer("poollib", VERSION, tracer_provider, SCHEMA)
+    if attempts:
+        hooks = found.connection_pool_kw.get("attempt_hooks") or ()
+        found.connection_pool_kw["attempt_hooks"] = [*hooks, partial(_attempt_in_span, tracer)]
+    kind = SpanKind.INTERNAL if attempts else SpanKind.CLIENT
     send: Urlopen = found.urlopen
 
     def urlopen(method: str, url: str, *arguments: object, **keywords: object) -> BaseHTTPResponse:
         name, attributes = described(method, url)
         with tracer.start_as_current_span(
-            name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
+            name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
             given = keywords.get("headers")
             headers = HTTPHeaderDict(found.headers if given is None else given)  # type: ignore[arg-type]
@@ -75,6 +84,24 @@ def opentelemetry(
             return response
 
     vars(found)["urlopen"] = urlopen
+
+
+def _attempt_in_span(
+    tracer: Tracer, request: HookRequest, send: Callable[[HookRequest], BaseHTTPResponse]
+) -> BaseHTTPResponse:
+    """An attempt hook: what ``send`` returns, in a span of its own."""
+    name, attributes = described(request.method, request.url)
+    with tracer.start_as_current_span(
+        name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
+        propagate.inject(request.headers)
+        try:
+            response = send(request)
+        except BaseException as error:
+            fail(span, error_type(error))
+            raise
+        note(span, response)
+        return response
 
 
 def described(method: str, url: str) -> tuple[str, Attributes]:

@@ -156,6 +156,37 @@ def test_repetitions_are_counted_in_the_span(server, telemetry):
     assert len({request.header("traceparent") for request in server.requests}) == 1
 
 
+def test_each_attempt_has_a_span_of_its_own_where_that_is_asked_for(server, telemetry):
+    server.routes["/moved"] = lambda _: Response(b"", 302, {"Location": "/busy"})
+    retries = poollib.Retry(3, status_forcelist=[503], raise_on_status=False)
+    with poollib.PoolManager(retries=retries) as manager:
+        telemetry.watch(manager, attempts=True)
+        manager.request("GET", f"http://127.0.0.1:{server.port}/moved")
+        manager.client(f"http://127.0.0.1:{server.port}/").get("gone")
+    *attempts, whole, of_client = telemetry.spans()
+    assert (whole.kind, whole.attributes["http.request.resend_count"]) == (SpanKind.INTERNAL, 3)
+    assert [span.attributes["http.response.status_code"] for span in attempts] == [302, 503, 503, 503]
+    assert [span.attributes.get("http.request.resend_count") for span in attempts] == [None, 1, 2, 3]
+    assert [span.attributes["url.full"].rpartition("/")[2] for span in attempts] == ["moved", "busy", "busy", "busy"]
+    for span, request in zip((*attempts, of_client), server.requests, strict=True):
+        assert span.kind is SpanKind.CLIENT
+        assert f"-{span.context.span_id:016x}-" in request.header("traceparent")
+    assert {span.parent.span_id for span in attempts} == {whole.context.span_id}
+    assert of_client.parent is None
+
+
+def test_an_attempt_that_fails_says_so_in_its_span(telemetry):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with poollib.PoolManager(retries=1) as manager:
+        telemetry.watch(manager, attempts=True)
+        with pytest.raises(poollib.exceptions.MaxRetryError):
+            manager.request("GET", f"http://127.0.0.1:{port}/")
+    *attempts, whole = telemetry.spans()
+    assert [span.attributes["error.type"] for span in attempts] == ["poollib.exceptions.NewConnectionError"] * 2
+    assert whole.attributes["error.type"] == "poollib.exceptions.MaxRetryError"
+
+
 def test_servers_beyond_the_limit_are_one(telemetry):
     with poollib.PoolManager(retries=False) as manager:
         telemetry.watch(manager, max_pools=1)

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -133,6 +134,105 @@ def test_planted_faults_are_counted_by_kind(registry: CollectorRegistry) -> None
         assert total(registry, "poollib_requests_total", error=kind) == count, kind
     assert total(registry, "poollib_requests_total") == 4
     assert total(registry, "poollib_connect_errors_total", step="dial") == 1
+
+
+class FaultyServer:
+    """Answers by a plan, request by request, and counts what it saw and did; one plan for all its connections."""
+
+    def __init__(self, plan: list[str]) -> None:
+        self.plan = iter(plan)
+        self.seen: Counter[str] = Counter()
+        self.connections, self.is_over = 0, False
+        self.lock = threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.threads = [threading.Thread(target=self.accept)]
+        self.threads[0].start()
+
+    def accept(self) -> None:
+        while True:
+            sock, _ = self.listener.accept()
+            if self.is_over:
+                sock.close()
+                return
+            self.connections += 1
+            self.threads.append(threading.Thread(target=self.converse, args=(sock,)))
+            self.threads[-1].start()
+
+    def converse(self, sock: socket.socket) -> None:
+        with sock, sock.makefile("rb") as file:
+            while file.readline():
+                while file.readline() not in (b"\r\n", b""):
+                    pass
+                with self.lock:
+                    fault = next(self.plan)
+                    self.seen[fault] += 1
+                if fault == "silent":
+                    file.read(1)  # until the client has enough
+                    return
+                sock.sendall(ANSWERS[fault])
+                if fault in ("cut head", "cut body", "garbage"):
+                    return
+
+    def close(self) -> None:
+        self.is_over = True
+        socket.create_connection(self.listener.getsockname()).close()
+        for thread in self.threads:
+            thread.join(30)
+        self.listener.close()
+
+
+ANSWERS = {
+    "ok": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    "moved": b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
+    "busy": b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+    "cut head": b"HTTP/1.1 200 OK\r\nConte",
+    "cut body": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+    "garbage": b"ICY 200 OK\r\n\r\n",
+}
+
+
+def test_a_run_with_planted_faults_is_counted_as_the_server_saw_it(registry: CollectorRegistry) -> None:
+    """Each export against the server's own count: requests by outcome, repetitions, connections opened and closed.
+
+    Retries and redirects stay on: every attempt on the wire is a request or a repetition of one.
+    """
+    kinds = ["ok", "busy", "ok", "moved", "cut head", "ok", "cut body", "ok", "busy", "busy", "garbage", "silent", "ok"]
+    server = FaultyServer(kinds * 3 + ["ok"])
+    retries = poollib.Retry(2, status_forcelist=[503], raise_on_status=False)
+    outcomes: Counter[str] = Counter()
+    try:
+        with poollib.PoolManager(retries=retries, timeout=poollib.Timeout(connect=30, read=0.1)) as manager:
+            prometheus(manager, registry=registry)
+            while server.seen.total() < len(kinds) * 3:
+                try:
+                    outcomes[f"{manager.request('GET', server.url).status // 100}xx"] += 1
+                except poollib.exceptions.HTTPError as error:
+                    outcomes[error_kind(error)] += 1
+            seen, connections = server.seen, server.connections
+            faults = sum(seen[kind] for kind in ("cut head", "cut body", "garbage", "silent"))
+            for outcome, count in outcomes.items():
+                label = "status" if outcome.endswith("xx") else "error"
+                assert total(registry, "poollib_requests_total", **{label: outcome}) == count, outcome
+            requests = total(registry, "poollib_requests_total")
+            repeats = total(registry, "poollib_repeats_total")
+            assert requests == total(registry, "poollib_request_duration_seconds_count") == outcomes.total()
+            assert requests + repeats == seen.total()
+            assert total(registry, "poollib_repeats_total", event="redirected") == seen["moved"] == 3
+            given_up = outcomes.total() - outcomes["2xx"]
+            assert total(registry, "poollib_repeats_total", event="retried") == seen["busy"] + faults - given_up
+            assert total(registry, "poollib_connection_events_total", event="opened") == connections == faults + 1
+            assert total(registry, "poollib_connections_closed_total") == faults
+            assert total(registry, "poollib_connection_events_total", event="returned") == seen.total() - faults
+            leases = sum(total(registry, "poollib_connection_events_total", event=of) for of in ("opened", "reused"))
+            assert leases == total(registry, "poollib_connection_usage_seconds_count") == seen.total()
+            assert total(registry, "poollib_connection_acquire_seconds_count") == seen.total()
+            assert total(registry, "poollib_connection_creation_seconds_count", step="dial") == connections
+            assert total(registry, "poollib_connections", state="idle") == 1
+            stats = manager.stats()["total"]
+            assert (stats["requests"], stats["errors"]) == (seen.total(), faults - seen["cut body"])
+    finally:
+        server.close()
 
 
 def test_repetitions_and_redirects_are_counted_apart_from_requests(server: Httpd, registry: CollectorRegistry) -> None:
