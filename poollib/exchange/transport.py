@@ -434,7 +434,10 @@ class Transport(_Base):
         host, port = self._tunnel_host or "", self._tunnel_port or 443
         opening = self._opening or self._started_opening()
         with opening.step("tunnel", host, port) as timeout_s:
-            http_connect(self.sock, host, port, self._tunnel_headers, timeout_s=timeout_s, owner=self)
+            head = http_connect(self.sock, host, port, self._tunnel_headers, timeout_s=timeout_s, owner=self)
+        if self.debuglevel > 0:
+            for name, value in head.pairs():
+                print("header:", f"{name}: {value}\r\n")
 
     # -- the socket --
 

@@ -33,8 +33,8 @@ def http_connect(
     timeout_s: float | None = None,
     limits: Limits = DEFAULT_LIMITS,
     owner: object = None,
-) -> None:
-    """Nothing, once the proxy has opened the tunnel: a final status of 2xx and not a byte behind its head.
+) -> Head:
+    """The proxy's head, once it has opened the tunnel: a final status of 2xx and not a byte behind it.
 
     ``headers`` go to the proxy alone; ``Host`` is added unless given. ``timeout_s``: for all of it, ``None`` for no
     limit; the socket's own timeout is restored. ``owner``: the connection that errors point at.
@@ -49,15 +49,15 @@ def http_connect(
     with ProxyHandshake(sock, target, timeout_s, owner) as handshake:
         try:
             handshake.send(ask)
-            _await_tunnel(handshake, limits)
+            return _await_tunnel(handshake, limits)
         except TimeoutError:
             raise
         except (OSError, HTTPError) as err:
             raise ProxyError("Unable to connect to proxy", err) from err
 
 
-def _await_tunnel(handshake: ProxyHandshake, limits: Limits) -> None:
-    """Nothing, on a clean 2xx; OSError that says what else there was. Interim responses are passed over."""
+def _await_tunnel(handshake: ProxyHandshake, limits: Limits) -> Head:
+    """The head of a clean 2xx; OSError that says what else there was. Interim responses are passed over."""
     head, rest = read_head(handshake.receive, limits)
     interim = InterimResponses(monotonic())
     while head.status < 200:
@@ -69,6 +69,7 @@ def _await_tunnel(handshake: ProxyHandshake, limits: Limits) -> None:
         raise OSError(f"Tunnel connection failed: {head.status} {head.reason}".rstrip() + _login_wanted(head))
     if rest:  # what comes now is taken for the target's, and so for TLS (CVE-2023-40217)
         raise OSError(f"Tunnel connection failed: {len(rest)} bytes behind the {head.status} of the proxy")
+    return head
 
 
 def _login_wanted(head: Head) -> str:

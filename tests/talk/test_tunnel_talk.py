@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http.client
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from poollib import ProxyManager
 from poollib.base.endpoint import ProxyHop, TlsSettings
-from poollib.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
+from poollib.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ProxyError, SSLError
 from poollib.net import dial, dns, http_tunnel, socks_tunnel, tls
 from tests.support.certs import certs
 from tests.support.script import (
@@ -137,6 +138,18 @@ def test_a_request_through_a_proxy_is_for_the_target_of_that_name_alone(scheme: 
             with ProxyManager(url, ca_certs=certs().ca_file, retries=False, timeout=4) as manager:
                 with contextlib.nullcontext() if shown == TARGET else pytest.raises(SSLError, match="mismatch"):
                     assert manager.request("GET", f"https://{TARGET}/").data == b"ok"
+
+
+def test_the_debug_level_prints_what_the_proxy_answered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As http.client prints it, line end and all."""
+    answer = b"HTTP/1.1 200 Connection established\r\nVia: a proxy\r\n\r\n"
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    with ScriptServer([expect_head(), send(answer), close()]) as proxy, ProxyManager(proxy.url) as manager:
+        with pytest.raises((SSLError, ProtocolError)):
+            manager.request("GET", f"https://{TARGET}/", retries=False)
+    assert "header: Via: a proxy\r\n\n" in capsys.readouterr().out
 
 
 def test_proxy_headers_stay_with_the_proxy() -> None:
