@@ -462,7 +462,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 return response
             if request.options is not None:
                 response.max_decoded_size = request.options.max_decoded_size
-            response.attach(Lease(self, conn, self._endpoint_pool, number))
+            response.attach(Lease(self, conn, self._endpoint_pool, number), request.release_conn is False)
             if self.block and number is not None and not request.wanted.preload_content:
                 self._endpoint_pool.note_holder(conn, number, place_outside())
             return response

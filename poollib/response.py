@@ -416,14 +416,17 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         """Let the connection hear of the body's end; a pool attaches its lease later."""
         self._connection = connection
 
-    def attach(self, lease: Lease) -> None:
-        """Own the connection until the body has ended (which may be now), then give it back."""
+    def attach(self, lease: Lease, holds: bool = False) -> None:
+        """Own the connection until the body has ended (which may be now), then give it back.
+
+        ``holds``: not now, but when somebody reads, releases or closes: the caller wants to see the connection.
+        """
         self.is_pending = True
         self._lease = lease
         self._pool = lease.owner
         self._connection = lease.connection
         source = self.body_source
-        if source is not None and source.state is not BodyState.OPEN:
+        if source is not None and source.state is not BodyState.OPEN and not holds:
             self._end_exchange(source.state)
 
     def _after_read(self) -> None:

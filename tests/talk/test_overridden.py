@@ -31,8 +31,9 @@ from poollib.exceptions import (
 )
 from poollib.exchange.transport import ConnectionState
 from poollib.net.certificates import CertificateError
+from poollib.response import HTTPResponse
 from tests.support.httpd import Httpd, Response
-from tests.support.script import ScriptServer, expect_request, send
+from tests.support.script import ScriptServer, expect_request, respond, send
 
 
 @pytest.fixture
@@ -374,6 +375,26 @@ def test_a_queue_of_its_own_is_empty_in_a_forked_child(server: Httpd) -> None:
             os._exit(failed)
         assert os.waitpid(child, 0)[1] == 0
         assert pool.request("GET", "/").json()["connection"] == 0
+
+
+def give_back(response: HTTPResponse) -> None:
+    response.release_conn()
+
+
+@pytest.mark.parametrize("end", [HTTPResponse.read, HTTPResponse.drain_conn, give_back])
+def test_release_conn_false_keeps_the_connection_of_an_empty_response_in_sight(end: Any) -> None:
+    """For who looks at its socket or certificate, until the response is read or released; by default it is free."""
+    steps = [expect_request(), respond(b"")]
+    with ScriptServer(steps * 4) as server, HTTPConnectionPool(server.host, server.port, maxsize=1, block=True) as pool:
+        assert pool.urlopen("GET", "/", preload_content=False).connection is None
+        for _ in range(2):
+            response: Any = pool.urlopen("GET", "/", preload_content=False, release_conn=False, pool_timeout=1)
+            assert response.connection.sock.getpeername()[1] == server.port
+            assert pool._endpoint_pool.leased == 1
+            end(response)
+            assert (response.connection, pool._endpoint_pool.leased) == (None, 0)
+        assert pool.urlopen("GET", "/", release_conn=False, pool_timeout=1).connection is None
+    assert server.opened == 1
 
 
 @pytest.mark.parametrize("block", [True, False])
