@@ -17,7 +17,7 @@ from .exit_status import TransferError, explained, status_of
 from .manager_settings import make_manager
 from .output import remote_name, standard_output
 from .request_parts import file_bytes, usable_url
-from .terminal import bar_block, columns, say
+from .terminal import bar_block, columns, is_terminal, say
 from .timings import bars
 from .transfer import Job, Outcome, Transfers
 from .write_out import written_out
@@ -130,6 +130,8 @@ def _report(words: Words, outcome: Outcome) -> None:
         if line.err:
             say(line.err.removesuffix("\n"))
     if words.has("timings"):
+        if outcome.job.path is None and is_terminal(sys.stdout):
+            say("")  # the body's last line may have no end
         for bar in bars(outcome.timings.phases(), columns(), bar_block()):
             say(bar)
 

@@ -31,6 +31,7 @@ ROUTES = {
     "/longjson": lambda request: Response([b"[", *[b"1," * 40_000] * 20, b"1]"], headers=JSON_TYPE),
     "/binary": lambda request: Response(b"\x00\x01\x02"),
     "/text": lambda request: Response(b"plain text\n"),
+    "/word": lambda request: Response(b"word"),
     "/file.bin": lambda request: Response(bytes(300_000)),
     "/chunks": lambda request: Response([bytes(1000)] * 3),
     "/lines": lambda request: Response(b"line\n" * 50_000),
@@ -218,6 +219,12 @@ def test_timings_are_bars_that_fit(server: Httpd, terminal: MakeTerminal, tmp_pa
     assert [re.split(r"  +", line)[0] for line in lines] == names
     assert max(map(len, lines)) <= columns
     assert "█" in shown
+
+
+def test_timings_stand_below_a_body_without_an_end_of_line(server: Httpd, terminal: MakeTerminal) -> None:
+    status, shown = terminal(80).run("--timings", server.url + "/word")
+    assert status == 0
+    assert shown.startswith("word\nqueue ")
 
 
 def test_help_fits_the_terminal(terminal: MakeTerminal) -> None:
