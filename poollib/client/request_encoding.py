@@ -66,8 +66,8 @@ class RequestMethods:
 
         ``fields`` go into the URL for GET, HEAD, DELETE and OPTIONS, else into a form as the body. ``json``, unless
         None, is sent as JSON, with ``Content-Type: application/json`` if none is given. At most one of body, fields
-        and json: TypeError (only a query may go with a body). An empty ``headers`` means none, None means
-        ``self.headers``.
+        and json, and no dict as body: TypeError (only a query may go with a body). An empty ``headers`` means none,
+        None means ``self.headers``.
         """
         if headers is None:
             headers = self.headers
@@ -76,6 +76,8 @@ class RequestMethods:
             if body is not None:
                 raise TypeError("request got values for both 'body' and 'json' parameters which are mutually exclusive")
             body, headers = encode_json(json, headers)
+        elif type(body) is dict:  # its names alone would be sent, one after the other
+            raise TypeError("body is bytes, text, a file or an iterable of these: a dict goes as json= or fields=")
         if self._encodes_itself or fields is not None:
             keywords = cast("EncodeUrlKeywords", urlopen_kw)
             if body is not None:
