@@ -364,11 +364,14 @@ def notify(trace: Trace, event: str, *arguments: object) -> None:
     if listener is None:
         return
     try:
-        if isinstance(listener, Trace) and listener.wanted_events is not None and event not in listener.wanted_events:
+        if not isinstance(listener, Trace):  # somebody's own class, with the events it wants
+            if not hasattr(listener, event):
+                return
+        elif listener.wanted_events is not None and event not in listener.wanted_events:
             return
-        if isinstance(listener, Trace) and type(listener).dispatch is not Trace.dispatch:
+        elif type(listener).dispatch is not Trace.dispatch:
             listener.dispatch(None if request is None else request.request, event, arguments)
-        elif hasattr(listener, event):  # somebody's own class has the events it wants
-            getattr(listener, event)(*arguments)
+            return
+        getattr(listener, event)(*arguments)
     except Exception:
         log.exception("trace listener %r failed in %s", listener, event)

@@ -22,8 +22,8 @@ from .connection_lifecycle import (
     ConnectionLifecycle,
     stack_of_acquirer,
 )
-from .entry import Entry, Permit
-from .state import IDLE_TIMEOUT, Connection, Endpoint, State
+from .entry import IDLE_TIMEOUT, Entry, Permit
+from .state import Connection, Endpoint, State
 from .waiter import Waiter, enqueued
 
 log = logger(__name__)

@@ -8,6 +8,7 @@ follows HikariCP's PoolEntry: any object can be pooled, also one without attribu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from math import inf
 from traceback import StackSummary
@@ -21,6 +22,25 @@ Connection_contra = TypeVar("Connection_contra", contravariant=True)
 
 #: The ``generation`` of an entry whose connection is closed and counts no more.
 GONE = -1
+
+
+#: Reasons for closing a connection because of its age; PoolStats sums them up as ``expired``.
+IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT = "idle timeout", "max lifetime", "keep-alive limit"
+
+
+class Holder:
+    """Where in a program a connection was taken that stays with it; ``lease`` tells from which lease."""
+
+    __slots__ = ("is_told", "lease", "place")
+
+    def __init__(self, lease: int, place: str) -> None:
+        self.lease, self.place, self.is_told = lease, place, False
+
+
+def shown_places(holders: list[Holder]) -> str:
+    """The places with how many are held there, the first few."""
+    counted = Counter(holder.place for holder in holders)
+    return ", ".join(f"{place} ({count} times)" if count > 1 else place for place, count in counted.most_common(3))
 
 
 class Permit:

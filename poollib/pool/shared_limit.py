@@ -2,7 +2,8 @@
 
 It is one lock, one count of all connections with its limit, one queue of everybody who waits, and one order of all
 idle connections from the longest idle to the newest; an ``EndpointPool`` that stands alone has one of its own.
-The pools read and write these fields under the lock; who is served and what is closed is decided in ``state``.
+The pools read and write these fields under the lock; who is served and what is closed is decided in ``state``, but for
+what concerns all: which is the longest idle of them, and which are too old.
 One lock for all, rather than one for each endpoint and one above, leaves no order of locks to get wrong, and it is
 held for less than a microsecond; the order is an ``OrderedDict`` because its first item is found in O(1) after any
 number of removals (a plain dict's is not).
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from heapq import heapify, heappop
 from itertools import islice
 from math import inf
 from typing import Final
@@ -20,7 +22,7 @@ from weakref import ref
 
 from ..base import after_fork
 from ..base.loggers import logger
-from .entry import Entry, Permit
+from .entry import IDLE_TIMEOUT, Entry, EntryPool, Permit
 from .settings import check_limit
 from .waiter import NO_WAITERS, Waiter
 
@@ -146,6 +148,38 @@ class SharedLimit:
                 return True
             del self.idle_order[entry.key]  # its pool is being finalised and closes it
         return False
+
+    def expire_oldest_locked(self, now: float, most: int, own: Iterable[Entry[object]]) -> set[EntryPool[object]]:
+        """Have idle connections that are too old closed, ``most`` at once; the pools that have to close some.
+
+        ``own``: what is idle, where the limit is a single pool's. Pools differ in their limits, and so do peers: no
+        order of the idle tells which is next. So a heap of all is made, at most once in the shortest time that one of
+        them may be idle, and only its top is looked at.
+        """
+        if now >= self.relist_at:
+            self._list_expiring_locked(own if self.idle_order is None else self.idle_order.values())
+        heap = self.expiring
+        due: list[tuple[EntryPool[object], Entry[object], str]] = []
+        while heap and heap[0][0] <= now and len(due) < most:
+            entry = heappop(heap)[2]()
+            pool = None if entry is None else entry.pool_ref()
+            if entry is None or pool is None or not pool.is_idle_locked(entry) or pool.usable_until(entry) > now:
+                continue  # gone, leased, or idle anew
+            due.append((pool, entry, pool.expiry_reason(entry, now) or IDLE_TIMEOUT))
+        self.expire_at = min(heap[0][0] if heap else inf, self.relist_at)
+        for pool, entry, reason in due:
+            pool.discard_idle_locked(entry, reason)
+        return {pool for pool, _, _ in due}
+
+    def _list_expiring_locked(self, idle: Iterable[Entry[object]]) -> None:
+        """Make the heap of all idle connections anew, but for those that the housekeeper looks after."""
+        self.expiring = [
+            (pool.usable_until(entry), entry.key, ref(entry))
+            for entry, pool in ((entry, entry.pool_ref()) for entry in idle)
+            if pool is not None and not pool.needs_housekeeper
+        ]
+        heapify(self.expiring)
+        self.relist_at = inf
 
     def __enter__(self) -> None:
         """``with shared_limit, shared_limit.lock:`` is the way to take the lock: deferred returns are made at its end.

@@ -24,10 +24,9 @@ closed is put into ``_to_close``, where the next call finds it.
 from __future__ import annotations
 
 import sys
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, MutableSequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, MutableSequence
 from enum import Enum
-from heapq import heapify, heappop
 from math import inf
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -35,7 +34,7 @@ from weakref import ref
 
 from ..exceptions import ClosedPoolError, EmptyPoolError, PoolError, TooManyWaitingError
 from . import housekeeper
-from .entry import Entry, EntryPool, Permit
+from .entry import IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT, Entry, EntryPool, Holder, Permit, shown_places
 from .settings import Settings, interned
 from .shared_limit import SharedLimit
 from .stats import PoolStats
@@ -45,8 +44,6 @@ Endpoint = TypeVar("Endpoint")
 Connection = TypeVar("Connection")
 Error = TypeVar("Error", bound=PoolError)
 
-#: Reasons for closing a connection because of its age; PoolStats sums them up as ``expired``.
-IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT = "idle timeout", "max lifetime", "keep-alive limit"
 POOL_FULL, POOL_CLOSED = "pool full", "pool closed"
 
 
@@ -69,21 +66,6 @@ _OPEN = State.OPEN  # a look at the enumeration costs 0.05 us
 #: Up to so many idle connections are kept in a list: an empty deque takes 0.7 KiB, the oldest of 64 leaves a list in
 #: 50 ns.
 FEW_CONNECTIONS = 64
-
-
-class Holder:
-    """Where in a program a connection was taken that stays with it; ``lease`` tells from which lease."""
-
-    __slots__ = ("is_told", "lease", "place")
-
-    def __init__(self, lease: int, place: str) -> None:
-        self.lease, self.place, self.is_told = lease, place, False
-
-
-def _places(holders: list[Holder]) -> str:
-    """The places with how many are held there, the first few."""
-    counted = Counter(holder.place for holder in holders)
-    return ", ".join(f"{place} ({count} times)" if count > 1 else place for place, count in counted.most_common(3))
 
 
 class PoolState(Generic[Endpoint, Connection]):
@@ -449,6 +431,7 @@ class PoolState(Generic[Endpoint, Connection]):
         self._count_drop_locked(reason)
         entry.reason = reason
         place = self._place_locked(entry)
+        assert place is not None
         order = self._shared.idle_order
         if self._to_close is None:
             self._to_close = []
@@ -458,9 +441,14 @@ class PoolState(Generic[Endpoint, Connection]):
         self._closing += 1
         self._to_close.append(entry)
 
-    def _place_locked(self, entry: Entry[Connection]) -> int:
-        """The place of an entry in the idle queue; found at once if it is the longest idle."""
-        return 0 if self._idle[0] is entry else self._idle.index(entry)
+    def _place_locked(self, entry: Entry[Connection]) -> int | None:
+        """The place of an entry in the idle queue, None: it is not idle; found at once if it is the longest idle."""
+        if self._idle and self._idle[0] is entry:
+            return 0
+        try:
+            return self._idle.index(entry)
+        except ValueError:
+            return None
 
     def _cancel_permit_locked(self, permit: Permit) -> None:
         """A permit that is not used: its slot is free for the next."""
@@ -572,44 +560,12 @@ class PoolState(Generic[Endpoint, Connection]):
         housekeeper.hasten(self._self_ref, delay_s)
 
     def _expire_oldest_locked(self, now: float) -> set[EntryPool[object]]:
-        """Have idle connections that are too old closed, a batch at most; the pools that have to close some.
-
-        Pools differ in their limits, and so do peers: no order of the idle tells which is next. So a heap of all is
-        made, at most once in the shortest time that one of them may be idle, and only its top is looked at.
-        """
-        shared_limit = self._shared
-        if now >= shared_limit.relist_at:
-            self._list_expiring_locked()
-        heap = shared_limit.expiring
-        due: list[tuple[EntryPool[object], Entry[object], str]] = []
-        while heap and heap[0][0] <= now and len(due) < self._settings.dispose_batch_size:
-            entry = heappop(heap)[2]()
-            pool = None if entry is None else entry.pool_ref()
-            if entry is None or pool is None or not pool.is_idle_locked(entry) or pool.usable_until(entry) > now:
-                continue  # gone, leased, or idle anew
-            due.append((pool, entry, pool.expiry_reason(entry, now) or IDLE_TIMEOUT))
-        shared_limit.expire_at = min(heap[0][0] if heap else inf, shared_limit.relist_at)
-        for pool, entry, reason in due:
-            pool.discard_idle_locked(entry, reason)
-        return {pool for pool, _, _ in due}
-
-    def _list_expiring_locked(self) -> None:
-        """Make the heap of all idle connections anew, but for those that the housekeeper looks after."""
-        shared_limit = self._shared
-        idle: Iterable[Entry[object]] = (
-            self._idle if shared_limit.idle_order is None else shared_limit.idle_order.values()
-        )
-        shared_limit.expiring = [
-            (pool.usable_until(entry), entry.key, ref(entry))
-            for entry, pool in ((entry, entry.pool_ref()) for entry in idle)
-            if pool is not None and not pool.needs_housekeeper
-        ]
-        heapify(shared_limit.expiring)
-        shared_limit.relist_at = inf
+        """Have idle connections that are too old closed, a batch at most; the pools that have to close some."""
+        return self._shared.expire_oldest_locked(now, self._settings.dispose_batch_size, self._idle)
 
     def is_idle_locked(self, entry: Entry[Connection]) -> bool:
-        """Whether the entry is among the idle; found at once if it is the longest idle."""
-        return bool(self._idle) and (self._idle[0] is entry or entry in self._idle)
+        """Whether the entry is among the idle."""
+        return self._place_locked(entry) is not None
 
     def _expire_idle_locked(self, now: float) -> float:
         """Have all idle connections that are too old closed; when the next one will be (``inf``: not foreseen).
@@ -668,7 +624,7 @@ class PoolState(Generic[Endpoint, Connection]):
             untold = [holder for holder in self._held_locked() if not holder.is_told]
             for holder in untold:
                 holder.is_told = True
-        return _places(untold)
+        return shown_places(untold)
 
     def _raise_unless_open_locked(self, waited_s: float) -> None:
         if self._state is not State.OPEN:
@@ -691,7 +647,7 @@ class PoolState(Generic[Endpoint, Connection]):
             f" {len(self._waiters)} waiting"
         )
         if held := self._held_locked():
-            text += f"; held by what is not read to its end or closed, taken at {_places(held)}"
+            text += f"; held by what is not read to its end or closed, taken at {shown_places(held)}"
         shared_limit = self._shared
         if shared_limit.is_limited:
             text += f", {shared_limit.used} of {shared_limit.limit} in all pools together"
