@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .base import after_fork
 from .base.coercion import exact, exact_text, number
@@ -22,7 +22,7 @@ from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
 from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
-from .base.url import Url, bracketed, join, origin, parse_url
+from .base.url import Url, join, origin, parse_url
 from .base_url_client import BaseUrlClient
 from .client.endpoint_builder import (
     UNIX_SCHEME,
@@ -30,15 +30,17 @@ from .client.endpoint_builder import (
     copied,
     proxy_keywords,
     settle_shared,
+    take_proxy_defaults,
     unix_keywords,
 )
 from .client.extra_keywords import TOLD, told_request
 from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme, known_keywords
+from .client.pool_key import SSL_KEYWORDS as SSL_KEYWORDS
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
-from .client.pool_status import PastPools, total_of, worst_of
+from .client.pool_status import PastPools, by_origin, total_of, worst_of
 from .client.request_encoding import RequestMethods
-from .client.request_hooks import RUN, Hook, HookRequest, hooks_of, run_hooked
+from .client.request_hooks import Hook, HookRequest, hooks_of, run_asked
 from .client.request_loop import run
 from .client.request_target import RequestTargets
 from .connection import ProxyConfig, port_by_scheme
@@ -72,23 +74,6 @@ if TYPE_CHECKING:
     from .policy.proxy_rules import ProxyRules
 
 log = logger(__name__)
-
-SSL_KEYWORDS = (
-    "key_file",
-    "cert_file",
-    "cert_reqs",
-    "ca_certs",
-    "ca_cert_data",
-    "ssl_version",
-    "ssl_minimum_version",
-    "ssl_maximum_version",
-    "ca_cert_dir",
-    "ssl_context",
-    "key_password",
-    "server_hostname",
-    "assert_hostname",
-    "assert_fingerprint",
-)
 
 # The common URL in one look: origin and target as they are, nothing to encode, no dot segments, no userinfo.
 _SIMPLE_TARGET = r"(?:/(?![.]{1,2}(?:[/?]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]*)+(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@/?]*)?"
@@ -138,7 +123,7 @@ class PoolManager(RequestMethods):
             from .policy.proxy_rules import rules_from
 
             self._proxies = rules_from(proxies, os.environ)
-        self._proxy_defaults = _taken_proxy_defaults(keywords, may_have_proxies)
+        self._proxy_defaults = take_proxy_defaults(keywords, may_have_proxies)
         settle_shared(keywords)
         self.connection_pool_kw = keywords
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
@@ -367,13 +352,7 @@ class PoolManager(RequestMethods):
         """All pools by a name that tells them apart."""
         with self.pools.lock:
             pools = list(self._all_pools())
-        names: dict[str, HTTPConnectionPool] = {}
-        for pool in pools:
-            name = base = f"{pool.scheme}://{bracketed(pool.host)}:{pool.port}"
-            while name in names:
-                name = f"{base}#{len(names) + 1}"
-            names[name] = pool
-        return names
+        return by_origin(pools)
 
     # -- which pool --
 
@@ -544,7 +523,7 @@ class PoolManager(RequestMethods):
             if timeout is _DEFAULT_TIMEOUT and "timeout" in defaults:
                 timeout = defaults["timeout"]
             if isinstance(timeout, Timeout) and timeout.deadline is not None:
-                keywords["timeout"] = _started(timeout)  # one clock for all hosts of this request
+                keywords["timeout"] = timeout.started()  # one clock for all hosts of this request
         start = None
         if "body" in keywords and (body := keywords["body"]) is not None:
             position = keywords.get("body_pos")
@@ -565,16 +544,13 @@ class PoolManager(RequestMethods):
         self, hooks: list[Hook], method: str, url: str, redirect: bool, keywords: Keywords
     ) -> BaseHTTPResponse:
         """What the hooks make of a request; those of the manager are its pools' as well, which are told so."""
-        options = {**keywords, "hooks": RUN}
-        headers, body = options.pop("headers", None), options.pop("body", None)
+        headers, body = keywords.pop("headers", None), keywords.pop("body", None)
 
-        def send(request: HookRequest) -> BaseHTTPResponse:
-            own = {**request.options, "headers": request.headers, "body": request.body}
-            return _own_urlopen(self, request.method, request.url, redirect, **own)
+        def send(method: str, url: str, body: object, headers: Mapping[str, str], **own: Any) -> BaseHTTPResponse:
+            return _own_urlopen(self, method, url, redirect, body=body, headers=headers, **own)
 
-        return run_hooked(
-            hooks, HookRequest(method, url, self.headers if headers is None else headers, body, options), send
-        )
+        asked = HookRequest(method, url, self.headers if headers is None else headers, body, keywords)
+        return run_asked(hooks, asked, send)
 
     def _settle_retries(self, keywords: Keywords, redirect: bool) -> None:
         """Let a request's keywords name the Retry that governs it: its own, else the manager's, else its pool's."""
@@ -676,24 +652,6 @@ class PoolManager(RequestMethods):
         return not connection_requires_http_tunnel(self.proxy, self.proxy_config, parsed_url.scheme)
 
 
-#: ProxyManager's keywords and what a ``Proxy`` calls them.
-_PROXY_KEYWORDS = {
-    "proxy_headers": "headers",
-    "proxy_ssl_context": "ssl_context",
-    "use_forwarding_for_https": "use_forwarding_for_https",
-    "proxy_assert_hostname": "assert_hostname",
-    "proxy_assert_fingerprint": "assert_fingerprint",
-}
-
-
-def _taken_proxy_defaults(keywords: Keywords, has_proxies: bool) -> Keywords:
-    """What holds for proxies that say nothing else, out of a manager's keywords; TypeError where there are none."""
-    given = {name: keywords.pop(name) for name in _PROXY_KEYWORDS if name in keywords}
-    if given and not has_proxies:
-        raise TypeError(f"{next(iter(given))}: for a ProxyManager, or beside proxies=")
-    return {_PROXY_KEYWORDS[name]: value for name, value in given.items() if value is not None}
-
-
 #: For responses without end: five minutes between two receives, no limit on the whole.
 STREAMING_TIMEOUT = Timeout(connect=10.0, read=300.0)
 
@@ -742,13 +700,6 @@ class Client(BaseUrlClient):
 
 #: as it is here, whatever a program has put in its place: that has been called already
 _own_urlopen: Callable[..., BaseHTTPResponse] = PoolManager.urlopen
-
-
-def _started(timeout: Timeout) -> Timeout:
-    """The same Timeout, its deadline running."""
-    running = timeout.clone()
-    running.deadline = timeout.start_deadline()
-    return running
 
 
 class _ManagerRequest(Request):

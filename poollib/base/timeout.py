@@ -118,6 +118,12 @@ class Timeout:
             return self.deadline
         return Deadline(self.deadline, now)
 
+    def started(self) -> Timeout:
+        """The same wish, its deadline running."""
+        running = self.clone()
+        running.deadline = self.start_deadline()
+        return running
+
     @property
     def connect_timeout(self) -> _TYPE_TIMEOUT:
         """Seconds for making a connection: the smaller of ``connect`` and ``total``."""

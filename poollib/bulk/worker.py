@@ -87,8 +87,7 @@ class Worker:
 
     def _exchange_to_file(self, request: BulkRequest, folder: Folder) -> Result:
         """As ``_exchange``, the body written as it comes. One that breaks off is asked for again, as retries allow."""
-        manager, retries, timeout = self.settings.manager, self.settings.retries, self.settings.timeout.clone()
-        timeout.deadline = timeout.start_deadline()
+        manager, retries, timeout = self.settings.manager, self.settings.retries, self.settings.timeout.started()
         while True:
             response = manager.urlopen(
                 request.method,

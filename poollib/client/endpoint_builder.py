@@ -378,6 +378,24 @@ def proxy_keywords(proxy: Proxy) -> Keywords:
     return {"_proxy": url.with_login(None), "_proxy_headers": headers, "_proxy_config": config}
 
 
+#: ProxyManager's keywords and what a ``Proxy`` calls them.
+_PROXY_KEYWORDS = {
+    "proxy_headers": "headers",
+    "proxy_ssl_context": "ssl_context",
+    "use_forwarding_for_https": "use_forwarding_for_https",
+    "proxy_assert_hostname": "assert_hostname",
+    "proxy_assert_fingerprint": "assert_fingerprint",
+}
+
+
+def take_proxy_defaults(keywords: Keywords, has_proxies: bool) -> Keywords:
+    """What holds for proxies that say nothing else, out of a manager's keywords; TypeError where there are none."""
+    given = {name: keywords.pop(name) for name in _PROXY_KEYWORDS if name in keywords}
+    if given and not has_proxies:
+        raise TypeError(f"{next(iter(given))}: for a ProxyManager, or beside proxies=")
+    return {_PROXY_KEYWORDS[name]: value for name, value in given.items() if value is not None}
+
+
 def unix_keywords(host: str, keywords: Mapping[str, object]) -> Keywords:
     """What a pool's ``keywords`` lack for the host of an ``http+unix`` URL: the socket's path, percent-encoded.
 

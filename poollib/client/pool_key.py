@@ -153,6 +153,24 @@ class _Same:
         return id(self.value)
 
 
+#: keywords of pools that concern TLS
+SSL_KEYWORDS = (
+    "key_file",
+    "cert_file",
+    "cert_reqs",
+    "ca_certs",
+    "ca_cert_data",
+    "ssl_version",
+    "ssl_minimum_version",
+    "ssl_maximum_version",
+    "ca_cert_dir",
+    "ssl_context",
+    "key_password",
+    "server_hostname",
+    "assert_hostname",
+    "assert_fingerprint",
+)
+
 key_fn_by_scheme: dict[str, Callable[[Keywords], Hashable]] = {
     "http": partial(_default_key_normalizer, PoolKey),
     "https": partial(_default_key_normalizer, PoolKey),

@@ -12,8 +12,9 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, cast
 
+from ..base.url import bracketed
 from ..exceptions import PoolError, is_from_body, name_pool
 from ..pool.stats import PoolStats
 from .connection_factory import COUNTED, ConnectionFactory
@@ -280,3 +281,27 @@ def worst_of(reports: Iterable[PoolHealth]) -> Literal["ok", "degraded", "failin
     states = [report["state"] for report in reports if report["state"] != "unknown"]
     failing = states.count("failing")
     return "ok" if not failing else "failing" if failing == len(states) else "degraded"
+
+
+class _Named(Protocol):
+    """What is asked of a pool that gets a name."""
+
+    host: str
+    port: int | None
+
+    @property
+    def scheme(self) -> str | None: ...
+
+
+P = TypeVar("P", bound=_Named)
+
+
+def by_origin(pools: Iterable[P]) -> dict[str, P]:
+    """The pools by scheme, host and port, and a number where that does not tell them apart."""
+    names: dict[str, P] = {}
+    for pool in pools:
+        name = base = f"{pool.scheme}://{bracketed(pool.host)}:{pool.port}"
+        while name in names:
+            name = f"{base}#{len(names) + 1}"
+        names[name] = pool
+    return names
