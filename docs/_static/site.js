@@ -2,7 +2,7 @@
 document.addEventListener("DOMContentLoaded", () => {
   for (const table of document.querySelectorAll("article table.docutils")) {
     const names = [...table.querySelectorAll("thead th")].map(cell => cell.textContent.trim());
-    if (names.length < 3 && !table.classList.contains("code-pairs")) continue;
+    if (names.length < 2) continue;
     table.classList.add("cards");
     if (names.length > 4) table.classList.add("many-columns");
     for (const row of table.querySelectorAll("tbody tr")) {

@@ -146,7 +146,7 @@ def pooling_table(run: dict[str, Any]) -> str:
 
 # -- plots -----------------------------------------------------------------------------------------------------
 
-WIDTH, LEFT, BAR, GAP = 640, 190, 13, 16  # pixels
+WIDTH, BAR, GAP, LABEL = 440, 14, 14, 16  # pixels; the text can be read where a phone shows the plot at 0.8 of this
 TEXT = {"light": "#222222", "dark": "#dddddd"}
 BARS = {"light": ("#9aa0a6", "#c3a86b", "#7da7d9", "#0a58ca"), "dark": ("#80868b", "#a48d55", "#5b86b8", "#6ea8fe")}
 
@@ -163,13 +163,14 @@ class Bars(NamedTuple):
         most = max(max(values) for values in self.series.values())
         colours = BARS[theme][-len(self.series) :]
         lines: list[str] = []
-        y = 30
+        y = 24
         for index, label in enumerate(self.labels):
             lines.append(_text(0, y + BAR - 3, label))
+            y += LABEL
             for (name, values), colour in zip(self.series.items(), colours, strict=True):
-                width = round((WIDTH - LEFT - 170) * values[index] / most, 1)
-                lines.append(_rectangle(LEFT, y, width, BAR - 2, colour))
-                lines.append(_text(LEFT + width + 5, y + BAR - 3, f"{values[index]:g} {name}"))
+                width = round((WIDTH - 150) * values[index] / most, 1)
+                lines.append(_rectangle(0, y, width, BAR - 2, colour))
+                lines.append(_text(width + 5, y + BAR - 3, f"{values[index]:g} {name}"))
                 y += BAR
             y += GAP
         return _svg(self.title, theme, y, lines)
@@ -183,18 +184,16 @@ class Crowds(NamedTuple):
     described: str
 
     def drawn(self, theme: str) -> str:
-        high, y = 70, 34
+        high, y = 60, 24
         lines: list[str] = []
         for library, waits in self.waits_ms.items():
             colour = BARS[theme][-1] if library == "poollib" else BARS[theme][0]
-            most, step = max(map(max, self.waits_ms.values())), (WIDTH - LEFT) / len(waits)
-            lines.append(_text(0, y + high - 18, library))
-            lines.append(_text(0, y + high - 3, f"{min(waits):,.0f} to {max(waits):,.0f} ms"))
+            most, step = max(map(max, self.waits_ms.values())), WIDTH / len(waits)
+            lines.append(_text(0, y + BAR - 3, f"{library}: {min(waits):,.0f} to {max(waits):,.0f} ms"))
+            y += LABEL
             for index, wait in enumerate(sorted(waits)):
                 tall = round(max(1.0, high * wait / most), 1)
-                lines.append(
-                    _rectangle(round(LEFT + index * step, 1), y + high - tall, round(step - 3, 1), tall, colour)
-                )
+                lines.append(_rectangle(round(index * step, 1), y + high - tall, round(step - 3, 1), tall, colour))
             y += high + GAP
         return _svg(self.title, theme, y, lines)
 
@@ -202,9 +201,9 @@ class Crowds(NamedTuple):
 def _svg(title: str, theme: str, height: float, lines: list[str]) -> str:
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-        f'font-size="11" fill="{TEXT[theme]}">'
+        f'font-size="12" fill="{TEXT[theme]}">'
     )
-    heading = f'<text x="0" y="14" font-size="13" font-weight="bold">{escape(title)}</text>'
+    heading = f'<text x="0" y="14" font-size="12" font-weight="bold">{escape(title)}</text>'
     return "\n".join([head, heading, *lines, "</svg>", ""])
 
 
@@ -228,7 +227,7 @@ def performance_plot(run: dict[str, Any]) -> Bars:
             described.append(f"{shown} {min(found):.2f} to {max(found):.2f}")
     words = "processor time of a request, where urllib3 takes 1: " + ", ".join(described)
     labels = [workload.label for workload in chosen]
-    return Bars("Processor time of a request, urllib3 = 1 (less is better)", labels, series, words)
+    return Bars("Processor time of a request; less is better", labels, series, words)
 
 
 def pooling_plot(run: dict[str, Any]) -> Bars:
@@ -239,7 +238,7 @@ def pooling_plot(run: dict[str, Any]) -> Bars:
         series.setdefault(row["client"], []).append(round(row["p50_ms"]))
     words = "; ".join(f"{name}: " + ", ".join(f"{value:g} ms" for value in values) for name, values in series.items())
     labels = [f"{count} threads" for count in threads]
-    title = "Median time of a request in ms, TLS, 20 ms away (less is better)"
+    title = "Median time of a request in ms, TLS, 20 ms away; less is better"
     return Bars(title, labels, series, f"median time of a request with {' and '.join(labels)}; {words}")
 
 
@@ -250,9 +249,7 @@ def fairness_plot(run: dict[str, Any]) -> Crowds:
     waits = {each["library"]: each["longest_wait_ms"] for each in same}
     crowd = f"{last['threads']} threads, {last['connections']} connections"
     words = "; ".join(f"{library} {min(each):,.0f} to {max(each):,.0f} ms" for library, each in waits.items())
-    return Crowds(
-        f"{crowd}: the longest wait of each thread (less is better)", waits, f"{crowd}, longest waits: {words}"
-    )
+    return Crowds(f"{crowd}: longest wait of each thread", waits, f"{crowd}, longest waits: {words}")
 
 
 def images(name: str, described: str) -> str:
