@@ -158,7 +158,13 @@ class Signal(RealInterrupter):
         self._places[frame] = frame.f_lasti
 
     def is_point(self, frame: FrameType, before: str) -> bool:
-        """A signal comes at the end of a call, while tracing tells of the next bytecode: both must have one handler."""
+        """A signal comes at the end of a call, while tracing tells of the next bytecode: both must have one handler.
+
+        A finaliser that is interrupted where it calls the pool has not called it, and nobody calls it again.
+        """
+        caller = frame.f_back
+        if before == "RESUME" and caller is not None and caller.f_code is Scheduler._collect.__code__:
+            return False
         handlers = handlers_of(frame.f_code)
         is_same = handler_at(handlers, self._place) == handler_at(handlers, frame.f_lasti)
         return super().is_point(frame, before) and is_same
