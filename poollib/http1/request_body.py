@@ -175,7 +175,7 @@ def set_file_position(body: object, pos: _TYPE_BODY_POSITION) -> _TYPE_BODY_POSI
     if pos is not None:
         rewind_body(body, pos)
         return pos
-    if not hasattr(body, "tell"):
+    if not hasattr(body, "tell") or body.tell is None:  # a class may say so that it lacks what its base has
         return None
     try:
         return int(body.tell())
@@ -187,7 +187,7 @@ def rewind_body(body: object, body_pos: _TYPE_BODY_POSITION) -> None:
     """Take a file back to ``body_pos``. UnrewindableBodyError if that fails, ValueError if it is no position."""
     if body_pos is _FAILEDTELL:
         raise UnrewindableBodyError("Unable to record file position for rewinding the body: its tell() failed")
-    if not hasattr(body, "seek"):
+    if not hasattr(body, "seek") or body.seek is None:
         raise UnrewindableBodyError(
             f"The body cannot be sent again: body does not implement seek, it is a {type(body).__name__}"
         )

@@ -324,3 +324,14 @@ def test_names_that_do_not_exist_are_missing() -> None:
     """Though the module finds one name only when it is asked for."""
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         sys.modules["poollib.http1.request_body"].nothing  # noqa: B018
+
+
+def test_a_body_whose_class_takes_back_tell_and_seek_has_none() -> None:
+    """``seek = None`` is how a class says that it lacks what its base has."""
+
+    class Pipe(io.StringIO):
+        tell = seek = None  # type: ignore[assignment]
+
+    assert set_file_position(Pipe(), None) is None
+    with pytest.raises(UnrewindableBodyError, match="body does not implement seek, it is a Pipe"):
+        rewind_body(Pipe(), 2)
