@@ -183,9 +183,11 @@ def hears_exchanges(listener: Trace) -> bool:
     """Whether a listener can do anything with one of EXCHANGE_EVENTS."""
     if not isinstance(listener, Trace):
         return True
-    if listener.wanted_events is not None:
-        return not listener.wanted_events.isdisjoint(EXCHANGE_EVENTS)
-    kind = type(listener)
+    wanted, kind = listener.wanted_events, type(listener)
+    if wanted is not None:  # by a class that makes up its attributes as they are asked for, anything
+        return not isinstance(wanted, frozenset) or not wanted.isdisjoint(EXCHANGE_EVENTS)
+    if kind.__getattribute__ is not object.__getattribute__:
+        return True
     if kind is Trace:
         return not EXCHANGE_EVENTS.isdisjoint(vars(listener))
     if kind.dispatch is not Trace.dispatch or vars(listener).keys() & {*EXCHANGE_EVENTS, "dispatch"}:
@@ -367,7 +369,7 @@ def notify(trace: Trace, event: str, *arguments: object) -> None:
         if not isinstance(listener, Trace):  # somebody's own class, with the events it wants
             if not hasattr(listener, event):
                 return
-        elif listener.wanted_events is not None and event not in listener.wanted_events:
+        elif isinstance(wanted := listener.wanted_events, frozenset) and event not in wanted:
             return
         elif type(listener).dispatch is not Trace.dispatch:
             listener.dispatch(None if request is None else request.request, event, arguments)

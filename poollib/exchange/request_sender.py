@@ -91,14 +91,20 @@ class RequestSender(Transport):
             if fields.is_private:
                 self._private = items, fields
         method, target, body, sent = request.method, request.target, request.body, self.last_request
-        head, payload = sent.head, None
+        head, payload = self._sent_head, None
         is_alone = body is None and self.request_options is None and not request.chunked and not fields.is_framed
-        if head is None or not is_alone or sent.fields is not fields or sent.target != target or sent.method != method:
+        if (
+            head is None
+            or not is_alone
+            or self._sent_fields is not fields
+            or sent.target != target
+            or sent.method != method
+        ):
             head, payload = self._prepare(method, target, body, fields, request.chunked)
         if self.sock is None or self._attached_socket is not self.sock or self.exchange_state is not _IDLE:
             self._prepare_socket()
         sent.method, sent.target, sent.wanted = method, target, request.wanted
-        sent.head, sent.fields = (head, fields) if is_alone and self.exchange_count else (None, None)
+        self._sent_head, self._sent_fields = (head, fields) if is_alone and self.exchange_count else (None, None)
         self._close_asked = fields.close
         self._wants_upgrade = fields.upgrade or method == "CONNECT"
         self.has_answered = self._drained = False

@@ -91,24 +91,14 @@ _NEW, _IDLE, _READING = ConnectionState.NEW, ConnectionState.IDLE, ConnectionSta
 
 
 class SentRequest:
-    """What a connection keeps of the request that it sent last, to read its response by; one for each connection.
+    """What a connection keeps of the request that it sent last, to read its response by; one for each connection."""
 
-    ``head``: all its bytes, where it had no body, and the caller's ``fields`` that stand in it; None where they may not
-    be sent once more: another socket, another Host.
-    """
-
-    __slots__ = ("fields", "head", "method", "target", "wanted")
+    __slots__ = ("method", "target", "wanted")
 
     def __init__(self, method: str, target: str, wanted: ResponseOptions) -> None:
         self.method = method
         self.target = target
         self.wanted = wanted
-        self.head: bytes | None = None
-        self.fields: Fields | None = None
-
-    def forget_head(self) -> None:
-        """Have the next request's bytes made anew."""
-        self.head = self.fields = None
 
 
 class KnownAnswer(NamedTuple):
@@ -174,6 +164,8 @@ class Transport(_Base):
         "_private",
         "_quiet",
         "_receive_buffer",
+        "_sent_fields",
+        "_sent_head",
         "_through_hooks",
         "bytes_received",
         "bytes_sent",
@@ -251,6 +243,8 @@ class Transport(_Base):
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
         self._is_foreign = False  # whether the socket is no socket.socket: it is told each timeout, as by urllib3
+        self._sent_head: bytes | None = None  # the last request's bytes, if it had no body and they may be sent again
+        self._sent_fields: Fields | None = None  # the caller's fields that stand in them
         self._known_answer: KnownAnswer | None = None
         self._known_misses = 0  # heads that were kept in turn and did not come again
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
@@ -302,7 +296,7 @@ class Transport(_Base):
     def host(self, value: str) -> None:
         self._dns_host = exact(value)
         self._default_fields = None
-        self.last_request.forget_head()
+        self._sent_head = self._sent_fields = None
 
     # -- connecting --
 
@@ -454,7 +448,7 @@ class Transport(_Base):
         self._quiet = self._known_answer = None
         self._drained = self._is_kernel_waiting = False
         self.exchange_state = _IDLE
-        self.last_request.forget_head()
+        self._sent_head = self._sent_fields = None
         if self.sock.gettimeout():
             self._wait_in_kernel()
 
@@ -537,7 +531,7 @@ class Transport(_Base):
         try:
             self._attached_socket = self._receive_buffer = self._quiet = self._interim = self._private = None
             self._known_answer = None
-            self.last_request.forget_head()
+            self._sent_head = self._sent_fields = None
             self._is_kernel_waiting = False
             super().close()
         except OSError:  # the descriptor is gone all the same, and what was received stays true
@@ -699,7 +693,7 @@ class Transport(_Base):
         super().set_tunnel(host, port=port, headers=dict(headers) if headers else None)
         self._tunnel_scheme = scheme
         self._default_fields = None
-        self.last_request.forget_head()
+        self._sent_head = self._sent_fields = None
 
     @property
     def proxy_is_tunneling(self) -> bool:

@@ -172,7 +172,8 @@ class Observer(Trace):
         return Trace, ()
 
     def _start_clocks(self) -> None:
-        self._leased: dict[int, float] = {}  # by id(connection), while it is leased
+        # By id(connection), when its leases began that are not told to have ended; of two, one ends as this is told.
+        self._leased: dict[int, list[float]] = {}
         self._here = _Clocks()
 
     def _reset_after_fork(self) -> None:
@@ -256,7 +257,7 @@ class Observer(Trace):
         pool = self._label(request, endpoint)
         self.connection_counted(pool, event, connection, "")
         if request is not None:  # else it was opened ahead of demand
-            self._leased[id(connection)] = time.monotonic()
+            self._leased.setdefault(id(connection), []).append(time.monotonic())
             waited_s, self._here.waited_s = self._here.waited_s, 0.0
             self.acquire_measured(pool, waited_s)
 
@@ -268,9 +269,13 @@ class Observer(Trace):
         self._on_release(self._label(request, endpoint), connection, "closed", bounded)
 
     def _on_release(self, pool: str, connection: object, event: str, reason: str) -> None:
-        since = self._leased.pop(id(connection), None)
-        if since is not None:
-            self.usage_measured(pool, time.monotonic() - since)
+        # A connection may be leased again before its return is told, so the lease that ends is the oldest.
+        find = self._leased.get if event == "returned" else self._leased.pop
+        began = find(id(connection), None)
+        while began:
+            self.usage_measured(pool, time.monotonic() - began.pop(0))
+            if event == "returned":
+                break
         self.connection_counted(pool, event, connection, reason)
 
     def _on_repeat(self, event: str) -> Callable[..., None]:

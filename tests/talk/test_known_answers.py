@@ -225,11 +225,11 @@ def test_long_heads_are_not_kept() -> None:
 def test_nothing_is_kept_of_one_request_alone_nor_by_a_closed_connection() -> None:
     """Many idle connections have served one request; a closed one holds no field, which may be a secret."""
     with line(1) as known:
-        assert known.conn._known_answer is known.conn.last_request.head is None
+        assert known.conn._known_answer is known.conn._sent_head is None
         known.ask(USUAL)
         assert known.conn._known_answer is not None
         known.conn.close()
-        kept = (known.conn._known_answer, known.conn.last_request.head, known.conn.last_request.fields)
+        kept = (known.conn._known_answer, known.conn._sent_head, known.conn._sent_fields)
         assert kept == (None, None, None)
 
 
@@ -283,3 +283,14 @@ def test_another_host_is_told_to_the_server_at_once(fields: dict[str, str]) -> N
         known.conn.host = "other.example"
         known.ask(USUAL, headers=fields)
         assert b"\r\nHost: other.example\r\n" in known.sent()
+
+
+def test_a_subclass_may_name_its_host_before_anything_else() -> None:
+    """As wsgi-intercept's does."""
+
+    class Early(HTTPConnection):
+        def __init__(self, host: str) -> None:
+            self.host = host
+            super().__init__(host)
+
+    assert Early("a.example").host == "a.example"
