@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import enum
 import json as jsons
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from itertools import chain, count
 from typing import Final, TypeAlias
 
 
@@ -24,15 +26,16 @@ class End(enum.Enum):
     STALL = "stalled"
 
 
-#: What happens next on a connection: bytes that one receive gives, or an end.
-Step: TypeAlias = "bytes | End"
+#: What happens next on a connection: bytes that one receive gives, such bytes made as they are received, or an end.
+Step: TypeAlias = "bytes | Iterator[bytes] | End"
 
 _NO_JSON: Final = object()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response. ``body``: bytes or text with their Content-Length, or an iterable of chunks, sent chunked.
+    """A response. ``body``: bytes or text with their Content-Length, or an iterable of chunks, sent chunked. An
+    iterator is asked for its chunks as they are received, so it may be one without end.
 
     ``headers`` are sent as they are; a Content-Length, Transfer-Encoding or Content-Type among them replaces the one
     that would be added. ``json`` in the place of ``body``. ``reason``: None for the usual one.
@@ -50,12 +53,12 @@ class Answer:
     piece_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if not 100 <= self.status <= 999:
-            raise ValueError(f"status {self.status} is none: it has three digits")
+        if not isinstance(self.status, int) or not 100 <= self.status <= 999:
+            raise ValueError(f"status {self.status!r} is none: it is an int of three digits")
         if self.json is not _NO_JSON and self.body:
             raise ValueError("an answer has a body or json, not both")
-        if not isinstance(self.body, (bytes, str)):  # an iterator would be empty the second time
-            object.__setattr__(self, "body", tuple(self.body))
+        if not isinstance(self.body, (bytes, str)):
+            object.__setattr__(self, "body", _replayable(self.body))
         if not isinstance(self.headers, Mapping):
             object.__setattr__(self, "headers", tuple(self.headers))
 
@@ -86,10 +89,13 @@ class Answer:
         """What arrives on the connection, for a request by this method."""
         head, body = (self.raw, b"") if self.raw is not None else self._head_and_body(method)
         if self.sent_bytes is not None:
-            head, body = (head if self.sent_bytes >= 0 else b"", body[: max(self.sent_bytes, 0)])
-        data = head + body
-        size = self.piece_bytes or len(data) or 1
-        yield from (data[at : at + size] for at in range(0, len(data), size))
+            head = head if self.sent_bytes >= 0 else b""
+            body = _cut(body, max(self.sent_bytes, 0))
+        if isinstance(body, bytes):
+            yield from _pieces([head + body], self.piece_bytes)
+        else:
+            yield from _pieces([head], self.piece_bytes)
+            yield _pieces(body, self.piece_bytes)
         if self.end is not End.KEEP:
             yield self.end
         elif self.raw is not None or self._says_close():
@@ -102,7 +108,7 @@ class Answer:
     def _says_close(self) -> bool:
         return any(name.lower() == "connection" and "close" in value.lower() for name, value in self._pairs())
 
-    def _head_and_body(self, method: str) -> tuple[bytes, bytes]:
+    def _head_and_body(self, method: str) -> tuple[bytes, bytes | Iterator[bytes]]:
         pairs, body = self._pairs(), self.body
         names = {name.lower() for name, _ in pairs}
         if self.json is not _NO_JSON:
@@ -118,14 +124,68 @@ class Answer:
         return "\r\n".join(lines).encode("latin-1"), b"" if is_bodiless or method == "HEAD" else framed
 
 
-def _framed(body: bytes | str | Iterable[bytes]) -> tuple[bytes, tuple[str, str]]:
+class _Chunks:
+    """Chunks of an iterator, asked for one by one and kept, so that the next response has the same."""
+
+    def __init__(self, source: Iterator[bytes]) -> None:
+        self._source = source
+        self._kept: list[bytes] = []
+        self._lock = threading.Lock()  # of both
+
+    def __iter__(self) -> Iterator[bytes]:
+        for at in count():
+            with self._lock:
+                if at == len(self._kept):
+                    try:
+                        self._kept.append(_chunk(next(self._source)))
+                    except StopIteration:
+                        return
+            yield self._kept[at]
+
+
+def _replayable(body: Iterable[bytes]) -> Iterable[bytes]:
+    """Chunks that can be sent again and again. TypeError for what is no body."""
+    if isinstance(body, Mapping) or not isinstance(body, Iterable):
+        hint = ": give it as json=" if isinstance(body, Mapping) else ""
+        raise TypeError(f"a body is bytes, text or an iterable of bytes, not {type(body).__name__}{hint}")
+    if isinstance(body, (bytearray, memoryview)):
+        return bytes(body)  # type: ignore[return-value]  # an iterable of numbers, which the caller of this knows
+    return _Chunks(body) if isinstance(body, Iterator) else tuple(map(_chunk, body))
+
+
+def _chunk(chunk: object) -> bytes:
+    if not isinstance(chunk, bytes):
+        raise TypeError(f"a body's chunks are bytes, not {type(chunk).__name__}")
+    return chunk
+
+
+def _framed(body: bytes | str | Iterable[bytes]) -> tuple[bytes | Iterator[bytes], tuple[str, str]]:
     """The body as it is sent, and the field that says where it ends."""
     if isinstance(body, str):
         body = body.encode()
     if isinstance(body, bytes):
         return body, ("Content-Length", str(len(body)))
-    chunks = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in body if chunk]
-    return b"".join([*chunks, b"0\r\n\r\n"]), ("Transfer-Encoding", "chunked")
+    chunks = (b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in body if chunk)
+    frames = chain(chunks, [b"0\r\n\r\n"])
+    return frames if isinstance(body, _Chunks) else b"".join(frames), ("Transfer-Encoding", "chunked")
+
+
+def _cut(body: bytes | Iterator[bytes], limit_bytes: int) -> bytes | Iterator[bytes]:
+    """The first bytes of a body."""
+    return body[:limit_bytes] if isinstance(body, bytes) else _first(body, limit_bytes)
+
+
+def _first(frames: Iterator[bytes], limit_bytes: int) -> Iterator[bytes]:
+    while limit_bytes > 0 and (frame := next(frames, b"")):
+        yield frame[:limit_bytes]
+        limit_bytes -= len(frame)
+
+
+def _pieces(parts: Iterable[bytes], piece_bytes: int | None) -> Iterator[bytes]:
+    """The parts, none longer than so many bytes; None: as they are."""
+    for part in parts:
+        size = piece_bytes or len(part) or 1
+        yield from (part[at : at + size] for at in range(0, len(part), size))
 
 
 def _reason(status: int) -> str:

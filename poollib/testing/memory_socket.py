@@ -62,7 +62,7 @@ class MemorySocket:
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         """The next bytes, ``b""`` at the end. ConnectionResetError, TimeoutError, BlockingIOError, WouldWaitForever."""
         self._require_open()
-        step = self._steps[0] if self._steps else self._idle()
+        step = self._next_step()
         if step is End.RESET:
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         if step is End.CLOSE:
@@ -85,7 +85,17 @@ class MemorySocket:
         """How many bytes are there already; asked as of TLS sockets, so that the pool looks at this without poll."""
         return sum(len(step) for step in self._steps if isinstance(step, bytes))
 
-    def _idle(self) -> End:
+    def _next_step(self) -> bytes | End:
+        """What comes next, left where it is."""
+        while self._steps:
+            step = self._steps[0]
+            if isinstance(step, (bytes, End)):
+                return step
+            made = next(step, None)
+            if made is None:
+                self._steps.popleft()
+            else:
+                self._steps.appendleft(made)
         return End.STALL if self._is_wanted() else End.CLOSE
 
     def _nothing_comes(self) -> Exception:

@@ -6,6 +6,8 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -268,6 +270,76 @@ def test_a_tls_alert_is_openssls_own_error(fake: FakeTransport, manager: poollib
     assert isinstance(caught.value.args[0], ssl.SSLError)
     assert alert.replace("_", " ") in str(caught.value)
     assert manager.request("GET", HTTPS).data == b"secret"
+
+
+def test_a_body_without_an_end_is_made_as_it_is_received(fake: FakeTransport, manager: poollib.PoolManager) -> None:
+    made = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal made
+        while True:
+            made += 1
+            yield b"0123456789"
+
+    fake.add("GET", URL, Answer(body=endless()), Answer(body="next"))
+    response = manager.request("GET", URL, preload_content=False)
+    assert response.read(25) == b"0123456789012345678901234"
+    response.close()
+    assert made < 2000
+    assert manager.request("GET", URL).data == b"next"
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 4, 100])
+def test_a_body_that_is_made_as_it_is_received_comes_again_the_same(
+    fake: FakeTransport, manager: poollib.PoolManager, piece_bytes: int
+) -> None:
+    chunks = [b"one", b"", b"two", b"three"]
+    fake.add("GET", URL, Answer(body=iter(chunks)).drip(piece_bytes))
+    for _ in range(2):
+        assert manager.request("GET", URL).data == b"onetwothree"
+    assert fake.connections == 1
+
+
+def test_such_a_body_ends_at_every_byte_that_is_ordered(fake: FakeTransport, manager: poollib.PoolManager) -> None:
+    framed = len(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    for after in range(framed - 2):  # behind the last chunk's line nothing is missed, as in http.client
+        fake.add("GET", f"{URL}/{after}", Answer(body=iter([b"one", b"two"])).close(after))
+        with pytest.raises(exceptions.ProtocolError):
+            manager.request("GET", f"{URL}/{after}")
+    fake.add("GET", URL, Answer(body=iter([b"one", b"two"])).close(framed))
+    assert manager.request("GET", URL).data == b"onetwo"
+
+
+def test_threads_receive_such_a_body_at_once(fake: FakeTransport) -> None:
+    fake.add("GET", URL, Answer(body=(b"%d," % number for number in range(300))))
+    wanted = b"".join(b"%d," % number for number in range(300))
+    with fake.attach(poollib.PoolManager(maxsize=8)) as manager, ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(lambda _: manager.request("GET", URL).data, range(16))) == {wanted}
+
+
+def test_what_such_a_body_raises_is_what_the_program_meets(fake: FakeTransport, manager: poollib.PoolManager) -> None:
+    def torn() -> Iterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError(104, "reset")
+
+    fake.add("GET", URL, Answer(body=torn()))
+    with pytest.raises(exceptions.ProtocolError, match="reset"):
+        manager.request("GET", URL)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (5, "a body is bytes, text or an iterable of bytes, not int"),
+        ({"a": 1}, "not dict: give it as json="),
+        (["a"], "a body's chunks are bytes, not str"),
+    ],
+)
+def test_what_is_no_body_is_named(body: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        Answer(body=body)
+    with pytest.raises(ValueError, match="status '200' is none: it is an int of three digits"):
+        Answer("200")  # type: ignore[arg-type]
 
 
 def test_a_drip_is_put_together_byte_by_byte(fake: FakeTransport, manager: poollib.PoolManager) -> None:
