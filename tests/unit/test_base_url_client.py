@@ -318,3 +318,34 @@ def test_a_request_that_gets_no_answer_ends_by_the_clients_timeout(server: Httpd
     with Client(server.url, timeout=0.05, retries=False) as client, pytest.raises(ReadTimeoutError):
         client.get("silent")
     asked.set()
+
+
+def test_a_programs_clients_from_the_first_to_the_last(server: Httpd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Get or create in threads, look up, the streaming kind, figures, close one, close all past an error, again."""
+    manager = PoolManager(total_maxsize=8, timeout=5.0)
+    orders, users = f"{server.url}/orders", f"{server.url}/users"
+    with ThreadPoolExecutor(8) as threads:
+        made = set(threads.map(lambda n: manager.client(orders if n % 2 else users, headers={"X": "1"}), range(16)))
+    assert len(made) == 2
+    client = manager.existing_client(orders + "/")
+    assert client in made
+    assert client is not None
+    assert client.get("7", params={"full": True}).json()["target"] == "/orders/7?full=true"
+    events = manager.client(orders, streaming=True)
+    assert events is not client
+    with events.stream("GET", "events") as response:
+        assert b"/orders/events" in response.read()
+    assert manager.client(users).get("me").ok
+    assert manager.stats()["total"]["requests"] == 3
+    assert manager.close_client(orders) is True
+    assert (manager.existing_client(orders), manager.existing_client(orders, streaming=True)) == (None, events)
+    with monkeypatch.context() as patch:
+        pool = manager.client(users).manager.connection_from_url(server.url)
+        patch.setattr(pool, "close", lambda: 1 / 0)
+        assert [type(error) for error in manager.close_all().values()] == [ZeroDivisionError]
+    pool.close()
+    with pytest.raises(ClosedPoolError):
+        events.get("events")
+    assert manager.existing_client(users) is None
+    assert manager.client(users).get("me").ok
+    assert manager.close_all() == {}
