@@ -300,20 +300,22 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.wanted = ResponseOptions(preload_content, decode_content, enforces)
         if body is not None and (type(body) is not bytes or body_pos is not None):
             request.body_start = set_file_position(body, body_pos)
-        if options is not None:
-            request.options, request.deadline, request.trace = options, options.deadline, options.trace
-            return self._run_watched(request, options)
-        if listener is not None:
-            request.trace = listener
-            return self._run_watched(request, None)
+        if options is not None or listener is not None:
+            return self._run_watched(request, options, listener)
         return run(self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self), request)
 
-    def _run_watched(self, request: Request, options: Options | None) -> BaseHTTPResponse:
-        """As ``run``, with a listener or hooks around each attempt; a manager has told its listener of the start."""
+    def _run_watched(self, request: Request, options: Options | None, trace: Trace | None) -> BaseHTTPResponse:
+        """As ``run``, with a listener or hooks around each attempt; a manager has told its listener of the start.
+
+        ``trace``: the listener, where ``options`` name none.
+        """
         attempt: Callable[[Request], BaseHTTPResponse] = self._attempt
-        if options is not None and options.attempt_hooks:
-            attempt = hooked_attempt(options.attempt_hooks, attempt, self._absolute, self._target)
-        trace, told = request.trace, None
+        if options is not None:
+            request.options, request.deadline = options, options.deadline
+            trace = trace if options.trace is None else options.trace
+            if options.attempt_hooks:
+                attempt = hooked_attempt(options.attempt_hooks, attempt, self._absolute, self._target)
+        told = None
         if trace is not None:
             endpoint = self._endpoint_pool.endpoint
             if type(trace) is not RequestTrace:
