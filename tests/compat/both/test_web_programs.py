@@ -7,15 +7,27 @@ import hashlib
 import pathlib
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
+import urllib3.util.url
 
 from tests.compat.both.answers import as_json, in_turn
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, send
 
 FILM = bytes(range(256)) * 400
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_they_replace() -> Iterator[None]:
+    """yt-dlp and streamlink, once imported, put functions and patterns of their own into requests and urllib3."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((requests.adapters, "select_proxy"), (urllib3.util.url, "_PERCENT_RE")):
+            patch.setattr(owner, name, getattr(owner, name))
+        yield
 
 
 def film(request: Request) -> Response:
