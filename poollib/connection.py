@@ -349,11 +349,16 @@ class HTTPConnection(RequestSender):
                 return data, known.head, len(known.raw)
             found = parse_head(data)
             if found is not None:
-                if self.exchange_count and (self._known_misses < PATIENCE or self.exchange_count % 16 == 0):
-                    self._known_misses += 1
-                    self._known_answer = KnownAnswer.of(found[0], data, found[1])
+                if known is not None or self.exchange_count % 16 == 1:
+                    self._keep_answer(found[0], data, found[1])
                 return data, found[0], found[1]
         return complete_head(incoming.recv, data, self._limits())
+
+    def _keep_answer(self, head: Head, data: bytes, end: int) -> None:
+        """Keep the head of an answer for the next one, unless none came twice lately: then one of 16 is tried."""
+        is_tried = self._known_misses < PATIENCE or self.exchange_count % 16 == 1
+        self._known_answer = KnownAnswer.of(head, data, end) if is_tried else None
+        self._known_misses += 1
 
     def response_ended(self, reusable: bool) -> None:
         """The response was read to the end of its framing; the connection may serve again, or closes. Once."""
