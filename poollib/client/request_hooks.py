@@ -7,7 +7,7 @@ pool's and the manager's business: they hand it in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 class Drained(Protocol):
     """What is asked of a response that a hook does not hand up."""
 
+    @property
+    def connection(self) -> object:
+        """What it holds while its body is not read; else None."""
+
     def drain_conn(self) -> None:
         """Throw the rest of the body away."""
 
@@ -41,7 +45,7 @@ class HookRequest:
     ``options``: the further keywords of ``urlopen``, such as ``timeout`` and ``retries``.
     """
 
-    __slots__ = ("body", "headers", "method", "options", "url")
+    __slots__ = ("body", "headers", "method", "options", "positioned_body", "url")
 
     def __init__(
         self, method: str, url: str, headers: Mapping[str, str] | None, body: object, options: dict[str, Any]
@@ -50,6 +54,7 @@ class HookRequest:
         self.url = url
         self.headers = HTTPHeaderDict(headers)
         self.body = body
+        self.positioned_body = body  # whose start ``body_pos`` among the options is
         self.options = options
 
 
@@ -67,9 +72,11 @@ def hooks_named(name: str, *keywords: Mapping[str, Any]) -> list[Any]:
     found: list[Any] = []
     for given in keywords:
         hooks = given.get(name)
-        if callable(hooks) or isinstance(hooks, (str, bytes)):
+        if hooks is None:
+            continue
+        if not isinstance(hooks, Sequence) or isinstance(hooks, (str, bytes)):  # an iterator would be empty next time
             raise TypeError(f"{name} must be a list of callables, not {hooks!r}")
-        found += hooks or ()
+        found += hooks
     for hook in found:
         if not callable(hook):
             raise TypeError(f"{name} must be callables (request, send), not {hook!r}")
@@ -83,7 +90,7 @@ def run_hooked(
 ) -> R:
     """What the first hook returns; ``send`` is what the last one calls."""
     for hook in reversed(list(hooks)):
-        send = _Link(hook, _Repeated(send))
+        send = _Link(hook, send)
     return send(request)
 
 
@@ -93,10 +100,23 @@ class _Link(Generic[R]):
     def __init__(
         self, hook: Callable[[HookRequest, Callable[[HookRequest], R]], R], send: Callable[[HookRequest], R]
     ) -> None:
-        self._hook, self._send = hook, send
+        self._hook, self._next = hook, send
 
     def __call__(self, request: HookRequest) -> R:
-        return self._hook(request, self._send)
+        send = _Repeated(self._next)
+        try:
+            answer = self._hook(request, send)
+            if not hasattr(answer, "status"):
+                raise TypeError(f"a hook must return a response, not {answer!r:.100}: {self._hook!r}")
+            if any(answer is lost for lost in send.lost):
+                raise ValueError(
+                    f"a hook returned a response whose body it threw away by sending again: {self._hook!r}; read"
+                    " response.data before"
+                )
+        except BaseException:
+            send.let_go()
+            raise
+        return answer
 
 
 class _Repeated(Generic[R]):
@@ -107,12 +127,23 @@ class _Repeated(Generic[R]):
         self._sent: object = None
         self._start: Any = None
         self._answer: R | None = None
+        self.lost: list[R] = []  # answers whose bodies were thrown away
+
+    def let_go(self) -> None:
+        """Throw away what is not read of the last answer: it would keep its connection."""
+        answer, self._answer = self._answer, None
+        if answer is not None and answer.connection is not None:
+            self.lost.append(answer)
+            answer.drain_conn()
 
     def __call__(self, request: HookRequest) -> R:
-        if self._answer is not None:
-            self._answer.drain_conn()
-            self._answer = None
+        if not isinstance(request, HookRequest):
+            raise TypeError(f"send() takes the hook's request, not {request!r:.100}")
+        self.let_go()
         body = request.body
+        if body is not request.positioned_body:  # a hook has put it there
+            request.options.pop("body_pos", None)
+            request.positioned_body = body
         if body is not None and body is self._sent:
             if self._start is not None:
                 rewind_body(body, self._start)
@@ -160,14 +191,17 @@ def hooked_attempt(
         def send(asked: HookRequest) -> BaseHTTPResponse:
             sent = copy(request)
             sent.method, sent.headers, sent.body = asked.method, asked.headers, asked.body
+            sent.body_start = asked.options.pop("body_pos", None)
+            if asked.options:
+                raise TypeError(f"an attempt's hook can't change options ({', '.join(asked.options)}): use hooks=")
             if asked.url != url:
                 sent.target = target_of(asked.url, True, request.retries)
             while True:
                 try:
                     return attempt(sent)
                 except StaleConnection:
-                    if request.body_start is not None:
-                        rewind_body(request.body, request.body_start)
+                    if sent.body_start is not None:
+                        rewind_body(sent.body, sent.body_start)
 
         return run_hooked(cast("Iterable[Hook]", hooks), asked, send)
 

@@ -117,6 +117,101 @@ def test_what_is_no_list_of_hooks_is_refused_by_name(kind: str, wrong: Any) -> N
         pool.request("GET", "/", **{kind: wrong})
 
 
+@pytest.mark.parametrize("kind", ["hooks", "attempt_hooks"])
+@pytest.mark.parametrize("wrong", [(hook for hook in ()), {"a": print}, {print}, 5])
+def test_what_is_no_list_that_can_be_read_again_is_refused(kind: str, wrong: Any) -> None:
+    """Of an iterator the second request would have found none: no token, no signature."""
+    with PoolManager(**{kind: wrong}) as manager, pytest.raises(TypeError, match=f"{kind} must be a list of callables"):
+        manager.request("GET", "http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize("kind", ["hooks", "attempt_hooks"])
+@pytest.mark.parametrize("sends", [False, True])
+@pytest.mark.parametrize("wrong", [None, "text", b"bytes", 200])
+def test_a_hook_that_returns_no_response_is_named(kind: str, sends: bool, wrong: Any) -> None:
+    def forgetful(request: Any, send: Any) -> Any:
+        if sends:
+            send(request)
+        return wrong
+
+    with Httpd({"/": lambda _: Response(b"x" * 200_000)}) as server:
+        with HTTPConnectionPool("127.0.0.1", server.port, block=True, **{kind: [forgetful]}) as pool:
+            for preload in (True, False):
+                with pytest.raises(TypeError, match=r"a hook must return a response, not .*forgetful"):
+                    pool.request("GET", "/", preload_content=preload, pool_timeout=5)
+                assert pool.stats()["leased"] == 0
+
+
+@pytest.mark.parametrize("kind", ["hooks", "attempt_hooks"])
+def test_what_a_hook_raises_reaches_the_caller_and_keeps_no_connection(kind: str) -> None:
+    def fails(request: Any, send: Any) -> Any:
+        send(request)
+        raise LookupError("no idea")
+
+    with Httpd({"/": lambda _: Response(b"x" * 200_000)}) as server:
+        with HTTPConnectionPool("127.0.0.1", server.port, block=True, **{kind: [fails]}) as pool:
+            for preload in (True, False):
+                with pytest.raises(LookupError) as caught:  # who keeps the error keeps its frames
+                    pool.request("GET", "/", preload_content=preload, pool_timeout=5)
+                assert pool.stats()["leased"] == 0
+                del caught
+
+
+@pytest.mark.parametrize("kind", ["hooks", "attempt_hooks"])
+def test_an_answer_that_was_thrown_away_is_not_given_out_empty(kind: str) -> None:
+    def returns_the_first(request: Any, send: Any) -> Any:
+        first = send(request)
+        send(request)
+        return first
+
+    def reads_the_first(request: Any, send: Any) -> Any:
+        first = send(request)
+        assert first.data
+        send(request)
+        return first
+
+    with Httpd({"/": lambda _: Response(b"x" * 200_000)}) as server:
+        with HTTPConnectionPool("127.0.0.1", server.port, block=True, **{kind: [returns_the_first]}) as pool:
+            with pytest.raises(ValueError, match=r"threw away by sending again.*returns_the_first"):
+                pool.request("GET", "/", preload_content=False, pool_timeout=5)
+            assert pool.stats()["leased"] == 0
+        with HTTPConnectionPool("127.0.0.1", server.port, block=True, **{kind: [reads_the_first]}) as pool:
+            assert len(pool.request("GET", "/", preload_content=False, pool_timeout=5).data) == 200_000
+
+
+@pytest.mark.parametrize("kind", ["hooks", "attempt_hooks"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_body_in_a_files_place_begins_where_it_stands(kind: str, times: int) -> None:
+    """The file's start was taken for the other body's."""
+    for other in (b"other", io.BytesIO(b"other")):
+
+        def replaces(request: Any, send: Any, other: Any = other) -> Any:
+            request.body = other
+            for _ in range(times - 1):
+                send(request)
+            return send(request)
+
+        with Httpd({"/": echo}) as server, PoolManager(**{kind: [replaces]}) as manager:
+            file = io.BytesIO(b"--file")
+            file.seek(2)
+            assert manager.request("POST", server.url + "/", body=file).json()["body"] == "other"
+        assert [request.body for request in server.requests] == [b"other"] * times
+
+
+def test_send_wants_the_request_and_an_attempt_has_no_options() -> None:
+    with HTTPConnectionPool("127.0.0.1", 1, hooks=[lambda request, send: send(None)]) as pool:
+        with pytest.raises(TypeError, match=r"send\(\) takes the hook's request, not None"):
+            pool.request("GET", "/")
+
+    def hurries(request: Any, send: Any) -> Any:
+        request.options["timeout"] = 1
+        return send(request)
+
+    with HTTPConnectionPool("127.0.0.1", 1, attempt_hooks=[hurries]) as pool:
+        with pytest.raises(TypeError, match=r"an attempt's hook can't change options \(timeout\)"):
+            pool.request("GET", "/")
+
+
 # -- recipes ---------------------------------------------------------------------------------------------------
 
 
