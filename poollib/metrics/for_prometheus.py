@@ -12,11 +12,13 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from ..base.coercion import exact_text
 from .cells import CounterCell, CounterCells, HistogramCell, HistogramCells
 from .observer import METHODS, OTHER, Observer, attach, error_kind
 
@@ -59,9 +61,15 @@ def prometheus(
 ) -> None:
     """Measure a manager's (or client's) requests and connections, before it sends the first one.
 
-    ``name``: the label ``manager``; ValueError if the registry has a living manager of that name. ``registry``:
-    prometheus-client's own if None. ``max_pools``: how many pools get a label of their own; the others are ``other``.
+    ``name``: the label ``manager``; ValueError if the registry has a living manager of that name, or for a text that is
+    no Unicode, TypeError for no text: a scrape would fail by it. ``registry``: prometheus-client's own if None.
+    ``max_pools``: how many pools get a label of their own; the others are ``other``.
     """
+    try:
+        name = exact_text("name", name)
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"name must be Unicode text, not {name!r}") from None
     observer = PrometheusObserver(_families_of(REGISTRY if registry is None else registry), name, max_pools)
     observer.families.add(name, observer)
     observer.watch(attach(manager, observer))
@@ -145,6 +153,9 @@ def _families_of(registry: CollectorRegistry) -> Families:
         families = _families.get(registry)
         if families is None:
             families = _families[registry] = Families(registry)
+        elif not families.gauges:
+            with suppress(ValueError):  # it is registered, unless somebody has cleared the registry
+                registry.register(families)
         return families
 
 

@@ -390,6 +390,38 @@ def test_what_cannot_be_meant_is_said(argument: dict[str, int], text: str, regis
         prometheus(poollib.PoolManager(), registry=registry, **argument)
 
 
+@pytest.mark.parametrize(
+    ("name", "error"), [("\udcff", ValueError), (None, TypeError), (5, TypeError), (b"x", TypeError)]
+)
+def test_a_name_that_would_break_every_scrape_is_refused(
+    name: object, error: type[Exception], registry: CollectorRegistry
+) -> None:
+    with pytest.raises(error, match="name must be"):
+        prometheus(poollib.PoolManager(), name=name, registry=registry)  # type: ignore[arg-type]
+    assert b"udcff" not in generate_latest(registry)
+
+
+@pytest.mark.parametrize("name", ["a\nb", 'quo"te', "back\\slash", "\x00", "h\u00e9", ""])
+def test_names_of_any_text_are_read_back(name: str, server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, name=name, registry=registry)
+        manager.request("GET", url(server))
+    assert total(registry, "poollib_requests_total", manager=name) == 1
+
+
+def test_a_registry_that_was_cleared_is_filled_again(server: Httpd, registry: CollectorRegistry) -> None:
+    """As suites do between tests; the next manager was measured for nobody."""
+    with poollib.PoolManager() as manager, poollib.PoolManager() as other:
+        prometheus(manager, registry=registry)
+        for collector in list(registry._collector_to_names):
+            registry.unregister(collector)
+        manager.request("GET", url(server))
+        assert generate_latest(registry) == b""
+        prometheus(other, name="other", registry=registry)
+        other.request("GET", url(server))
+    assert total(registry, "poollib_requests_total", manager="other") == 1
+
+
 def test_what_is_no_manager_is_refused(registry: CollectorRegistry) -> None:
     with pytest.raises(TypeError, match="manager must be a PoolManager or a Client, not 7"):
         prometheus(7, registry=registry)  # type: ignore[arg-type]
