@@ -123,7 +123,7 @@ def test_a_body_read_later_still_says_whose_it_is() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"
     with ScriptServer([expect_request(), send(head), stall()]) as server:
         with HTTPConnectionPool(server.host, server.port, trace=ear) as pool:
-            response = pool.request("GET", "/", timeout=0.02, preload_content=False)
+            response = pool.request("GET", "/", timeout=0.25, preload_content=False)
             assert ear.names()[-1] == "request_ended"
             with pytest.raises(ReadTimeoutError):
                 response.read()

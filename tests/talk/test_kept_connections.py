@@ -130,7 +130,7 @@ def test_a_spent_budget_makes_requests_wait() -> None:
         with pytest.raises(EmptyPoolError) as caught:
             manager.request("GET", f"{other.url}/")
         assert caught.value.pool.port == other.port
-        assert caught.value.waited_s == pytest.approx(0.05, abs=0.05)
+        assert 0.05 <= caught.value.waited_s < 5
         held.release_conn()
         assert manager.request("GET", f"{other.url}/").data == b"hello"
 
