@@ -29,7 +29,8 @@ def main(words: Sequence[str]) -> int:
     try:
         return _run(given)
     except (OSError, ValueError) as error:
-        print(f"poollib bulk: {error}", file=sys.stderr)
+        if sys.stderr is not None:  # as after 2>&-
+            print(f"poollib bulk: {error}", file=sys.stderr)
         return 2
 
 
@@ -150,7 +151,10 @@ def _fault(result: Result) -> str:
 
 
 def _shown(given: argparse.Namespace) -> Shown:
-    is_drawn = sys.stderr.isatty() and not given.silent
+    for name in given.files:
+        if name != "-":
+            os.stat(name)  # one that is not there is said before anything is drawn
+    is_drawn = sys.stderr is not None and sys.stderr.isatty() and not given.silent
     total = sum(1 for _ in urls_in(given.files)) if all(map(os.path.isfile, given.files)) else None
     if is_drawn:
         with contextlib.suppress(ImportError):

@@ -85,6 +85,23 @@ def test_standard_input_is_a_list_as_well(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(urls_in(["-"])) == ["http://a/", "http://b/"]
 
 
+def test_a_file_that_is_not_there_is_all_that_is_said(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bulk", str(tmp_path / "none"), "--to", str(tmp_path / "to")]) == 2
+    assert capsys.readouterr().err == f"poollib bulk: [Errno 2] No such file or directory: {str(tmp_path / 'none')!r}\n"
+
+
+def test_a_closed_standard_error_hinders_nothing(
+    server: Httpd, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``2>&-``: Python has None in its place then."""
+    monkeypatch.setattr(sys, "stderr", None)
+    urls = listed(tmp_path / "urls.txt", server.url)
+    assert main(["bulk", urls, "--to", str(tmp_path / "to")]) == 0
+    assert main(["bulk", str(tmp_path / "none"), "--to", str(tmp_path / "to")]) == 2
+
+
 def test_progress_is_one_line_that_is_written_over() -> None:
     file = io.StringIO()
     shown = Shown(10, file, is_drawn=True)
