@@ -281,9 +281,10 @@ def test_what_failure_raises_reaches_the_caller_and_frees_the_connection_and_the
         breaker = CircuitBreaker(1, 0, broken)
         with poollib.HTTPConnectionPool(server.host, server.port, circuit_breaker=breaker, block=True) as pool:
             for _ in range(2):
-                with pytest.raises(LookupError):
+                with pytest.raises(LookupError) as caught:  # who keeps the error keeps its frames
                     pool.request("GET", "/", preload_content=False)
                 assert pool.stats()["leased"] == 0
+                del caught
             assert pool.health()["circuit"]["state"] == "closed"
 
 
