@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from .base.trace import RequestInfo, RequestLogFilter, Trace
     from .compat import install_as_urllib3, uninstall_as_urllib3
     from .connectionpool import HTTPConnectionPool, HTTPSConnectionPool, connection_from_url
-    from .extras.api import add_stderr_logger, disable_warnings, request
     from .extras.download import download
     from .extras.event_source import EventSource
+    from .extras.package_functions import add_stderr_logger, disable_warnings, request
     from .http1.grammar import Limits
     from .http1.multipart import encode_multipart_formdata
     from .http1.request_body import make_headers
@@ -97,15 +97,15 @@ _MODULES = {
     "RetryBudget": "policy.retry_budget",
     "Timeout": "base.timeout",
     "Trace": "base.trace",
-    "add_stderr_logger": "extras.api",
+    "add_stderr_logger": "extras.package_functions",
     "connection_from_url": "connectionpool",
-    "disable_warnings": "extras.api",
+    "disable_warnings": "extras.package_functions",
     "download": "extras.download",
     "encode_multipart_formdata": "http1.multipart",
     "install_as_urllib3": "compat",
     "make_headers": "http1.request_body",
     "proxy_from_url": "poolmanager",
-    "request": "extras.api",
+    "request": "extras.package_functions",
     "uninstall_as_urllib3": "compat",
 }
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from .base.coercion import exact
+from .base.exact_values import exact
 from .base.headers import HTTPHeaderDict
 from .base.loggers import shown_url
 from .base.url import Url, parse_url

@@ -19,9 +19,9 @@ from socket import getdefaulttimeout
 from typing import TYPE_CHECKING, Any
 
 from . import response as responses
-from .base.coercion import exact
 from .base.deprecations import warn_as_urllib3
 from .base.endpoint import TlsSettings
+from .base.exact_values import exact
 from .base.timeout import _DEFAULT_TIMEOUT as _DEFAULT_TIMEOUT
 from .base.timeout import _TYPE_TIMEOUT as _TYPE_TIMEOUT
 from .base.timeout import Timeout

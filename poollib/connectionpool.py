@@ -19,7 +19,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from .base import after_fork
-from .base.coercion import exact_text, seconds, whole
+from .base.exact_values import exact_text, seconds, whole
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import RequestTrace, Trace, listener_of, notify
@@ -39,7 +39,7 @@ from .client.endpoint_builder import (
     warn_unverified,
 )
 from .client.endpoint_builder import connection_requires_http_tunnel as connection_requires_http_tunnel
-from .client.endpoint_health import HealthCheck
+from .client.endpoint_health_check import HealthCheck
 from .client.extra_keywords import (
     HEALTH_OPTIONS,
     LENDING_OPTIONS,

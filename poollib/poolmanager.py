@@ -17,8 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from .base import after_fork
-from .base.coercion import exact, exact_text, number
 from .base.deprecations import warn_as_urllib3, warn_of_no_scheme
+from .base.exact_values import exact, exact_text, number
 from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from enum import Enum
 from typing import Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast, overload
 
-from .coercion import exact
+from .exact_values import exact
 
 _KT = TypeVar("_KT")
 _VT = TypeVar("_VT")

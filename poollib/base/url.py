@@ -14,7 +14,7 @@ import re
 from typing import Final, NamedTuple, NoReturn
 
 from ..exceptions import LocationParseError, LocationValueError
-from .coercion import exact
+from .exact_values import exact
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 

@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ..base.coercion import whole
+from ..base.exact_values import whole
 from ..base.timeout import Timeout
 from ..policy.rate_limit import RateLimit, rate_from
 from ..policy.retry import Retry
 from ..poolmanager import PoolManager
 from .backlog import Backlog, Lane, Politeness
+from .body_files import JOURNAL, Folder
 from .executor import LANES_A_BATCH, Batches, Executor
-from .files import JOURNAL, Folder
 from .journal import Journal
 from .requests import BulkRequest, Item, Progress, Result, host_finder, key_of, prepared
 from .threads import Engine, Threads

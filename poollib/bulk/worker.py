@@ -17,7 +17,7 @@ from ..policy.retry import Retry
 from ..poolmanager import PoolManager
 from ..response import BaseHTTPResponse
 from .backlog import Lane
-from .files import Folder
+from .body_files import Folder
 from .requests import BulkRequest, Result, origin_text
 
 CHUNK_BYTES = 65_536

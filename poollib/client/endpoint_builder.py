@@ -347,7 +347,7 @@ def copied(value: object) -> object:
 
 
 def _state_of(context: ssl.SSLContext) -> tuple[object, ...]:
-    from ..net.caller_context import state_of  # with ssl, which is there already where there is a context
+    from ..net.caller_ssl_context import state_of  # with ssl, which is there already where there is a context
 
     return state_of(context)
 

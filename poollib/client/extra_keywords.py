@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, SupportsFloat
 
-from ..base.coercion import number
+from ..base.exact_values import number
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..base.trace import RequestTrace, TimedTrace, Trace
 from ..exchange.request_value import EXPECT_CONTINUE_S, Options

@@ -174,7 +174,7 @@ class _PlainConnectionKeywords(RequestOptions, LendingSettings, total=False):
     source_address: tuple[str, int] | None
     socket_options: Collection[tuple[int, int, int | bytes]] | None
     blocksize: int
-    # beyond urllib3, see client/endpoint_health
+    # beyond urllib3, see client/endpoint_health_check
     health_check_interval: float | None
     health_check_path: str | None
     # beyond urllib3, see net/dial and policy/ssrf_guard

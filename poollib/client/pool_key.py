@@ -12,8 +12,8 @@ from functools import partial
 from sys import intern
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ..base.coercion import exact
 from ..base.endpoint import shown_fields
+from ..base.exact_values import exact
 from ..base.loggers import shown_url
 from ..base.url import Url, origin
 from ..exceptions import LocationValueError

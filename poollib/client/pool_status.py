@@ -18,7 +18,7 @@ from ..base.url import bracketed
 from ..exceptions import PoolError, is_from_body, name_pool
 from ..pool.stats import PoolStats
 from .connection_factory import COUNTED, ConnectionFactory
-from .endpoint_health import CheckedPool, EndpointHealth, HealthCheck
+from .endpoint_health_check import CheckedPool, EndpointHealth, HealthCheck
 from .request_loop import RETRYABLE
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ..base.coercion import exact, exact_text
+from ..base.exact_values import exact, exact_text
 from ..base.headers import HTTPHeaderDict, require_mapping
 from ..http1.multipart import MultipartStream
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from ..base.coercion import exact, whole
+from ..base.exact_values import exact, whole
 from ..base.headers import HTTPHeaderDict
 from ..base.url import Url, bracketed, encode_target, join, normalize_host, parse_url, without_zone
 from ..exceptions import HostChangedError, LocationValueError

@@ -96,7 +96,7 @@ def _name_loggers(root: str) -> None:
         names = vars(importlib.import_module(f"{POOLLIB}.{own}"))
         usual = _usual_logs.setdefault(own, names["log"])
         names["log"] = logging.getLogger(f"{URLLIB3}.{path}") if root == URLLIB3 else usual
-    vars(importlib.import_module(f"{POOLLIB}.extras.api"))["_logger_name"] = root
+    vars(importlib.import_module(f"{POOLLIB}.extras.package_functions"))["_logger_name"] = root
     vars(importlib.import_module(f"{POOLLIB}.base.deprecations"))["is_urllib3"] = root == URLLIB3
     hooks = vars(importlib.import_module(f"{POOLLIB}.exchange.httpclient_hooks"))
     agent = _usual_agent.setdefault(POOLLIB, hooks["USER_AGENT"])

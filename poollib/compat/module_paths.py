@@ -87,7 +87,7 @@ THIN: Final[dict[str, dict[str, str]]] = {
             " add_stderr_logger connection_from_url disable_warnings encode_multipart_formdata make_headers"
             " proxy_from_url request BaseHTTPResponse"
         ),
-        ".extras.api": "_DEFAULT_POOL",
+        ".extras.package_functions": "_DEFAULT_POOL",
         ":_base_connection": "_TYPE_BODY",
         ".http1.multipart": "_TYPE_FIELDS",
         "ssl": "ssl=*",

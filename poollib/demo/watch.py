@@ -1,6 +1,6 @@
 """``python -m poollib demo --watch``: pools, waits, faults and a circuit breaker, live in a terminal.
 
-Three services on loopback (see ``watch_server``) are asked by some threads through one manager, while a short play
+Three services on loopback (see ``watched_services``) are asked by some threads through one manager, while a short play
 runs: calm, a rush, a service that is away, and its return. ``watch_screen`` draws what ``stats()``, ``health()`` and
 the events tell. At the end what the client counted is compared with what the servers saw.
 """
@@ -112,7 +112,7 @@ class Play:
     """Services, pools and threads while the play runs."""
 
     def __init__(self) -> None:
-        from .watch_server import FaultyServer
+        from .watched_services import FaultyServer
 
         self.servers = {name: FaultyServer() for name in ("shop", "search", "partner")}
         self.listener = Listener({server.url: name for name, server in self.servers.items()})

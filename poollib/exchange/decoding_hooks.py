@@ -2,7 +2,7 @@
 
 ``google-cloud-storage`` sets ``_decoder`` to one that adds up what came over the wire, others override
 ``_init_decoder`` or put bytes into ``_decoded_buffer``; what they do counts.  The decoding itself is
-``body_sources``'s and ``content_encoding``'s; nothing here is called for a body that is read as usual.
+``response_body_sources``'s and ``content_encoding``'s; nothing here is called for a body that is read as usual.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..http1.body_reader import Body
-from ..http1.body_sources import DecodedBody
 from ..http1.content_encoding import BytesQueueBuffer
+from ..http1.response_body_sources import DecodedBody
 
 
 class DecodingHooks:

@@ -21,9 +21,9 @@ from ..base.headers import HTTPHeaderDict
 from ..base.version import VERSION
 from ..exceptions import HTTPError, ProtocolError, ReadTimeoutError, name_phase
 from ..http1.body_reader import Body, BodyState
-from ..http1.body_sources import FileBody
 from ..http1.request_body import expects_body
 from ..http1.request_head import SKIP_HEADER, Fields, check_name
+from ..http1.response_body_sources import FileBody
 from .request_value import OutgoingRequest
 from .transport import Transport
 from .upload import Payload, cut, payload_for, size_of

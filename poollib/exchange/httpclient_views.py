@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from ..base.headers import HTTPHeaderDict
 from ..exceptions import InvalidChunkLength, ProtocolError
 from ..http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
-from ..http1.body_sources import FileBody
 from ..http1.grammar import DEFAULT_LIMITS
+from ..http1.response_body_sources import FileBody
 from ..http1.response_head import Head
 
 if TYPE_CHECKING:

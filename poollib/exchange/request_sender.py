@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol
 
-from ..base.coercion import exact
+from ..base.exact_values import exact
 from ..base.headers import HTTPHeaderDict, require_mapping
 from ..base.timeout import _DEFAULT_TIMEOUT
 from ..base.tls_errors import is_ragged_end, is_tls_error, wants_read, wants_write

@@ -28,8 +28,8 @@ from socket import getdefaulttimeout
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ..base.coercion import exact
 from ..base.endpoint import TlsSettings
+from ..base.exact_values import exact
 from ..base.loggers import logger
 from ..base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from ..base.tls_errors import is_ragged_end, is_tls_error
@@ -61,7 +61,7 @@ from ..net.socket_state import (
     with_receive,
 )
 from ..net.tls_sessions import Route, session_key, sessions
-from .connect_steps import ConnectSteps
+from .connect_clock import ConnectSteps
 from .proxy_config import ProxyConfig, hint_for, proxy_tls_settings
 from .request_value import AS_USUAL, Options, ResponseOptions
 from .transport_buffer import TransportBuffer, closed_too_early, receive_no_more

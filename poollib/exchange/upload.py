@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import NamedTuple, TypeAlias
 
-from ..base.coercion import whole
+from ..base.exact_values import whole
 from ..base.tls_errors import wants_read, wants_write
 from ..http1.request_body import body_errors, body_length, body_to_chunks
 from ..http1.request_head import Fields, FieldValue, check_name, trailer_block

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ..base.coercion import exact, piece_of
+from ..base.exact_values import exact, piece_of
 from ..exceptions import UnrewindableBodyError
 
 if TYPE_CHECKING:

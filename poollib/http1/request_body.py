@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
-from ..base.coercion import exact, piece_of
+from ..base.exact_values import exact, piece_of
 from ..exceptions import UnrewindableBodyError, mark_from_body
 from .multipart import MultipartStream, file_position, remaining_bytes
 from .request_head import SKIP_HEADER as SKIP_HEADER

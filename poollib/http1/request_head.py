@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..base.coercion import exact
+from ..base.exact_values import exact
 from ..base.loggers import shown_url
 from .grammar import MAX_LENGTH_DIGITS, is_field_value, is_target, is_token
 

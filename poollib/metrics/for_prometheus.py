@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from ..base.coercion import exact_text
+from ..base.exact_values import exact_text
 from .cells import CounterCell, CounterCells, HistogramCell, HistogramCells
 from .observer import METHODS, OTHER, Observer, attach, error_kind
 

@@ -23,7 +23,7 @@ from types import FunctionType
 from typing import Final, TypeAlias
 
 from ..base import after_fork
-from ..base.coercion import seconds
+from ..base.exact_values import seconds
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError
 
 #: What ``getaddrinfo`` gives for one address: family, type, protocol, canonical name, socket address.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address
 from time import monotonic
 
-from ..base.coercion import exact
+from ..base.exact_values import exact
 from ..exceptions import HTTPError, ProxyError
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from ..http1.interim_responses import InterimResponses

@@ -11,7 +11,7 @@ import re
 from time import monotonic
 from typing import Final
 
-from ..base.coercion import exact
+from ..base.exact_values import exact
 from ..exceptions import ConnectTimeoutError, NewConnectionError
 from .socket_state import StreamSocket
 

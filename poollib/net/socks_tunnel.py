@@ -14,8 +14,8 @@ from functools import partial
 from ipaddress import IPv6Address
 from typing import Final
 
-from ..base.coercion import exact
 from ..base.endpoint import ProxyHop
+from ..base.exact_values import exact
 from ..base.ip import Address, literal_of
 from ..exceptions import NewConnectionError
 from .dns import AddrInfo

@@ -3,7 +3,7 @@
 A socket, a context (``tls_contexts`` has it) and a host become a TLS socket for ``transport``, with the target or with
 an HTTPS proxy.
 Verifying chains and, wherever possible, names is OpenSSL's; ``certificates`` matches names and pins where it cannot,
-``caller_context`` keeps the settings beside a caller's context off that context, ``tls_in_tls`` carries TLS through
+``caller_ssl_context`` keeps the settings beside a caller's context off that context, ``tls_in_tls`` carries TLS through
 TLS, ``tls_sessions`` keeps what can be resumed and ``transport`` says when.
 It follows RFC 8446, RFC 6066 section 3 (no address and no dot at the end in SNI) and RFC 9525
 (names), and gives urllib3's names in the last section.
@@ -22,8 +22,8 @@ from typing import Final, NamedTuple, TypeAlias, cast
 from ..base.endpoint import TlsSettings
 from ..base.url import idna_encode
 from ..exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
-from .caller_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
-from .caller_context import Rules, checks_common_name, context_under, rules_of
+from .caller_ssl_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
+from .caller_ssl_context import Rules, checks_common_name, context_under, rules_of
 from .certificates import CertificateError as CertificateError
 from .certificates import PeerCertificate, check_pins, match_hostname
 from .certificates import assert_fingerprint as assert_fingerprint

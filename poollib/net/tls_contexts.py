@@ -2,7 +2,7 @@
 
 ``tls`` asks for the context of a hop's :class:`TlsSettings` before it makes a socket. A context that was made here is
 never changed afterwards; it is made anew when a file that it was made of changes. The settings beside a caller's
-context are kept off it by ``caller_context``; sockets and handshakes are left to ``tls``.
+context are kept off it by ``caller_ssl_context``; sockets and handshakes are left to ``tls``.
 It follows RFC 8446 and RFC 8996 (versions), and CVE-2019-11324 (only the authorities that were named).
 
 Why contexts are shared: making one with certifi's bundle costs 16 to 20 ms, a whole TLS 1.3 handshake 0.74 ms (CPython
@@ -27,7 +27,7 @@ from ..base import after_fork
 from ..base.deprecations import warn_as_urllib3
 from ..base.endpoint import TlsSettings
 from ..exceptions import SSLError
-from .caller_context import ALPN_PROTOCOLS, Loaded, Rules, Wanted, rules_of
+from .caller_ssl_context import ALPN_PROTOCOLS, Loaded, Rules, Wanted, rules_of
 from .tls_sessions import sessions
 
 #: ``ca_certs=CA_SYSTEM``: the certificate store of the system (on Linux OpenSSL's directories) instead of certifi's.

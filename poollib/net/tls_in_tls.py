@@ -40,7 +40,8 @@ class SSLTransport:
     """A TLS socket over ``socket``, which it owns: closing it closes both. The handshake is done when it is made.
 
     The timeout of the socket below holds for each send and receive, and for the handshake as a whole. ``then``: the
-    context whose authorities and client certificate hold, where they are not ``ssl_context``'s (``caller_context``).
+    context whose authorities and client certificate hold, where they are not ``ssl_context``'s
+    (``caller_ssl_context``).
     Errors: those of ``ssl`` and ``socket``, as they come; ProxySchemeUnsupported for a context that cannot do this.
     """
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
-from ..base.coercion import whole
+from ..base.exact_values import whole
 from ..base.loggers import logger
 from ..base.timeout import Deadline
 from ..base.trace import notify

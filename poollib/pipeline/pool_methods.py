@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..base.timeout import Deadline, Timeout
     from ..base.trace import Trace
-    from ..client.endpoint_health import HealthCheck
+    from ..client.endpoint_health_check import HealthCheck
     from ..client.keyword_types import Keywords, RetriesArgument
     from ..client.lease import Connection, HTTPEndpointPool
     from ..connection import HTTPConnection

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from ..base.coercion import exact, seconds
+from ..base.exact_values import exact, seconds
 from ..base.headers import HTTPHeaderDict
 from ..base.timeout import _DEFAULT_TIMEOUT, Deadline, Timeout
 from ..base.trace import RequestTrace, Trace, notify

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, runtime_checkable
 
-from ..base.coercion import number, whole
+from ..base.exact_values import number, whole
 from ..exceptions import (
     BlockedHostError,
     CircuitOpenError,

@@ -14,8 +14,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypedDict, cast
 
-from ..base.coercion import exact
 from ..base.endpoint import ProxyHop, shown_fields
+from ..base.exact_values import exact
 from ..base.headers import HTTPHeaderDict
 from ..base.ip import Network, address_of, bare_host, network_of
 from ..base.loggers import shown_url

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..base import after_fork
-from ..base.coercion import number, seconds, whole
+from ..base.exact_values import number, seconds, whole
 from ..exceptions import DeadlineExceededError, RateLimitError
 
 if TYPE_CHECKING:

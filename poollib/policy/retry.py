@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 
 from ..base import deprecations
-from ..base.coercion import number, whole
+from ..base.exact_values import number, whole
 from ..base.loggers import logger, shown_url
 from ..exceptions import (
     ConnectTimeoutError,

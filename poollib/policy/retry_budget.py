@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 
 from ..base import after_fork
-from ..base.coercion import number
+from ..base.exact_values import number
 
 
 class RetryBudget:

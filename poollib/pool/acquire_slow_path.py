@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from ..base.coercion import seconds
+from ..base.exact_values import seconds
 from ..base.loggers import logger
 from ..base.trace import notify
 from ..exceptions import EmptyPoolError

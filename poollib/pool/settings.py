@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..base.coercion import seconds, whole
+from ..base.exact_values import seconds, whole
 
 #: At most this many idle connections are closed for their age in one acquire or release, so that no caller pays for
 #: many; a close of a socket costs about 10 us.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .answers import Answer, garbage_head, truncated_chunk, unavailable
     from .connect_faults import ConnectFault, connect_timeout, dns_failure, refused, tls_alert
     from .fake_transport import FakeTransport
-    from .recorded import RecordedRequest
+    from .recorded_requests import RecordedRequest
     from .table import UnexpectedRequest
 
 __all__ = [
@@ -34,7 +34,7 @@ _MODULES = {
     "Answer": "answers",
     "ConnectFault": "connect_faults",
     "FakeTransport": "fake_transport",
-    "RecordedRequest": "recorded",
+    "RecordedRequest": "recorded_requests",
     "UnexpectedRequest": "table",
     "connect_timeout": "connect_faults",
     "dns_failure": "connect_faults",

@@ -21,7 +21,7 @@ from .answers import Answer
 from .connect_faults import ConnectFault
 from .memory_connections import installed, installed_in, methods, sleep_really
 from .memory_socket import MemorySocket
-from .recorded import RecordedRequest
+from .recorded_requests import RecordedRequest
 from .server_end import ServerEnd
 from .table import Reply, Row, Table, UrlPattern
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .answers import Answer, End, Step
 from .connect_faults import ConnectFault
-from .recorded import RecordedRequest, RequestHead, RequestReader
+from .recorded_requests import RecordedRequest, RequestHead, RequestReader
 from .table import Table, host_and_port, normal_url, origin_of
 
 _TUNNEL_IS_OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"

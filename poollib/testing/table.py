@@ -15,7 +15,7 @@ from typing import TypeAlias
 from ..base.url import parse_url
 from .answers import Answer
 from .connect_faults import ConnectFault
-from .recorded import RecordedRequest
+from .recorded_requests import RecordedRequest
 
 #: What a row may answer with: a response, a function that makes one of the request, a connection that fails.
 Reply: TypeAlias = "Answer | ConnectFault | Callable[[RecordedRequest], Answer]"

@@ -7,7 +7,7 @@ from ..compat.private_names import is_fp_closed as is_fp_closed
 from ..http1.request_body import make_headers as make_headers
 from ..http1.request_head import SKIP_HEADER as SKIP_HEADER
 from ..http1.request_head import SKIPPABLE_HEADERS as SKIPPABLE_HEADERS
-from ..net.caller_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
+from ..net.caller_ssl_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
 from ..net.certificates import assert_fingerprint as assert_fingerprint
 from ..net.socket_state import is_connection_dropped as is_connection_dropped
 from ..net.socket_state import wait_for_read as wait_for_read

@@ -2,7 +2,7 @@
 
 from ..compat.module_alias import stand_for
 from ..compat.private_names import HASHFUNC_MAP as HASHFUNC_MAP
-from ..net.caller_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
+from ..net.caller_ssl_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
 from ..net.certificates import assert_fingerprint as assert_fingerprint
 from ..net.tls import HAS_NEVER_CHECK_COMMON_NAME as HAS_NEVER_CHECK_COMMON_NAME
 from ..net.tls import IS_PYOPENSSL as IS_PYOPENSSL

@@ -445,12 +445,12 @@ MUTANTS: Final = [
     *_mutants(
         "contexts in use are never changed, a caller's neither",
         (
-            "net/caller_context.py",
+            "net/caller_ssl_context.py",
             "        return _second(context, rules)\n",
             "        context.check_hostname = False\n        context.verify_mode = rules.verify_mode\n        return context\n",
         ),
         (
-            "net/caller_context.py",
+            "net/caller_ssl_context.py",
             "            if known is not None and known[0] != one.meaning:",
             "            if False:",
         ),
@@ -697,7 +697,7 @@ MUTANTS: Final = [
     ),
     *_mutants(
         "the connect timeout covers name lookup, tunnel and TLS",
-        ("exchange/connect_steps.py", "            if self.until is None:\n", "            if True:\n"),
+        ("exchange/connect_clock.py", "            if self.until is None:\n", "            if True:\n"),
         (
             "net/tls.py",
             "        sock.settimeout(timeout_s)\n        wrapped: TlsStream",
@@ -1078,7 +1078,7 @@ MUTANTS: Final = [
     *_mutants(
         "a gzip stream that is cut short",
         ("http1/decoders.py", "        if self._midway and not self.has_unconsumed_tail:", "        if False:"),
-        ("http1/body_sources.py", "                piece = self._flush()\n", '                piece = b""\n'),
+        ("http1/response_body_sources.py", "                piece = self._flush()\n", '                piece = b""\n'),
     ),
     *_mutants(
         "combining parts",

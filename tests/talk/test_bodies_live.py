@@ -12,7 +12,7 @@ import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from poollib.exceptions import DecodeError, ProtocolError
-from poollib.http1 import body_sources
+from poollib.http1 import response_body_sources
 from poollib.http1.decoders import gunzipped, maker_of
 from poollib.response import DRAIN_LIMIT_BYTES
 from tests.support.certs import certs
@@ -200,8 +200,8 @@ def test_a_body_that_comes_in_pieces_without_a_pause_is_decoded_in_one_step(monk
         seen.append(data)
         return gunzipped(data, limit)
 
-    monkeypatch.setattr(body_sources, "gunzipped", whole)
-    monkeypatch.setattr(body_sources, "PAUSE_S", 5)  # however busy the machine
+    monkeypatch.setattr(response_body_sources, "gunzipped", whole)
+    monkeypatch.setattr(response_body_sources, "PAUSE_S", 5)  # however busy the machine
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(GZIP)
     with ScriptServer([expect_request(), send(head), send_slowly(GZIP, by=30_000, pause_s=0.002)]) as server:
         with pool_for(server) as pool:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib.client.endpoint_health import HealthCheck
+from poollib.client.endpoint_health_check import HealthCheck
 from poollib.exchange.request_sender import SendLock
 from poollib.policy.circuit_breaker import Circuit, CircuitBreaker
 from poollib.policy.retry_budget import RetryBudget

@@ -34,7 +34,7 @@ PACKAGES = {
     "opentelemetry",
 }
 # What a pool of anything needs of `base`.
-POOLS_BASE = ("after_fork", "coercion", "loggers", "trace")
+POOLS_BASE = ("after_fork", "exact_values", "loggers", "trace")
 # Layers that import nothing from the package's top folder but `poollib.exceptions`.
 INNER = {"base", "http1", "policy", "net", "pool", "exchange", "client"}
 

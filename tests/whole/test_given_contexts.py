@@ -23,7 +23,7 @@ from poollib import HTTPSConnectionPool, PoolManager
 from poollib.base.endpoint import TlsSettings
 from poollib.connection import HTTPSConnection, ProxyConfig
 from poollib.exceptions import HTTPError, SSLError
-from poollib.net import caller_context, tls, tls_contexts
+from poollib.net import caller_ssl_context, tls, tls_contexts
 from poollib.net.tls_sessions import sessions
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Response
@@ -210,8 +210,8 @@ def test_what_a_context_holds_of_its_owner_holds_under_wishes_too(good: Observin
     assert told == {"who": ["client@poollib.example"], "resumed": False, "version": "TLSv1.2"}
     with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
         ask(evil.port, ssl_context=context, ssl_maximum_version=ssl.TLSVersion.TLSv1_2)
-    second = caller_context.context_under(
-        caller_context.rules_of(context)._replace(verify_mode=0, checks_name=False), context
+    second = caller_ssl_context.context_under(
+        caller_ssl_context.rules_of(context)._replace(verify_mode=0, checks_name=False), context
     )
     assert [cipher["name"] for cipher in second.get_ciphers()] == [c["name"] for c in context.get_ciphers()]
     assert second.security_level == 1

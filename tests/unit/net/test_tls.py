@@ -25,7 +25,7 @@ import pytest
 
 from poollib.base.endpoint import TlsSettings
 from poollib.exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
-from poollib.net import caller_context, dial, tls, tls_contexts
+from poollib.net import caller_ssl_context, dial, tls, tls_contexts
 from poollib.net.certificates import key_pin
 from tests.support.certs import NAMES, PASSWORD, certs
 from tests.support.script import ScriptServer, close, cut, expect, expect_end, reset, respond, send, send_slowly, stall
@@ -783,8 +783,8 @@ def test_the_second_context_warns_of_nothing_that_the_first_has_warned_of() -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         given.minimum_version = ssl.TLSVersion.TLSv1
-    rules = caller_context.rules_of(given)
-    assert caller_context._second(given, rules).minimum_version is ssl.TLSVersion.TLSv1
+    rules = caller_ssl_context.rules_of(given)
+    assert caller_ssl_context._second(given, rules).minimum_version is ssl.TLSVersion.TLSv1
 
 
 def test_what_decides_trust_in_a_context_of_another_class_is_read_as_well() -> None:
@@ -794,11 +794,11 @@ def test_what_decides_trust_in_a_context_of_another_class_is_read_as_well() -> N
         """As in another module."""
 
     foreign = Foreign(ssl.PROTOCOL_TLS_CLIENT)
-    before = caller_context.state_of(foreign)
+    before = caller_ssl_context.state_of(foreign)
     foreign.check_hostname = False
-    assert caller_context.state_of(foreign) != before
+    assert caller_ssl_context.state_of(foreign) != before
     bare: Any = types.SimpleNamespace(verify_mode=ssl.CERT_REQUIRED, check_hostname=True)
-    assert caller_context.state_of(bare)[-2:] == (None, None)
+    assert caller_ssl_context.state_of(bare)[-2:] == (None, None)
 
 
 def test_a_context_with_authorities_of_its_own_weighs_more() -> None:

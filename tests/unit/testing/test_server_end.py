@@ -12,7 +12,7 @@ from poollib.connection import HTTPConnection
 from poollib.testing import Answer, FakeTransport, refused
 from poollib.testing.answers import End, Step
 from poollib.testing.memory_socket import MemorySocket
-from poollib.testing.recorded import RequestHead, RequestReader
+from poollib.testing.recorded_requests import RequestHead, RequestReader
 from poollib.testing.server_end import ServerEnd
 
 URL = "http://a.example/x"

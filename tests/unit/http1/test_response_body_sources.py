@@ -13,9 +13,9 @@ import pytest
 from poollib import HTTPResponse
 from poollib.exceptions import ProtocolError, ResponseTooLargeError
 from poollib.http1.body_reader import ReceiveBuffer, body_reader
-from poollib.http1.body_sources import WHOLE_OUTPUT_BYTES, DecodedBody, FileBody
 from poollib.http1.content_encoding import BytesQueueBuffer
 from poollib.http1.decoders import GzipDecoder
+from poollib.http1.response_body_sources import WHOLE_OUTPUT_BYTES, DecodedBody, FileBody
 from poollib.http1.response_head import UNTIL_CLOSE
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool
-from poollib.client.endpoint_health import HealthCheck
+from poollib.client.endpoint_health_check import HealthCheck
 from poollib.exceptions import CircuitOpenError, ClosedPoolError, EmptyPoolError, ProtocolError
 from poollib.pool import housekeeper
 from tests.support.forks import in_child
@@ -85,7 +85,7 @@ def test_a_failed_probe_refreshes_the_pool_and_is_logged(
     """Idle connections of a failing endpoint are not worth keeping."""
     pool = FakePool(answer)
     check = HealthCheck(pool, 60, "/health")
-    with caplog.at_level(logging.WARNING, "poollib.client.endpoint_health"):
+    with caplog.at_level(logging.WARNING, "poollib.client.endpoint_health_check"):
         assert not check.probe()
     assert pool.refreshed == ["health check failed"]
     assert "FakePool" in caplog.text
@@ -134,7 +134,7 @@ def test_a_probe_that_was_not_sent_says_nothing(error: Exception) -> None:
 
 
 def test_a_busy_pool_stays_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("poollib.client.endpoint_health.PROBE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("poollib.client.endpoint_health_check.PROBE_TIMEOUT_S", 0.01)
     with HTTPConnectionPool("localhost", 1, maxsize=1, block=True) as pool:
         lent = pool._get_conn()
         assert HealthCheck(pool, 10.0, "/").probe() is True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poollib.http1.lines import bare_lines, split_lines
+from poollib.http1.body_lines import bare_lines, split_lines
 
 BODIES = (b"", b"a", b"a\n", b"\n\n", b"a\nb", b"a\r\nb\r\n", b"a\rb\n", b"\r\n", b"a\x0bb\x85c\n\x1cd", b"a\r")
 

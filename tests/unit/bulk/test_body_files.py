@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poollib.bulk.files import Folder
+from poollib.bulk.body_files import Folder
 from poollib.bulk.requests import BulkRequest
 
 

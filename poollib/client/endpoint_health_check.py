@@ -17,7 +17,7 @@ import weakref
 from typing import Literal, Protocol, TypedDict
 
 from ..base import after_fork
-from ..base.coercion import number
+from ..base.exact_values import number
 from ..base.loggers import logger
 from ..exceptions import CircuitOpenError, ClosedPoolError, EmptyPoolError, HTTPError
 from ..exchange.base_response import BaseHTTPResponse

@@ -10,7 +10,7 @@ import pytest
 from poollib.base.timeout import Deadline
 from poollib.base.trace import Trace
 from poollib.exceptions import ConnectTimeoutError, DeadlineExceededError, phase_of
-from poollib.exchange.connect_steps import ConnectSteps
+from poollib.exchange.connect_clock import ConnectSteps
 
 
 class Notes(Trace):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from poollib.base.coercion import exact, number, piece_of, seconds, whole
+from poollib.base.exact_values import exact, number, piece_of, seconds, whole
 from tests.support.liars import Index, LyingBytes, LyingInt, LyingText
 
 
