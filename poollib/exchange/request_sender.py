@@ -60,6 +60,21 @@ ALL_OR_NOTHING_BYTES = 4096
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
 
 
+def _is_replaced(own: type[Any]) -> bool:
+    """Whether a program has replaced a method that requests would go through."""
+    return (
+        own.putrequest is not _PUTREQUEST
+        or own.putheader is not _PUTHEADER
+        or own.endheaders is not _ENDHEADERS
+        or own.send is not _SEND
+        or own._send_output is not _SEND_OUTPUT
+        or own.debuglevel is not _DEBUGLEVEL
+        or Base.putrequest is not _BASE_PUTREQUEST
+        or Base.putheader is not _BASE_PUTHEADER
+        or Base.getresponse is not _BASE_GETRESPONSE
+    )
+
+
 class RequestSender(Transport):
     """A transport on which requests are sent."""
 
@@ -70,18 +85,7 @@ class RequestSender(Transport):
     # -- a request --
 
     def _send_request(self, request: OutgoingRequest, headers: Mapping[str, Any] | None) -> None:
-        own = self._hooks
-        if (
-            own.putrequest is not _PUTREQUEST
-            or own.putheader is not _PUTHEADER
-            or own.endheaders is not _ENDHEADERS
-            or own.send is not _SEND
-            or own._send_output is not _SEND_OUTPUT
-            or own.debuglevel is not _DEBUGLEVEL
-            or Base.putrequest is not _BASE_PUTREQUEST
-            or Base.putheader is not _BASE_PUTHEADER
-            or Base.getresponse is not _BASE_GETRESPONSE
-        ):
+        if _is_replaced(self._hooks):
             self._send_through_hooks(request, headers)
             return
         fields = NO_FIELDS
