@@ -103,7 +103,10 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             notify(self.trace, "connection_waited", self.endpoint, self._clock() - waiter.since)
 
     def _give_up_unless_granted(self, waiter: Waiter[Connection]) -> None:
-        """Raise for a waiter whose time is over, unless it holds a grant after all."""
+        """Raise for a waiter whose time is over, unless it holds a grant after all.
+
+        Then whoever granted it was interrupted before waking it, and it is in the queue yet.
+        """
         with self._shared, self._lock:
             if waiter.grant is None:
                 waited_s = self._clock() - waiter.since
@@ -115,6 +118,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                     raise self._empty_error_locked(waited_s)
                 finally:  # so that nothing is granted to it while the error is on its way
                     self._remove_waiter_locked(waiter)
+            self._remove_waiter_locked(waiter)
 
     def _replace_unusable(self, waiter: Waiter[Connection]) -> None:
         """Close the unusable entry in the waiter, and put another idle one or a permit in its place.

@@ -370,9 +370,7 @@ class PoolState(Generic[Endpoint, Connection]):
         if waiter.grant is not None:
             self._wait_s += self._clock() - waiter.since
             self._waited += 1
-        del self._waiters[waiter]
-        if self._shared.idle_order is not None:
-            del self._shared.waiters[waiter]
+        self._remove_waiter_locked(waiter)  # one that was interrupted may be in one of its two queues
         waiter.wakeup.release()  # in C: an interrupt in a function would leave it asleep and in no queue
 
     def _remove_waiter_locked(self, waiter: Waiter[Connection]) -> None:

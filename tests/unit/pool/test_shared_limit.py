@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from poollib.exceptions import ClosedPoolError, EmptyPoolError, FullPoolError
-from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, State, shared_limit
+from poollib.pool import ConnectionPool, EndpointPool, SharedLimit, State, acquire_slow_path, shared_limit
 from tests.support.pool import CountingFactory, HandClock, Thing, until
 
 
@@ -458,3 +458,62 @@ class TestDeferredReturns:
         assert len(calls) == 2, "each time the lock is held"
         monkeypatch.undo()
         assert (here.leased, here.idle) == (0, 1)
+
+
+class TestInterruptedWaiters:
+    def test_one_granted_but_not_woken_leaves_the_queue_when_its_time_is_over(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What it gives back would be leased to it once more, and to nobody."""
+        pool: EndpointPool[Any, Thing] = EndpointPool("home", CountingFactory(), maxsize=1, block=True)
+        thing, is_back = pool.acquire(), threading.Event()
+        wake, reclaim = EndpointPool._wake_locked, EndpointPool.reclaim
+
+        def borrow() -> None:
+            pool.release(pool.acquire(0.1))
+            is_back.set()
+
+        def interrupted(*_: object) -> None:
+            monkeypatch.setattr(EndpointPool, "_wake_locked", wake)
+            raise KeyboardInterrupt
+
+        def late(*arguments: Any) -> None:
+            assert is_back.wait(20)
+            reclaim(*arguments)
+
+        borrower = threading.Thread(target=borrow)
+        borrower.start()
+        until(lambda: pool.waiting == 1)
+        monkeypatch.setattr(EndpointPool, "_wake_locked", interrupted)
+        monkeypatch.setattr(EndpointPool, "reclaim", late)
+        with pytest.raises(KeyboardInterrupt):
+            pool.release(thing)
+        borrower.join(20)
+        assert (pool.leased, pool.idle, pool.waiting) == (0, 1, 0)
+
+    def test_one_in_one_queue_only_can_be_woken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It was interrupted before it stood in the queue of all pools, and the pool is closed in that moment."""
+        shared = SharedLimit(1)
+        pool, _other = (
+            EndpointPool[Any, Thing](name, CountingFactory(), maxsize=1, block=True, shared_limit=shared)
+            for name in ("home", "other")
+        )
+        thing = pool.acquire()
+        enqueued, undo, queues = acquire_slow_path.enqueued, EndpointPool._undo_acquire, []
+
+        def interrupted(waiters: Any, waiter: Any) -> Any:
+            queues.append(waiters)
+            if len(queues) == 2:
+                raise KeyboardInterrupt
+            return enqueued(waiters, waiter)
+
+        def late(*arguments: Any) -> None:
+            pool._start_closing()
+            undo(*arguments)
+
+        monkeypatch.setattr(acquire_slow_path, "enqueued", interrupted)
+        monkeypatch.setattr(EndpointPool, "_undo_acquire", late)
+        with pytest.raises(KeyboardInterrupt):
+            pool.acquire(5)
+        pool.discard(thing)
+        assert (shared.used, pool.waiting, len(shared.waiters)) == (0, 0, 0)
