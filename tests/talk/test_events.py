@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import poollib
-from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, RequestInfo, Retry, Trace
+from poollib import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, RequestInfo, Retry, Timeout, Trace
 from poollib.exceptions import EmptyPoolError, MaxRetryError, NewConnectionError, ReadTimeoutError, phase_of
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
@@ -201,11 +201,11 @@ def test_a_listener_of_before_still_hears_what_it_overrides() -> None:
     assert seen == ["200", "GET"]
 
 
-def heard_by(listener: Trace, server: Httpd) -> None:
+def heard_by(listener: Trace, server: Httpd, **request_kw: Any) -> None:
     """Let a listener hear of a request on a new connection and of one on the same, from a manager each."""
     with PoolManager(trace=listener) as manager:
         for _ in range(2):
-            manager.request("GET", f"{server.url}/hello")
+            manager.request("GET", f"{server.url}/hello", **request_kw)
 
 
 def test_a_listener_that_names_what_it_wants_hears_that_alone() -> None:
@@ -216,11 +216,12 @@ def test_a_listener_that_names_what_it_wants_hears_that_alone() -> None:
     assert heard.names() == ["dial_done", "head_read", "request_ended", "head_read", "request_ended"]
 
 
-def test_a_listener_that_wants_nothing_of_exchanges_hears_how_connections_are_made() -> None:
+@pytest.mark.parametrize("timeout", [None, Timeout(deadline=60)])
+def test_a_listener_that_wants_nothing_of_exchanges_hears_how_connections_are_made(timeout: Timeout | None) -> None:
     heard = Ear()
     heard.wanted_events = frozenset({"dial_started", "dial_done", "request_ended", "connection_reused"})
     with Httpd({"/hello": hello}) as server:
-        heard_by(heard, server)
+        heard_by(heard, server, timeout=timeout)
     assert heard.names() == ["dial_started", "dial_done", "request_ended", "connection_reused", "request_ended"]
     assert [request.attempt for request, *_ in heard.heard if request] == 5 * [1]
 
