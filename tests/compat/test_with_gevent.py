@@ -5,6 +5,7 @@ And what docs/gevent.rst promises.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -60,12 +61,14 @@ def test_greenlets_share_connections_and_the_collector_is_one_of_them() -> None:
     assert done.stdout == "6 {b'ok'} 0 True\n", done.stderr
 
 
-PAGE_PROGRAM = pathlib.Path(__file__).parents[2] / "docs" / "examples" / "with_gevent.py"
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE_PROGRAM = ROOT / "docs" / "examples" / "with_gevent.py"
 
 
 def test_the_pages_program_runs(server: Httpd) -> None:
     command = [sys.executable, str(PAGE_PROGRAM), server.url]
-    done = subprocess.run(command, capture_output=True, timeout=60, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, timeout=60, text=True, env=environment)
     assert done.stdout == "200 answers by 10 connections\n", done.stderr
 
 
