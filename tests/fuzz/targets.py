@@ -178,7 +178,7 @@ def plain_events(data: bytes) -> list[Event]:
             lines.append(value)
         elif name == "id" and "\0" not in value:
             last_id = value
-        elif name == "retry" and re.fullmatch("[0-9]{1,15}", value):
+        elif name == "retry" and re.fullmatch("0*[0-9]{1,15}", value):
             retry_ms = int(value)
     return found
 
