@@ -1,6 +1,6 @@
 """Making a connection step by step: one limit for all steps, and an event of the trace for each.
 
-A connection starts a :class:`ConnectSteps` when it has no socket and asks it, before each step (dialling, TLS with a
+A connection starts a :class:`ConnectClock` when it has no socket and asks it, before each step (dialling, TLS with a
 proxy, the tunnel, TLS with the target), how much time that step may take.
 The steps themselves are those of ``dial``, ``http_tunnel`` and ``tls``; their order is ``transport``'s.
 It follows what ``Timeout`` promises: the connect timeout covers lookup, dialling, tunnel and TLS together.
@@ -18,7 +18,7 @@ from ..exceptions import ConnectTimeoutError, TimeoutError, name_phase, phase_of
 PHASES = {"dial": "connecting", "tunnel": "tunnelling", "tls": "tls handshake"}
 
 
-class ConnectSteps:
+class ConnectClock:
     """The running clock of a connection that is being made.
 
     ``timeout_s``: for all steps together, counted from the first; None for no limit. ``owner``: the connection that
@@ -47,7 +47,7 @@ class ConnectSteps:
                 raise ConnectTimeoutError(self.owner, f"Timed out while {phase}. (connect timeout={self.timeout_s})")
         return left_s if self.deadline is None else self.deadline.cap_s(left_s, phase)
 
-    def step(self, name: str, *arguments: object) -> ConnectSteps:
+    def step(self, name: str, *arguments: object) -> ConnectClock:
         """``with opening.step("dial", host, port) as timeout_s:`` gives one step its time; one step at a time.
 
         The trace gets ``NAME_started(*arguments)`` and ``NAME_done(*arguments, error)``. The step becomes the phase of

@@ -61,7 +61,7 @@ from ..net.socket_state import (
     with_receive,
 )
 from ..net.tls_sessions import Route, session_key, sessions
-from .connect_clock import ConnectSteps
+from .connect_clock import ConnectClock
 from .proxy_config import ProxyConfig, hint_for, proxy_tls_settings
 from .request_value import AS_USUAL, Options, ResponseOptions
 from .transport_buffer import TransportBuffer, closed_too_early, receive_no_more
@@ -203,7 +203,7 @@ class Transport(_Base):
         _HTTPConnection__response: http.client.HTTPResponse | None
 
     _tunnel_scheme: str | None = None  # the proxy's: "https" for one that is spoken to over TLS
-    _opening: ConnectSteps | None = None  # while the connection is being made
+    _opening: ConnectClock | None = None  # while the connection is being made
     _reached_proxy = False
     _session_at: tuple[ssl.SSLContext, Hashable] | None = None  # where to keep the TLS session
 
@@ -333,10 +333,10 @@ class Transport(_Base):
             self._tunnel()
         self._reached_proxy = self.proxy is not None
 
-    def _started_opening(self) -> ConnectSteps:
+    def _started_opening(self) -> ConnectClock:
         options = self.request_options
         deadline, trace = (None, None) if options is None else (options.deadline, options.trace)
-        return ConnectSteps(self, self.timeout, deadline, trace)
+        return ConnectClock(self, self.timeout, deadline, trace)
 
     def _new_conn(self) -> socket.socket:
         """A connected socket. Subclasses override this to reach the server otherwise."""

@@ -36,7 +36,7 @@ READ_BYTES = 65536  # read from a file at a time: blocks of 16 KiB cost 165 ms f
 URLLIB3_BLOCK_BYTES = 16384  # urllib3's default for ``blocksize``: nobody asked for it, so READ_BYTES holds
 LOOK_EVERY_S = 0.01  # while the socket takes all, an answer is looked for so often: a look at each piece costs 0.7 us
 SENDFILE_BYTES = 1 << 30  # the most that one call of sendfile is asked for; Linux takes 2 GiB less a page
-
+_MORE = socket.MSG_MORE if hasattr(socket, "MSG_MORE") else 0  # Linux: the head waits for the first bytes of the file
 TOLD_BYTES = 262144  # what a progress callback is told of at a time, where more is at hand
 
 Piece: TypeAlias = bytes | memoryview
@@ -274,10 +274,7 @@ class Upload:
         left, told = payload.length or 0, payload.told
         most = SENDFILE_BYTES if told is None else TOLD_BYTES
         start = at = file.tell()
-        more = (
-            socket.MSG_MORE if hasattr(socket, "MSG_MORE") else 0
-        )  # Linux: the head waits for the first bytes of the file
-        self._send(head, more)
+        self._send(head, _MORE)
         try:
             while left:
                 n = self._sendfile(file.fileno(), at, min(left, most))
