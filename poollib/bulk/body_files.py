@@ -32,13 +32,6 @@ class Folder:
         self.path = path
         self._parts = os.path.join(path, PARTS)
 
-    def prepare(self) -> None:
-        """Make the folder, and remove what a killed run has left among the parts."""
-        os.makedirs(self._parts, exist_ok=True)
-        for name in os.listdir(self._parts):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(self._parts, name))
-
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Make the folder and clean it, unless another run writes to it; no other cleans it while the block lasts."""
@@ -46,13 +39,19 @@ class Folder:
         place = None if fcntl is None else os.open(self._parts, os.O_RDONLY)
         try:
             if place is None or _is_locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                self.prepare()
+                self._remove_parts()
             if place is not None:
                 _is_locked(place, fcntl.LOCK_SH)
             yield
         finally:
             if place is not None:
                 os.close(place)
+
+    def _remove_parts(self) -> None:
+        """Remove what a killed run has left among the parts."""
+        for name in os.listdir(self._parts):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._parts, name))
 
     def path_of(self, request: BulkRequest) -> str:
         """Where a request's body goes: the host's folder, the last part of the URL's path, and the request's key."""

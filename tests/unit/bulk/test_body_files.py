@@ -50,21 +50,21 @@ def test_a_body_that_breaks_off_leaves_no_file(tmp_path: pathlib.Path) -> None:
         raise ConnectionResetError
 
     folder, request = Folder(str(tmp_path)), BulkRequest("http://a/1")
-    folder.prepare()
-    folder.store(request, [b"old"])
-    with pytest.raises(ConnectionResetError):
-        folder.store(request, broken())
+    with folder.held():
+        folder.store(request, [b"old"])
+        with pytest.raises(ConnectionResetError):
+            folder.store(request, broken())
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.read_bytes() for path in files] == [b"old"]
 
 
 def test_what_a_killed_run_left_among_the_parts_goes(tmp_path: pathlib.Path) -> None:
     folder = Folder(str(tmp_path))
-    folder.prepare()
     left = tmp_path / ".parts" / "half"
-    left.write_bytes(b"x")
-    folder.prepare()
-    assert not left.exists()
+    with folder.held():
+        left.write_bytes(b"x")
+    with folder.held():
+        assert not left.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no flock there")

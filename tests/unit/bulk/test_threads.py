@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,6 +12,16 @@ from poollib.bulk.backlog import Lane
 from poollib.bulk.requests import Result
 from poollib.bulk.threads import Threads
 from poollib.bulk.worker import Settings, Worker
+
+
+def stop_after_a_cut_start(monkeypatch: pytest.MonkeyPatch, start: Callable[[threading.Thread], object]) -> None:
+    """Begin with one lane, which ``start`` interrupts as it stands for a thread's, and stop."""
+    engine = Threads(Settings(PoolManager(), Retry(0), Timeout(1)), 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(KeyboardInterrupt):
+            engine.start([Lane("a", [])])
+    engine.stop()
 
 
 @pytest.mark.parametrize("is_running", [False, True])
@@ -27,12 +37,7 @@ def test_ctrl_c_while_a_thread_is_started_does_not_hinder_the_end(
             started.append(thread)
         raise KeyboardInterrupt
 
-    engine = Threads(Settings(PoolManager(), Retry(0), Timeout(1)), 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            engine.start([Lane("a", [])])
-    engine.stop()
+    stop_after_a_cut_start(monkeypatch, interrupted)
     for thread in started:
         thread.join(20)
         assert not thread.is_alive()
@@ -54,11 +59,6 @@ def test_the_end_waits_for_a_thread_whose_start_was_cut_short(monkeypatch: pytes
     monkeypatch.setattr("poollib.bulk.threads.START_S", 20)
     monkeypatch.setattr(Worker, "run", slow)
     monkeypatch.setattr(Worker, "stop", lambda worker: run.set())
-    engine = Threads(Settings(PoolManager(), Retry(0), Timeout(1)), 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            engine.start([Lane("a", [])])
-    engine.stop()
+    stop_after_a_cut_start(monkeypatch, interrupted)
     order.append("stopped")
     assert order == ["written", "stopped"]
