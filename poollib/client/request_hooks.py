@@ -1,8 +1,8 @@
 """A program's hooks, and its listener, around requests or around their attempts.
 
 :func:`run_hooked` calls the first with a ``send`` that leads to the second, and so on to the real one;
-``docs/hooks.rst`` has recipes.  How a request or an attempt is sent is the
-pool's and the manager's business: they hand it in.
+``docs/hooks.rst`` has recipes.  How a request or an attempt is sent is the pool's and the manager's business: they hand
+it in.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -52,7 +53,7 @@ class HistogramCell:
         with self._lock:
             counts, total = list(self.counts), self.sum
         names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
-        return [(name, float(sum(counts[: at + 1]))) for at, name in enumerate(names)], total
+        return list(zip(names, map(float, accumulate(counts)), strict=True)), total
 
 
 Cell = TypeVar("Cell", CounterCell, HistogramCell)
