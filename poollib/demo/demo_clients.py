@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..base.timeout import Timeout
@@ -33,16 +34,17 @@ class Wanted(NamedTuple):
         return PoolManager(maxsize=self.connections, block=True, timeout=wait, ca_certs=self.ca_file)
 
 
+def _fetched(manager: Any, url: str) -> tuple[int, bytes]:
+    """Status and body, by poollib's or urllib3's manager."""
+    response = manager.request("GET", url)
+    return response.status, response.data
+
+
 @contextlib.contextmanager
 def one_manager(wanted: Wanted) -> Iterator[Fetch]:
     """poollib as it is meant to be used."""
     with wanted.manager() as manager:
-
-        def fetch(url: str) -> tuple[int, bytes]:
-            response = manager.request("GET", url)
-            return response.status, response.data
-
-        yield fetch
+        yield partial(_fetched, manager)
 
 
 @contextlib.contextmanager
@@ -51,8 +53,7 @@ def always_new(wanted: Wanted) -> Iterator[Fetch]:
 
     def fetch(url: str) -> tuple[int, bytes]:
         with wanted.manager() as manager:
-            response = manager.request("GET", url)
-            return response.status, response.data
+            return _fetched(manager, url)
 
     yield fetch
 
@@ -63,12 +64,7 @@ def urllib3(wanted: Wanted) -> Iterator[Fetch]:
     library: Any = importlib.import_module("urllib3")
     wait = library.Timeout(connect=wanted.step_s, read=wanted.step_s)
     with library.PoolManager(maxsize=wanted.connections, block=True, timeout=wait, ca_certs=wanted.ca_file) as manager:
-
-        def fetch(url: str) -> tuple[int, bytes]:
-            response = manager.request("GET", url)
-            return response.status, response.data
-
-        yield fetch
+        yield partial(_fetched, manager)
 
 
 @contextlib.contextmanager

@@ -192,8 +192,8 @@ class Speed:
         self._seen: deque[tuple[float, Counter[str]]] = deque()
 
     def note(self, now: float, ended: Counter[str]) -> dict[str, float]:
-        """The speeds by name."""
-        self._seen.append((now, Counter(ended)))
+        """The speeds by name; ``ended`` is kept, so it must not be counted on."""
+        self._seen.append((now, ended))
         while len(self._seen) > 2 and now - self._seen[1][0] >= 1.0:
             self._seen.popleft()
         since, before = self._seen[0]
