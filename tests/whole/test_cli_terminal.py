@@ -143,6 +143,15 @@ def test_bodies_side_by_side_are_shown_in_order(server: Httpd, terminal: MakeTer
     assert shown.endswith("}\nplain text\n")
 
 
+def with_rich(monkeypatch: pytest.MonkeyPatch, has_rich: bool) -> None:
+    """Have the rich package in reach, or none; the test is skipped where it is wanted and not installed."""
+    if has_rich:
+        pytest.importorskip("rich")
+    else:
+        monkeypatch.setitem(sys.modules, "rich", None)
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+
+
 @pytest.mark.parametrize("columns", [80, 60])
 @pytest.mark.parametrize("path", ["/file.bin", "/chunks"])
 @pytest.mark.parametrize("has_rich", [True, False])
@@ -155,11 +164,7 @@ def test_a_bar_fits_the_terminal(
     path: str,
     has_rich: bool,
 ) -> None:
-    if has_rich:
-        pytest.importorskip("rich")
-    else:
-        monkeypatch.setitem(sys.modules, "rich", None)
-        monkeypatch.setitem(sys.modules, "rich.console", None)
+    with_rich(monkeypatch, has_rich)
     status, shown = terminal(columns).run("-o", str(tmp_path / "a-file.bin"), server.url + path)
     assert status == 0
     lines = [line for line in re.split(r"[\r\n]+", without_colours(shown)) if line]
@@ -179,11 +184,7 @@ def test_a_bar_tells_how_far_an_upload_is(
     columns: int,
     has_rich: bool,
 ) -> None:
-    if has_rich:
-        pytest.importorskip("rich")
-    else:
-        monkeypatch.setitem(sys.modules, "rich", None)
-        monkeypatch.setitem(sys.modules, "rich.console", None)
+    with_rich(monkeypatch, has_rich)
     file = tmp_path / "an-upload.bin"
     file.write_bytes(bytes(600_000))
     status, shown = terminal(columns).run("-T", str(file), server.url + "/text")
