@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from ..base.exact_values import exact, seconds
-from ..base.headers import HTTPHeaderDict
+from ..base.headers import HTTPHeaderDict, require_mapping
 from ..base.timeout import _DEFAULT_TIMEOUT, Deadline, Timeout
 from ..base.trace import RequestTrace, Trace, notify
 from ..base.url import match_plain_target
@@ -167,7 +167,7 @@ class Settings:
         self.pool_timeout = self.timeout.pool_timeout if wait_s is None else seconds("pool_timeout", wait_s)
         headers: Any = keywords.pop("headers", None)
         headers = pool.headers if headers is None else headers
-        self.headers: Mapping[str, str] = headers.copy() if isinstance(headers, HTTPHeaderDict) else dict(headers)
+        self.headers = _copied(headers)
         self._fields = self._prepared(self.headers)
         options = take_options(pool.options, keywords)
         self._options = None if options is None else options.without_body()
@@ -192,6 +192,7 @@ class Settings:
             return self._with_own_trace("GET", self._target(item, self._same_host, self.retries), terms)
         method, url, headers = _parts(item)
         if headers is not None:
+            headers = _copied(headers)
             terms = Terms(self, headers, self._prepared(headers), self.retries, terms.options)
         return self._with_own_trace(method, self._target(url, self._same_host, self.retries), terms)
 
@@ -213,6 +214,16 @@ class Settings:
             name = "Upgrade" if fields.upgrade else "Connection: close"
             raise ValueError(f"a request with {name} can't be pipelined: nothing may follow it on its connection")
         return fields
+
+
+def _copied(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The fields as they are now: the caller may use the mapping for the next request. TypeError for no mapping."""
+    if isinstance(headers, HTTPHeaderDict):
+        return headers.copy()
+    if isinstance(headers, dict):
+        return dict(headers)
+    require_mapping(headers)
+    return HTTPHeaderDict(list(headers.items()))  # a message has several values of one name
 
 
 def _refuse_unknown(keywords: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from typing import Any
 
 import pytest
@@ -57,6 +58,20 @@ def test_fields_are_copied_once_for_the_pipeline_and_replaced_by_an_item_s_own()
         assert every.request("/", every.terms()).terms.fields.block == b"X-Given: 1\r\n"
         assert every.request(("GET", "/", {"X-Own": "2"}), every.terms()).terms.fields.block == b"X-Own: 2\r\n"
     assert made("/").terms.fields.block == b"X-Pool: 1\r\n"
+
+
+def test_fields_that_are_no_mapping_are_named() -> None:
+    with pytest.raises(TypeError, match="headers must be a mapping of names to values, not a list"):
+        made(("GET", "/", [("X-Own", "2")]))
+    with pytest.raises(TypeError, match="headers must be a mapping of names to values, not a int"):
+        made("/", headers=3)
+
+
+def test_several_values_of_one_name_stay() -> None:
+    fields = Message()
+    fields["X-Own"] = "1"
+    fields["X-Own"] = "2"
+    assert made(("GET", "/", fields)).terms.fields.block == b"X-Own: 1\r\nX-Own: 2\r\n"
 
 
 def test_what_a_request_wants_is_the_same_one_by_one() -> None:
