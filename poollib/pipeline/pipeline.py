@@ -107,6 +107,7 @@ class Pipeline(Generic[Given]):
         self._waiting: list[PipelinedRequest | _Failure] = []
         self._answers: deque[HTTPResponse | _Unsettled | _Failure] = deque()
         self._filling = threading.Lock()
+        self._is_closed = False  # perhaps while a batch was under way: by the iterable, or a listener
         self._alone = False  # a connection has failed: on a new one, the first answer is waited for
         self._backoff: Retry | None = None  # what asks for a wait before the next batch
         self._clocks: list[Deadline] = []  # of the requests under way; they stand still while the caller works
@@ -133,7 +134,11 @@ class Pipeline(Generic[Given]):
             return self._given(answer)
 
     def close(self) -> None:
-        """Send nothing more; responses that were not given out are dropped. Calling it again is fine."""
+        """Send nothing more; responses that were not given out are dropped. Calling it again is fine.
+
+        The iterable may do it, too: what it gave last is not sent then.
+        """
+        self._is_closed = True
         self._items = None
         left = [request for request in self._waiting if isinstance(request, PipelinedRequest)]
         left += [answer.request for answer in self._answers if isinstance(answer, _Unsettled)]
@@ -204,10 +209,12 @@ class Pipeline(Generic[Given]):
         try:
             self._resume_clocks()
             self._take()
+            self._stop_if_closed()
             if not self._waiting:
                 self._items = None
                 raise StopIteration
             self._send()
+            self._stop_if_closed()
         except Exception:
             raise
         except BaseException:
@@ -216,6 +223,11 @@ class Pipeline(Generic[Given]):
         finally:
             self._left_at = time.monotonic()
             self._filling.release()
+
+    def _stop_if_closed(self) -> None:
+        if self._is_closed:
+            self.close()  # once more, for what has come since
+            raise StopIteration
 
     def _take(self) -> None:
         """Take items until ``depth`` requests wait."""
@@ -230,6 +242,8 @@ class Pipeline(Generic[Given]):
             self._clocks.append(terms.options.deadline)
         make = self._settings.request
         for _ in range(missing):
+            if self._is_closed:
+                return
             try:
                 item = next(items)
             except StopIteration:
