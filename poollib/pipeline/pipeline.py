@@ -324,8 +324,11 @@ class Pipeline(Generic[Given]):
     def _after_close(self, batch: Batch) -> None:
         """The server has said that it answers no more: it has not looked at what follows (RFC 9112 section 9.6)."""
         self._alone = True
-        rest = batch.requests[len(batch.answers) :]
-        self._note_failure(batch, batch.sent - len(batch.answers))
+        rest, sent = batch.requests[len(batch.answers) :], batch.sent - len(batch.answers)
+        self._note_failure(batch, sent)
+        if batch.first.trace is not None:
+            for request in rest[:sent]:
+                self._tell_resent(request, _unanswered(ProtocolError("the server closes the connection")))
         self._waiting[:0] = rest
 
     def _after_error(self, batch: Batch, error: Exception) -> None:
@@ -359,9 +362,12 @@ class Pipeline(Generic[Given]):
         """The request once more at no cost: it was not its connection's fault that it ended; or that it may not."""
         if not may_resend(request.settled(), error):
             return _failed(request, _unanswered(error))
+        self._tell_resent(request, error)
+        return request
+
+    def _tell_resent(self, request: PipelinedRequest, error: Exception) -> None:
         if (trace := request.terms.trace) is not None:
             notify(trace, "resent", request.method, request.target, error)
-        return request
 
     def _charged(self, request: PipelinedRequest, error: Exception) -> PipelinedRequest | _Failure:
         """The request with one retry less, or that none is left."""

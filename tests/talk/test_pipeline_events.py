@@ -86,6 +86,17 @@ def test_a_cut_connection_is_told_to_those_it_met() -> None:
     assert set(told.ended.values()) == {(200, None)}
 
 
+def test_what_goes_out_again_behind_an_announced_close_is_told_so() -> None:
+    told = Told()
+    first = [expect_request(), respond(b"ok"), *[expect_request()] * 3, respond(b"ok", headers=["Connection: close"])]
+    with ScriptServer([*first, close()], [expect_request(), respond(b"ok")] * 2, repeat=False) as server:
+        with HTTPConnectionPool(server.host, server.port) as pool:
+            assert [response.data for response in pool.pipeline(["/1", "/2", "/3", "/4"], trace=told)] == [b"ok"] * 4
+    told.check()
+    assert [events.count("resent") for events in told.events.values()] == [0, 0, 1, 1]
+    assert [request.attempt for request in told.requests.values()] == [1, 1, 2, 2]
+
+
 def test_errors_end_their_requests(server: Httpd) -> None:
     told = Told()
     with HTTPConnectionPool("127.0.0.1", 1, retries=False, timeout=5) as pool:
