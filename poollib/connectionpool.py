@@ -56,7 +56,7 @@ from .client.lease import Lease, place_outside
 from .client.pool_status import PoolStatistics
 from .client.request_encoding import RequestMethods
 from .client.request_hooks import HookRequest, counted_attempt, hooked_attempt, hooks_of, run_asked
-from .client.request_loop import StaleConnection, may_resend, run
+from .client.request_loop import StaleConnection, guarded, may_resend, run
 from .client.request_target import ConnectionPool as ConnectionPool
 from .connection import GETRESPONSE, REQUEST, HTTPConnection, HTTPSConnection, Options, ProxyConfig, port_by_scheme
 from .exceptions import (
@@ -302,7 +302,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.body_start = set_file_position(body, body_pos)
         if options is not None or listener is not None:
             return self._run_watched(request, options, listener)
-        return run(self._attempt if self._circuit is None else self._circuit.wrap(self._attempt, self), request)
+        return run(self._attempt if self._circuit is None else guarded(self._attempt, self, self._circuit), request)
 
     def _run_watched(self, request: Request, options: Options | None, trace: Trace | None) -> BaseHTTPResponse:
         """As ``run``, with a listener or hooks around each attempt; a manager has told its listener of the start.
@@ -325,7 +325,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 request.options = options.with_trace(trace)
             attempt = counted_attempt(trace, endpoint, attempt)
         if self._circuit is not None:
-            attempt = self._circuit.wrap(attempt, self)
+            attempt = guarded(attempt, self, self._circuit)
         return run(attempt, request) if told is None else told.run(lambda: run(attempt, request))
 
     # -- one attempt --

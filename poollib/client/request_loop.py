@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..base.loggers import logger, shown_url
 from ..base.trace import notify
@@ -45,6 +45,9 @@ from ..policy.redirect import (
     without_fields,
 )
 from ..policy.retry import Retry
+
+if TYPE_CHECKING:
+    from ..policy.circuit_breaker import Circuit
 
 log = logger(__name__)
 
@@ -95,6 +98,11 @@ def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPRespon
             request, first = following, None
         if request.body_start is not None:
             rewind_body(request.body, request.body_start)
+
+
+def guarded(send: Callable[[R], BaseHTTPResponse], owner: object, circuit: Circuit) -> Callable[[R], BaseHTTPResponse]:
+    """``send``, where the circuit allows it, its outcome counted; that a kept connection was dead says nothing."""
+    return circuit.wrap(send, owner, unseen=(StaleConnection,))
 
 
 def _judged(request: R, response: BaseHTTPResponse, stands: bool) -> R | None:

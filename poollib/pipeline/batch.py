@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from .. import response as responses
@@ -192,6 +192,7 @@ class Batch:
         self.sent = 0  # how many requests have left, the last one perhaps in part
         self.is_closing = False  # the server has said that it answers nothing more
         self.is_stale = False  # the connection was a kept one, and nothing at all came
+        self.judged_count = 0  # how many answers a circuit breaker has looked at
         self.is_believed = True  # False: answers behind the first may be shifted, and were dropped
         self._keep = True
 
@@ -199,6 +200,12 @@ class Batch:
     def first(self) -> Request:
         """The first request, by whose limits a connection is waited for and made."""
         return self.requests[0].settled()
+
+    def judged(self) -> Iterator[HTTPResponse]:
+        """The answers, for a circuit breaker that looks at one after the other."""
+        for answer in self.answers:
+            self.judged_count += 1
+            yield answer
 
     # -- on a connection --
 

@@ -19,7 +19,7 @@ from ..base.exact_values import whole
 from ..base.loggers import logger
 from ..base.timeout import Deadline
 from ..base.trace import notify
-from ..client.request_loop import may_resend, run
+from ..client.request_loop import guarded, may_resend, run
 from ..exceptions import (
     DeadlineExceededError,
     DecodeError,
@@ -65,8 +65,8 @@ class Senders(NamedTuple):
 
     def wrapped(self, circuit: Circuit, pool: object) -> Senders:
         """The same, sending only where a circuit allows it; ``single`` asks it by itself."""
-        batch = circuit.wrap(self.batch, pool, responses_of=lambda batch, _: batch.answers)
-        return Senders(batch, circuit.wrap(self.attempt, pool), self.single, self.record)
+        batch = circuit.wrap(self.batch, pool, answers_of=Batch.judged)
+        return Senders(batch, guarded(self.attempt, pool, circuit), self.single, self.record)
 
 
 class _Unsettled(NamedTuple):
@@ -276,6 +276,9 @@ class Pipeline(Generic[Given]):
         try:
             was_sent = self._senders.batch(batch)
         except Exception as error:
+            if len(batch.answers) == len(requests):  # a program's own code, with one of the answers in hand
+                self._sort(batch, error)
+                return
             self._sort(batch)
             self._after_error(batch, error)
             return
@@ -304,19 +307,25 @@ class Pipeline(Generic[Given]):
         self._waiting = []
         return cast("list[PipelinedRequest]", waiting)
 
-    def _sort(self, batch: Batch) -> None:
-        """Put aside the answers of a batch, those that a redirect or a retry may follow for the usual loop."""
+    def _sort(self, batch: Batch, error: Exception | None = None) -> None:
+        """Put aside the answers of a batch, those that a redirect or a retry may follow for the usual loop.
+
+        ``error``: what looking at the answer that was looked at last has raised; it stands in that one's place.
+        """
         is_plain = self._is_plain
-        answers: list[HTTPResponse | _Unsettled] = [
+        answers: list[HTTPResponse | _Unsettled | _Failure] = [
             response
             if is_plain and (response.status < 300 or response.status == 304)
             else _Unsettled(request, response)
             for request, response in zip(batch.requests, batch.answers)  # noqa: B905 - fewer answers after an error
         ]
+        if error is not None:
+            at = max(0, batch.judged_count - 1)
+            answers[at] = _failed(batch.requests[at], error)
         self._answers.extend(answers)
         if batch.first.trace is not None:
             for request, answer in zip(batch.requests, answers):  # noqa: B905 - likewise
-                if not isinstance(answer, _Unsettled):
+                if isinstance(answer, HTTPResponse):
                     request.end(answer)
 
     # -- requests without an answer --

@@ -107,11 +107,13 @@ class Circuit:
         attempt: Callable[[_Request], _Response],
         owner: object,
         clock: Callable[[], float] = monotonic,
-        responses_of: Callable[[_Request, _Response], Iterable[object]] = lambda _, response: (response,),
+        answers_of: Callable[[_Request], Iterable[object]] | None = None,
+        unseen: tuple[type[BaseException], ...] = (),
     ) -> Callable[[_Request], _Response]:
         """``attempt``, made only where the circuit allows it, with its outcome counted. CircuitOpenError.
 
-        ``owner``: the pool, for the error. ``responses_of``: what of it ``failure`` judges.
+        ``owner``: the pool, for the error. ``answers_of``: the responses to what an attempt sends, where that is more
+        than one request; none: nothing was sent. ``unseen``: errors that ask for another attempt, and say nothing.
         """
 
         def guarded(request: _Request) -> _Response:
@@ -121,12 +123,12 @@ class Circuit:
             try:
                 response = attempt(request)
             except BaseException as error:
-                self._count(self._is_failure_of(error), clock())
+                if answers_of is not None:
+                    self._judge(None, answers_of(request), clock())
+                self._count(None if isinstance(error, unseen) else self._is_failure_of(error), clock())
                 raise
-            if self.settings.failure is None:
-                self.got_through()
-            else:
-                self._judge(response, responses_of(request, response), clock())
+            if not self._judge(response, (response,) if answers_of is None else answers_of(request), clock()):
+                self.gave_up()
             return response
 
         return guarded
@@ -151,11 +153,14 @@ class Circuit:
             return True
         return False if isinstance(error, (ReadTimeoutError, ProtocolError)) else None
 
-    def _judge(self, held: object, responses: Iterable[object], now: float) -> None:
-        """Count responses one by one; if ``failure`` raises, ``held`` lets go of its connection."""
+    def _judge(self, held: object, responses: Iterable[object], now: float) -> bool:
+        """Count responses one by one; whether there was any. If ``failure`` raises, ``held`` frees its connection."""
+        was_answered = False
         try:
             for response in responses:
+                was_answered = True
                 self._count(bool(self._asked(response)), now)
+            return was_answered
         except BaseException:
             if isinstance(held, _Closable):
                 held.close()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPConnectionPool, ProxyManager, Retry, RetryBudget, Timeout
+from poollib import CircuitBreaker, HTTPConnectionPool, ProxyManager, Retry, RetryBudget, Timeout
 from poollib.base.trace import Trace
 from poollib.exceptions import (
     CircuitOpenError,
@@ -748,3 +748,99 @@ def test_an_interrupt_ends_the_pipeline_and_frees_the_connection() -> None:
             next(pipeline)
         assert list(pipeline) == []
         assert pool.stats()["leased"] == 0
+
+
+def test_an_iterable_may_close_its_pipeline() -> None:
+    """What it gave last is not sent, and nothing is given out any more."""
+    opened = []
+
+    def items() -> Iterator[str]:
+        yield "/0"
+        opened[0].close()
+        yield "/1"
+        raise AssertionError("asked for more")
+
+    with ScriptServer(honest(0), repeat=True) as server, pool_for(server) as pool:
+        opened.append(pool.pipeline(items()))
+        assert bodies(opened[0]) == []
+        assert server.received == []
+
+
+def test_a_listener_may_close_a_pipeline_while_a_batch_is_under_way() -> None:
+    opened = []
+
+    class Closing(Trace):
+        def first_byte(self, method: str, target: str) -> None:
+            opened[0].close()
+
+    with ScriptServer([*asked(2), send(answers(0, 1))]) as server, pool_for(server) as pool:
+        opened.append(pool.pipeline(urls(4), depth=2, trace=Closing()))
+        assert bodies(opened[0]) == []
+        assert pool.stats()["leased"] == 0
+
+
+@pytest.mark.parametrize("by_hooks", [False, True])
+def test_fields_of_an_item_are_those_it_had_when_it_was_given(by_hooks: bool) -> None:
+    """A program may use one dict for all items; also where a request goes out alone, or once more."""
+
+    def items() -> Iterator[tuple[str, str, dict[str, str]]]:
+        fields: dict[str, str] = {}
+        for n in range(3):
+            fields["X-Id"] = str(n)
+            yield "GET", f"/{n}", fields
+
+    def as_it_is(request: Any, send_on: Any) -> Any:
+        return send_on(request)
+
+    cut = [*asked(1), send(answer(0, "Connection: close")), close()]
+    script = [honest(0, 1, 2)] if by_hooks else [cut, honest(1, 2)]
+    with ScriptServer(*script) as server, pool_for(server, hooks=[as_it_is] if by_hooks else None) as pool:
+        assert bodies(pool.pipeline(items())) == expected(3)
+    heads = b"".join(server.received).split(b"\r\n\r\n")
+    ids = {head.split(b" ", 2)[1]: head.partition(b"X-Id: ")[2][:1] for head in heads if head}
+    assert ids == {b"/0": b"0", b"/1": b"1", b"/2": b"2"}
+
+
+def test_requests_sent_one_by_one_leave_the_circuit_to_their_own_attempts() -> None:
+    """A batch that was not sent says nothing: no success, and no probe that never ends."""
+
+    def as_it_is(request: Any, send_on: Any) -> Any:
+        return send_on(request)
+
+    with ScriptServer() as gone:
+        pass
+    for failure in (None, lambda outcome: None):
+        breaker = CircuitBreaker(2, 0.0, failure)
+        with pool_for(gone, circuit_breaker=breaker, hooks=[as_it_is], retries=False) as pool:
+            list(pool.pipeline(urls(2), depth=1, return_exceptions=True))
+            assert pool.health()["circuit"] == {
+                "state": "open",
+                "consecutive_failures": 2,
+                "opened": 1,
+                "refused": 0,
+            }
+            given = list(pool.pipeline(urls(2), depth=1, return_exceptions=True))  # the pause is over: each one probes
+            assert [type(error) for error in given] == [NewConnectionError] * 2
+
+
+def test_what_a_breakers_failure_raises_stands_in_its_answers_place() -> None:
+    def judge(outcome: Any) -> bool:
+        if outcome.data == b"1":
+            raise LookupError("no idea")
+        return False
+
+    with ScriptServer([*asked(3), send(answers(0, 1, 2))]) as server:
+        with pool_for(server, circuit_breaker=CircuitBreaker(failure=judge)) as pool:
+            told = Listener()
+            given = list(pool.pipeline(urls(3), return_exceptions=True, trace=told))
+    assert [getattr(result, "data", str(result)) for result in given] == [b"0", "no idea", b"2"]
+
+
+def test_answers_before_a_connection_failed_count_for_the_circuit() -> None:
+    busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    breaker = CircuitBreaker(2, 60.0, lambda outcome: getattr(outcome, "status", 0) == 503)
+    with ScriptServer([expect_request(), send(busy), *asked(2), send(busy), close()]) as server:
+        with pool_for(server, circuit_breaker=breaker, retries=False) as pool:
+            list(pool.pipeline(urls(1)))
+            list(pool.pipeline(urls(2), return_exceptions=True))
+            assert pool.health()["circuit"]["opened"] == 1

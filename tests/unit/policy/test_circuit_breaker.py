@@ -24,7 +24,7 @@ from poollib.policy.circuit_breaker import Circuit, CircuitBreaker, CircuitState
 from poollib.policy.retry_budget import RetryBudget
 from tests.support.httpd import Httpd, Response
 from tests.support.liars import Index
-from tests.support.script import ScriptServer, expect_request, respond, stall
+from tests.support.script import ScriptServer, close, expect_request, respond, stall
 
 
 def test_it_opens_after_as_many_failures_in_a_row() -> None:
@@ -286,6 +286,22 @@ def test_what_failure_raises_reaches_the_caller_and_frees_the_connection_and_the
                 assert pool.stats()["leased"] == 0
                 del caught
             assert pool.health()["circuit"]["state"] == "closed"
+
+
+def test_a_kept_connection_that_was_dead_is_not_judged() -> None:
+    """The request goes out on another one, at no retry's cost: nothing has failed."""
+    seen = []
+
+    def failure(outcome: object) -> bool:
+        seen.append(type(outcome).__name__)
+        return isinstance(outcome, Exception)
+
+    script = [[expect_request(), respond(b"ok"), expect_request(), close()], [expect_request(), respond(b"ok")]]
+    with ScriptServer(*script) as server:
+        breaker = CircuitBreaker(1, 60, failure)
+        with poollib.HTTPConnectionPool(server.host, server.port, circuit_breaker=breaker) as pool:
+            assert [pool.request("GET", "/").status for _ in range(2)] == [200, 200]
+    assert seen == ["HTTPResponse", "HTTPResponse"]
 
 
 def test_a_pipelines_statuses_count_one_by_one() -> None:
