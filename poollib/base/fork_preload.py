@@ -43,6 +43,7 @@ OWN_MODULES: Final = (
 MODULES: Final = (
     "base64",
     "copy",
+    "ctypes",
     "datetime",
     "difflib",
     "email.utils",

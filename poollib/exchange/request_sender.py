@@ -9,6 +9,7 @@ Follows RFC 9110 section 10.1.1 (100 Continue) and RFC 9112 section 9.5.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import http.client
@@ -46,7 +47,7 @@ from ..http1.request_head import (
     request_line,
 )
 from ..http1.response_head import Head, HeadBuffer
-from ..net.socket_state import SSLSocket, send_at_once
+from ..net.socket_state import SSLSocket, has_gil, send_among_threads, send_at_once
 from . import httpclient_hooks
 from .httpclient_hooks import Base, PatchedClass, base_hooks, own_hooks, untouched
 from .request_value import AS_USUAL, EXPECT_CONTINUE_S, OutgoingRequest
@@ -307,7 +308,10 @@ class RequestSender(Transport):
             _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
         sock = self.sock
         try:
-            if self._is_kernel_waiting and len(data) <= ALL_OR_NOTHING_BYTES:
+            is_short = len(data) <= ALL_OR_NOTHING_BYTES
+            if is_short and self._is_plain and _thread._count():
+                send_among_threads(sock, data)
+            elif is_short and self._is_kernel_waiting:
                 send_at_once(sock, data)
             elif type(sock) is not SSLSocket:
                 sock.sendall(data)
@@ -456,10 +460,8 @@ def _items(headers: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 P = ParamSpec("P")
 
-_has_gil: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
-
 #: From so many leased connections on, their threads send one at a time. Without a GIL nobody queues for it.
-CROWD = 256 if _has_gil() else sys.maxsize
+CROWD = 256 if has_gil() else sys.maxsize
 #: A longer body may not leave in one call, and its sender may have to wait for the server.
 SHORT_BYTES = 4096
 #: Who holds the lock for so long is stuck, was interrupted between two lines, or has stayed behind in a fork.

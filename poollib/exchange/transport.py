@@ -55,6 +55,7 @@ from ..net.socket_state import (
     Descriptor,
     SSLSocket,
     StreamSocket,
+    is_plain,
     quiet_check,
     wait_in_kernel,
     wait_in_python,
@@ -159,6 +160,7 @@ class Transport(_Base):
         "_interim",
         "_is_foreign",
         "_is_kernel_waiting",
+        "_is_plain",
         "_known_answer",
         "_known_misses",
         "_private",
@@ -242,6 +244,7 @@ class Transport(_Base):
         self._is_kernel_waiting = False  # whether a receive waits in the kernel, for a part of its timeout
         self._quiet: Callable[[bool], bool] | None = None
         self._default_fields: bytes | None = None
+        self._is_plain = False  # whether small requests leave by the descriptor: see send_at_once
         self._is_foreign = False  # whether the socket is no socket.socket: it is told each timeout, as by urllib3
         self._sent_head: bytes | None = None  # the last request's bytes, if it had no body and they may be sent again
         self._sent_fields: Fields | None = None  # the caller's fields that stand in them
@@ -441,6 +444,7 @@ class Transport(_Base):
             self.sock = with_receive(self.sock)
         if (is_foreign := not isinstance(self.sock, SOCKET_CLASS)) is not self._is_foreign:
             self._is_foreign = is_foreign
+        self._is_plain = is_plain(self.sock)
         self._attached_socket = self.sock
         self._receive_buffer = TransportBuffer(
             self.receive if type(self.sock) is socket.socket else self.receive_record

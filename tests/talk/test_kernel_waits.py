@@ -5,6 +5,7 @@ RELIABILITY: a wait ends when its timeout does; a socket that changes hands is a
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -12,12 +13,14 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from poollib.exceptions import DeadlineExceededError, ProtocolError, ReadTimeoutError
+from poollib.exchange import request_sender
 from poollib.exchange.transport import Transport
 from poollib.net import socket_state
 from tests.support.certs import certs
@@ -224,8 +227,9 @@ def test_a_socket_that_is_handed_over_waits_as_its_timeout_says() -> None:
             assert (sock.gettimeout(), kernel_wait_s(sock), os.get_blocking(sock.fileno())) == (5.0, 0, False)
 
 
+@pytest.mark.parametrize("send_small", [socket_state.send_at_once, socket_state.send_among_threads])
 @pytest.mark.parametrize("is_full", [False, True])
-def test_what_the_send_buffer_does_not_take_follows(is_full: bool) -> None:
+def test_what_the_send_buffer_does_not_take_follows(is_full: bool, send_small: Callable[..., None]) -> None:
     near, far = socket.socketpair()
     data, before = bytes(range(256)) * 4096, b""
     with near, far:
@@ -236,10 +240,37 @@ def test_what_the_send_buffer_does_not_take_follows(is_full: bool) -> None:
             except BlockingIOError:
                 break
         near.settimeout(5.0)
-        sender = threading.Thread(target=socket_state.send_at_once, args=(near, data))
+        sender = threading.Thread(target=send_small, args=(near, data))
         sender.start()
         received = b""
         while len(received) < len(before) + len(data):
             received += far.recv(1 << 20)
         sender.join()
         assert received == before + data
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0, 0.1])
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_small_request_among_threads_leaves_by_the_send_for_them(
+    timeout: float | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    monkeypatch.setattr(request_sender, "send_among_threads", lambda sock, data: sent.append(sock.send(data)))
+    with ScriptServer(ONCE) as server, pool_for(server, timeout=timeout) as pool:
+        monkeypatch.setattr(_thread, "_count", lambda: threads)
+        assert pool.request("GET", "/").data == b"x"
+        assert len(sent) == threads
+
+
+def test_who_listens_at_sendall_hears_of_each_request_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+
+    def sendall(self: socket.socket, data: bytes) -> None:
+        heard.append(self)
+        super(socket.socket, self).sendall(data)
+
+    monkeypatch.setattr(socket.socket, "sendall", sendall, raising=False)
+    monkeypatch.setattr(_thread, "_count", lambda: 1)
+    with ScriptServer(ONCE) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/").data == b"x"
+        assert kept(pool).sock in heard

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import errno
 import select
 import socket
 import ssl
@@ -384,3 +385,97 @@ def test_linux_is_asked_for_the_state_of_tcp_connections_alone(pair: tuple[socke
 
 def test_a_poll_that_works_is_used() -> None:
     assert socket_state._have_working_poll() is hasattr(select, "poll")
+
+
+# Sends that keep the interpreter's lock
+
+HOLDS = pytest.mark.skipif(
+    socket_state.send_holding_gil() is None, reason="only CPython with a GIL, on Linux, with ctypes"
+)
+
+
+@pytest.fixture
+def other_thread() -> Iterator[Callable[[], int]]:
+    """How many turns another thread has had, one whenever it may; it is never given one by force."""
+    turns, is_over, has_begun = [0], threading.Event(), threading.Event()
+
+    def run() -> None:
+        while not is_over.is_set():
+            turns[0] += 1
+            has_begun.set()
+            time.sleep(0)
+
+    before, thread = sys.getswitchinterval(), threading.Thread(target=run)
+    sys.setswitchinterval(60.0)
+    try:
+        thread.start()
+        assert has_begun.wait(10.0)
+        yield lambda: turns[0]
+    finally:
+        is_over.set()
+        thread.join()
+        sys.setswitchinterval(before)
+
+
+@HOLDS
+def test_a_small_send_gives_no_other_thread_a_turn(
+    pair: tuple[socket.socket, socket.socket], other_thread: Callable[[], int]
+) -> None:
+    near, far = pair
+    before = other_thread()
+    for _ in range(100):
+        socket_state.send_among_threads(near, b"x")
+    assert other_thread() == before
+    assert far.recv(100, socket.MSG_WAITALL) == b"x" * 100
+
+
+@pytest.fixture(params=["held", "given up"])
+def gil(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether a small send among threads keeps the interpreter's lock, or can't."""
+    if request.param == "given up":
+        monkeypatch.setattr(socket_state, "send_holding_gil", lambda: None)
+    return str(request.param)
+
+
+def test_a_small_send_takes_all_bytes_there_are(gil: str, pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    socket_state.send_among_threads(near, b"a\0b\r\n\xff")
+    assert far.recv(100) == b"a\0b\r\n\xff"
+
+
+@pytest.mark.parametrize("end", ["closed here", "closed there", "shut"])
+def test_a_send_that_fails_raises_what_the_socket_would(
+    end: str, gil: str, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = pair
+    if end == "closed here":
+        near.close()
+    elif end == "shut":
+        near.shutdown(socket.SHUT_WR)
+    else:
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        assert becomes(False, socket_state.quiet_check(near))
+    errors = []
+    for send in (near.sendall, lambda data: socket_state.send_among_threads(near, data)):
+        with pytest.raises(OSError) as raised:  # noqa: PT011  # which, is what is compared
+            list(map(send, [b"x", b"x"]))
+        errors.append(raised.value.errno)
+    assert errors[1] in {errors[0], errno.EPIPE}  # a reset is told once
+
+
+def test_without_ctypes_a_send_is_as_every_other(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    asked: list[object] = []
+    look = socket_state.send_holding_gil.__wrapped__
+
+    def ask() -> object:
+        asked.append(found := look())
+        return found
+
+    monkeypatch.setattr(socket_state, "send_holding_gil", ask)
+    near, far = pair
+    socket_state.send_among_threads(near, b"abc")
+    assert (far.recv(100), asked) == (b"abc", [None])
