@@ -45,6 +45,7 @@ from .client.extra_keywords import (
     LENDING_OPTIONS,
     REQUEST_OPTIONS,
     URLOPEN_KEYWORDS,
+    check_defaults,
     quiet_listener,
     take,
     take_fields,
@@ -164,7 +165,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
                 self._rate = rate_from(rate)
             self._defaults = take(REQUEST_OPTIONS, keywords) or NOTHING
-            take_options(self._defaults, {})  # what can't be meant is said here, not by the first request
+            check_defaults(self._defaults)
             lending = take(LENDING_OPTIONS, keywords)
             interval_s, path = (keywords.pop(name, None) for name in HEALTH_OPTIONS)
         if _proxy is not None:

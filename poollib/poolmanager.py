@@ -33,8 +33,8 @@ from .client.endpoint_builder import (
     take_proxy_defaults,
     unix_keywords,
 )
-from .client.extra_keywords import TOLD, told_request
-from .client.pool_key import _DEFAULT_BLOCKSIZE, base_key, key_fn_by_scheme, known_keywords
+from .client.extra_keywords import TOLD, check_values, told_request
+from .client.pool_key import _DEFAULT_BLOCKSIZE, KNOWN_KEYWORDS, base_key, check_keywords, key_fn_by_scheme
 from .client.pool_key import SSL_KEYWORDS as SSL_KEYWORDS
 from .client.pool_key import PoolKey as PoolKey
 from .client.pool_key import _default_key_normalizer as _default_key_normalizer
@@ -125,6 +125,7 @@ class PoolManager(RequestMethods):
             self._proxies = rules_from(proxies, os.environ)
         self._proxy_defaults = take_proxy_defaults(keywords, may_have_proxies)
         settle_shared(keywords)
+        check_values(keywords)
         self.connection_pool_kw = keywords
         self._named: dict[tuple[str, bool], HTTPConnectionPool] = {}  # by base URL; guarded by self.pools.lock
         self._clients: dict[tuple[str, bool], Client] = {}  # likewise; each has a manager with pools of its own
@@ -287,7 +288,12 @@ class PoolManager(RequestMethods):
         """A manager like this one, with other keywords for its pools, which count against the same total limit."""
         manager = type(self).__new__(type(self))
         shared: Keywords = {"_total_limit": self._total_limit, "_past": self._past}
-        own = {"connection_pool_kw": self._merge_pool_kwargs(keywords)}
+        merged = self._merge_pool_kwargs(keywords)
+        settle_shared(merged)
+        check_values(merged)
+        if type(self) in (PoolManager, ProxyManager) and self.key_fn_by_scheme == key_fn_by_scheme:
+            check_keywords(merged)  # a program's own kind of manager may take others
+        own = {"connection_pool_kw": merged}
         manager.__setstate__({**self.__getstate__(), **own, **shared})
         return manager
 
@@ -481,7 +487,7 @@ class PoolManager(RequestMethods):
             return {}
         if self.pool_classes_by_scheme != pool_classes_by_scheme:
             return {}
-        return {name: context.pop(name) for name in context.keys() - known_keywords()}
+        return {name: context.pop(name) for name in context.keys() - KNOWN_KEYWORDS}
 
     def _merge_pool_kwargs(self, override: Keywords | None) -> Keywords:
         """The manager's keywords with those of ``override``; None there takes a keyword away."""
@@ -682,7 +688,12 @@ class Client(BaseUrlClient):
         keywords = cast("Keywords", manager_keywords)
         if streaming:
             keywords.setdefault("timeout", STREAMING_TIMEOUT)
-        super().__init__(PoolManager(**keywords), base_url, headers, params)
+        manager = PoolManager(**keywords)
+        check_keywords(manager.connection_pool_kw)
+        super().__init__(manager, base_url, headers, params)
+        scheme = "http" if self.base_url is None else parse_url(self.base_url).scheme or ""
+        if scheme not in manager.key_fn_by_scheme and scheme != UNIX_SCHEME:
+            raise URLSchemeUnknown(scheme)
 
     @classmethod
     def through(

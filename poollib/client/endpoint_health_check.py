@@ -63,6 +63,14 @@ class CheckedPool(Protocol):
         """The response to a request."""
 
 
+def checked_interval(interval_s: float) -> float:
+    """The seconds between probes; ValueError for what is none."""
+    interval_s = number("health_check_interval", interval_s)
+    if interval_s <= 0:
+        raise ValueError(f"health_check_interval must be above 0 seconds, not {interval_s!r}")
+    return interval_s
+
+
 class HealthCheck:
     """The health of one pool. ``interval_s``: seconds between probes; ``path``: what to ask for, None: no request.
 
@@ -88,12 +96,8 @@ class HealthCheck:
     )
 
     def __init__(self, pool: CheckedPool, interval_s: float | None = None, path: str | None = None) -> None:
-        if interval_s is not None:
-            interval_s = number("health_check_interval", interval_s)
-            if interval_s <= 0:
-                raise ValueError(f"health_check_interval must be above 0 seconds, not {interval_s!r}")
         self._pool = weakref.ref(pool)
-        self._interval_s = interval_s
+        self._interval_s = None if interval_s is None else checked_interval(interval_s)
         self._path = path
         self._is_on = self._is_watched = False  # whether probes are wanted; whether the housekeeper knows
         self._reset_after_fork()

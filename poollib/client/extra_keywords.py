@@ -2,21 +2,25 @@
 
 ``connectionpool`` and ``poolmanager`` sort the keywords they are given by the tables here; those of a request become
 one value, ``Options``, which a ``Request`` carries to the exchange.  What a keyword does is decided where it is used.
-Unknown keywords are TypeErrors that name them.
+Unknown keywords are TypeErrors that name them. What can't be meant is said when it is given (:func:`check_values`),
+also by a manager, which makes its pools later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, SupportsFloat
+from typing import TYPE_CHECKING, Final, SupportsFloat
 
-from ..base.exact_values import number
+from ..base.exact_values import number, seconds
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..base.trace import RequestTrace, TimedTrace, Trace
 from ..exchange.request_value import EXPECT_CONTINUE_S, Options
 from ..exchange.upload import Progress
 from ..http1.grammar import DEFAULT_LIMITS, Limits
+from ..pool.settings import Settings
+from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS, take_dial_options
+from .endpoint_health_check import checked_interval
 from .request_encoding import EncodedRequest, encode_fields, encode_json
 from .request_hooks import hooks_named
 
@@ -48,6 +52,18 @@ REQUEST_OPTIONS = (
     "timings",
     "hooks",
     "attempt_hooks",
+)
+#: keywords of a pool beyond urllib3's
+POOL_OPTIONS: Final = frozenset(
+    (
+        *LENDING_OPTIONS,
+        *HEALTH_OPTIONS,
+        *REQUEST_OPTIONS,
+        *DIAL_OPTIONS,
+        *GUARD_OPTIONS,
+        "circuit_breaker",
+        "rate",
+    )
 )
 #: keywords of a request alone
 OWN_OPTIONS = ("progress",)
@@ -111,6 +127,8 @@ def unknown_keyword(whose: str, unknown: Iterable[str], known: Iterable[str] = (
     """The error for keywords that mean nothing: it names them, and what the first was probably meant to be."""
     names = sorted(unknown)
     said = f"{whose} got an unexpected keyword argument {', '.join(map(repr, names))}"
+    if names[0] in (*URLOPEN_KEYWORDS, *FIELD_OPTIONS, *OWN_OPTIONS):
+        return TypeError(f"{said}: give it to each request")
     if names[0] in _ELSEWHERE:
         return TypeError(f"{said}: use {_ELSEWHERE[names[0]]}")
     from difflib import get_close_matches
@@ -122,6 +140,37 @@ def unknown_keyword(whose: str, unknown: Iterable[str], known: Iterable[str] = (
 def take(names: tuple[str, ...], keywords: Keywords) -> Keywords:
     """Those of ``keywords`` that have one of these names, taken out of it."""
     return {name: keywords.pop(name) for name in names if name in keywords}
+
+
+def check_values(keywords: Keywords) -> None:
+    """TypeError, ValueError for a value of a pool's keyword beyond urllib3's that can't be meant.
+
+    A manager asks, whose first request would say it otherwise; its pools check theirs as they are made.
+    """
+    if keywords.keys().isdisjoint(POOL_OPTIONS):
+        return
+    check_defaults({name: keywords[name] for name in REQUEST_OPTIONS if name in keywords})
+    lending = {name: keywords[name] for name in LENDING_OPTIONS if name in keywords and name != "shared_limit"}
+    if lending:
+        Settings(**{**lending, "maxsize": None}).checked()
+    if keywords.get("circuit_breaker") is not None:
+        from ..policy.circuit_breaker import circuit_from
+
+        circuit_from(keywords["circuit_breaker"])
+    if keywords.get("health_check_interval") is not None:
+        checked_interval(keywords["health_check_interval"])
+    if not keywords.keys().isdisjoint(GUARD_OPTIONS):
+        from ..policy.ssrf_guard import Guard
+
+        Guard(*map(keywords.get, GUARD_OPTIONS))
+    take_dial_options(dict(keywords))
+
+
+def check_defaults(defaults: Keywords) -> None:
+    """TypeError, ValueError for a default of requests that can't be meant."""
+    if defaults:
+        hooks_named("hooks", defaults)
+        take_options(defaults, {})
 
 
 def take_fields(
@@ -219,11 +268,12 @@ def _size(name: str, given: Keywords) -> int | None:
 
 def _seconds(expect_continue: float) -> float:
     """The number; ValueError for one that nobody can wait for."""
-    if not 0 < expect_continue <= LONGEST_S:
-        raise ValueError(
-            f"expect_continue must be a bool or seconds above 0 up to {LONGEST_S:.0f}, not {expect_continue!r}"
-        )
-    return float(expect_continue)
+    with suppress(ValueError):
+        if 0 < (wait_s := seconds("expect_continue", expect_continue)) <= LONGEST_S:
+            return wait_s
+    raise ValueError(
+        f"expect_continue must be a bool or seconds above 0 up to {LONGEST_S:.0f}, not {expect_continue!r}"
+    )
 
 
 def with_times(options: Options | None, timeout: Timeout) -> Options:

@@ -10,35 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from sys import intern
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from ..base.endpoint import shown_fields
-from ..base.exact_values import exact
+from ..base.endpoint import TLS_SETTINGS, TlsSettings, shown_fields
+from ..base.exact_values import exact, whole
 from ..base.loggers import shown_url
+from ..base.timeout import Timeout
 from ..base.url import Url, origin
 from ..exceptions import LocationValueError
 from ..exchange.proxy_config import ProxyConfig
-from .endpoint_builder import DIAL_OPTIONS, GUARD_OPTIONS
-from .extra_keywords import HEALTH_OPTIONS, LENDING_OPTIONS, REQUEST_OPTIONS, unknown_keyword
+from ..policy.retry import Retry
+from ..pool.settings import Settings
+from .extra_keywords import POOL_OPTIONS, unknown_keyword
 
 if TYPE_CHECKING:
     import os
     import ssl
 
-    from ..base.timeout import Timeout
-    from ..policy.retry import Retry
     from .keyword_types import Keywords
 
-POOL_OPTIONS = (
-    *LENDING_OPTIONS,
-    *HEALTH_OPTIONS,
-    *REQUEST_OPTIONS,
-    *DIAL_OPTIONS,
-    *GUARD_OPTIONS,
-    "circuit_breaker",
-    "rate",
-)
-_POOL_OPTIONS = frozenset(POOL_OPTIONS)
 _DEFAULT_BLOCKSIZE = 16384
 
 
@@ -83,9 +73,28 @@ class PoolKey(NamedTuple):
         return shown_fields(self)
 
 
-def known_keywords() -> frozenset[str]:
-    """What a pool of poollib's own classes may be given."""
-    return frozenset((*POOL_OPTIONS, *(field.removeprefix("key_") for field in PoolKey._fields)))
+#: what a pool of poollib's own classes may be given by a manager
+KNOWN_KEYWORDS: Final = POOL_OPTIONS | {field.removeprefix("key_") for field in PoolKey._fields}
+#: what a client may hand on
+_OF_CLIENTS: Final = KNOWN_KEYWORDS - {"scheme", "host", "port", "options"}
+#: a client's own, and its manager's; for suggestions
+_CLIENTS_OWN: Final = ("base_url", "params", "streaming", "num_pools", "total_maxsize", "proxies", "proxy_headers")
+
+
+def check_keywords(keywords: Keywords) -> None:
+    """TypeError, ValueError for a keyword that none of poollib's own pools takes, or whose value can't be meant.
+
+    ``check_values`` looks at those beyond urllib3's.
+    """
+    if unknown := keywords.keys() - _OF_CLIENTS:
+        raise unknown_keyword("a client", unknown, sorted((*_OF_CLIENTS, *_CLIENTS_OWN)))
+    if not isinstance(timeout := keywords.get("timeout"), Timeout):
+        Timeout.from_float(timeout)
+    Retry.from_int(keywords.get("retries"))
+    block, maxsize = bool(keywords.get("block")), whole("maxsize", keywords.get("maxsize", 1))
+    if maxsize > 0:
+        Settings(maxsize, block, min_idle=keywords.get("min_idle", 0)).checked()
+    TlsSettings(**{name: keywords[name] for name in TLS_SETTINGS if name in keywords})
 
 
 def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) -> _Key:
@@ -103,7 +112,7 @@ def _default_key_normalizer(key_class: type[_Key], request_context: Keywords) ->
             context[name] = tuple(context[name])
     if isinstance(context.get("assert_fingerprint"), set):
         context["assert_fingerprint"] = tuple(sorted(context["assert_fingerprint"]))
-    options = {name: context.pop(name) for name in _POOL_OPTIONS & context.keys()}
+    options = {name: context.pop(name) for name in POOL_OPTIONS & context.keys()}
     fields = key_class._fields
     key: Keywords = dict.fromkeys(fields)
     known = len(key)

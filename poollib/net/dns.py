@@ -173,6 +173,8 @@ def resolver_from(
     resolver: Resolver | None, resolve: Mapping[str, str | Sequence[Answer]] | None, dns_cache: float | None
 ) -> Resolver | None:
     """The resolver that a pool's keywords mean: ``resolve`` answers, ``dns_cache`` seconds; None: the system's."""
+    if resolver is not None and not callable(resolver):
+        raise TypeError(f"resolver must be a callable (host, port), not {resolver!r}")
     if not resolve and dns_cache is None:
         return resolver
     lifetime_s = None if dns_cache is None else seconds("dns_cache", dns_cache)

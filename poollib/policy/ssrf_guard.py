@@ -10,7 +10,7 @@ It follows the OWASP cheat sheet on the matter, and RFC 6890 (what is no address
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from typing import NamedTuple, TypeAlias
 
@@ -131,6 +131,8 @@ def _rules_from(given: Given) -> _Rules:
     if isinstance(allowed_hosts, str):
         raise TypeError("allowed_hosts is a collection of names, not one name")
     for name, value in zip(("allowed_hosts", "blocked_networks"), given, strict=True):
+        if value is not None and not isinstance(value, Iterable):
+            raise TypeError(f"{name} is a collection, not {value!r}")
         if isinstance(value, Iterator):
             raise TypeError(f"{name} is read for every pool, but a {type(value).__name__} is read once: pass a tuple")
     networks = [blocked_networks] if isinstance(blocked_networks, str) else list(blocked_networks or ())

@@ -7,6 +7,7 @@ import io
 import pathlib
 import time
 import urllib.request
+from functools import partial
 from typing import Any
 
 import pytest
@@ -121,8 +122,9 @@ def test_what_is_no_list_of_hooks_is_refused_by_name(kind: str, wrong: Any) -> N
 @pytest.mark.parametrize("wrong", [(hook for hook in ()), {"a": print}, {print}, 5])
 def test_what_is_no_list_that_can_be_read_again_is_refused(kind: str, wrong: Any) -> None:
     """Of an iterator the second request would have found none: no token, no signature."""
-    with PoolManager(**{kind: wrong}) as manager, pytest.raises(TypeError, match=f"{kind} must be a list of callables"):
-        manager.request("GET", "http://127.0.0.1:1/")
+    for kind_of_owner in (PoolManager, partial(HTTPConnectionPool, "127.0.0.1", 1)):
+        with pytest.raises(TypeError, match=f"{kind} must be a list of callables"):
+            kind_of_owner(**{kind: wrong})
 
 
 @pytest.mark.parametrize("kind", ["hooks", "attempt_hooks"])

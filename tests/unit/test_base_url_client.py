@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from poollib import Client, HTTPHeaderDict, PoolManager, ProxyManager, Timeout
-from poollib.exceptions import ClosedPoolError, EmptyPoolError, HTTPStatusError, LocationValueError, ReadTimeoutError
+from poollib.exceptions import (
+    ClosedPoolError,
+    EmptyPoolError,
+    HTTPStatusError,
+    LocationValueError,
+    ReadTimeoutError,
+    URLSchemeUnknown,
+)
 from poollib.poolmanager import STREAMING_TIMEOUT
 from tests.support.httpd import Httpd, Response
 
@@ -349,3 +356,52 @@ def test_a_programs_clients_from_the_first_to_the_last(server: Httpd, monkeypatc
     assert manager.existing_client(users) is None
     assert manager.client(users).get("me").ok
     assert manager.close_all() == {}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"typo": 1}, "a client got an unexpected keyword argument 'typo'"),
+        ({"numpools": 1}, "did you mean num_pools"),
+        ({"time_out": 1}, "did you mean timeout"),
+        ({"verify": False}, "use ca_certs="),
+        ({"json": {}}, "unexpected keyword argument 'json': give it to each request"),
+        ({"host": "h.example"}, "unexpected keyword argument 'host'"),
+        ({"timeout": "5"}, "Timeout value connect was 5"),
+        ({"retries": "5"}, "total must be an int"),
+        ({"maxsize": 1.5}, "maxsize must be a whole number"),
+        ({"min_idle": 2}, "min_idle must be between 0 and maxsize"),
+        ({"cert_reqs": "CERT_SOME"}, "cert_reqs"),
+    ],
+)
+def test_a_keyword_that_cannot_be_meant_is_refused_when_it_is_given(keywords: dict[str, Any], said: str) -> None:
+    with PoolManager() as manager:
+        for make in (Client, manager.client):
+            with pytest.raises((TypeError, ValueError), match=said):
+                make("http://h.example", **keywords)
+        assert manager.existing_client("http://h.example") is None
+
+
+def test_a_scheme_that_no_pool_speaks_is_refused_when_it_is_given() -> None:
+    with pytest.raises(URLSchemeUnknown, match="htp"):
+        Client("htp://h.example")
+    Client("http+unix://%2Frun%2Fsocket/v1").close()
+
+
+def test_a_manager_with_key_functions_of_its_own_makes_clients_with_keywords_of_its_own() -> None:
+    with PoolManager() as manager:
+        manager.key_fn_by_scheme["http"] = lambda context: (context["host"], context["tenant"])
+        client = manager.client("http://h.example", tenant="a")  # type: ignore[call-arg]
+        assert client.manager.connection_pool_kw == {"tenant": "a"}
+
+
+def test_a_rate_and_a_resolver_of_a_client_are_one_for_its_pools() -> None:
+    """So a host's turns outlive a pool, and count for both schemes."""
+    with PoolManager(resolve={"a.example": "127.0.0.1"}) as manager:
+        client = manager.client("http://h.example", rate=5, resolve={"b.example": "127.0.0.2"})
+        first, second = (client.manager.connection_from_url(f"{scheme}://h.example") for scheme in ("http", "https"))
+        assert first._rate is not None
+        assert first._rate is second._rate
+        assert first._dial_options["resolver"] is second._dial_options["resolver"]
+        resolver = first._dial_options["resolver"]
+        assert [resolver(name, 80)[0] for name in ("a.example", "b.example")] == ["127.0.0.1", "127.0.0.2"]

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -59,6 +60,59 @@ def test_a_keyword_that_is_none_of_a_pools_is_named() -> None:
     """Not by the key's field alone: ``verify=`` of requests, and others that are a request's, get here."""
     with pytest.raises(TypeError, match="a pool got an unexpected keyword argument 'pool_timeout', 'verify'"):
         PoolManager(verify=False, pool_timeout=1, maxsize=2).connection_from_url("http://h.example/")
+
+
+def test_a_keyword_of_requests_is_said_to_be_one() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'progress': give it to each request"):
+        PoolManager(progress=print).connection_from_url("http://h.example/")  # type: ignore[call-arg]
+
+
+#: what can't be meant, and what the error says
+WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
+    ({"hooks": 3}, "hooks must be a list of callables"),
+    ({"hooks": [3]}, "hooks must be callables"),
+    ({"attempt_hooks": print}, "attempt_hooks must be a list of callables"),
+    ({"trace": 3}, "trace must be a Trace"),
+    ({"limits": 3}, "limits must be Limits"),
+    ({"max_response_size": -1}, "max_response_size must be None or a number of bytes"),
+    ({"expect_continue": "1"}, "expect_continue must be a bool or seconds"),
+    ({"circuit_breaker": 0}, "a circuit breaker opens after 1 failure or more"),
+    ({"circuit_breaker": poollib.CircuitBreaker(failure=503)}, "failure must be a callable"),
+    ({"rate": 0}, "rate must be more than 0"),
+    ({"idle_timeout": -1}, "idle_timeout must be None or at least 0 seconds"),
+    ({"acquire_timeout": "x"}, "acquire_timeout must be None or at least 0 seconds"),
+    ({"max_waiting": 1.5}, "max_waiting must be a whole number"),
+    ({"health_check_interval": 0}, "health_check_interval must be above 0 seconds"),
+    ({"allowed_hosts": 3}, "allowed_hosts is a collection"),
+    ({"blocked_networks": ["nowhere"]}, "nowhere"),
+    ({"resolver": 3}, "resolver must be a callable"),
+    ({"dns_cache": -1}, "dns_cache must be None or at least 0 seconds"),
+    ({"uds": 3}, "PathLike"),
+]
+
+
+@pytest.mark.parametrize(("keywords", "said"), WRONG_VALUES)
+def test_a_value_that_cannot_be_meant_is_refused_when_it_is_given(keywords: dict[str, Any], said: str) -> None:
+    """By whoever is given it, not by the first request, which may come much later."""
+    with PoolManager() as manager:
+        for owner in (
+            PoolManager,
+            partial(ProxyManager, "http://proxy.example"),
+            PoolManager.from_env,
+            poollib.Client,
+            partial(manager.client, "http://h.example"),
+            partial(manager.pool_for, "http://h.example"),
+            partial(HTTPConnectionPool, "h.example"),
+        ):
+            with pytest.raises((TypeError, ValueError), match=said):
+                owner(**keywords)
+        assert manager.existing_client("http://h.example") is None
+
+
+def test_keywords_that_urllib3_takes_unseen_are_a_managers_still() -> None:
+    """A key function that is put in later may read them."""
+    with PoolManager(tenant="a", maxsize="many") as manager:  # type: ignore[call-arg]
+        assert manager.connection_pool_kw == {"tenant": "a", "maxsize": "many"}
 
 
 def test_an_object_that_cannot_be_hashed_tells_pools_apart_by_itself() -> None:
