@@ -38,7 +38,7 @@ from .exchange.httpclient_hooks import Base, base_hooks, own_hooks
 from .exchange.proxy_config import ProxyConfig as ProxyConfig
 from .exchange.proxy_config import proxy_tls_settings as proxy_tls_settings
 from .exchange.request_sender import ALL_OR_NOTHING_BYTES as ALL_OR_NOTHING_BYTES
-from .exchange.request_sender import OWN_ROAD, RequestSender
+from .exchange.request_sender import OWN_ROAD, RequestSender, SendLock, may_wait
 from .exchange.request_value import AS_USUAL, OutgoingRequest, ResponseOptions
 from .exchange.request_value import Options as Options
 from .exchange.tls_transport import TlsTransport
@@ -123,19 +123,23 @@ class HTTPConnection(RequestSender):
         request: Request,
         headers: Mapping[str, Any] | None,
         validate: Callable[[HTTPConnection], object],
+        send_lock: SendLock | None = None,
     ) -> HTTPResponse:
         """One exchange from a pool's value, on the road that nobody has replaced a method of; errors as of
         ``request`` and ``getresponse``.
 
         ``headers``: those of the request, with what a forwarding proxy wants to know; ``validate`` is called before a
-        byte is sent.
+        byte is sent; ``send_lock``: where a short request waits for its turn; None: it does not.
         """
         options = request.options
         if options is None and request.trace is not None and self.sock is None:
             options = request.all_options()
         clock = self.begin(options, request.timeout)
         validate(self)
-        self._send_request(request, headers)
+        if send_lock is None or not may_wait(self, request.body):
+            self._send_request(request, headers)
+        else:
+            send_lock.send(self._send_request, request, headers)
         sock = self.sock
         if sock is None or clock is not None or self._is_foreign or sock.gettimeout() != self.read_timeout:
             self.limit_receives(clock)

@@ -414,9 +414,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 and make.__func__ is _MAKE_REQUEST
                 and send.__func__ is REQUEST
                 and receive.__func__ is GETRESPONSE
-                and len(self._endpoint_pool.leases) < CROWD
             ):
-                response: BaseHTTPResponse = conn.exchange(asked, headers, self._validate_conn)
+                lock = None if len(self._endpoint_pool.leases) < CROWD else self._shared_send_lock()
+                response: BaseHTTPResponse = conn.exchange(asked, headers, self._validate_conn, lock)
                 if log.isEnabledFor(logging.DEBUG):
                     log_response(log, self, request.method, request.target, response, request.wanted.preload_content)
             else:
@@ -439,13 +439,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             response.url = request.target
         return self._hand_over(conn, response, request, number)
 
-    def _send_lock_for(self, conn: HTTPConnection, body: object) -> SendLock | None:
-        """What a request waits at where hundreds of threads send."""
-        if not may_wait(conn, body):
-            return None
-        if self._send_lock is None:
-            vars(self).setdefault("_send_lock", SendLock())
-        return self._send_lock
+    def _shared_send_lock(self) -> SendLock:
+        """Where short requests wait for their turn when hundreds of threads send."""
+        return self._send_lock or cast("SendLock", vars(self).setdefault("_send_lock", SendLock()))
 
     def _hand_over(
         self, conn: HTTPConnection, response: BaseHTTPResponse, request: Request, number: int | None
@@ -497,10 +493,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             adapt(conn)
         clock = HTTPConnection.begin(conn, conn.request_options, timeout)
         self._validate_conn(conn)
-        send_lock = None if len(self._endpoint_pool.leases) < CROWD else self._send_lock_for(conn, body)
         send: Callable[..., object] = conn.request
-        if send_lock is not None:
-            send = partial(send_lock.send, send)
+        if len(self._endpoint_pool.leases) >= CROWD and may_wait(conn, body):
+            send = partial(self._shared_send_lock().send, send)
         send(
             method,
             self._on_the_line(url),

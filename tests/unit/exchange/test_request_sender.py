@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 import poollib.connectionpool
-from poollib import HTTPConnectionPool
+from poollib import HTTPConnectionPool, Timeout
 from poollib.exchange import request_sender
 from poollib.exchange.request_sender import SHORT_BYTES, SendLock, may_wait
 from tests.support.httpd import Httpd, Response
@@ -84,9 +84,12 @@ def test_a_pool_with_many_threads_sends_through_its_gate(monkeypatch: pytest.Mon
             assert pool.urlopen("GET", "/").data == b"none"
             assert pool._send_lock is None
             monkeypatch.setattr(poollib.connectionpool, "CROWD", 1)
+            sent, send = [], SendLock.send
+            monkeypatch.setattr(SendLock, "send", lambda lock, *args: sent.append(lock) or send(lock, *args))
             assert pool.urlopen("GET", "/").data == b"none"
             assert pool.urlopen("POST", "/", body=b"some").data == b"some"
-            assert pool._send_lock is not None
+            assert pool.urlopen("GET", "/", timeout=Timeout(deadline=30)).data == b"none"  # whose clock is running
+            assert sent == [pool._send_lock] * 2
             assert not pool._send_lock._lock.locked()
             assert pool.num_connections == 1
             assert pickle.loads(pickle.dumps(pool))._send_lock is None
