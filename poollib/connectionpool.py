@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from .base import after_fork
 from .base.exact_values import exact_text, seconds, whole
+from .base.ip import bare_host
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
 from .base.trace import RequestTrace, Trace, listener_of, notify
@@ -375,7 +376,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             left_s = self._endpoint_pool.settings.acquire_timeout
         host = parse_url(request.target).host if self._is_forwarding else None
         try:
-            waited_s = turns.take(host or self.host, count, left_s, request.deadline)
+            waited_s = turns.take(bare_host(host or self.host), count, left_s, request.deadline)
         except PoolError as error:
             name_pool(error, self)
             raise

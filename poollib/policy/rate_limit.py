@@ -12,6 +12,7 @@ The arithmetic is the generic cell rate algorithm (ITU-T I.371), a leaky bucket 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class RateLimit:
 
     A host is a name, whatever scheme and port. Pools, managers and threads that are given the same ``RateLimit`` share
     it, and each process has its own: it pickles as its numbers, and a forked child begins anew. ValueError for a
-    ``per_second`` that is not above 0 or a ``burst`` below 1.
+    ``per_second`` that is not above 0, a ``burst`` below 1, and a burst that would take for ever to be earned.
     """
 
     __slots__ = ("__weakref__", "_hosts", "_look_at", "burst", "gap_s", "lock", "per_second")
@@ -76,6 +77,8 @@ class RateLimit:
         if self.burst < 1:
             raise ValueError(f"burst must be 1 request or more, not {burst!r}")
         self.gap_s = 1.0 / self.per_second
+        if self.burst > sys.float_info.max or not self.burst * self.gap_s < inf:
+            raise ValueError(f"burst must be a number of requests that the rate brings in finite time, not {burst!r}")
         self._reset_after_fork()
         after_fork.remember(self)
 

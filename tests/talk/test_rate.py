@@ -218,6 +218,18 @@ def test_behind_a_forwarding_proxy_the_host_that_is_asked_for_counts(server: Htt
             manager.request("GET", "http://one.example/", pool_timeout=1)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("one.example", "ONE.example."), ("one.example.", "one.example"), ("[::1]", "[::1]")]
+)
+def test_a_host_is_the_same_however_it_is_written(server: Httpd, one: str, other: str) -> None:
+    """Also where one request is forwarded and the other one is not."""
+    limit = RateLimit(NEVER)
+    with ProxyManager(server.url, rate=limit) as proxied, PoolManager(rate=limit) as direct:
+        assert proxied.request("GET", f"http://{one}/").status == 200
+        with pytest.raises(RateLimitError):
+            direct.request("GET", f"http://{other}/", pool_timeout=1, retries=False)
+
+
 def test_a_pipelines_batch_takes_the_turns_of_all_its_requests(server: Httpd) -> None:
     limit = RateLimit(NEVER, burst=10)
     with pool_for(server, rate=limit) as pool:

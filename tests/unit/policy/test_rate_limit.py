@@ -174,6 +174,13 @@ def test_a_burst_that_cant_be_meant_is_refused_by_name() -> None:
         RateLimit(1, 1.5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("rate", "burst"), [(5e-324, 1), (1e-308, 10), (1, 10**400)], ids=range(3))
+def test_a_burst_that_is_never_earned_is_refused(rate: float, burst: int) -> None:
+    """Turns at infinity, or none at all: the arithmetic would let every request pass."""
+    with pytest.raises(ValueError, match="burst must be a number of requests that the rate brings in finite time"):
+        RateLimit(rate, burst)
+
+
 @pytest.mark.parametrize("number", [2, 2.0, Fraction(2), Decimal(2)])
 def test_numbers_of_any_kind_are_rates(number: Any) -> None:
     assert rate_from(number).gap_s == 0.5
