@@ -208,7 +208,9 @@ class Pipeline(Generic[Given]):
             raise RuntimeError("this pipeline is at work already: each thread needs one of its own")
         try:
             self._resume_clocks()
+            self._left_at = time.monotonic()
             self._take()
+            self._resume_clocks()  # what the iterable took is the caller's time, too
             self._stop_if_closed()
             if not self._waiting:
                 self._items = None

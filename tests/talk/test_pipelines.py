@@ -474,6 +474,21 @@ def test_a_deadline_stands_still_while_the_caller_works(monkeypatch: pytest.Monk
         assert next(pipeline).data == b"1"
 
 
+def test_a_deadline_stands_still_while_items_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins when a request is taken, and a batch is taken before it leaves: a slow query makes no request late."""
+    passed = [0.0]
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + passed[0])
+
+    def items() -> Iterator[str]:
+        for url in urls(4):
+            passed[0] += 100.0
+            yield url
+
+    with ScriptServer(honest(0, 1, 2, 3), limit_s=2000) as server, pool_for(server) as pool:
+        assert bodies(pool.pipeline(items(), depth=2, timeout=Timeout(deadline=100))) == expected(4)
+
+
 def test_a_repetition_waits_as_its_retry_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the batch with what was sent behind the request that failed, too."""
     waits: list[float] = []
