@@ -308,6 +308,11 @@ class RequestTrace(Trace):
         if self.timer is not None:
             self.timer.begin_attempt()
 
+    def begin_now(self) -> None:
+        """Its time counts from now on: a pipeline has made it before it is sent."""
+        self.request = self.request._replace(started_at=monotonic())
+        self.timer = None if self.timer is None else Timer()
+
     def run(self, send: Callable[[], Answer]) -> Answer:
         """What ``send`` returns or raises; the listener hears of the beginning and the end."""
         before = _running.get()

@@ -103,6 +103,7 @@ class PipelinedRequest:
         trace = self.terms.trace
         if type(trace) is RequestTrace and not self.is_told:
             self.is_told = True
+            trace.begin_now()
             notify(trace, "request_started", trace.request)
 
     def count_attempt(self) -> None:

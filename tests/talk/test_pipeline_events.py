@@ -11,6 +11,7 @@ import pytest
 
 import poollib
 from poollib import HTTPConnectionPool, PoolManager, RequestInfo, Retry
+from poollib.base import trace
 from poollib.exceptions import HTTPError
 from tests.support.httpd import Httpd, Response
 from tests.support.script import ScriptServer, close, expect_request, respond
@@ -137,6 +138,24 @@ def test_timings_are_those_of_each_request(server: Httpd) -> None:
         assert len(response.timings.attempts) == attempts
         assert response.timings.total > 0
         assert response.timings.first_byte > 0
+
+
+def test_what_an_iterable_takes_is_none_of_its_requests_time(server: Httpd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor in the metrics, which count from ``started_at`` on."""
+    passed = [0.0]
+    clock = time.monotonic
+    for module in (time, trace):
+        monkeypatch.setattr(module, "monotonic", lambda: clock() + passed[0])
+
+    def items() -> Iterator[str]:
+        for _ in range(3):
+            passed[0] += 100.0
+            yield "/"
+
+    told = Told()
+    with HTTPConnectionPool(server.host, server.port, timings=True, trace=told) as pool:
+        assert [response.timings.total < 50 for response in pool.pipeline(items())] == [True] * 3
+    assert [request.started_at - clock() > 250 for request in told.requests.values()] == [True] * 3
 
 
 def test_metrics_count_them_as_the_server_does(server: Httpd) -> None:
