@@ -167,7 +167,10 @@ class Trace:
         """The request is tried again after ``wait_s`` seconds; ``reason`` is an error or a status."""
 
     def resent(self, method: str, target: str, error: BaseException) -> None:
-        """A kept connection died unanswered; the request goes out on another one, and no retry is spent."""
+        """The request goes out on another connection, and no retry is spent.
+
+        A kept connection died unanswered, or one ended by no fault before a pipelined request's turn.
+        """
 
     def redirected(self, method: str, target: str, status: int, location: str) -> None:
         """The request goes on at ``location``."""

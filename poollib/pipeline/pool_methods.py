@@ -103,7 +103,7 @@ class Pipelining(RequestTargets):
         out in the response's place. Bodies are read; ``depth`` responses are held at most. Further, for each request
         and as of ``urlopen``: ``headers``, ``retries``, ``redirect``, ``assert_same_host``, ``timeout``,
         ``pool_timeout``, ``decode_content``, ``trace``, ``max_response_size``, ``max_decoded_size``, ``limits``.
-        TypeError, ValueError for other keywords. Source: RFC 9112 section 9.3.2; when to use it: ``docs/pooling.rst``.
+        TypeError, ValueError for other keywords. Source: RFC 9112 section 9.3.2; when to use it: ``docs/pipelining.rst``.
         """
         from .pipeline import Pipeline, Senders
         from .requests import PoolDefaults, Settings

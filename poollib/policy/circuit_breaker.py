@@ -41,8 +41,9 @@ class CircuitBreaker(NamedTuple):
     Each attempt counts, repetitions and redirects too. A failure is what keeps a connection from being made: the name's
     look-up, dialling, a proxy's tunnel, TLS. Any response, whatever its status, an answer that breaks off and a
     time-out while waiting for one are none: the server is there, and the count is 0 again. What ends an attempt on this
-    side says nothing: no free connection, an interrupt, a body of the caller's that fails. An error while the body of a
-    response is read comes too late to count.
+    side says nothing: no free connection, an interrupt, a body of the caller's that fails; nor does a kept connection
+    that was dead, for the request goes out on another one. An error while the body of a response is read comes too late
+    to count.
 
     ``failure(outcome)`` judges an attempt's response (its body not read yet) or error in place of that: True for a
     failure, False for a success, None for the usual rules. ``lambda outcome: getattr(outcome, "status", 0) in (502,
