@@ -103,7 +103,7 @@ class Pipelining(RequestTargets):
         out in the response's place. Bodies are read; ``depth`` responses are held at most. Further, for each request
         and as of ``urlopen``: ``headers``, ``retries``, ``redirect``, ``assert_same_host``, ``timeout``,
         ``pool_timeout``, ``decode_content``, ``trace``, ``max_response_size``, ``max_decoded_size``, ``limits``.
-        TypeError, ValueError for other keywords. Source: RFC 9112 section 9.3.2; when to use it: ``docs/pipelining.rst``.
+        TypeError, ValueError for other keywords. When to use it: ``docs/pipelining.rst``. Source: RFC 9112, 9.3.2.
         """
         from .pipeline import Pipeline, Senders
         from .requests import PoolDefaults, Settings
