@@ -312,10 +312,13 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         ``trace``: the listener, where ``options`` name none.
         """
         attempt: Callable[[Request], BaseHTTPResponse] = self._attempt
+        circuit = self._circuit
         if options is not None:
             request.options, request.deadline = options, options.deadline
             trace = trace if options.trace is None else options.trace
             if options.attempt_hooks:
+                if circuit is not None:  # inside: what a hook answers by itself says nothing of the endpoint
+                    attempt, circuit = guarded(attempt, self, circuit), None
                 attempt = hooked_attempt(options.attempt_hooks, attempt, self._absolute, self._target)
         told = None
         if trace is not None:
@@ -326,8 +329,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             if options is not None:
                 request.options = options.with_trace(trace)
             attempt = counted_attempt(trace, endpoint, attempt)
-        if self._circuit is not None:
-            attempt = guarded(attempt, self, self._circuit)
+        if circuit is not None:
+            attempt = guarded(attempt, self, circuit)
         return run(attempt, request) if told is None else told.run(lambda: run(attempt, request))
 
     # -- one attempt --

@@ -288,6 +288,32 @@ def test_what_failure_raises_reaches_the_caller_and_frees_the_connection_and_the
             assert pool.health()["circuit"]["state"] == "closed"
 
 
+def test_what_an_attempt_hook_answers_by_itself_says_nothing_of_the_endpoint() -> None:
+    """Nor is a refusal the end of the request: the hook may have something to give in its place."""
+
+    def cached(request: Any, send: Any) -> Any:
+        if request.url.endswith("/cached"):
+            return poollib.HTTPResponse(b"cached")
+        try:
+            return send(request)
+        except CircuitOpenError:
+            return poollib.HTTPResponse(b"stale")
+
+    with ScriptServer() as gone:
+        pass
+    with poollib.HTTPConnectionPool(
+        gone.host, gone.port, circuit_breaker=CircuitBreaker(2, 60), attempt_hooks=[cached], retries=False
+    ) as pool:
+        for _ in range(2):
+            assert pool.request("GET", "/cached").data == b"cached"
+            with pytest.raises(NewConnectionError):
+                pool.request("GET", "/")
+        assert pool.health()["circuit"]["state"] == "open"
+        assert pool.request("GET", "/").data == b"stale"
+        assert pool.request("GET", "/cached").data == b"cached"
+        assert pool.health()["circuit"]["state"] == "open"
+
+
 def test_a_kept_connection_that_was_dead_is_not_judged() -> None:
     """The request goes out on another one, at no retry's cost: nothing has failed."""
     seen = []
