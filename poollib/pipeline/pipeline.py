@@ -9,6 +9,7 @@ redirects).  Follows RFC 9112 sections 9.3.2 and 9.6.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -91,6 +92,8 @@ class Pipeline(Generic[Given]):
     is given out in the response's place. Up to ``depth`` items are taken ahead, and up to ``depth`` responses held.
     """
 
+    _has_listener = False
+
     def __init__(
         self, items: Iterable[Item], settings: Settings, senders: Senders, depth: int, return_exceptions: bool
     ) -> None:
@@ -116,6 +119,7 @@ class Pipeline(Generic[Given]):
         self._is_plain = (
             type(retries) is Retry and not retries.status_forcelist and not (retries.retry_on or retries.budget)
         )
+        self._has_listener = settings.has_listener  # last: from now on there is something to close
 
     # -- as an iterator --
 
@@ -154,6 +158,11 @@ class Pipeline(Generic[Given]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        """For a ``for`` loop that was left: of what a listener has heard the beginning it hears the end, too."""
+        if self._has_listener and not is_finalizing():
+            self.close()
 
     def _given(self, answer: _Unsettled | _Failure) -> Given:
         """What has come of a request that needs more than its batch; raises its error, unless that is given out."""

@@ -174,6 +174,11 @@ class Settings:
         self._options = None if options is None else options.without_body()
 
     @property
+    def has_listener(self) -> bool:
+        """Whether somebody is told of the requests."""
+        return self._options is not None and self._options.trace is not None
+
+    @property
     def has_clock(self) -> bool:
         """Whether each request has a deadline of its own, which runs while it is under way."""
         return self.timeout.deadline is not None and not isinstance(self.timeout.deadline, Deadline)

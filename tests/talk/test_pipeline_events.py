@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -117,6 +118,19 @@ def test_closing_early_ends_what_was_begun(server: Httpd) -> None:
     for error in errors[1:]:
         assert isinstance(error, HTTPError)
         assert "closed before" in str(error)
+
+
+def test_leaving_a_loop_early_ends_what_was_begun(server: Httpd) -> None:
+    """Else a gauge of requests under way, or their spans, would stay open for ever."""
+    told, retries = Told(), Retry(1, status_forcelist=[503])
+    with HTTPConnectionPool(server.host, server.port, retries=retries) as pool:
+        for _ in pool.pipeline(["/", "/bad", "/bad"], trace=told):
+            break
+        gc.collect()
+    told.check()
+    assert [status for status, _ in told.ended.values()] == [200, None, None]
+    with pytest.raises(ValueError, match="depth"):  # nothing to end where none was made
+        pool.pipeline(["/"], trace=told, depth=0)
 
 
 def test_where_pipelining_is_not_believed_each_is_told_once_too(server: Httpd) -> None:
