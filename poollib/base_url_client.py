@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from .base.exact_values import exact
-from .base.headers import HTTPHeaderDict
+from .base.exact_values import exact, exact_text
+from .base.headers import HTTPHeaderDict, require_mapping
 from .base.loggers import shown_url
 from .base.url import Url, parse_url
 from .client.request_encoding import with_query
@@ -78,7 +78,7 @@ class BaseUrlClient:
             self._headers.extend(login)
         for name, value in HTTPHeaderDict(headers).items():
             self._headers[name] = value
-        self._params = dict(params or {})
+        self._params = dict(_checked(params))
         self.is_closed = False
 
     @property
@@ -117,20 +117,21 @@ class BaseUrlClient:
         """
         if self.is_closed:
             raise ClosedPoolError(self, "the client is closed")
+        url = exact_text("url", url)
         whole = self.url_for(url, params)
         fields = self._fields_for(whole, not _has_scheme(url), headers)
         return self.manager.request(method, whole, headers=fields, **request_keywords)
 
     def url_for(self, url: str = "", params: QueryParameters | None = None) -> str:
         """The URL that ``request`` asks for. LocationValueError for a path where there is no base URL."""
-        url = exact(url)
+        url = exact_text("url", url)
         if not _has_scheme(url):
             if self.base_url is None:
                 raise LocationValueError(f"{shown_url(url)!r} is no whole URL, and this client has no base URL")
             url = _appended(self.base_url, url)
         if not params and not self._params:
             return url
-        return _with_parameters(url, {**self._params, **(params or {})})
+        return _with_parameters(url, {**self._params, **_checked(params)})
 
     def get(self, url: str = "", **keywords: Unpack[ClientMethodKeywords]) -> BaseHTTPResponse:
         """As ``request("GET", url, ...)``."""
@@ -182,6 +183,8 @@ class BaseUrlClient:
         is_own = is_path or self.base_url is None or same_origin(url, self.base_url)
         if is_own and headers is None:
             return self._headers
+        if headers is not None:
+            require_mapping(headers)
         merged = HTTPHeaderDict(self._headers)
         if not is_own:
             for name in Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT:
@@ -238,6 +241,15 @@ def _with_parameters(url: str, params: QueryParameters) -> str:
     if not pairs:
         return url
     return with_query(url, urlencode(pairs))
+
+
+def _checked(params: QueryParameters | None) -> QueryParameters:
+    """The parameters, empty for none; TypeError for no mapping."""
+    if not params:
+        return {}
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params must be a mapping of names to values, not a {type(params).__name__}")
+    return params
 
 
 def _texts(name: str, value: QueryValue) -> list[str | bytes]:

@@ -405,3 +405,24 @@ def test_a_rate_and_a_resolver_of_a_client_are_one_for_its_pools() -> None:
         assert first._dial_options["resolver"] is second._dial_options["resolver"]
         resolver = first._dial_options["resolver"]
         assert [resolver(name, 80)[0] for name in ("a.example", "b.example")] == ["127.0.0.1", "127.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("url", "keywords", "said"),
+    [
+        (5, {}, "url must be a str, not 5"),
+        (None, {}, "url must be a str, not None"),
+        (b"items", {}, "url must be a str"),
+        ("items", {"headers": [("X", "1")]}, "headers must be a mapping of names to values, not a list"),
+        ("items", {"params": [("a", "1")]}, "params must be a mapping of names to values, not a list"),
+        ("items", {"params": "a=1"}, "params must be a mapping of names to values, not a str"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(url: Any, keywords: Any, said: str) -> None:
+    with Client("http://h.example") as client, pytest.raises(TypeError, match=said):
+        client.get(url, **keywords)
+
+
+def test_parameters_of_a_client_are_a_mapping() -> None:
+    with pytest.raises(TypeError, match="params must be a mapping of names to values, not a list"):
+        Client("http://h.example", params=[("a", "1")])  # type: ignore[arg-type]
