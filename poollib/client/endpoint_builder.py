@@ -35,7 +35,6 @@ from ..exceptions import (
     is_from_body,
 )
 from ..exchange.proxy_config import ProxyConfig, proxy_tls_settings
-from ..exchange.tls_transport import TlsTransport
 from ..exchange.transport import Transport, port_by_scheme
 from ..net.dns import resolver_from, system_lookup
 
@@ -82,21 +81,6 @@ def settle_shared(keywords: Keywords) -> None:
     resolver = resolver_from(keywords.pop("resolver", None), resolve, dns_cache)
     if resolver is not None:
         keywords["resolver"] = resolver
-
-
-def refuse_unknown(connection_class: type[Transport], keywords: Mapping[str, object]) -> None:
-    """TypeError for a pool's keyword that its connections do not take; what a class of somebody's own takes is unknown.
-
-    Without this the first request would say it.
-    """
-    init = connection_class.__init__
-    if init is Transport.__init__ or init is TlsTransport.__init__:
-        code = init.__code__
-        unknown = keywords.keys() - set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-        if unknown:
-            raise TypeError(
-                f"no keyword of pools for {connection_class.scheme}: {', '.join(map(repr, sorted(unknown)))}"
-            )
 
 
 class EndpointSettings:

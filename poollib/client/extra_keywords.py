@@ -16,6 +16,8 @@ from ..base.exact_values import number, seconds
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
 from ..base.trace import RequestTrace, TimedTrace, Trace
 from ..exchange.request_value import EXPECT_CONTINUE_S, Options
+from ..exchange.tls_transport import TlsTransport
+from ..exchange.transport import Transport
 from ..exchange.upload import Progress
 from ..http1.grammar import DEFAULT_LIMITS, Limits
 from ..pool.settings import Settings
@@ -127,14 +129,37 @@ def unknown_keyword(whose: str, unknown: Iterable[str], known: Iterable[str] = (
     """The error for keywords that mean nothing: it names them, and what the first was probably meant to be."""
     names = sorted(unknown)
     said = f"{whose} got an unexpected keyword argument {', '.join(map(repr, names))}"
-    if names[0] in (*URLOPEN_KEYWORDS, *FIELD_OPTIONS, *OWN_OPTIONS):
-        return TypeError(f"{said}: give it to each request")
-    if names[0] in _ELSEWHERE:
-        return TypeError(f"{said}: use {_ELSEWHERE[names[0]]}")
+    return TypeError(said + _hint(names[0], known))
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """What an unknown keyword was probably meant to be, as the end of a sentence; empty if nothing like it is known."""
+    if name in (*URLOPEN_KEYWORDS, *FIELD_OPTIONS, *OWN_OPTIONS):
+        return ": give it to each request"
+    if name in _ELSEWHERE:
+        return f": use {_ELSEWHERE[name]}"
     from difflib import get_close_matches
 
-    meant = get_close_matches(names[0], list(known), 1)
-    return TypeError(f"{said}: did you mean {meant[0]}?" if meant else said)
+    meant = get_close_matches(name, sorted(known), 1)
+    return f": did you mean {meant[0]}?" if meant else ""
+
+
+def refuse_unknown(connection_class: type[Transport], keywords: Mapping[str, object]) -> None:
+    """TypeError for a pool's keyword that its connections do not take; what a class of somebody's own takes is unknown.
+
+    Without this the first request would say it.
+    """
+    init = connection_class.__init__
+    if init is Transport.__init__ or init is TlsTransport.__init__:
+        code = init.__code__
+        known = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+        if unknown := sorted(keywords.keys() - known):
+            said = f"no keyword of pools for {connection_class.scheme}: {', '.join(map(repr, unknown))}"
+            raise TypeError(said + _hint(unknown[0], {*known, *POOL_OPTIONS, *_POOLS_OWN}))
+
+
+#: parameters of a pool's own that no connection has, for hints
+_POOLS_OWN: Final = ("maxsize", "block", "headers", "retries")
 
 
 def take(names: tuple[str, ...], keywords: Keywords) -> Keywords:

@@ -322,6 +322,21 @@ def test_a_keyword_that_no_connection_takes_is_refused_when_the_pool_is_made(mak
         make()
 
 
+@pytest.mark.parametrize(
+    ("keyword", "hint"),
+    [
+        ("idle_timout", "did you mean idle_timeout"),
+        ("max_size", "did you mean maxsize"),
+        ("verify", "use ca_certs="),
+        ("progress", "give it to each request"),
+    ],
+)
+def test_what_an_unknown_keyword_was_meant_to_be_is_said(keyword: str, hint: str) -> None:
+    for make in (HTTPConnectionPool, HTTPSConnectionPool):
+        with pytest.raises(TypeError, match=f"'{keyword}': {hint}"):
+            make("localhost", **{keyword: 1})
+
+
 def test_a_connection_class_of_somebodys_own_takes_keywords_of_its_own() -> None:
     class Own(HTTPConnection):
         def __init__(self, *args: Any, foo: int, **kw: Any) -> None:
