@@ -83,7 +83,17 @@ class CircuitReport(TypedDict):
 class Circuit:
     """The circuit of one endpoint. The lock guards all that changes."""
 
-    __slots__ = ("__weakref__", "_failures", "_lock", "_open_until", "opened", "refused", "settings", "state")
+    __slots__ = (
+        "__weakref__",
+        "_failures",
+        "_lock",
+        "_open_until",
+        "_prober",
+        "opened",
+        "refused",
+        "settings",
+        "state",
+    )
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         settings = CircuitBreaker(whole("failures", breaker.failures), number("pause", breaker.pause), breaker.failure)
@@ -102,6 +112,7 @@ class Circuit:
         self.refused = 0  # attempts that were not made
         self._failures = 0
         self._open_until = 0.0
+        self._prober = 0  # the thread that probes
 
     def wrap(
         self,
@@ -185,7 +196,7 @@ class Circuit:
             if self.state is CircuitState.CLOSED:
                 return None
             if self.state is CircuitState.OPEN and now >= self._open_until:
-                self.state = CircuitState.PROBING
+                self.state, self._prober = CircuitState.PROBING, threading.get_ident()
                 return None
             self.refused += 1
             return max(0.0, self._open_until - now)
@@ -215,9 +226,12 @@ class Circuit:
                 self.state, self._open_until = CircuitState.OPEN, now + self.settings.pause
 
     def gave_up(self) -> None:
-        """An attempt ended before it tried to connect (no slot, an interrupt, a guard): the next one may probe."""
+        """An attempt ended before it tried to connect (no slot, an interrupt, a guard): the next one may probe.
+
+        Not where it began before the circuit opened, and another thread probes.
+        """
         with self._lock:
-            if self.state is CircuitState.PROBING:
+            if self.state is CircuitState.PROBING and self._prober == threading.get_ident():
                 self.state, self._open_until = CircuitState.OPEN, 0.0
 
     def report(self) -> CircuitReport:

@@ -78,6 +78,18 @@ def test_a_probe_that_gives_up_lets_the_next_one_try() -> None:
     assert circuit.wait_s(10.0) is None
 
 
+def test_who_gives_up_while_another_one_probes_lets_nobody_pass() -> None:
+    """Those that waited for a slot as the circuit opened, and then in vain."""
+    circuit = Circuit(CircuitBreaker(1, 10))
+    circuit.failed(0.0)
+    assert circuit.wait_s(10.0) is None
+    late = threading.Thread(target=circuit.gave_up)
+    late.start()
+    late.join()
+    assert circuit.wait_s(10.0) is not None
+    assert circuit.state is CircuitState.PROBING
+
+
 def test_of_many_threads_one_probes() -> None:
     circuit = Circuit(CircuitBreaker(1, 1))
     circuit.failed(0.0)
