@@ -23,7 +23,7 @@ from .base.exact_values import exact_text, seconds, whole
 from .base.ip import bare_host
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, _TYPE_TIMEOUT, Deadline, Timeout
-from .base.trace import RequestTrace, Trace, listener_of, notify
+from .base.trace import Measured, Meter, PoolMeter, RequestTrace, Trace, listener_of, notify
 from .base.url import Url, bracketed, match_plain_target, normalize_host, parse_url
 from .client.connection_factory import ConnectionFactory, adapt, adapt_response, request_by
 from .client.endpoint_builder import (
@@ -127,6 +127,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
 
     # What few pools have stands here, or in the classes above, until it is set: a manager may keep hundreds of pools.
     _defaults: Keywords = NOTHING
+    meter: PoolMeter | None = None
     _breaker: CircuitBreaker | None = None
     _rate: RateLimit | None = None
     # These are made when they are first needed, by one dict.setdefault: whoever comes second gets the first one's.
@@ -197,7 +198,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         make: type[HTTPEndpointPool] = EndpointPool
         if self.QueueCls is not _USUAL_QUEUE:
             make, lending = CustomQueuePool, {**lending, "chosen": self._new_pool_queue(lending["maxsize"] or 0)}
-        self._endpoint_pool = make(self._endpoint(), supply, trace=self._defaults.get("trace"), **lending)
+        endpoint, trace = self._endpoint(), self._defaults.get("trace")
+        if isinstance(trace, Meter):
+            self.meter = trace = trace.of_pool(endpoint)
+        self._endpoint_pool = make(endpoint, supply, trace=trace, **lending)
         if self._may_change or self._can_change():
             self._watch()
         if interval_s is not None:
@@ -303,7 +307,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         if body is not None and (type(body) is not bytes or body_pos is not None):
             request.body_start = set_file_position(body, body_pos)
         if options is not None or listener is not None:
-            return self._run_watched(request, options, listener)
+            if options is not None or not isinstance(listener, Measured):
+                return self._run_watched(request, options, listener)
+            request.trace = self.meter or self._metered_by(listener)
         return run(self._attempt if self._circuit is None else guarded(self._attempt, self, self._circuit), request)
 
     def _run_watched(self, request: Request, options: Options | None, trace: Trace | None) -> BaseHTTPResponse:
@@ -323,15 +329,23 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         told = None
         if trace is not None:
             endpoint = self._endpoint_pool.endpoint
-            if type(trace) is not RequestTrace:
+            if isinstance(trace, Measured):
+                trace = self.meter or self._metered_by(trace)
+            elif type(trace) is not RequestTrace:
                 trace = told = RequestTrace(trace, request.method, self._absolute(request.target), endpoint)
             request.trace = trace
             if options is not None:
                 request.options = options.with_trace(trace)
-            attempt = counted_attempt(trace, endpoint, attempt)
+            if type(trace) is RequestTrace:
+                attempt = counted_attempt(trace, endpoint, attempt)
         if circuit is not None:
             attempt = guarded(attempt, self, circuit)
         return run(attempt, request) if told is None else told.run(lambda: run(attempt, request))
+
+    def _metered_by(self, measured: Measured) -> PoolMeter:
+        """What this pool tells a manager's meter that came after it was made; its leases it does not."""
+        self.meter = found = measured.meter.of_pool(self._endpoint_pool.endpoint)
+        return found
 
     # -- one attempt --
 
@@ -353,7 +367,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 adapt(conn)  # from a method or a program's own
             else:
                 number = entry.reuses
-            if request.trace is not None:
+            if request.trace is not None and request.trace is not self._endpoint_pool.meter:
                 self._tell_lease(request.trace, conn)
             return self._exchange(conn, request, number)
         except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
@@ -402,9 +416,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         """Tell a request's own listener; the pool's has heard it from the lending."""
         if type(trace) is RequestTrace and trace.timer is not None:
             trace.timer.note("leased")
-        if listener_of(trace) is not self._endpoint_pool.trace:
+        pool = self._endpoint_pool
+        if listener_of(trace) is not (pool.trace if pool.meter is None else pool.meter.meter):
             reused = conn.exchange_count > 0
-            notify(trace, "connection_reused" if reused else "connection_opened", self._endpoint_pool.endpoint, conn)
+            notify(trace, "connection_reused" if reused else "connection_opened", pool.endpoint, conn)
 
     def _exchange(self, conn: HTTPConnection, request: Request, number: int | None) -> BaseHTTPResponse:
         try:
@@ -623,7 +638,18 @@ _own_urlopen: Callable[..., BaseHTTPResponse] = HTTPConnectionPool.urlopen
 _NAMED = URLOPEN_KEYWORDS[2:]
 #: what belongs to one process and is not pickled
 _OWN = frozenset(
-    {"_seen", "_circuit", "_turns", "_queue_view", "_endpoint_pool", "_factory", "_health", "_send_lock", "_pipelining"}
+    {
+        "meter",
+        "_seen",
+        "_circuit",
+        "_turns",
+        "_queue_view",
+        "_endpoint_pool",
+        "_factory",
+        "_health",
+        "_send_lock",
+        "_pipelining",
+    }
 )
 
 

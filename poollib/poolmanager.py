@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from .base import after_fork
@@ -22,6 +23,7 @@ from .base.exact_values import exact, exact_text, number
 from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
+from .base.trace import MeasuredRedirects
 from .base.url import Url, join, origin, parse_url
 from .base_url_client import BaseUrlClient
 from .client.endpoint_builder import (
@@ -33,7 +35,7 @@ from .client.endpoint_builder import (
     take_proxy_defaults,
     unix_keywords,
 )
-from .client.extra_keywords import TOLD, check_values, told_request
+from .client.extra_keywords import TOLD, check_values, measured_by, told_request
 from .client.pool_key import _DEFAULT_BLOCKSIZE, KNOWN_KEYWORDS, base_key, check_keywords, key_fn_by_scheme
 from .client.pool_key import SSL_KEYWORDS as SSL_KEYWORDS
 from .client.pool_key import PoolKey as PoolKey
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
         SocksManagerKeywords,
     )
     from .client.pool_status import ManagerHealth, ManagerStats
+    from .http1.request_body import _TYPE_FAILEDTELL
     from .policy.proxy_rules import ProxyRules
 
 log = logger(__name__)
@@ -512,39 +515,53 @@ class PoolManager(RequestMethods):
             method, url = exact_text("method", method), exact_text("url", url)
         keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
         keywords["assert_same_host"] = False
+        defaults, meter, pool = self.connection_pool_kw, None, None
+        if (defaults and not TOLD.isdisjoint(defaults)) or not TOLD.isdisjoint(keywords):
+            meter = measured_by(defaults, keywords)
+            if meter is not None:
+                keywords["trace"], began = meter, monotonic()
+            elif (response := self._run_told(method, url, redirect, keywords)) is not None:
+                return response
+        try:
+            if ("retries" in keywords or "retries" in defaults) and type(keywords.get("retries")) is not Retry:
+                self._settle_retries(keywords, redirect)
+            if "headers" not in keywords or keywords["headers"] is None:
+                keywords["headers"] = self.headers
+            if "timeout" in keywords or "timeout" in defaults:
+                self._start_clock(keywords)
+            start = None
+            if "body" in keywords and (type(keywords["body"]) is not bytes or "body_pos" in keywords):
+                start = _body_start(keywords)
+            pool, target = self._route(url)
+            by, given = BY_CALLER if redirect else False, keywords["headers"]
+            if len(keywords) == 2:  # as most often, by names that stand here: to make a dict of them anew costs 0.2 us
+                response = pool.urlopen(method, target, redirect=by, assert_same_host=False, headers=given)
+            elif len(keywords) == 3 and meter is not None:
+                response = pool.urlopen(method, target, redirect=by, assert_same_host=False, headers=given, trace=meter)
+            else:
+                response = pool.urlopen(method, target, redirect=by, **keywords)
+            if response.status >= 300 and redirect:
+                if meter is not None:
+                    keywords["trace"] = meter = meter.to_be_followed(pool)
+                response = self._follow(method, url, {**keywords, "body_pos": start}, response)
+        except BaseException as error:
+            if meter is not None:
+                meter.count_failure(pool, method, error, began)
+            raise
+        if meter is not None:
+            meter.count(pool, method, response.status, began)
+        return response
+
+    def _run_told(self, method: str, url: str, redirect: bool, keywords: Keywords) -> BaseHTTPResponse | None:
+        """The response to a request that has hooks, or a listener that is to be told of it; None: it has neither."""
         defaults = self.connection_pool_kw
-        if not TOLD.isdisjoint(keywords) or (defaults and not TOLD.isdisjoint(defaults)):
-            if ("hooks" in keywords or "hooks" in defaults) and (hooks := hooks_of(defaults, keywords)):
-                return self._run_hooked(hooks, method, url, redirect, keywords)
-            told = told_request(method, url, defaults, keywords)
-            if told is not None:
-                keywords["trace"] = told
-                return told.run(partial(_own_urlopen, self, method, url, redirect, **keywords))
-        if ("retries" in keywords or "retries" in defaults) and type(keywords.get("retries")) is not Retry:
-            self._settle_retries(keywords, redirect)
-        if "headers" not in keywords or keywords["headers"] is None:
-            keywords["headers"] = self.headers
-        if "timeout" in keywords or "timeout" in defaults:
-            timeout = keywords.get("timeout", _DEFAULT_TIMEOUT)
-            if timeout is _DEFAULT_TIMEOUT and "timeout" in defaults:
-                timeout = defaults["timeout"]
-            if isinstance(timeout, Timeout) and timeout.deadline is not None:
-                keywords["timeout"] = timeout.started()  # one clock for all hosts of this request
-        start = None
-        if "body" in keywords and (body := keywords["body"]) is not None:
-            position = keywords.get("body_pos")
-            if type(body) is not bytes or position is not None:
-                start = set_file_position(body, position)
-        pool, target = self._route(url)
-        by_pool = BY_CALLER if redirect else False
-        if len(keywords) == 2:  # as most often, by names that stand here: to make a dict of them anew costs 0.2 us
-            headers = keywords["headers"]
-            response = pool.urlopen(method, target, redirect=by_pool, assert_same_host=False, headers=headers)
-        else:
-            response = pool.urlopen(method, target, redirect=by_pool, **keywords)
-        if response.status < 300 or not redirect:
-            return response
-        return self._follow(method, url, {**keywords, "body_pos": start}, response)
+        if ("hooks" in keywords or "hooks" in defaults) and (hooks := hooks_of(defaults, keywords)):
+            return self._run_hooked(hooks, method, url, redirect, keywords)
+        told = told_request(method, url, defaults, keywords)
+        if told is None:
+            return None
+        keywords["trace"] = told
+        return told.run(partial(_own_urlopen, self, method, url, redirect, **keywords))
 
     def _run_hooked(
         self, hooks: list[Hook], method: str, url: str, redirect: bool, keywords: Keywords
@@ -565,6 +582,14 @@ class PoolManager(RequestMethods):
             retries = defaults["retries"]
         if retries is not None:
             keywords["retries"] = retries if isinstance(retries, Retry) else Retry.from_int(retries, redirect=redirect)
+
+    def _start_clock(self, keywords: Keywords) -> None:
+        """One clock for all hosts of a request whose Timeout has a limit for the whole."""
+        timeout, defaults = keywords.get("timeout", _DEFAULT_TIMEOUT), self.connection_pool_kw
+        if timeout is _DEFAULT_TIMEOUT and "timeout" in defaults:
+            timeout = defaults["timeout"]
+        if isinstance(timeout, Timeout) and timeout.deadline is not None:
+            keywords["timeout"] = timeout.started()
 
     def _route(self, url: str) -> tuple[HTTPConnectionPool, str]:
         """The pool for ``url`` and the target to ask it for."""
@@ -632,6 +657,8 @@ class PoolManager(RequestMethods):
         if request.body is not None:
             keywords["body"], keywords["body_pos"] = request.body, request.body_start
         pool, target = self._route(request.target)
+        if isinstance(trace := request.trace, MeasuredRedirects):
+            trace.pool = pool
         response = pool.urlopen(request.method, target, redirect=BY_CALLER, assert_same_host=False, **keywords)
         if response.retries is not None:
             request.retries = response.retries
@@ -707,6 +734,14 @@ class Client(BaseUrlClient):
         client = cls.__new__(cls)
         BaseUrlClient.__init__(client, manager, base_url, headers, params)
         return client
+
+
+def _body_start(keywords: Keywords) -> int | _TYPE_FAILEDTELL | None:
+    """Where the file that a request's body is stands now; None: it is no file."""
+    body, position = keywords["body"], keywords.get("body_pos")
+    if body is None or (type(body) is bytes and position is None):
+        return None
+    return set_file_position(body, position)
 
 
 #: as it is here, whatever a program has put in its place: that has been called already

@@ -5,7 +5,8 @@ Modules read the listener into a local and ask ``if trace is not None``, so nobo
 Events are told through :func:`notify`, with no lock held; a listener's exception is logged and never breaks a
 request.  The order in which events come is the tree in the class's docstring; ``docs/events.rst`` explains each.
 :class:`RequestTrace` is a listener together with the request it listens to, so that each event can say whose it is;
-:class:`Timer` reads from the events where the time of a request went.
+:class:`Timer` reads from the events where the time of a request went.  A listener that only counts is a
+:class:`Meter`: what happens at every request comes to it by few plain calls, not by events.
 """
 
 from __future__ import annotations
@@ -198,18 +199,118 @@ def hears_exchanges(listener: Trace) -> bool:
     return any(getattr(kind, event) is not getattr(Trace, event) for event in EXCHANGE_EVENTS)
 
 
-#: the requests of this process so far
-_ids = count(1)
-#: the request whose call is under way here; pools below know of none
-_running: ContextVar[RequestTrace | None] = ContextVar("poollib_request", default=None)
-
-
 class _Answer(Protocol):
     status: int
     timer: Timer | None
 
 
 Answer = TypeVar("Answer", bound=_Answer)
+
+
+class Meter(Trace):
+    """A listener that only counts: what happens at every request it hears by plain calls, all else by events.
+
+    A manager with a meter measures each request by ``measured``; each of its pools has a ``PoolMeter``.
+    """
+
+    def __init__(self) -> None:
+        self.measured = Measured(self)
+
+    def of_pool(self, endpoint: object) -> PoolMeter:
+        """What the pool of this endpoint tells; None: no pool is known (yet)."""
+        raise NotImplementedError
+
+
+class PoolMeter(Trace):
+    """What one pool tells ``meter``: leases and requests by these callables, all else as events.
+
+    They get seconds, and may be called in any thread, with the pool's lock held, and in a finaliser that interrupts
+    another of them.
+    """
+
+    meter: Meter
+    #: an idle connection was leased without a wait, of 0 seconds
+    taken: Callable[[float], None]
+    #: a connection was leased otherwise: how often before (0: it is new), and how long the wait was
+    acquired: Callable[[int, float], None]
+    #: a lease is over: how long it was, and whether the connection was kept, not closed
+    lease_ended: Callable[[float, bool], None]
+
+    def answered(self, method: str, status: int, took_s: float) -> None:
+        """A request's response goes up to the caller."""
+        raise NotImplementedError
+
+    def failed(self, method: str, error: BaseException, took_s: float) -> None:
+        """A request's error does."""
+        raise NotImplementedError
+
+
+class MeteredPool(Protocol):
+    """What is asked of a pool that a measured request went to; one of somebody's own may lack it."""
+
+    meter: PoolMeter | None
+
+
+class Measured(Trace):
+    """What a pool is given as the listener of a request that a manager measures; one for all requests."""
+
+    is_quiet = True
+    wanted_events: frozenset[str] | None = frozenset()  # pools tell their own
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+
+    def to_be_followed(self, pool: MeteredPool) -> MeasuredRedirects:
+        """The same for a request that goes on elsewhere from this pool."""
+        return MeasuredRedirects(self.meter, pool)
+
+    def count(self, pool: MeteredPool, method: str, status: int, began: float) -> None:
+        """The response to a request goes up to the caller; ``began``: when it was asked for."""
+        took_s = monotonic() - began
+        try:
+            try:
+                pool.meter.answered(method, status, took_s)  # type: ignore[union-attr]  # None is rare as well
+            except AttributeError:
+                self.meter.of_pool(None).answered(method, status, took_s)
+        except Exception:
+            log.exception("%r failed to count a response", self.meter)
+
+    def count_failure(self, pool: MeteredPool | None, method: str, error: BaseException, began: float) -> None:
+        """Its error does; ``pool``: None before one was found."""
+        took_s = monotonic() - began
+        try:
+            try:
+                pool.meter.failed(method, error, took_s)  # type: ignore[union-attr]
+            except AttributeError:
+                self.meter.of_pool(None).failed(method, error, took_s)
+        except Exception:
+            log.exception("%r failed to count an error", self.meter)
+
+
+class MeasuredRedirects(Measured):
+    """One measured request that was redirected; it counts for the ``pool`` that it came to at last."""
+
+    wanted_events = frozenset({"redirected"})
+
+    def __init__(self, meter: Meter, pool: MeteredPool) -> None:
+        super().__init__(meter)
+        self.pool = pool
+
+    def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
+        if self.pool.meter is not None:
+            self.pool.meter.dispatch(request, event, arguments)
+
+    def count(self, pool: MeteredPool, method: str, status: int, began: float) -> None:
+        super().count(self.pool, method, status, began)
+
+    def count_failure(self, pool: MeteredPool | None, method: str, error: BaseException, began: float) -> None:
+        super().count_failure(self.pool, method, error, began)
+
+
+#: the requests of this process so far
+_ids = count(1)
+#: the request whose call is under way here; pools below know of none
+_running: ContextVar[RequestTrace | None] = ContextVar("poollib_request", default=None)
 
 
 class Timings(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, SupportsFloat
 
 from ..base.exact_values import number, seconds
 from ..base.timeout import _DEFAULT_TIMEOUT, LONGEST_S, Timeout
-from ..base.trace import RequestTrace, TimedTrace, Trace
+from ..base.trace import Measured, MeasuredRedirects, Meter, RequestTrace, TimedTrace, Trace
 from ..exchange.request_value import EXPECT_CONTINUE_S, Options
 from ..exchange.tls_transport import TlsTransport
 from ..exchange.transport import Transport
@@ -256,12 +256,20 @@ def checked_trace(trace: Trace) -> Trace:
     return trace
 
 
-def quiet_listener(defaults: Keywords, keywords: Keywords) -> RequestTrace | None:
+def quiet_listener(defaults: Keywords, keywords: Keywords) -> RequestTrace | Measured | None:
     """A request's listener that wants nothing of exchanges, where it is all that is asked for beyond urllib3's."""
     trace = keywords.get("trace")
-    if len(keywords) != 1 or type(trace) is not RequestTrace or not trace.is_quiet:
+    if len(keywords) != 1 or type(trace) not in _BOUND or not trace.is_quiet:  # type: ignore[union-attr]
         return None
     return trace if not defaults or (len(defaults) == 1 and "trace" in defaults) else None
+
+
+def measured_by(defaults: Keywords, keywords: Keywords) -> Measured | None:
+    """What measures a manager's request, where its meter is all that listens and it has no hooks."""
+    meter = defaults.get("trace")
+    if not isinstance(meter, Meter) or "hooks" in defaults or "timings" in defaults or not TOLD.isdisjoint(keywords):
+        return None
+    return meter.measured
 
 
 def told_request(method: str, url: str, defaults: Keywords, keywords: Keywords) -> RequestTrace | None:
@@ -272,6 +280,10 @@ def told_request(method: str, url: str, defaults: Keywords, keywords: Keywords) 
     if keywords["timings"] if "timings" in keywords else defaults.get("timings"):
         trace = TimedTrace(None if trace is None else checked_trace(trace))
     return None if trace is None else RequestTrace(checked_trace(trace), method, url)
+
+
+#: listeners that a manager has given its pools for one request
+_BOUND = frozenset({RequestTrace, Measured, MeasuredRedirects})
 
 
 def _progress(progress: Progress | None) -> Progress | None:

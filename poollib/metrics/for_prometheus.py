@@ -1,7 +1,9 @@
 """``prometheus(manager)``: a manager's figures for Prometheus, by prometheus-client (extra ``prometheus``).
 
-Counters and histograms are written where things happen; gauges are read from ``stats()`` when Prometheus asks.  With
-``PROMETHEUS_MULTIPROC_DIR`` set nobody asks the process itself: gauges are then written as pools change.  Every manager
+Counters and histograms are written where things happen; gauges are read from ``stats()`` when Prometheus asks.  A pool
+tells of its leases, and a manager of its requests, by few plain calls (:class:`PrometheusPool`); what is rarer, and all
+where the manager has other listeners as well, comes as events.  With ``PROMETHEUS_MULTIPROC_DIR`` set nobody asks the
+process itself: all comes as events then, and gauges are written as pools change.  Every manager
 of a registry shares its families and differs by the label ``manager``.  ``docs/metrics.rst`` has the table of names.
 """
 
@@ -13,17 +15,26 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from ..base.exact_values import exact_text
-from .cells import CounterCell, CounterCells, HistogramCell, HistogramCells
-from .observer import METHODS, OTHER, Observer, attach, error_kind
+from ..base.trace import Meter, PoolMeter, RequestInfo
+from .cells import (
+    MOST_VALUES,
+    CounterCell,
+    CounterCells,
+    HistogramCell,
+    HistogramCells,
+    LeaseTally,
+    RequestTally,
+    Tallies,
+)
+from .observer import METHODS, OTHER, REASONS, Observer, attach, error_kind
 
 if TYPE_CHECKING:
-    from ..base.trace import RequestInfo
     from ..base_url_client import BaseUrlClient
     from ..client.pool_status import HTTPPoolStats
     from ..poolmanager import PoolManager
@@ -70,8 +81,9 @@ def prometheus(
         name.encode()
     except UnicodeEncodeError:
         raise ValueError(f"name must be Unicode text, not {name!r}") from None
-    observer = PrometheusObserver(_families_of(REGISTRY if registry is None else registry), name, max_pools)
-    observer.families.add(name, observer)
+    families = _families_of(REGISTRY if registry is None else registry)
+    observer = (PrometheusObserver if families.gauges else PrometheusMeter)(families, name, max_pools)
+    families.add(name, observer)
     observer.watch(attach(manager, observer))
 
 
@@ -80,6 +92,7 @@ class Families:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._cells: list[CounterCells | HistogramCells] = []
+        self.tallies = Tallies()
         is_one_process = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 
         def counter(name: str, text: str, *labels: str) -> Counter | CounterCells:
@@ -122,6 +135,18 @@ class Families:
             raise ValueError(f"name: a manager named {name!r} is measured in this registry already")
         self._observers[name] = observer
 
+    def lease_tally(self, manager: str, pool: str) -> LeaseTally:
+        """What a pool's leases are counted by, where this process alone is read."""
+        cells = _PoolMetrics(self, manager, pool)
+        usage, acquire = cast(HistogramCell, cells.usage), cast(HistogramCell, cells.acquire)
+        reused, returned = (cast(CounterCell, cells.events[event]) for event in ("reused", "returned"))
+        return self.tallies.add(LeaseTally(usage, acquire, reused, returned), manager, pool)
+
+    def request_tally(self, *labels: str) -> RequestTally:
+        """What requests of these labels are counted by, likewise."""
+        duration = cast(HistogramCell, self.duration.labels(*labels[:3]))
+        return self.tallies.add(RequestTally(duration, cast(CounterCell, self.requests.labels(*labels))), *labels)
+
     def describe(self) -> Iterator[Metric]:
         """All without values, as a registry wants them."""
         for cells in self._cells:
@@ -134,6 +159,7 @@ class Families:
 
     def collect(self) -> Iterator[Metric]:
         """All as they are now; called by the registry."""
+        self.tallies.hand_over()
         for cells in self._cells:
             yield cells.family()
         samples = [sample for observer in list(self._observers.values()) for sample in observer.samples()]
@@ -240,6 +266,73 @@ class PrometheusObserver(Observer):
 
     def repeat_counted(self, pool: str, event: str) -> None:
         self.families.repeats.labels(self._name, pool, event).inc()
+
+
+class PrometheusMeter(PrometheusObserver, Meter):
+    """The same, where this process alone is read: its pools and requests need not tell it by events."""
+
+    def __init__(self, families: Families, name: str, max_pools: int) -> None:
+        super().__init__(families, name, max_pools)
+        Meter.__init__(self)
+        self._metered: dict[str, PrometheusPool] = {}
+
+    def of_pool(self, endpoint: object) -> PrometheusPool:
+        pool = self._label(None, endpoint)
+        return self._metered.get(pool) or self._metered.setdefault(
+            pool, PrometheusPool(self, self._name, pool, endpoint)
+        )
+
+
+class PrometheusPool(PoolMeter):
+    """What the pools of one label tell; of each request and lease a number is appended to a tally."""
+
+    def __init__(self, meter: PrometheusMeter, manager: str, pool: str, endpoint: object) -> None:
+        self.meter: PrometheusMeter = meter
+        self.wanted_events = (meter.wanted_events or frozenset()) - _COUNTED_WITHOUT_EVENTS
+        self._families, self._labels = meter.families, (manager, pool)
+        self._request = RequestInfo(0, "", "", endpoint)  # whose pool is known, and nothing else
+        self._tallies: dict[str, dict[int, RequestTally]] = {method: {} for method in METHODS}
+        leases = self._families.lease_tally(manager, pool)
+        self.taken, self.acquired, self.lease_ended = leases.waits.append, leases.acquired, leases.lease_ended
+
+    def answered(self, method: str, status: int, took_s: float) -> None:
+        try:
+            tally = self._tallies[method][status]
+        except KeyError:
+            tally = self._tally(method, status)
+        values = tally.values
+        values.append(took_s)
+        if len(values) >= MOST_VALUES:
+            tally.hand_over()
+
+    def failed(self, method: str, error: BaseException, took_s: float) -> None:
+        tally = self._tally_of(method, "", error_kind(error))
+        tally.values.append(took_s)
+        tally.hand_over()
+
+    def _tally(self, method: str, status: int) -> RequestTally:
+        tally = self._tally_of(method, f"{status // 100}xx", "")
+        if method in METHODS:
+            self._tallies[method][status] = tally
+        return tally
+
+    def _tally_of(self, method: str, status: str, error: str) -> RequestTally:
+        return self._families.request_tally(*self._labels, method if method in METHODS else OTHER, status, error)
+
+    def dispatch(self, request: RequestInfo | None, event: str, arguments: tuple[object, ...]) -> None:
+        """Where a connection is opened or closed, its lease is told of apart."""
+        if event == "connection_opened":
+            self.meter.connection_counted(self._labels[1], "opened", arguments[1], "")
+        elif event == "connection_closed":
+            reason = str(arguments[2])
+            self.meter.connection_counted(
+                self._labels[1], "closed", arguments[1], reason if reason in REASONS else OTHER
+            )
+        else:
+            self.meter.dispatch(self._request, event, arguments)
+
+
+_COUNTED_WITHOUT_EVENTS = frozenset({"request_ended", "connection_waited", "connection_reused", "connection_returned"})
 
 
 class _PoolMetrics:

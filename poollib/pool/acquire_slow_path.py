@@ -57,11 +57,13 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             waiter.grant = unusable
             waiter.lease = unusable.reuses
             self._replace_unusable(waiter)
-        while isinstance(waiter.grant, Entry):
-            if self._is_usable(waiter.grant, self._clock()):
-                return waiter.grant
+        while isinstance(waiter.grant, Entry) and not self._is_usable(waiter.grant, self._clock()):
             self._replace_unusable(waiter)
-        return self._open_connection(waiter, timeout_s)
+        entry = waiter.grant if isinstance(waiter.grant, Entry) else self._open_connection(waiter, timeout_s)
+        if self.meter is not None:
+            entry.leased_at = self._clock()
+            self.meter.acquired(entry.reuses, waiter.waited_s)
+        return entry
 
     def _request_grant(self, waiter: Waiter[Connection], timeout_s: float | None) -> None:
         """Put a grant into the waiter, after waiting for it if need be."""
@@ -100,7 +102,8 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                     notify(self.trace, "connection_wait_timed_out", self.endpoint, error.waited_s)
                 raise
         if self.trace is not None:
-            notify(self.trace, "connection_waited", self.endpoint, self._clock() - waiter.since)
+            waiter.waited_s = self._clock() - waiter.since
+            notify(self.trace, "connection_waited", self.endpoint, waiter.waited_s)
 
     def _give_up_unless_granted(self, waiter: Waiter[Connection]) -> None:
         """Raise for a waiter whose time is over, unless it holds a grant after all.

@@ -28,7 +28,7 @@ from typing import Protocol
 
 from ..base import after_fork
 from ..base.loggers import logger
-from ..base.trace import Trace, notify
+from ..base.trace import PoolMeter, Trace, notify
 from ..exceptions import FullPoolError
 from . import housekeeper
 from .acquire_slow_path import AcquireSlowPath
@@ -48,8 +48,9 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
 
     ``maxsize`` to ``max_waiting`` are explained in the table of ``Settings``.  ``shared_limit`` is shared with other
     pools: its limit holds for all together, also where ``block`` is False.  ``clock`` returns seconds, of which only
-    differences count.  ``trace`` is told connection_waited, _opened, _reused, _returned and _closed.  ``on_full`` is
-    called with a connection that will be closed because ``maxsize`` others are idle.
+    differences count.  ``trace`` is told connection_waited, _opened, _reused, _returned and _closed; a ``PoolMeter``
+    of all leases by calls of its own, in place of _reused and _returned.  ``on_full`` is called with a connection that
+    will be closed because ``maxsize`` others are idle.
 
     It pickles as endpoint, factory and settings.  In a forked child it starts empty.
     """
@@ -97,7 +98,8 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         self._on_acquire = on_acquire_of(factory)
         self._on_release = on_release_of(factory)
         self._on_full = on_full
-        is_observed = trace is not None or leak_timeout is not None
+        self.meter = trace if isinstance(trace, PoolMeter) else None
+        is_observed = (trace is not None and self.meter is None) or leak_timeout is not None
         self._has_acquire_hooks = self._on_acquire is not None or is_observed or self._settings.min_idle > 0
         self._inherited: dict[int, Entry[Connection]] | None = None  # what a forked child must not use
         self._is_watched = False
@@ -117,8 +119,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         ``on_acquire`` raised.
         """
         # What stands in a slot is called by a local name: CPython looks for a method on the class before (20 ns each).
-        shared_limit, clock = self._shared, self._clock
-        is_held = shared_limit.is_held
+        shared_limit, clock, is_held = self._shared, self._clock, self._shared.is_held
         if not after_fork.same_process[0]:
             after_fork.check()
         if is_held():
@@ -144,6 +145,9 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             if entry is None or not self._is_usable(entry, now):
                 waiter = Waiter(self, now)
                 entry = self._acquire_slow_path(waiter, entry, timeout)
+            elif self.meter is not None:
+                entry.leased_at = now
+                self.meter.taken(0.0)
             if self._has_acquire_hooks:
                 self._run_acquire_hooks(entry)
             if shared_limit.deferred or self._to_close or now >= shared_limit.expire_at:
@@ -176,7 +180,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             with self._lock:
                 entry = self.leases.get(id(connection))
                 if entry is not None:
-                    lease = entry.reuses
+                    lease, leased_at = entry.reuses, entry.leased_at
                     entry.idle_since = now
                     entry.stale_at = entry.ends_at
                     entry.leased_at = inf
@@ -184,8 +188,11 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                         self._schedule_expiry_locked(entry, idle_limit)
                     kept = self._return_locked(entry, now)
                     self._returned += kept
-            if kept and self.trace is not None:
-                notify(self.trace, "connection_returned", self.endpoint, connection)
+            if self.trace is not None:
+                if self.meter is not None and entry is not None:
+                    self.meter.lease_ended(now - leased_at, kept)
+                elif kept:
+                    notify(self.trace, "connection_returned", self.endpoint, connection)
             if shared_limit.deferred or self._to_close or now >= shared_limit.expire_at:
                 self._run_pending(now)
         except BaseException:

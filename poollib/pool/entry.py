@@ -97,7 +97,7 @@ class Entry(Generic[Connection_co]):
     ends_at          when its life is over (``max_lifetime`` less its jitter); ``inf``: never
     stale_at         when it may no longer be leased: ``ends_at``, or sooner if the peer announced to close it
     idle_since       when it became idle last
-    leased_at        when it was leased last, if leaks are looked for; ``inf``: it is not leased
+    leased_at        when it was leased last, if leaks are looked for or leases measured; ``inf``: it is not leased
     acquired_by      the stack of who acquired it, likewise
     is_leak_reported whether its present lease was reported as a leak
     reuses           how often it was leased after it had been idle; tells one lease from the next

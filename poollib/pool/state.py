@@ -3,7 +3,7 @@
 It knows which connections are idle, leased, being opened and being closed, who waits, and what is counted;
 ``connection_lifecycle`` and ``endpoint_pool`` call it with the lock held, and afterwards, without the lock, do what
 was decided: dial, close, call hooks.
-Nothing in here calls a factory, a hook, a listener or the log, and nothing waits.
+Nothing in here calls a factory, a hook, a listener or the log, and nothing waits; a meter alone is told of leases.
 First come, first served by hand-over follows psycopg_pool and Go's net/http; "decide under the lock, do I/O outside"
 is httpcore's habit.
 
@@ -32,6 +32,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from weakref import ref
 
+from ..base.trace import PoolMeter
 from ..exceptions import ClosedPoolError, EmptyPoolError, PoolError, TooManyWaitingError
 from . import housekeeper
 from .entry import IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT, Entry, EntryPool, Holder, Permit, shown_places
@@ -106,6 +107,7 @@ class PoolState(Generic[Endpoint, Connection]):
         "_warming",
         "endpoint",
         "leases",
+        "meter",
     )
 
     _self_ref: ref[Any]  # to this pool; made when it is whole. What its entries and the housekeeper ask of it differs
@@ -126,6 +128,7 @@ class PoolState(Generic[Endpoint, Connection]):
         self._waited = self._timeouts = self._refused = self._connect_errors = 0
         self._wait_s = 0.0
         self._generation = 0  # drain() calls so far
+        self.meter: PoolMeter | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -416,6 +419,9 @@ class PoolState(Generic[Endpoint, Connection]):
 
     def _discard_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
         """Have a leased connection closed; until that is done it counts as closing."""
+        if self.meter is not None and entry.leased_at != inf:  # else release() tells of it
+            leased_at, entry.leased_at = entry.leased_at, inf
+            self.meter.lease_ended(self._clock() - leased_at, False)
         self._count_drop_locked(reason)
         entry.reason = reason
         if self._to_close is None:

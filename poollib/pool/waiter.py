@@ -30,13 +30,14 @@ class WaiterPool(Protocol[Connection_contra]):
 class Waiter(Generic[Connection_co]):
     """One acquire under way.  ``grant`` is None while there is nothing for it; written under the pool's lock."""
 
-    __slots__ = ("grant", "lease", "misses", "pool", "since", "wakeup")
+    __slots__ = ("grant", "lease", "misses", "pool", "since", "waited_s", "wakeup")
 
     wakeup: threading.Lock
 
     def __init__(self, pool: WaiterPool[Connection_co], since: float) -> None:
         self.pool = pool
         self.since = since
+        self.waited_s = 0.0
         self.misses = 0  # unusable connections it was given
         self.grant: Entry[Connection_co] | Permit | None = None
         self.lease: int | None = (

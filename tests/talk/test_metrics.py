@@ -13,9 +13,10 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -23,8 +24,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import poollib
 from poollib.metrics import prometheus
-from poollib.metrics.cells import HistogramCells
+from poollib.metrics.cells import MOST_VALUES, HistogramCells, taken_out
 from poollib.metrics.observer import ERROR_KINDS, error_kind
+from tests.benchmarks.hops import counted
+from tests.support.forks import in_child
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, send
 
@@ -192,17 +195,22 @@ ANSWERS = {
 }
 
 
-def test_a_run_with_planted_faults_is_counted_as_the_server_saw_it(registry: CollectorRegistry) -> None:
+@pytest.mark.parametrize("settings", [{}, {"trace": poollib.Trace()}], ids=["alone", "beside a listener"])
+def test_a_run_with_planted_faults_is_counted_as_the_server_saw_it(
+    settings: dict[str, Any], registry: CollectorRegistry
+) -> None:
     """Each export against the server's own count: requests by outcome, repetitions, connections opened and closed.
 
-    Retries and redirects stay on: every attempt on the wire is a request or a repetition of one.
+    Retries and redirects stay on: every attempt on the wire is a request or a repetition of one. A manager with
+    another listener tells all by events, one without hardly any.
     """
     kinds = ["ok", "busy", "ok", "moved", "cut head", "ok", "cut body", "ok", "busy", "busy", "garbage", "silent", "ok"]
     server = FaultyServer(kinds * 3 + ["ok"])
     retries = poollib.Retry(2, status_forcelist=[503], raise_on_status=False)
     outcomes: Counter[str] = Counter()
+    timeout = poollib.Timeout(connect=30, read=0.1)
     try:
-        with poollib.PoolManager(retries=retries, timeout=poollib.Timeout(connect=30, read=0.1)) as manager:
+        with poollib.PoolManager(retries=retries, timeout=timeout, **settings) as manager:
             prometheus(manager, registry=registry)
             while server.seen.total() < len(kinds) * 3:
                 try:
@@ -233,6 +241,179 @@ def test_a_run_with_planted_faults_is_counted_as_the_server_saw_it(registry: Col
             assert (stats["requests"], stats["errors"]) == (seen.total(), faults - seen["cut body"])
     finally:
         server.close()
+
+
+def test_every_way_to_send_a_request_is_counted_once(server: Httpd, registry: CollectorRegistry) -> None:
+    """With times, hooks and options, by a pool itself, pipelined, streamed: beside plain ones, as the server saw it."""
+    with poollib.PoolManager(retries=False) as manager:
+        prometheus(manager, registry=registry)
+        pool = manager.connection_from_url(url(server))
+        for keywords in ({}, {"timings": True}, {"hooks": [lambda request, send: send(request)]}, {"limits": None}):
+            manager.request("GET", url(server), **keywords)  # type: ignore[arg-type]
+        manager.request("GET", url(server), max_response_size=1_000_000, timeout=poollib.Timeout(deadline=60))
+        manager.request("GET", url(server), preload_content=False).drain_conn()
+        pool.request("GET", "/")
+        pool.request("GET", "/", timings=True)
+        assert len(list(pool.pipeline(["/"] * 4, depth=4))) == 4
+    assert total(registry, "poollib_requests_total", method="GET", status="2xx", error="") == len(server.requests) == 12
+    assert total(registry, "poollib_request_duration_seconds_count") == 12
+    assert 0 < total(registry, "poollib_request_duration_seconds_sum") < 12 * 60
+    leases = 9  # what is pipelined shares one
+    for event, count in (("opened", 1), ("reused", leases - 1), ("returned", leases)):
+        assert total(registry, "poollib_connection_events_total", event=event) == count, event
+    for name in ("acquire", "usage"):
+        assert total(registry, f"poollib_connection_{name}_seconds_count") == leases, name
+    assert 0 < total(registry, "poollib_connection_usage_seconds_sum") < leases * 60
+
+
+def redirect_to(location: str) -> Callable[[Request], Response]:
+    return lambda _: Response(b"", 302, {"Location": location})
+
+
+def test_a_redirected_request_counts_for_the_pool_that_it_came_to(server: Httpd, registry: CollectorRegistry) -> None:
+    away = f"http://127.0.0.1:{closed_port()}"
+    routes = {"/to": url(server), "/away": f"{away}/"}
+    with Httpd({path: redirect_to(location) for path, location in routes.items()}) as elsewhere:
+        with poollib.PoolManager(retries=poollib.Retry(redirect=3, connect=0)) as manager:
+            prometheus(manager, registry=registry)
+            manager.request("GET", url(elsewhere, "/to"))
+            with pytest.raises(poollib.exceptions.MaxRetryError):
+                manager.request("GET", url(elsewhere, "/away"))
+    first, last = (f"http://127.0.0.1:{each.port}" for each in (elsewhere, server))
+    assert total(registry, "poollib_requests_total") == 2
+    assert total(registry, "poollib_requests_total", pool=last, status="2xx") == 1
+    assert total(registry, "poollib_requests_total", pool=away, error="connect") == 1
+    assert total(registry, "poollib_repeats_total", pool=first, event="redirected") == 2
+    assert total(registry, "poollib_connection_events_total", pool=first, event="opened") == 1
+
+
+def test_a_request_that_comes_to_no_pool_is_counted(registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        with pytest.raises(poollib.exceptions.LocationValueError):
+            manager.request("GET", "http://")
+    assert total(registry, "poollib_requests_total", pool="", error="invalid_request") == 1
+
+
+def test_a_connection_that_is_given_up_ends_its_lease(server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        manager.request("GET", url(server), preload_content=False).close()
+        assert total(registry, "poollib_connection_usage_seconds_count") == 1
+        assert total(registry, "poollib_connection_events_total", event="returned") == 0
+        assert total(registry, "poollib_connections_closed_total") == 1
+
+
+def test_figures_of_a_manager_that_nobody_has_read_stay_few(registry: CollectorRegistry) -> None:
+    """What is on its way to the cells is handed over from time to time, and none of it is lost."""
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        meter = manager.connection_pool_kw["trace"]
+        pool = meter.of_pool(None)
+        tally, leases = pool._tally("GET", 200), meter.families.lease_tally("default", "")
+        for number in range(2 * MOST_VALUES + 5):
+            pool.answered("GET", 200, 0.001 * number)
+            pool.taken(0.0)
+            pool.lease_ended(0.5, True)
+            assert len(tally.values) + len(leases.values) + len(leases.waits) <= 3 * MOST_VALUES
+    count = 2 * MOST_VALUES + 5
+    assert len(tally.values) == 5
+    assert total(registry, "poollib_requests_total") == count
+    assert total(registry, "poollib_request_duration_seconds_sum") == pytest.approx(0.001 * count * (count - 1) / 2)
+    assert total(registry, "poollib_connection_acquire_seconds_bucket", le="0.0001") == count
+    assert total(registry, "poollib_connection_usage_seconds_sum") == 0.5 * count
+
+
+def test_what_comes_while_values_are_taken_out_stays() -> None:
+    class Growing(list[float]):
+        def __getitem__(self, place: Any) -> Any:
+            found = super().__getitem__(place)
+            self.append(3.0)
+            return found
+
+    values = Growing([1.0, 2.0])
+    assert taken_out(values) == [1.0, 2.0]
+    assert list(values) == [3.0]
+
+
+def test_a_scrape_loses_nothing_that_is_counted_meanwhile(registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        pool = manager.connection_pool_kw["trace"].of_pool(None)
+        threads = [
+            threading.Thread(target=lambda: [pool.answered("GET", 200, 0.1) for _ in range(20_000)]),
+            threading.Thread(target=lambda: [pool.lease_ended(0.1, True) for _ in range(20_000)]),
+        ]
+        for thread in threads:
+            thread.start()
+        before = 0.0
+        while any(thread.is_alive() for thread in threads):
+            now = total(registry, "poollib_requests_total")
+            assert now >= before
+            before = now
+    assert total(registry, "poollib_requests_total") == 20_000
+    assert total(registry, "poollib_connection_events_total", event="returned") == 20_000
+
+
+def test_a_request_goes_on_where_counting_fails(
+    server: Httpd, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    with poollib.PoolManager(retries=False) as manager:
+        prometheus(manager, registry=registry)
+        monkeypatch.setattr("poollib.metrics.for_prometheus.PrometheusPool.answered", fail)
+        monkeypatch.setattr("poollib.metrics.for_prometheus.PrometheusPool.failed", fail)
+        assert manager.request("GET", url(server)).status == 200
+        with pytest.raises(poollib.exceptions.NewConnectionError):
+            manager.request("GET", f"http://127.0.0.1:{closed_port()}/")
+    assert [record.getMessage().split()[-3:] for record in caplog.records if record.exc_info] == [
+        ["count", "a", "response"],
+        ["count", "an", "error"],
+    ]
+
+
+def test_a_forked_child_goes_on_counting_whoever_held_a_lock(server: Httpd, registry: CollectorRegistry) -> None:
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        manager.request("GET", url(server))
+        meter = manager.connection_pool_kw["trace"]
+        locked = [*meter.families.tallies._tallies.values()]
+        locked += [cell for cells in meter.families._cells for _, cell in cells.items()]
+        held, let_go = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with ExitStack() as stack:
+                for cell in locked:
+                    stack.enter_context(cell._lock)
+                held.set()
+                let_go.wait(60)
+
+        def ask() -> tuple[float, ...]:
+            manager.request("GET", url(server))
+            names = ("requests_total", "connection_usage_seconds_count", "connection_events_total")
+            return tuple(total(registry, f"poollib_{name}") for name in names)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        try:
+            assert held.wait(60)
+            assert in_child(ask) == "(2.0, 2.0, 4.0)"
+        finally:
+            let_go.set()
+            thread.join()
+    assert total(registry, "poollib_requests_total") == 1
+
+
+def test_measuring_takes_few_calls(server: Httpd, registry: CollectorRegistry) -> None:
+    """Of all that a small GET calls, measuring is less than a fourth: by events it was more than half."""
+    with poollib.PoolManager() as plain, poollib.PoolManager() as measured:
+        prometheus(measured, registry=registry)
+        for manager in (plain, measured):
+            manager.request("GET", url(server))
+        calls = [counted(lambda: manager.request("GET", url(server))).calls for manager in (plain, measured)]  # noqa: B023
+    assert calls[1] - calls[0] <= 10, calls
 
 
 def test_repetitions_and_redirects_are_counted_apart_from_requests(server: Httpd, registry: CollectorRegistry) -> None:
@@ -450,7 +631,6 @@ WORKER = """
     import os, sys
     import poollib
     from poollib.metrics import prometheus
-from poollib.metrics.cells import HistogramCells
 
     with poollib.PoolManager(maxsize=3) as manager:
         prometheus(manager)
