@@ -102,4 +102,8 @@ def pool_view(name: str, figures: HTTPPoolStats, health: ManagerHealth) -> PoolV
         "requests": figures["requests"],
         "errors": figures["errors"],
         "timeouts": figures["timeouts"],
+        "refused": figures["refused"],
+        "rate_waiting": figures.get("rate_waiting"),
+        "rate_waited": figures.get("rate_waited"),
+        "rate_wait_s": figures.get("rate_wait_s"),
     }

@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .page_records import View
+    from .page_records import PoolView, View
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --bad: #c0392b; --good: #1e8449; --warn: #b9770e; }
@@ -33,7 +33,7 @@ figcaption { display: flex; justify-content: space-between; gap: 8px; }
 svg { display: block; width: 100%; height: 72px; margin-top: 4px; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 12px; text-align: left; white-space: nowrap; }
+th, td { padding: 6px 8px; text-align: left; white-space: nowrap; }
 th { font-weight: 600; background: var(--soft); }
 tr + tr td { border-top: 1px solid var(--line); }
 .n { text-align: right; }
@@ -130,6 +130,8 @@ def _pools(view: View) -> str:
         "requests",
         "errors",
         "timeouts",
+        "refused",
+        "rate waits",
     )
     rows = [
         (
@@ -144,10 +146,19 @@ def _pools(view: View) -> str:
             pool["requests"],
             pool["errors"],
             pool["timeouts"],
+            pool["refused"],
+            _rate_waits(pool),
         )
         for pool in view["pools"]
     ]
     return table(names, rows)
+
+
+def _rate_waits(pool: PoolView) -> str:
+    """How often requests waited for their turn, and how long in sum."""
+    if pool["rate_waited"] is None or pool["rate_wait_s"] is None:
+        return "no rate"
+    return f"{pool['rate_waited']} ({duration(pool['rate_wait_s'])})"
 
 
 def _connections(view: View) -> str:

@@ -50,7 +50,7 @@ class ConnectionRecord(TypedDict):
 
 
 class PoolView(TypedDict):
-    """One pool as the page shows it."""
+    """One pool as the page shows it. ``refused``: too many waited for a connection; ``rate_*``: None without a rate."""
 
     name: str
     state: str
@@ -64,6 +64,10 @@ class PoolView(TypedDict):
     requests: int
     errors: int
     timeouts: int
+    refused: int
+    rate_waiting: int | None
+    rate_waited: int | None
+    rate_wait_s: float | None
 
 
 class View(TypedDict):

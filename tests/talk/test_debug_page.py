@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gc
+import html
 import io
 import json
+import re
 import shutil
 import socket
 import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.validate import validator
 
@@ -23,7 +27,7 @@ import pytest
 import poollib
 from poollib.metrics import debug_page
 from poollib.metrics.page import Application
-from poollib.metrics.page_html import CONTENT_POLICY, MOST_ROWS, duration, plot, table
+from poollib.metrics.page_html import CONTENT_POLICY, MOST_ROWS, duration, plot, render, table
 from tests.support.httpd import Httpd, Response
 
 CHROMIUM = shutil.which("chromium")
@@ -109,6 +113,54 @@ def test_pools_connections_and_errors_are_shown(server: Httpd, manager: poollib.
     assert url in text
     assert "NewConnectionError" in text
     assert text.count("<svg") == 3
+
+
+def cells_of(text: str, pool: str) -> dict[str, str]:
+    """The cells of a pool's row, by their columns, as a browser would read them."""
+    (row,) = (row for row in text.split("<h2>Connections</h2>")[0].split("<tr>") if f">{pool}<" in row)
+    found = re.findall(r'<td data-name="([^"]*)"[^>]*>(.*?)</td>', row)
+    return {name: html.unescape(re.sub("<[^>]*>", "", cell)) for name, cell in found}
+
+
+def test_waits_for_a_turn_and_refusals_are_shown(server: Httpd) -> None:
+    limit, url = poollib.RateLimit(1000), f"http://127.0.0.1:{server.port}"
+    with poollib.PoolManager(block=True, max_waiting=0, rate=limit) as manager:
+        page = debug_page(manager)
+        limit.take("127.0.0.1", time.monotonic() + 0.05)
+        with manager.request("GET", url, preload_content=False):
+            for _ in range(2):
+                with pytest.raises(poollib.exceptions.TooManyWaitingError):
+                    manager.request("GET", url)
+        stats = manager.stats()["total"]
+        (pool,) = view(page)["pools"]
+        cells = cells_of(get(page)[2], url)
+    assert (pool["refused"], pool["rate_waiting"], pool["rate_waited"]) == (2, 0, stats["rate_waited"])
+    assert stats["rate_waited"] >= 1
+    assert pool["rate_wait_s"] == stats["rate_wait_s"] > 0
+    waits = f"{stats['rate_waited']} ({duration(stats['rate_wait_s'])})"
+    assert (cells["refused"], cells["rate waits"]) == ("2", waits)
+
+
+def test_a_pool_without_a_rate_says_so(server: Httpd, manager: poollib.PoolManager) -> None:
+    page = debug_page(manager)
+    manager.request("GET", f"http://127.0.0.1:{server.port}/")
+    (pool,) = view(page)["pools"]
+    assert (pool["refused"], pool["rate_waiting"], pool["rate_waited"], pool["rate_wait_s"]) == (0, None, None, None)
+    cells = cells_of(get(page)[2], f"http://127.0.0.1:{server.port}")
+    assert (cells["refused"], cells["rate waits"]) == ("0", "no rate")
+
+
+def test_whatever_a_view_holds_is_escaped() -> None:
+    """Every text and every figure of a pool, though none should hold any markup."""
+    markup = "<b>&\"'"
+    texts = dict.fromkeys(("name", "state", "circuit", "maxsize"), markup)
+    numbers = ("idle", "active", "opening", "waiting", "requests", "errors", "failures")
+    rate = {"rate_waiting": markup, "rate_waited": markup, "rate_wait_s": 1.0}
+    pool = {**texts, **dict.fromkeys(numbers, 0), **rate, "timeouts": markup, "refused": markup}
+    shown: Any = {"status": markup, "pools": [pool], "connections": [], "errors": [], "seconds": []}
+    text = render(shown, markup, 0, markup)
+    assert "<b>&" not in text
+    assert text.split("<h2>Pools</h2>")[1].count("&lt;b&gt;&amp;&quot;&#x27;") == 9  # of state and circuit twice
 
 
 def test_a_closed_connection_is_shown_no_more(server: Httpd, manager: poollib.PoolManager) -> None:
