@@ -514,6 +514,13 @@ def test_a_server_that_keeps_no_connection_is_asked_on_new_ones(status_line: byt
     assert server.opened == 4
 
 
+def test_what_stood_behind_an_announced_close_goes_out_again_without_retries_too() -> None:
+    """The server has not looked at it (RFC 9112 section 9.6)."""
+    with ScriptServer([*asked(3), send(answer(0, "Connection: close")), close()], honest(1, 2)) as server:
+        with pool_for(server, retries=False) as pool:
+            assert bodies(pool.pipeline(urls(3))) == expected(3)
+
+
 def test_a_chunked_body_that_ends_with_the_connection_ends_the_batch_at_no_cost() -> None:
     """A stream that ends right behind the last chunk is complete, and nothing follows."""
     data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n0\r\n0\r\n"
