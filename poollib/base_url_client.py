@@ -22,6 +22,7 @@ from .base.url import Url, parse_url
 from .client.request_encoding import with_query
 from .exceptions import ClosedPoolError, LocationValueError
 from .http1.request_body import make_headers
+from .http1.request_head import prepare_fields
 from .policy.redirect import same_origin
 from .policy.retry import Retry
 
@@ -60,7 +61,8 @@ class BaseUrlClient:
     Paths are appended to the base URL's: with ``https://h/v1`` both ``"items"`` and ``"/items"`` are
     ``https://h/v1/items``. A URL with a scheme goes as it is; to another origin none of the client's Authorization,
     Cookie and Proxy-Authorization goes along. User and password in the base URL become an Authorization.
-    LocationValueError for a base URL without scheme and host, with a query, or with a fragment.
+    LocationValueError for a base URL without scheme and host, with a query, or with a fragment; ValueError for a field
+    that can't be sent.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class BaseUrlClient:
             self._headers.extend(login)
         for name, value in HTTPHeaderDict(headers).items():
             self._headers[name] = value
+        prepare_fields(self._headers.iteritems())  # what can't be sent is said here, not by the first request
         self._params = dict(_checked(params))
         self.is_closed = False
 

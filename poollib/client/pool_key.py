@@ -92,8 +92,7 @@ def check_keywords(keywords: Keywords) -> None:
         Timeout.from_float(timeout)
     Retry.from_int(keywords.get("retries"))
     block, maxsize = bool(keywords.get("block")), whole("maxsize", keywords.get("maxsize", 1))
-    if maxsize > 0:
-        Settings(maxsize, block, min_idle=keywords.get("min_idle", 0)).checked()
+    Settings(maxsize if maxsize > 0 or block else None, block, min_idle=keywords.get("min_idle", 0)).checked()
     TlsSettings(**{name: keywords[name] for name in TLS_SETTINGS if name in keywords})
 
 

@@ -371,6 +371,9 @@ def test_a_programs_clients_from_the_first_to_the_last(server: Httpd, monkeypatc
         ({"retries": "5"}, "total must be an int"),
         ({"maxsize": 1.5}, "maxsize must be a whole number"),
         ({"min_idle": 2}, "min_idle must be between 0 and maxsize"),
+        ({"maxsize": 0, "block": True}, "maxsize must be None or at least 1"),
+        ({"headers": {"X Y": "1"}}, "Invalid header name 'X Y'"),
+        ({"headers": {"X": "1\n2"}}, "Invalid header value of 'X'"),
         ({"cert_reqs": "CERT_SOME"}, "cert_reqs"),
     ],
 )
