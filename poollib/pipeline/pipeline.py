@@ -177,6 +177,8 @@ class Pipeline(Generic[Given]):
         except Exception as error:
             if self._return_exceptions and not (isinstance(answer, _Failure) and answer.is_input):
                 return cast(Given, error)
+            if isinstance(error, StopIteration):  # would look like the end: as for generators (PEP 479)
+                raise RuntimeError("code that a pipelined request called raised StopIteration") from error
             raise
         except BaseException:
             self.close()

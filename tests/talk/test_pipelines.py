@@ -860,6 +860,17 @@ def test_what_a_breakers_failure_raises_stands_in_its_answers_place() -> None:
     assert [getattr(result, "data", str(result)) for result in given] == [b"0", "no idea", b"2"]
 
 
+@pytest.mark.parametrize("where", ["hooks", "circuit_breaker"])
+def test_a_stop_iteration_of_a_programs_own_code_is_not_the_end(where: str) -> None:
+    def broken(*arguments: Any) -> Any:
+        return next(iter(()))
+
+    options = {"hooks": [broken]} if where == "hooks" else {"circuit_breaker": CircuitBreaker(failure=broken)}
+    with ScriptServer([*asked(1), send(answer(0))]) as server, pool_for(server, **options) as pool:
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            list(pool.pipeline(urls(1)))
+
+
 def test_answers_before_a_connection_failed_count_for_the_circuit() -> None:
     busy = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
     breaker = CircuitBreaker(2, 60.0, lambda outcome: getattr(outcome, "status", 0) == 503)
