@@ -1301,6 +1301,25 @@ MUTANTS: Final = [
         ("pipeline/pipeline.py", "again = self._resent if is_free else self._charged", "again = lambda r, e: r"),
     ),
     *_mutants(
+        "pipelining: a request is sent with the fields that its own item had",
+        ("pipeline/requests.py", "            headers = _copied(headers)\n", ""),
+    ),
+    *_mutants(
+        "a circuit breaker opens, and its probe ends",
+        (
+            "policy/circuit_breaker.py",
+            "            return was_answered\n",
+            "            return self.got_through() or True\n",
+        ),
+        (
+            "connectionpool.py",
+            "                    attempt, circuit = guarded(attempt, self, circuit), None\n",
+            "                    pass\n",
+        ),
+        ("client/request_loop.py", "unseen=(StaleConnection,)", "unseen=()"),
+        ("policy/circuit_breaker.py", " and self._prober == threading.get_ident():", ":"),
+    ),
+    *_mutants(
         "urllib3: recovery after closed sockets",
         ("response.py", "connection.cap_read_timeout(DRAIN_LIMIT_S) if", "connection.cap_read_timeout(9.0) if"),
     ),
