@@ -42,10 +42,11 @@ from .exchange.request_sender import OWN_ROAD, RequestSender, SendLock, may_wait
 from .exchange.request_value import AS_USUAL, OutgoingRequest, ResponseOptions
 from .exchange.request_value import Options as Options
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import PATIENCE, SOCKET_CLASS, ConnectionState, KnownAnswer
+from .exchange.transport import PATIENCE, SOCKET_CLASS, ConnectionState
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import RECEIVE_BYTES
+from .http1.head_template import HeadTemplate
 from .http1.request_head import (
     Fields,
 )
@@ -143,9 +144,8 @@ class HTTPConnection(RequestSender):
         sock = self.sock
         if sock is None or clock is not None or self._is_foreign or sock.gettimeout() != self.read_timeout:
             self.limit_receives(clock)
-        known = self._known_answer
-        if known is not None and options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
-            return self._answered_again(known) or self.getresponse()
+        if options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
+            return self._usual_answer() or self.getresponse()
         return self.getresponse()
 
     def limit_receives(self, clock: Timeout | None) -> None:
@@ -237,11 +237,11 @@ class HTTPConnection(RequestSender):
             response.decode_content = False
         return response
 
-    def _answered_again(self, known: KnownAnswer) -> HTTPResponse | None:
-        """The response to a request in the usual form, if one receive brings a known head and its body, and no more.
+    def _usual_answer(self) -> HTTPResponse | None:
+        """The response to a request in the usual form, as ``getresponse`` gives it; None: what came is left for that.
 
-        Else what came is left for ``getresponse``. One byte of difference has the head read like any other; a server
-        asked for the same often answers the same, but for a Date that moves once a second: 3 us less in a small GET.
+        Most answers come in one receive, with a body that is neither coded nor cut, and leave the connection open. A
+        server's heads mostly differ in a few values, or not at all: those are not read again (``http1/head_template``).
         """
         incoming, sent = self._receive_buffer, self.last_request
         if (
@@ -255,24 +255,34 @@ class HTTPConnection(RequestSender):
             or self._through_hooks
         ):
             return None
-        receive = incoming.recv
+        receive, known = incoming.recv, self._known_head
         try:
             data = receive(RECEIVE_BYTES)
             if not data:
                 raise closed_early(data)
+            self.has_answered = True
+            found = None if known is None else known.read(data)
+            if found is not None:
+                self._known_misses = 0
+                head, end = found
+            else:
+                found = parse_head(data)
+                if found is None or found[0].status < 200:
+                    incoming.data = data
+                    return None
+                head, end = found
+                if known is not None or self.exchange_count % 16 == 1:
+                    self._keep_head(head, data[:end])
+            if len(data) - end != head.length or not head.is_plain:
+                self.exchange_count += 1
+                return self._respond(incoming, head, data, end)
         except BaseException as error:
             name_phase(error, "waiting for the response")
             self.close()
             raise
-        self.has_answered = True
-        raw, size, head = known
-        if len(data) != size or not data.startswith(raw):
-            incoming.data = data
-            return None
-        self._known_misses = 0
         self.exchange_count += 1
         self.idle_limit_s, self.exchange_state = head.idle_limit_s, _IDLE
-        return responses.HTTPResponse.received(head, None, data[len(raw) :], sent.method, sent.target)
+        return responses.HTTPResponse.received(head, None, data[end:], sent.method, sent.target)
 
     def _respond(self, incoming: ReceiveBuffer, head: Head, data: bytes, end: int) -> HTTPResponse:
         """The response for a head; ``data[end:]`` is what was received behind it."""
@@ -347,21 +357,23 @@ class HTTPConnection(RequestSender):
             if self.request_options is not None and self.request_options.trace is not None:
                 notify(self.request_options.trace, "first_byte", self.last_request.method, self.last_request.target)
         if self.request_options is None:
-            known = self._known_answer
-            if known is not None and data.startswith(known.raw):
+            known = self._known_head
+            found = None if known is None else known.read(data)
+            if found is not None:
                 self._known_misses = 0
-                return data, known.head, len(known.raw)
+                return data, *found
             found = parse_head(data)
             if found is not None:
                 if known is not None or self.exchange_count % 16 == 1:
-                    self._keep_answer(found[0], data, found[1])
-                return data, found[0], found[1]
+                    self._keep_head(found[0], data[: found[1]])
+                return data, *found
         return complete_head(incoming.recv, data, self._limits())
 
-    def _keep_answer(self, head: Head, data: bytes, end: int) -> None:
-        """Keep the head of an answer for the next one, unless none came twice lately: then one of 16 is tried."""
-        is_tried = self._known_misses < PATIENCE or self.exchange_count % 16 == 1
-        self._known_answer = KnownAnswer.of(head, data, end) if is_tried else None
+    def _keep_head(self, head: Head, raw: bytes) -> None:
+        """Keep the form of a head for the next one, unless none was known lately: then two of 16 are tried."""
+        known, is_tried = self._known_head, self._known_misses < PATIENCE or self.exchange_count % 16 in (1, 2)
+        widened = known.widened(head, raw) if is_tried and known is not None else None
+        self._known_head = widened or (HeadTemplate.of(head, raw) if is_tried else None)
         self._known_misses += 1
 
     def response_ended(self, reusable: bool) -> None:

@@ -29,8 +29,8 @@ from .exceptions import (
 )
 from .exchange.base_response import BaseHTTPResponse as BaseHTTPResponse
 from .exchange.decoding_hooks import DecodingHooks
+from .exchange.file_like import bare_lines, split_lines
 from .exchange.httpclient_views import ChunkedFile, OriginalNames, socket_of
-from .http1.body_lines import bare_lines, split_lines
 from .http1.body_reader import LARGE_RECEIVE_BYTES, Body, BodyState, ChunkedBody
 from .http1.content_encoding import decoder_for
 from .http1.response_body_sources import DecodedBody, FileBody

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from socket import getdefaulttimeout
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..base.endpoint import TlsSettings
 from ..base.exact_values import exact
@@ -46,9 +46,9 @@ from ..exceptions import (
 )
 from ..http1.body_reader import Buffer, broken
 from ..http1.grammar import RECEIVE_BYTES
+from ..http1.head_template import HeadTemplate
 from ..http1.interim_responses import InterimResponses
 from ..http1.request_head import Fields
-from ..http1.response_head import Head
 from ..net import dial
 from ..net.dns import Resolver
 from ..net.socket_state import (
@@ -102,30 +102,7 @@ class SentRequest:
         self.wanted = wanted
 
 
-class KnownAnswer(NamedTuple):
-    """The head of the last answer: what is received and begins with its bytes begins with the same head.
-
-    ``raw``: its bytes up to the empty line, of which nothing but these bytes was looked at. ``size``: those and its
-    body's, where a GET's answer of that size is whole, not coded, and leaves the connection open; -1 else.
-    """
-
-    raw: bytes
-    size: int
-    head: Head
-
-    @classmethod
-    def of(cls, head: Head, data: bytes, end: int) -> KnownAnswer | None:
-        """What is kept of an answer, ``data``, whose head ends at ``end``; None for a head that is not kept."""
-        if end > KNOWN_HEAD_BYTES or head.status < 200:
-            return None
-        raw = data[:end]
-        head.stand_in(raw)
-        return cls(raw, end + head.length if head.is_plain() else -1, head)
-
-
-#: Most heads have 300 to 600 bytes, those with a security policy up to 2,000.
-KNOWN_HEAD_BYTES = 4096
-#: Where so many heads in turn were all different, only every 16th is kept: to look for one in vain takes 1 us.
+#: Where so many heads in turn were of no known form, only every 16th and its next are kept: to look in vain takes 1 us.
 PATIENCE = 4
 
 
@@ -161,7 +138,7 @@ class Transport(_Base):
         "_is_foreign",
         "_is_kernel_waiting",
         "_is_plain",
-        "_known_answer",
+        "_known_head",
         "_known_misses",
         "_private",
         "_quiet",
@@ -248,8 +225,8 @@ class Transport(_Base):
         self._is_foreign = False  # whether the socket is no socket.socket: it is told each timeout, as by urllib3
         self._sent_head: bytes | None = None  # the last request's bytes, if it had no body and they may be sent again
         self._sent_fields: Fields | None = None  # the caller's fields that stand in them
-        self._known_answer: KnownAnswer | None = None
-        self._known_misses = 0  # heads that were kept in turn and did not come again
+        self._known_head: HeadTemplate | None = None
+        self._known_misses = 0  # heads in turn that were of no known form
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
         self.last_request = SentRequest("GET", "", AS_USUAL)
         if not host.isascii():  # by the rule for URLs: the system's would make another host of "straße.example"
@@ -449,7 +426,7 @@ class Transport(_Base):
         self._receive_buffer = TransportBuffer(
             self.receive if type(self.sock) is socket.socket else self.receive_record
         )
-        self._quiet = self._known_answer = None
+        self._quiet = self._known_head = None
         self._drained = self._is_kernel_waiting = False
         self.exchange_state = _IDLE
         self._sent_head = self._sent_fields = None
@@ -534,7 +511,7 @@ class Transport(_Base):
             incoming.recv = receive_no_more
         try:
             self._attached_socket = self._receive_buffer = self._quiet = self._interim = self._private = None
-            self._known_answer = None
+            self._known_head = None
             self._sent_head = self._sent_fields = None
             self._is_kernel_waiting = False
             super().close()

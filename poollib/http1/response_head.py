@@ -35,6 +35,8 @@ _split_fields = re.compile(r"\n([^:]+):[ \t]*([^\r]*)").findall  # of a checked 
 _is_field_line = re.compile(f"({TOKEN}+):({FIELD_VALUE}*)".encode("latin-1")).fullmatch
 _is_status_line = re.compile(f"HTTP/1\\.([0-9] [1-9][0-9][0-9](?: {FIELD_VALUE}*)?)".encode("latin-1")).fullmatch
 
+#: the fields that say where the body ends, how it is coded, and whether the connection stays; see _find_framing
+FRAMING_FIELDS = frozenset({b"content-length", b"content-encoding", b"connection", b"transfer-encoding", b"keep-alive"})
 NO_ENCODING = ""
 
 
@@ -51,6 +53,7 @@ class Head:
         "_pairs",
         "content_encoding",
         "idle_limit_s",
+        "is_plain",
         "keep_alive",
         "length",
         "reason",
@@ -101,6 +104,16 @@ class Head:
                 self._read_connection(connection)
         if coding is not None:
             self._read_coding(coding, length is not None)
+        #: whether a GET's answer is not coded, has as many bytes as the fields say, and leaves the connection open
+        self.is_plain = (
+            self.length >= 0
+            and self.keep_alive
+            and not encoding
+            and self.requests_left != 0
+            and self.status >= 200
+            and self.status != 304
+            and self.status != 204
+        )
 
     def _read_connection(self, value: bytes | bytearray) -> None:
         """RFC 9112 section 9.3: close wins over keep-alive, wherever it stands in the list."""
@@ -161,24 +174,29 @@ class Head:
             f"Content-Length is not one number of bytes (RFC 9112 section 6.3): {_shown_values(lengths)}"
         )
 
-    def stand_in(self, raw: bytes) -> None:
-        """Take the fields from ``raw``, the whole head, for whoever keeps that: the bytes are not kept twice.
+    def is_verbatim(self, raw: bytes) -> bool:
+        """Whether the fields were read as they came in ``raw``, the whole head: no bare LF, no folded lines."""
+        return raw.endswith(self._block, 0, len(raw) - 2) or raw is self._block
 
-        Not where they were read in another spelling than they came in: bare LF, folded lines.
-        """
-        if raw.endswith(self._block, 0, len(raw) - 2):
+    def stand_in(self, raw: bytes) -> None:
+        """Take the fields from ``raw``, the whole head, for whoever keeps that: the bytes are not kept twice."""
+        if self.is_verbatim(raw):
             self._block = raw
 
-    def is_plain(self) -> bool:
-        """Whether a GET's answer is not coded, has as many bytes as its fields say, and leaves the connection open."""
-        return (
-            self.length >= 0
-            and self.keep_alive
-            and not self.content_encoding
-            and self.requests_left != 0
-            and self.status not in (204, 304)
-            and self.status >= 200
+    def alike(self, raw: bytes, length: int) -> Head:
+        """The head that ``raw`` is: of this ``length``, and other values in fields that say nothing of the framing."""
+        head = Head.__new__(Head)
+        head.version, head.status, head.reason, head.keep_alive = (
+            self.version,
+            self.status,
+            self.reason,
+            self.keep_alive,
         )
+        head.content_encoding = self.content_encoding
+        head.idle_limit_s, head.requests_left = self.idle_limit_s, self.requests_left
+        head.length, head.is_plain = length, self.is_plain
+        head._block, head._pairs = raw, None
+        return head
 
     def pairs(self) -> list[tuple[str, str]]:
         """The fields in their order, values without surrounding blanks."""

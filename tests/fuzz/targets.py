@@ -19,9 +19,10 @@ from poollib.base.url import DEFAULT_PORTS, Url, _parse_any, encode_target, join
 from poollib.exceptions import HTTPError, InvalidHeader, LocationParseError, LocationValueError
 from poollib.http1.body_reader import ChunkedBody
 from poollib.http1.grammar import DEFAULT_LIMITS
+from poollib.http1.head_template import HeadTemplate
 from poollib.http1.multipart import MultipartStream, RequestField
 from poollib.http1.request_head import check_name, check_target, check_value, request_head
-from poollib.http1.response_head import complete_head
+from poollib.http1.response_head import Head, complete_head, parse_head
 from poollib.http1.sse import Event, EventParser
 from poollib.policy.retry import Retry, _unix_time
 from tests.bytes.feeds import Feed, Pieces, chunks_of, read_response
@@ -63,6 +64,35 @@ def head(data: bytes) -> None:
         return (found.version, found.status, found.reason, found.length, found.keep_alive, *pairs)
 
     both_ways(read, data)
+    with contextlib.suppress(HTTPError):
+        by_template(data)
+
+
+def by_template(data: bytes) -> None:
+    """The same head after others of its form: what is read by what they have in common says what the parser says."""
+    found = parse_head(data)
+    if found is None:
+        return
+    raw = data[: found[1]]
+    line, fields = raw[: raw.index(b"\n")], raw[raw.index(b"\n") :]
+    others = [line + fields.translate(_NEXT_DIGIT), line + fields.replace(b": ", b": 1")]
+    template = HeadTemplate.of(found[0], raw)
+    for other in others:
+        parsed = parse_head(other)
+        if template is not None and parsed is not None:
+            template = template.widened(parsed[0], other) or template
+    for probe in (raw, *others, data.replace(b"a", b"\r"), data.replace(b"1", b"\n"), data.replace(b"0", b"1 ")):
+        known = template and template.read(probe)
+        if known:
+            parsed = parse_head(probe)
+            assert parsed is not None
+            assert known[1] == parsed[1]
+            assert [getattr(known[0], name) for name in _SAID] == [getattr(parsed[0], name) for name in _SAID]
+            assert known[0].pairs() == parsed[0].pairs()
+
+
+_NEXT_DIGIT = bytes.maketrans(b"0123456789", b"1234567890")
+_SAID = [name for name in Head.__slots__ if not name.startswith("_")]
 
 
 def chunks(data: bytes) -> None:

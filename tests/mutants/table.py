@@ -896,8 +896,13 @@ MUTANTS: Final = [
         ),
         (
             "connection.py",
-            "            if not data:\n                raise closed_early(data)\n            self.has_answered = True\n",
-            '            if not data:\n                data = b"HTTP/1.1 204 OK\\r\\n\\r\\n"\n            self.has_answered = True\n',
+            "            if not data:\n                raise closed_early(data)\n            self.has_answered = True\n            if self",
+            '            if not data:\n                data = b"HTTP/1.1 204 OK\\r\\n\\r\\n"\n            self.has_answered = True\n            if self',
+        ),
+        (
+            "connection.py",
+            "            if not data:\n                raise closed_early(data)\n            self.has_answered = True\n            found",
+            '            if not data:\n                data = b"HTTP/1.1 204 OK\\r\\n\\r\\n"\n            self.has_answered = True\n            found',
         ),
     ),
     *_mutants(

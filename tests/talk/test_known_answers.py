@@ -1,4 +1,4 @@
-"""A connection that knows its last answer's head: the same bytes mean the same, and any other is read like a first one.
+"""A connection that knows its last heads: one of their form means what it would mean to a connection that knows none.
 
 Source: RFC 9112 sections 5 and 6.3; the fourth promise (the strict parser), which no shortcut may go round.
 """
@@ -15,7 +15,8 @@ import pytest
 from poollib import HTTPConnectionPool, HTTPHeaderDict
 from poollib.connection import HTTPConnection
 from poollib.exchange.request_value import AS_USUAL, Request, ResponseOptions
-from poollib.exchange.transport import KNOWN_HEAD_BYTES, PATIENCE, ConnectionState
+from poollib.exchange.transport import PATIENCE, ConnectionState
+from poollib.http1.head_template import KNOWN_HEAD_BYTES
 from poollib.policy.retry import Retry
 from poollib.response import HTTPResponse
 from tests.support.httpd import Httpd, echo
@@ -23,6 +24,7 @@ from tests.support.httpd import Response as Answer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: one\r\nX-A: two\r\n\r\n"
 USUAL = HEAD + b"ok"
+ALIKE = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nX-A: \r\nX-A: two\r\n\r\nanother one"
 
 
 class Line:
@@ -65,12 +67,13 @@ class Line:
 
 
 @contextlib.contextmanager
-def line(usual: int = 0) -> Iterator[Line]:
-    """A line that has had so many usual answers."""
+def line(usual: int = 0, alike: bool = False) -> Iterator[Line]:
+    """A line that has had so many usual answers, and then one that is ``alike``, in whose form the next are read."""
     opened = Line()
     try:
-        for _ in range(usual):
-            opened.ask(USUAL)
+        for answer in [USUAL] * usual + [ALIKE] * alike:
+            opened.far.sendall(answer)
+            opened.answer()
         yield opened
     finally:
         opened.conn.close()
@@ -81,17 +84,18 @@ def test_the_same_bytes_are_the_same_answer_again() -> None:
     """As often as they come; the second time the head is kept, from the third on it is known."""
     with line() as known:
         seen = [known.ask(USUAL) for _ in range(5)]
-        assert known.conn._known_answer is not None
+        assert known.conn._known_head is not None
         assert len(set(seen)) == 1
         assert known.conn.exchange_count == 5
 
 
+@pytest.mark.parametrize("alike", [False, True])
 @pytest.mark.parametrize("wanted", [AS_USUAL, ResponseOptions(preload_content=False)])
-def test_one_other_byte_anywhere_is_read_as_on_a_new_connection(wanted: ResponseOptions) -> None:
+def test_one_other_byte_anywhere_is_read_as_on_a_new_connection(wanted: ResponseOptions, alike: bool) -> None:
     for at in range(len(USUAL)):
         for byte in (b"\n", b":", b"9"):
             changed = USUAL[:at] + byte + USUAL[at + 1 :]
-            with line(3) as known, line() as new:
+            with line(3, alike) as known, line() as new:
                 assert known.ask(changed, wanted=wanted) == new.ask(changed, wanted=wanted), changed
 
 
@@ -112,14 +116,16 @@ def test_one_other_byte_anywhere_is_read_as_on_a_new_connection(wanted: Response
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ],
 )
-def test_more_less_or_another_answer_is_read_as_on_a_new_connection(answer: bytes) -> None:
-    with line(3) as known, line() as new:
+@pytest.mark.parametrize("alike", [False, True])
+def test_more_less_or_another_answer_is_read_as_on_a_new_connection(answer: bytes, alike: bool) -> None:
+    with line(3, alike) as known, line() as new:
         assert known.ask(answer) == new.ask(answer)
 
 
+@pytest.mark.parametrize("alike", [False, True])
 @pytest.mark.parametrize("answer", [HEAD, USUAL])
-def test_a_known_head_answers_head_without_a_body(answer: bytes) -> None:
-    with line(3) as known, line() as new:
+def test_a_known_head_answers_head_without_a_body(answer: bytes, alike: bool) -> None:
+    with line(3, alike) as known, line() as new:
         assert known.ask(answer, "HEAD") == new.ask(answer, "HEAD")
 
 
@@ -197,18 +203,43 @@ def test_a_known_head_of_another_framing_is_read_to_the_end_of_its_body(framing:
             response.accept(True)
             assert response.data == b"ok"
             assert known.conn.exchange_state is ConnectionState.IDLE
-        assert known.conn._known_answer is not None
+        assert known.conn._known_head is not None
 
 
-def test_where_no_head_comes_twice_few_are_kept() -> None:
+def test_heads_that_differ_in_values_are_read_by_what_they_have_in_common() -> None:
+    """From the third on; and so is what says how long a body is."""
+    kept = set()
+    with line() as known:
+        for number in range(10, 50):
+            body = b"x" * number
+            known.far.sendall(
+                b"HTTP/1.1 200 OK\r\nX-A: %d\r\nContent-Length: %d\r\n\r\n%s" % (number * 999, number, body)
+            )
+            response = known.answer()
+            assert (response.headers["X-A"], response.data) == (str(number * 999), body)
+            kept.add(known.conn._known_head)
+        assert len(kept) == 3  # none, the second's, and that of the second and the third
+        assert known.conn._known_misses == 0
+
+
+def test_a_form_that_comes_late_is_learned_as_well() -> None:
+    with line() as known:
+        for number in range(100):
+            name = number if number < 30 else 30
+            known.far.sendall(b"HTTP/1.1 200 OK\r\nX-%d: %d\r\nContent-Length: 0\r\n\r\n" % (name, number))
+            known.answer()
+        assert known.conn._known_misses == 0
+
+
+def test_where_no_form_comes_twice_few_are_kept() -> None:
     kept = set()
     with line() as known:
         for number in range(40):
-            known.far.sendall(USUAL.replace(b"one", b"%03d" % number))
-            assert known.answer().headers["X-A"] == f"{number:03}, two"
-            kept.add(known.conn._known_answer)
-        assert len(kept) <= 1 + PATIENCE + 3
-        assert known.conn._known_answer is None  # so that nobody looks for one
+            known.far.sendall(USUAL.replace(b"X-A: one", b"X-%03d: one" % number))
+            assert known.answer().headers[f"X-{number:03}"] == "one"
+            kept.add(known.conn._known_head)
+        assert len(kept) <= 1 + PATIENCE + 6
+        assert known.conn._known_head is None  # so that nobody looks for one
         seen = [known.ask(USUAL) for _ in range(20)]
         assert len(set(seen)) == 1
         assert known.conn._known_misses == 0
@@ -220,17 +251,17 @@ def test_long_heads_are_not_kept() -> None:
         for _ in range(3):
             known.far.sendall(long)
             known.answer()
-        assert known.conn._known_answer is None
+        assert known.conn._known_head is None
 
 
 def test_nothing_is_kept_of_one_request_alone_nor_by_a_closed_connection() -> None:
     """Many idle connections have served one request; a closed one holds no field, which may be a secret."""
     with line(1) as known:
-        assert known.conn._known_answer is known.conn._sent_head is None
+        assert known.conn._known_head is known.conn._sent_head is None
         known.ask(USUAL)
-        assert known.conn._known_answer is not None
+        assert known.conn._known_head is not None
         known.conn.close()
-        kept = (known.conn._known_answer, known.conn._sent_head, known.conn._sent_fields)
+        kept = (known.conn._known_head, known.conn._sent_head, known.conn._sent_fields)
         assert kept == (None, None, None)
 
 

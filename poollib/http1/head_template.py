@@ -1,0 +1,103 @@
+"""A head that was read, as a template for the next: most heads of a connection differ in a few values only.
+
+What several heads had in common is compared byte for byte. Between that stand the values in which they differed (Date,
+the id of a request, a length), and of those nothing but the characters is looked at: by RFC 9112 section 5 a head of
+that form has the same fields and framing, and so is not read again. Any other is left to ``response_head``. Fields that
+say where the body ends, or whether the connection stays, may not differ, but for a plain Content-Length.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .grammar import FIELD_VALUE, MAX_LENGTH_DIGITS
+from .response_head import FRAMING_FIELDS, Head
+
+#: Most heads have 300 to 600 bytes, those with a security policy up to 2,000.
+KNOWN_HEAD_BYTES = 4096
+
+_is_value = re.compile(f"{FIELD_VALUE}*".encode("latin-1")).fullmatch
+
+
+class HeadTemplate:
+    """``head`` was the last head of this form that was read, ``raw`` its bytes."""
+
+    __slots__ = ("_first", "_open_lines", "_rest", "head", "raw")
+
+    def __init__(self, head: Head, raw: bytes, open_lines: frozenset[int] = frozenset()) -> None:
+        """``open_lines``: the numbers of the lines whose values may differ, the status line being 0."""
+        head.stand_in(raw)
+        self.head = head
+        self.raw = raw
+        self._open_lines = open_lines
+        fixed: list[bytearray] = [bytearray()]
+        lengths: list[bool] = []
+        for number, line in enumerate(raw[:-2].split(b"\r\n") if open_lines else [raw[:-2]]):
+            name, colon, _ = line.partition(b":")
+            if number in open_lines:
+                fixed[-1] += name + colon
+                fixed.append(bytearray())
+                lengths.append(name.lower() == _LENGTH)
+            else:
+                fixed[-1] += line
+            fixed[-1] += b"\r\n"
+        first, *rest = map(bytes, fixed)
+        self._first = first if rest else raw  # the same bytes, kept once
+        #: what stands behind each open value, and whether that is the body's length
+        self._rest = tuple(zip(rest, lengths, strict=True))
+
+    @classmethod
+    def of(cls, head: Head, raw: bytes) -> HeadTemplate | None:
+        """A template for the very same bytes; None for a head that is not kept: long, or interim."""
+        return cls(head, raw) if _is_kept(head, raw) else None
+
+    def widened(self, head: Head, raw: bytes) -> HeadTemplate | None:
+        """A template for this head as well, which it does not read; None if they are not of one form."""
+        lines, others = self.raw.split(b"\r\n"), raw.split(b"\r\n")
+        if len(lines) != len(others) or not _is_kept(head, raw) or not head.is_verbatim(raw):
+            return None
+        differing = [number for number, line in enumerate(lines) if line != others[number]]
+        if not all(number and _may_differ(lines[number], others[number], head, raw) for number in differing):
+            return None
+        return HeadTemplate(head, raw, self._open_lines.union(differing))
+
+    def read(self, data: bytes) -> tuple[Head, int] | None:
+        """What ``parse_head`` would find at the start of ``data``; None: it has to look for itself."""
+        if not data.startswith(self._first):
+            return None
+        at = len(self._first)
+        if not self._rest:
+            return self.head, at
+        length = self.head.length
+        for fixed, is_length in self._rest:
+            end = data.find(b"\r\n", at)
+            if not data.startswith(fixed, end):  # nor where there is no end: -1
+                return None
+            if not is_length:
+                if not _is_value(data, at, end):
+                    return None
+            else:
+                digits = data[at:end].lstrip(b" \t")
+                if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
+                    return None
+                length = int(digits)
+            at = end + len(fixed)
+        return (self.head.alike(data[:at], length), at) if at <= KNOWN_HEAD_BYTES else None
+
+
+_LENGTH = b"content-length"
+
+
+def _may_differ(earlier: bytes, line: bytes, head: Head, raw: bytes) -> bool:
+    """Whether the value of this line of ``raw`` may be any other, where it was another in an earlier head."""
+    name, _, value = line.partition(b":")
+    if name != earlier.partition(b":")[0]:
+        return False
+    if name.lower() != _LENGTH:
+        return name.lower() not in FRAMING_FIELDS
+    is_framed_by_it = head.length >= 0 and raw.lower().count(b"\r\n" + _LENGTH + b":") == 1
+    return is_framed_by_it and value.strip(b" \t").isdigit()
+
+
+def _is_kept(head: Head, raw: bytes) -> bool:
+    return len(raw) <= KNOWN_HEAD_BYTES and head.status >= 200
