@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
+from operator import attrgetter
 from time import monotonic
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -183,6 +184,10 @@ EXCHANGE_EVENTS: Final = frozenset(
 )
 
 
+_exchange_methods: Final = attrgetter(*sorted(EXCHANGE_EVENTS))
+_NO_EXCHANGES: Final = _exchange_methods(Trace)
+
+
 def hears_exchanges(listener: Trace) -> bool:
     """Whether a listener can do anything with one of EXCHANGE_EVENTS."""
     if not isinstance(listener, Trace):
@@ -196,7 +201,7 @@ def hears_exchanges(listener: Trace) -> bool:
         return not EXCHANGE_EVENTS.isdisjoint(vars(listener))
     if kind.dispatch is not Trace.dispatch or vars(listener).keys() & {*EXCHANGE_EVENTS, "dispatch"}:
         return True
-    return any(getattr(kind, event) is not getattr(Trace, event) for event in EXCHANGE_EVENTS)
+    return _exchange_methods(kind) != _NO_EXCHANGES
 
 
 class _Answer(Protocol):
@@ -254,7 +259,6 @@ class MeteredPool(Protocol):
 class Measured(Trace):
     """What a pool is given as the listener of a request that a manager measures; one for all requests."""
 
-    is_quiet = True
     wanted_events: frozenset[str] | None = frozenset()  # pools tell their own
 
     def __init__(self, meter: Meter) -> None:

@@ -259,9 +259,14 @@ def checked_trace(trace: Trace) -> Trace:
 def quiet_listener(defaults: Keywords, keywords: Keywords) -> RequestTrace | Measured | None:
     """A request's listener that wants nothing of exchanges, where it is all that is asked for beyond urllib3's."""
     trace = keywords.get("trace")
-    if len(keywords) != 1 or type(trace) not in _BOUND or not trace.is_quiet:  # type: ignore[union-attr]
+    if len(keywords) != 1 or (type(trace) is not Measured and not _is_quiet(trace)):
         return None
     return trace if not defaults or (len(defaults) == 1 and "trace" in defaults) else None
+
+
+def _is_quiet(trace: Trace | None) -> bool:
+    """Whether it is a listener bound to its request that wants nothing of exchanges."""
+    return isinstance(trace, MeasuredRedirects) or (isinstance(trace, RequestTrace) and trace.is_quiet)
 
 
 def measured_by(defaults: Keywords, keywords: Keywords) -> Measured | None:
@@ -280,10 +285,6 @@ def told_request(method: str, url: str, defaults: Keywords, keywords: Keywords) 
     if keywords["timings"] if "timings" in keywords else defaults.get("timings"):
         trace = TimedTrace(None if trace is None else checked_trace(trace))
     return None if trace is None else RequestTrace(checked_trace(trace), method, url)
-
-
-#: listeners that a manager has given its pools for one request
-_BOUND = frozenset({RequestTrace, Measured, MeasuredRedirects})
 
 
 def _progress(progress: Progress | None) -> Progress | None:
