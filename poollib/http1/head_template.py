@@ -3,7 +3,8 @@
 What several heads had in common is compared byte for byte. Between that stand the values in which they differed (Date,
 the id of a request, a length), and of those nothing but the characters is looked at: by RFC 9112 section 5 a head of
 that form has the same fields and framing, and so is not read again. Any other is left to ``response_head``. Fields that
-say where the body ends, or whether the connection stays, may not differ, but for a plain Content-Length.
+say where the body ends, or whether the connection stays, may not differ, but for one plain Content-Length, and one
+Keep-Alive, in which some servers count down.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ class HeadTemplate:
         self.raw = raw
         self._open_lines = open_lines
         fixed: list[bytearray] = [bytearray()]
-        lengths: list[bool] = []
+        names: list[bytes] = []
         for number, line in enumerate(raw[:-2].split(b"\r\n") if open_lines else [raw[:-2]]):
             name, colon, _ = line.partition(b":")
             if number in open_lines:
                 fixed[-1] += name + colon
                 fixed.append(bytearray())
-                lengths.append(name.lower() == _LENGTH)
+                names.append(name.lower())
             else:
                 fixed[-1] += line
             fixed[-1] += b"\r\n"
         first, *rest = map(bytes, fixed)
         self._first = first if rest else raw  # the same bytes, kept once
-        #: what stands behind each open value, and whether that is the body's length
-        self._rest = tuple(zip(rest, lengths, strict=True))
+        #: what stands behind each open value, and the value's name
+        self._rest = tuple(zip(rest, names, strict=True))
 
     @classmethod
     def of(cls, head: Head, raw: bytes) -> HeadTemplate | None:
@@ -68,24 +69,24 @@ class HeadTemplate:
         at = len(self._first)
         if not self._rest:
             return self.head, at
-        length = self.head.length
-        for fixed, is_length in self._rest:
+        length, keep_alive = self.head.length, None
+        for fixed, name in self._rest:
             end = data.find(b"\r\n", at)
-            if not data.startswith(fixed, end):  # nor where there is no end: -1
+            if not data.startswith(fixed, end) or not _is_value(data, at, end):  # nor where there is no end: -1
                 return None
-            if not is_length:
-                if not _is_value(data, at, end):
-                    return None
-            else:
+            if name == _LENGTH:
                 digits = data[at:end].lstrip(b" \t")
                 if not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
                     return None
                 length = int(digits)
+            elif name == _KEEP_ALIVE:
+                keep_alive = data[at:end]
             at = end + len(fixed)
-        return (self.head.alike(data[:at], length), at) if at <= KNOWN_HEAD_BYTES else None
+        return (self.head.alike(data[:at], length, keep_alive), at) if at <= KNOWN_HEAD_BYTES else None
 
 
 _LENGTH = b"content-length"
+_KEEP_ALIVE = b"keep-alive"
 
 
 def _may_differ(earlier: bytes, line: bytes, head: Head, raw: bytes) -> bool:
@@ -93,10 +94,13 @@ def _may_differ(earlier: bytes, line: bytes, head: Head, raw: bytes) -> bool:
     name, _, value = line.partition(b":")
     if name != earlier.partition(b":")[0]:
         return False
-    if name.lower() != _LENGTH:
-        return name.lower() not in FRAMING_FIELDS
-    is_framed_by_it = head.length >= 0 and raw.lower().count(b"\r\n" + _LENGTH + b":") == 1
-    return is_framed_by_it and value.strip(b" \t").isdigit()
+    name = name.lower()
+    if name not in FRAMING_FIELDS:
+        return True
+    is_alone = raw.lower().count(b"\r\n" + name + b":") == 1
+    if name == _LENGTH:
+        return is_alone and head.length >= 0 and value.strip(b" \t").isdigit()
+    return is_alone and name == _KEEP_ALIVE
 
 
 def _is_kept(head: Head, raw: bytes) -> bool:

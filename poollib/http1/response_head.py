@@ -104,11 +104,14 @@ class Head:
                 self._read_connection(connection)
         if coding is not None:
             self._read_coding(coding, length is not None)
-        #: whether a GET's answer is not coded, has as many bytes as the fields say, and leaves the connection open
-        self.is_plain = (
+        self.is_plain = self._is_plain()
+
+    def _is_plain(self) -> bool:
+        """Whether a GET's answer is not coded, has as many bytes as the fields say, and leaves the connection open."""
+        return (
             self.length >= 0
             and self.keep_alive
-            and not encoding
+            and not self.content_encoding
             and self.requests_left != 0
             and self.status >= 200
             and self.status != 304
@@ -183,8 +186,11 @@ class Head:
         if self.is_verbatim(raw):
             self._block = raw
 
-    def alike(self, raw: bytes, length: int) -> Head:
-        """The head that ``raw`` is: of this ``length``, and other values in fields that say nothing of the framing."""
+    def alike(self, raw: bytes, length: int, keep_alive: bytes | None) -> Head:
+        """The head that ``raw`` is, with this ``length``, and this value of Keep-Alive if it may be another there.
+
+        The other fields in which the two differ say nothing of the framing.
+        """
         head = Head.__new__(Head)
         head.version, head.status, head.reason, head.keep_alive = (
             self.version,
@@ -192,10 +198,13 @@ class Head:
             self.reason,
             self.keep_alive,
         )
-        head.content_encoding = self.content_encoding
-        head.idle_limit_s, head.requests_left = self.idle_limit_s, self.requests_left
-        head.length, head.is_plain = length, self.is_plain
+        head.content_encoding, head.length = self.content_encoding, length
         head._block, head._pairs = raw, None
+        head.idle_limit_s, head.requests_left, head.is_plain = self.idle_limit_s, self.requests_left, self.is_plain
+        if keep_alive is not None:
+            head.idle_limit_s = head.requests_left = None
+            head._read_keep_alive(keep_alive.lower().decode("latin-1"))
+            head.is_plain = head._is_plain()
         return head
 
     def pairs(self) -> list[tuple[str, str]]:

@@ -222,6 +222,17 @@ def test_heads_that_differ_in_values_are_read_by_what_they_have_in_common() -> N
         assert known.conn._known_misses == 0
 
 
+def test_a_server_that_counts_down_its_last_requests_is_believed() -> None:
+    with line() as known:
+        for left in range(5, -1, -1):
+            fields = b"Keep-Alive: timeout=%d, max=%d\r\nContent-Length: 1" % (left + 9, left)
+            known.far.sendall(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\nx")
+            assert known.answer().data == b"x"
+            assert known.conn.idle_limit_s == left + 9
+            assert (known.conn.exchange_state is ConnectionState.IDLE) == (left > 0)
+        assert known.conn._known_misses == 0
+
+
 def test_a_form_that_comes_late_is_learned_as_well() -> None:
     with line() as known:
         for number in range(100):

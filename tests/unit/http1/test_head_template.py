@@ -94,6 +94,16 @@ def test_one_other_byte_anywhere_is_no_other_head() -> None:
             assert accepts_as_parsed(template, changed) or template.read(changed) is None
 
 
+@pytest.mark.parametrize(
+    "value", [b"timeout=5, max=98", b"MAX=0", b"", b"timeout=7", b" max = 1 ", b"max=1, max=2", b"\xff"]
+)
+def test_a_count_of_requests_that_are_left_is_read(value: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: %s\r\nConnection: Keep-Alive\r\n\r\n"
+    for first in (b"timeout=5, max=100", b"max=0"):
+        assert accepts_as_parsed(template_of(head % first, head % b"timeout=5, max=99"), head % value)
+        assert accepts_as_parsed(template_of(head % b"timeout=5, max=99", head % first), head % value)
+
+
 def test_a_head_that_is_cut_is_left_to_the_parser() -> None:
     raw = HEAD % (b"one", b"7", b"1")
     for end in range(len(raw)):
@@ -107,8 +117,8 @@ def test_a_head_that_is_cut_is_left_to_the_parser() -> None:
         (b"Connection: keep-alive", b"Connection: close"),
         (b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"),
         (b"Content-Encoding: gzip", b"Content-Encoding: br"),
-        (b"Keep-Alive: max=9", b"Keep-Alive: max=8"),
-        (b"kEEP-aLIVE: max=9", b"kEEP-aLIVE: max=8"),
+        (b"Keep-Alive: max=9\r\nKeep-Alive: timeout=5", b"Keep-Alive: max=8\r\nKeep-Alive: timeout=5"),
+        (b"cONNECTION: keep-alive", b"cONNECTION: close"),
         (b"X-A: 1", b"X-B: 1"),
         (b"X-A: 1", b"x-a: 1"),
         (b"X-A: 1", b"X-A: 1\r\nX-B: 2"),
