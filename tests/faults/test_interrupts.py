@@ -134,19 +134,47 @@ def test_an_interrupt_with_a_listener_of_the_requests_own_loses_nothing(scene: S
     def ask(manager: PoolManager, url: str, scene: Scene) -> bool:
         return manager.request("GET", f"{url}/text", trace=poollib.Trace()).data == TEXT
 
+    assert _lost_of(scene, ask, 1) == {}
+
+
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 23])
+def test_an_interrupt_of_a_measured_request_loses_nothing(scene: Scene, step: int) -> None:
+    prometheus_client = pytest.importorskip("prometheus_client")
+    from poollib.metrics import prometheus
+
+    def measure(manager: PoolManager) -> None:
+        prometheus(manager, registry=prometheus_client.CollectorRegistry())
+
+    def ask(manager: PoolManager, url: str, scene: Scene) -> bool:
+        return manager.request("GET", f"{url}/text").data == TEXT
+
+    assert _lost_of(scene, ask, step, measure) == {}
+
+
+def _lost_of(
+    scene: Scene, ask: Callable[..., object], step: int, prepare: Callable[[PoolManager], object] | None = None
+) -> dict[str, str]:
+    """What was lost by an interrupt at every ``step``-th point of ``ask``, by point."""
     lost = {}
     counter = RealInterrupter(0, FOLDER)
-    assert _run_one(scene, ask, counter) is None
-    for at in range(1, counter.count + 1, 1):
+    assert _run_one(scene, ask, counter, prepare) is None
+    for at in range(1, counter.count + 1, step):
         interrupter = RealInterrupter(at, FOLDER)
-        if (what := _run_one(scene, ask, interrupter)) is not None:
+        if (what := _run_one(scene, ask, interrupter, prepare)) is not None:
             lost[interrupter.where] = what
-    assert lost == {}
+    return lost
 
 
-def _run_one(scene: Scene, ask: Callable[..., object], interrupter: Interrupter) -> str | None:
+def _run_one(
+    scene: Scene,
+    ask: Callable[..., object],
+    interrupter: Interrupter,
+    prepare: Callable[[PoolManager], object] | None = None,
+) -> str | None:
     manager, url = WAYS["plain"](scene, maxsize=1, block=True, timeout=5, retries=False)
     with manager:
+        if prepare is not None:
+            prepare(manager)
         assert manager.request("GET", f"{url}/text").data == TEXT
         interrupter.run(lambda: ask(manager, url, scene))
         return _lost(manager)
