@@ -82,21 +82,50 @@ def httpcore(url: str, post: bool) -> Ask:
     return ask
 
 
+def pycurl(url: str, post: bool) -> Ask:
+    """One handle for each thread, which keeps its connection; the body by a function."""
+    import io
+
+    import pycurl
+
+    local = threading.local()
+
+    def ask() -> tuple[int, bytes]:
+        if not hasattr(local, "curl"):
+            local.curl = pycurl.Curl()
+            local.curl.setopt(pycurl.URL, url)
+        curl, body = local.curl, io.BytesIO()
+        curl.setopt(pycurl.WRITEDATA, body)
+        if post:
+            curl.setopt(pycurl.POSTFIELDS, BODY)
+        curl.perform()
+        return curl.getinfo(pycurl.RESPONSE_CODE), body.getvalue()
+
+    return ask
+
+
 CLIENTS: dict[str, Callable[[str, bool], Ask]] = {
     "poollib": urllib3_like("poollib"),
+    "pycurl": pycurl,
     "http.client": http_client,
     "urllib3": urllib3_like("urllib3"),
     "httpcore": httpcore,
     "httpx": session_like("httpx", "Client"),
     "requests": session_like("requests", "Session"),
 }
-WORKLOADS = {"GET": (1, False), "POST of 42 bytes": (1, True), "GET, 8 threads": (8, False)}
+#: how many threads, whether it is a POST, and what is asked for
+WORKLOADS = {
+    "GET": (1, False, "same"),
+    "GET, each head with an id of its own": (1, False, "ids"),
+    "POST of 42 bytes": (1, True, "same"),
+    "GET, 8 threads": (8, False, "same"),
+}
 
 
 def measured(client: str, workload: str, url: str, seconds: float) -> float:
     """Microseconds of CPU for a request, in this process."""
-    threads, post = WORKLOADS[workload]
-    ask = CLIENTS[client](url, post)
+    threads, post, path = WORKLOADS[workload]
+    ask = CLIENTS[client](url + path, post)
     counts = [0] * threads
 
     def work(index: int, until: float) -> None:
@@ -117,10 +146,12 @@ def measured(client: str, workload: str, url: str, seconds: float) -> float:
 
 
 def serve() -> None:
-    """Answer each request with the same bytes; print the port first."""
+    """Answer each request with the same bytes, or with those and an id; print the port first."""
+    import itertools
     import socket
 
-    head = b"HTTP/1.1 200 OK\r\nServer: s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    head = b"HTTP/1.1 200 OK\r\nServer: s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(BODY)
+    ids = itertools.count()
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     print(listener.getsockname()[1], flush=True)
 
@@ -130,7 +161,8 @@ def serve() -> None:
             while data := sock.recv(65536):
                 while data.startswith(b"POST") and not data.endswith(BODY):
                     data += sock.recv(65536)
-                sock.sendall(head + BODY)
+                field = b"X-Request-Id: %032x\r\n" % next(ids) if b" /ids " in data else b""
+                sock.sendall(head + field + b"\r\n" + BODY)
 
     while True:
         threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
@@ -172,7 +204,7 @@ def serving() -> Iterator[str]:
     with subprocess.Popen([*COMMAND, "--serve"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/api"
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
         finally:
             server.terminate()
 
