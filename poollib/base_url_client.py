@@ -22,7 +22,7 @@ from .base.url import Url, parse_url
 from .client.request_encoding import with_query
 from .exceptions import ClosedPoolError, LocationValueError
 from .http1.request_body import make_headers
-from .http1.request_head import prepare_fields
+from .http1.request_head import check_name, prepare_fields
 from .policy.redirect import same_origin
 from .policy.retry import Retry
 
@@ -78,8 +78,8 @@ class BaseUrlClient:
         if base_url is not None:
             self.base_url, login = _taken_apart(exact(base_url))
             self._headers.extend(login)
-        for name, value in HTTPHeaderDict(headers).items():
-            self._headers[name] = value
+        if headers is not None:
+            _overwrite(self._headers, headers)
         prepare_fields(self._headers.iteritems())  # what can't be sent is said here, not by the first request
         self._params = dict(_checked(params))
         self.is_closed = False
@@ -186,17 +186,12 @@ class BaseUrlClient:
         is_own = is_path or self.base_url is None or same_origin(url, self.base_url)
         if is_own and headers is None:
             return self._headers
-        if headers is not None:
-            require_mapping(headers)
         merged = HTTPHeaderDict(self._headers)
         if not is_own:
             for name in Retry.DEFAULT_REMOVE_HEADERS_ON_REDIRECT:
                 merged.discard(name)
-        for name, value in (headers or {}).items():
-            if value is None:
-                merged.discard(name)
-            else:
-                merged[name] = value
+        if headers is not None:
+            _overwrite(merged, headers)
         return merged
 
     def close(self) -> dict[str, Exception]:
@@ -211,6 +206,16 @@ class BaseUrlClient:
     def health(self) -> ManagerHealth:
         """As ``PoolManager.health``."""
         return self.manager.health()
+
+
+def _overwrite(fields: HTTPHeaderDict, given: Mapping[str, str | None]) -> None:
+    """Let ``given`` stand in place of the fields of these names; a name whose value is None is left out."""
+    require_mapping(given)
+    for name in given:
+        fields.discard(check_name(name))
+    for name, value in given.items():
+        if value is not None:
+            fields.add(check_name(name), value)
 
 
 def _taken_apart(base_url: str) -> tuple[str, Mapping[str, str]]:

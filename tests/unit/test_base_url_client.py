@@ -426,6 +426,36 @@ def test_an_argument_of_another_kind_is_named(url: Any, keywords: Any, said: str
         client.get(url, **keywords)
 
 
+@pytest.mark.parametrize(
+    ("headers", "error", "said"),
+    [
+        ({1: "x"}, ValueError, "Invalid header name 1: not a token"),
+        ({1: None}, ValueError, "Invalid header name 1: not a token"),
+        ([("a", "b")], TypeError, "headers must be a mapping of names to values, not a list"),
+    ],
+)
+def test_fields_of_no_name_are_named_by_the_client_and_the_request(headers: Any, error: Any, said: str) -> None:
+    with pytest.raises(error, match=said):
+        Client("http://h.example", headers=headers)
+    with Client("http://h.example") as client, pytest.raises(error, match=said):
+        client.get("/", headers=headers)
+
+
+def test_several_values_of_one_name_stay_and_win_together() -> None:
+    two = HTTPHeaderDict([("X-A", "1"), ("X-A", "2")])
+    sent = []
+
+    def note(request: Any, send: Any) -> Any:
+        sent.append(list(request.headers.items()))
+        raise InterruptedError
+
+    with Client("http://h.example", headers=two, hooks=[note]) as client:
+        for headers in (None, {"x-a": "3"}, HTTPHeaderDict([("x-a", "3"), ("x-a", "4")])):
+            with pytest.raises(InterruptedError):
+                client.get("/", headers=headers)
+    assert sent == [[("X-A", "1"), ("X-A", "2")], [("x-a", "3")], [("x-a", "3"), ("x-a", "4")]]
+
+
 def test_parameters_of_a_client_are_a_mapping() -> None:
     with pytest.raises(TypeError, match="params must be a mapping of names to values, not a list"):
         Client("http://h.example", params=[("a", "1")])  # type: ignore[arg-type]
