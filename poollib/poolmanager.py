@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +22,7 @@ from .base.exact_values import exact, exact_text, number
 from .base.headers import HTTPHeaderDict, RecentlyUsedContainer
 from .base.loggers import logger, shown_url
 from .base.timeout import _DEFAULT_TIMEOUT, Timeout
-from .base.trace import MeasuredRedirects
+from .base.trace import MeasuredRedirects, RequestTrace
 from .base.url import Url, join, origin, parse_url
 from .base_url_client import BaseUrlClient
 from .client.endpoint_builder import (
@@ -35,7 +34,7 @@ from .client.endpoint_builder import (
     take_proxy_defaults,
     unix_keywords,
 )
-from .client.extra_keywords import TOLD, check_values, measured_by, told_request
+from .client.extra_keywords import TOLD, check_values, told_request
 from .client.pool_key import _DEFAULT_BLOCKSIZE, KNOWN_KEYWORDS, base_key, check_keywords, key_fn_by_scheme
 from .client.pool_key import SSL_KEYWORDS as SSL_KEYWORDS
 from .client.pool_key import PoolKey as PoolKey
@@ -515,14 +514,16 @@ class PoolManager(RequestMethods):
             method, url = exact_text("method", method), exact_text("url", url)
         keywords: Keywords = kw  # type: ignore[assignment]  # a cast would cost each request a call
         keywords["assert_same_host"] = False
-        defaults, meter, pool = self.connection_pool_kw, None, None
-        if (defaults and not TOLD.isdisjoint(defaults)) or not TOLD.isdisjoint(keywords):
-            meter = measured_by(defaults, keywords)
-            if meter is not None:
-                keywords["trace"], began = meter, monotonic()
-            elif (response := self._run_told(method, url, redirect, keywords)) is not None:
-                return response
+        defaults, told, pool = self.connection_pool_kw, None, None
         try:
+            if (defaults and not TOLD.isdisjoint(defaults)) or not TOLD.isdisjoint(keywords):
+                if ("hooks" in keywords or "hooks" in defaults) and (hooks := hooks_of(defaults, keywords)):
+                    return self._run_hooked(hooks, method, url, redirect, keywords)
+                began, told = monotonic(), told_request(method, url, defaults, keywords)
+                if told is not None:
+                    keywords["trace"] = told
+                if type(told) is RequestTrace:
+                    told.begin()
             if ("retries" in keywords or "retries" in defaults) and type(keywords.get("retries")) is not Retry:
                 self._settle_retries(keywords, redirect)
             if "headers" not in keywords or keywords["headers"] is None:
@@ -536,32 +537,21 @@ class PoolManager(RequestMethods):
             by, given = BY_CALLER if redirect else False, keywords["headers"]
             if len(keywords) == 2:  # as most often, by names that stand here: to make a dict of them anew costs 0.2 us
                 response = pool.urlopen(method, target, redirect=by, assert_same_host=False, headers=given)
-            elif len(keywords) == 3 and meter is not None:
-                response = pool.urlopen(method, target, redirect=by, assert_same_host=False, headers=given, trace=meter)
+            elif len(keywords) == 3 and told is not None:
+                response = pool.urlopen(method, target, redirect=by, assert_same_host=False, headers=given, trace=told)
             else:
                 response = pool.urlopen(method, target, redirect=by, **keywords)
             if response.status >= 300 and redirect:
-                if meter is not None:
-                    keywords["trace"] = meter = meter.to_be_followed(pool)
+                if told is not None:
+                    keywords["trace"] = told = told.to_be_followed(pool)
                 response = self._follow(method, url, {**keywords, "body_pos": start}, response)
         except BaseException as error:
-            if meter is not None:
-                meter.count_failure(pool, method, error, began)
+            if told is not None:
+                told.failed(pool, method, error, began)
             raise
-        if meter is not None:
-            meter.count(pool, method, response.status, began)
+        if told is not None:
+            told.answered(pool, method, response, began)
         return response
-
-    def _run_told(self, method: str, url: str, redirect: bool, keywords: Keywords) -> BaseHTTPResponse | None:
-        """The response to a request that has hooks, or a listener that is to be told of it; None: it has neither."""
-        defaults = self.connection_pool_kw
-        if ("hooks" in keywords or "hooks" in defaults) and (hooks := hooks_of(defaults, keywords)):
-            return self._run_hooked(hooks, method, url, redirect, keywords)
-        told = told_request(method, url, defaults, keywords)
-        if told is None:
-            return None
-        keywords["trace"] = told
-        return told.run(partial(_own_urlopen, self, method, url, redirect, **keywords))
 
     def _run_hooked(
         self, hooks: list[Hook], method: str, url: str, redirect: bool, keywords: Keywords

@@ -268,9 +268,9 @@ class Measured(Trace):
         """The same for a request that goes on elsewhere from this pool."""
         return MeasuredRedirects(self.meter, pool)
 
-    def count(self, pool: MeteredPool, method: str, status: int, began: float) -> None:
+    def answered(self, pool: MeteredPool, method: str, response: _Answer, began: float) -> None:
         """The response to a request goes up to the caller; ``began``: when it was asked for."""
-        took_s = monotonic() - began
+        took_s, status = monotonic() - began, response.status
         try:
             try:
                 pool.meter.answered(method, status, took_s)  # type: ignore[union-attr]  # None is rare as well
@@ -279,7 +279,7 @@ class Measured(Trace):
         except Exception:
             log.exception("%r failed to count a response", self.meter)
 
-    def count_failure(self, pool: MeteredPool | None, method: str, error: BaseException, began: float) -> None:
+    def failed(self, pool: MeteredPool | None, method: str, error: BaseException, began: float) -> None:
         """Its error does; ``pool``: None before one was found."""
         took_s = monotonic() - began
         try:
@@ -304,11 +304,11 @@ class MeasuredRedirects(Measured):
         if self.pool.meter is not None:
             self.pool.meter.dispatch(request, event, arguments)
 
-    def count(self, pool: MeteredPool, method: str, status: int, began: float) -> None:
-        super().count(self.pool, method, status, began)
+    def answered(self, pool: MeteredPool, method: str, response: _Answer, began: float) -> None:
+        super().answered(self.pool, method, response, began)
 
-    def count_failure(self, pool: MeteredPool | None, method: str, error: BaseException, began: float) -> None:
-        super().count_failure(self.pool, method, error, began)
+    def failed(self, pool: MeteredPool | None, method: str, error: BaseException, began: float) -> None:
+        super().failed(self.pool, method, error, began)
 
 
 #: the requests of this process so far
@@ -409,6 +409,7 @@ class RequestTrace(Trace):
         self.timer = Timer() if is_timed else None
         self.is_quiet = self.timer is None and self.listener is not None and not hears_exchanges(self.listener)
         self.request = RequestInfo(next(_ids), method, shown_url(url), endpoint, 0, monotonic())
+        self._before = _running.get()
 
     def count_attempt(self, endpoint: object) -> None:
         """The request is about to be sent out once more, to this endpoint."""
@@ -423,21 +424,41 @@ class RequestTrace(Trace):
 
     def run(self, send: Callable[[], Answer]) -> Answer:
         """What ``send`` returns or raises; the listener hears of the beginning and the end."""
-        before = _running.get()
-        _running.set(self)
         try:
-            notify(self, "request_started", self.request)
+            self.begin()
             answer = send()
         except BaseException as error:
-            notify(self, "request_ended", self.request, None, error)
+            self.failed(None, "", error, 0.0)
             raise
-        else:
-            notify(self, "request_ended", self.request, answer.status, None)
+        self.answered(None, "", answer, 0.0)
+        return answer
+
+    def begin(self) -> None:
+        """Tell that the request is asked for; until it has ended, the thread is busy with it."""
+        _running.set(self)  # no token: an interrupt may come before it is in hand
+        notify(self, "request_started", self.request)
+
+    # What a manager calls of any listener's; Measured wants to know what is known here already.
+
+    def to_be_followed(self, pool: object) -> RequestTrace:
+        """The same, wherever the request goes on."""
+        return self
+
+    def answered(self, pool: object, method: str, response: _Answer, began: float) -> None:
+        """Tell that the response goes up to the caller."""
+        try:
+            notify(self, "request_ended", self.request, response.status, None)
             if self.timer is not None:
-                answer.timer = self.timer
-            return answer
+                response.timer = self.timer
         finally:
-            _running.set(before)  # no token: an interrupt may come before it is in hand
+            _running.set(self._before)
+
+    def failed(self, pool: object, method: str, error: BaseException, began: float) -> None:
+        """Tell that its error does."""
+        try:
+            notify(self, "request_ended", self.request, None, error)
+        finally:
+            _running.set(self._before)
 
 
 class RequestLogFilter(logging.Filter):

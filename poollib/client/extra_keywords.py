@@ -259,32 +259,25 @@ def checked_trace(trace: Trace) -> Trace:
 def quiet_listener(defaults: Keywords, keywords: Keywords) -> RequestTrace | Measured | None:
     """A request's listener that wants nothing of exchanges, where it is all that is asked for beyond urllib3's."""
     trace = keywords.get("trace")
-    if len(keywords) != 1 or (type(trace) is not Measured and not _is_quiet(trace)):
+    if len(keywords) != 1 or (type(trace) is RequestTrace and not trace.is_quiet) or type(trace) not in _BOUND:
         return None
     return trace if not defaults or (len(defaults) == 1 and "trace" in defaults) else None
 
 
-def _is_quiet(trace: Trace | None) -> bool:
-    """Whether it is a listener bound to its request that wants nothing of exchanges."""
-    return isinstance(trace, MeasuredRedirects) or (isinstance(trace, RequestTrace) and trace.is_quiet)
-
-
-def measured_by(defaults: Keywords, keywords: Keywords) -> Measured | None:
-    """What measures a manager's request, where its meter is all that listens and it has no hooks."""
-    meter = defaults.get("trace")
-    if not isinstance(meter, Meter) or "hooks" in defaults or "timings" in defaults or not TOLD.isdisjoint(keywords):
-        return None
-    return meter.measured
-
-
-def told_request(method: str, url: str, defaults: Keywords, keywords: Keywords) -> RequestTrace | None:
+def told_request(method: str, url: str, defaults: Keywords, keywords: Keywords) -> RequestTrace | Measured | None:
     """The request's listener, bound to the request; None if there is none or it is bound already."""
     trace = keywords["trace"] if "trace" in keywords else defaults.get("trace")
     if type(trace) is RequestTrace:
         return None
     if keywords["timings"] if "timings" in keywords else defaults.get("timings"):
         trace = TimedTrace(None if trace is None else checked_trace(trace))
+    elif isinstance(trace, Meter):
+        return trace.measured
     return None if trace is None else RequestTrace(checked_trace(trace), method, url)
+
+
+#: listeners that a manager gives its pools
+_BOUND = frozenset({RequestTrace, Measured, MeasuredRedirects})
 
 
 def _progress(progress: Progress | None) -> Progress | None:
