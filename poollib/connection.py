@@ -46,7 +46,7 @@ from .exchange.transport import PATIENCE, SOCKET_CLASS, ConnectionState
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import RECEIVE_BYTES
-from .http1.head_template import HeadTemplate
+from .http1.head_template import learned
 from .http1.request_head import (
     Fields,
 )
@@ -255,7 +255,7 @@ class HTTPConnection(RequestSender):
             or self._through_hooks
         ):
             return None
-        receive, known = incoming.recv, self._known_head
+        receive, known = incoming.recv, self.known_head
         try:
             data = receive(RECEIVE_BYTES)
             if not data:
@@ -357,7 +357,7 @@ class HTTPConnection(RequestSender):
             if self.request_options is not None and self.request_options.trace is not None:
                 notify(self.request_options.trace, "first_byte", self.last_request.method, self.last_request.target)
         if self.request_options is None:
-            known = self._known_head
+            known = self.known_head
             found = None if known is None else known.read(data)
             if found is not None:
                 self._known_misses = 0
@@ -371,9 +371,8 @@ class HTTPConnection(RequestSender):
 
     def _keep_head(self, head: Head, raw: bytes) -> None:
         """Keep the form of a head for the next one, unless none was known lately: then two of 16 are tried."""
-        known, is_tried = self._known_head, self._known_misses < PATIENCE or self.exchange_count % 16 in (1, 2)
-        widened = known.widened(head, raw) if is_tried and known is not None else None
-        self._known_head = widened or (HeadTemplate.of(head, raw) if is_tried else None)
+        is_tried = self._known_misses < PATIENCE or self.exchange_count % 16 in (1, 2)
+        self.known_head = learned(self.known_head, head, raw) if is_tried else None
         self._known_misses += 1
 
     def response_ended(self, reusable: bool) -> None:

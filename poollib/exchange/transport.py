@@ -138,7 +138,6 @@ class Transport(_Base):
         "_is_foreign",
         "_is_kernel_waiting",
         "_is_plain",
-        "_known_head",
         "_known_misses",
         "_private",
         "_quiet",
@@ -153,6 +152,7 @@ class Transport(_Base):
         "has_answered",
         "idle_limit_s",
         "is_outdated",
+        "known_head",
         "last_request",
         "made_for",
         "read_timeout",
@@ -225,7 +225,7 @@ class Transport(_Base):
         self._is_foreign = False  # whether the socket is no socket.socket: it is told each timeout, as by urllib3
         self._sent_head: bytes | None = None  # the last request's bytes, if it had no body and they may be sent again
         self._sent_fields: Fields | None = None  # the caller's fields that stand in them
-        self._known_head: HeadTemplate | None = None
+        self.known_head: HeadTemplate | None = None
         self._known_misses = 0  # heads in turn that were of no known form
         self._private: tuple[object, Fields] | None = None  # the last request's fields, if they prove who it comes from
         self.last_request = SentRequest("GET", "", AS_USUAL)
@@ -426,7 +426,7 @@ class Transport(_Base):
         self._receive_buffer = TransportBuffer(
             self.receive if type(self.sock) is socket.socket else self.receive_record
         )
-        self._quiet = self._known_head = None
+        self._quiet = self.known_head = None
         self._drained = self._is_kernel_waiting = False
         self.exchange_state = _IDLE
         self._sent_head = self._sent_fields = None
@@ -511,7 +511,7 @@ class Transport(_Base):
             incoming.recv = receive_no_more
         try:
             self._attached_socket = self._receive_buffer = self._quiet = self._interim = self._private = None
-            self._known_head = None
+            self.known_head = None
             self._sent_head = self._sent_fields = None
             self._is_kernel_waiting = False
             super().close()

@@ -62,11 +62,11 @@ class HeadTemplate:
             return None
         return HeadTemplate(head, raw, self._open_lines.union(differing))
 
-    def read(self, data: bytes) -> tuple[Head, int] | None:
-        """What ``parse_head`` would find at the start of ``data``; None: it has to look for itself."""
-        if not data.startswith(self._first):
+    def read(self, data: bytes, at: int = 0) -> tuple[Head, int] | None:
+        """The head that ``parse_head`` would find at ``data[at]``, and where it ends; None: let it look for itself."""
+        if not data.startswith(self._first, at):
             return None
-        at = len(self._first)
+        begin, at = at, at + len(self._first)
         if not self._rest:
             return self.head, at
         length, keep_alive = self.head.length, None
@@ -82,7 +82,14 @@ class HeadTemplate:
             elif name == _KEEP_ALIVE:
                 keep_alive = data[at:end]
             at = end + len(fixed)
-        return (self.head.alike(data[:at], length, keep_alive), at) if at <= KNOWN_HEAD_BYTES else None
+        if at - begin > KNOWN_HEAD_BYTES:
+            return None
+        return self.head.alike(data[begin:at], length, keep_alive), at
+
+
+def learned(known: HeadTemplate | None, head: Head, raw: bytes) -> HeadTemplate | None:
+    """The template for a head that the known one has not read: wider, or new; None for a head that is not kept."""
+    return (known and known.widened(head, raw)) or HeadTemplate.of(head, raw)
 
 
 _LENGTH = b"content-length"

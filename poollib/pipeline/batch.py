@@ -37,9 +37,10 @@ from ..exceptions import (
     name_phase,
 )
 from ..exchange.request_value import Options, Request
-from ..exchange.transport import ConnectionState
+from ..exchange.transport import PATIENCE, ConnectionState
 from ..http1.body_reader import Buffer, ReceiveBuffer, body_reader
 from ..http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES, is_target
+from ..http1.head_template import learned
 from ..http1.interim_responses import InterimResponses
 from ..http1.response_head import UNTIL_CLOSE, Head, closed_early, complete_head, parse_head
 from ..net.socket_state import SSLSocket, is_readable, wait_for_socket
@@ -193,6 +194,7 @@ class Batch:
         self.is_closing = False  # the server has said that it answers nothing more
         self.is_stale = False  # the connection was a kept one, and nothing at all came
         self.judged_count = 0  # how many answers a circuit breaker has looked at
+        self._misses = 0  # heads in turn that were of no known form
         self.is_believed = True  # False: answers behind the first may be shifted, and were dropped
         self._keep = True
 
@@ -280,20 +282,15 @@ class Batch:
     def _read_answers(self) -> None:
         """Read the answers to what was sent; most are here as a whole, and have a head with nothing special in it.
 
-        Many have the very bytes of the head before, which need not be parsed again.
+        Most heads have the form of the one before, and need not be parsed again.
         """
         answers, buffer, received = self.answers, self._buffer, responses.HTTPResponse.received
-        data, at = buffer.data, buffer.at
-        same, found = b"", None
+        data, at, head = buffer.data, buffer.at, None
         for request in self.requests[len(answers) : self.sent]:
             terms = request.terms
-            if terms.options is not None:  # with limits of its own, or a listener
-                same, found = b"", None
-            elif not same or not data.startswith(same, at):
-                found = parse_head(data[at:]) if at < len(data) else None
-                same = b"" if found is None or not _is_usual_head(found[0]) else data[at : at + found[1]]
-            if same and found is not None and request.method == "GET":
-                head, start = found[0], at + len(same)
+            found = self._find_head(data, at) if terms.options is None else None  # else with limits, or a listener
+            if found is not None and request.method == "GET" and (found[0].is_plain or _is_usual_head(found[0])):
+                head, start = found
                 stop = start + head.length
                 if stop <= len(data) and not (head.content_encoding and terms.decode_content):
                     response = received(head, None, data[start:stop], "GET", request.target)
@@ -303,14 +300,29 @@ class Batch:
                     answers.append(response)
                     at = stop
                     continue
-            buffer.data, buffer.at = (data, at) if at < len(data) else (b"", 0)
-            answers.append(self._read_answer(request, found))
+            buffer.data, buffer.at, head = (data, at, None) if at < len(data) else (b"", 0, None)
+            answers.append(self._read_answer(request, None if found is None else (found[0], found[1] - at)))
             data, at = buffer.data, buffer.at
             if self.is_closing:
                 return
-        if found is not None:
-            self._conn.idle_limit_s = found[0].idle_limit_s
+        if head is not None:
+            self._conn.idle_limit_s = head.idle_limit_s
         buffer.data, buffer.at = (data, at) if at < len(data) else (b"", 0)
+
+    def _find_head(self, data: bytes, at: int) -> Found | None:
+        """The head that begins at ``data[at]`` and where it ends; None: more bytes are needed."""
+        known = self._conn.known_head
+        found = None if known is None else known.read(data, at)
+        if found is not None:
+            self._misses = 0
+            return found
+        parsed = parse_head(data[at:]) if at < len(data) else None
+        if parsed is None:
+            return None
+        head, size = parsed
+        self._conn.known_head = learned(known, head, data[at : at + size]) if self._misses < PATIENCE else None
+        self._misses += 1
+        return head, at + size
 
     def _end(self) -> None:
         """The last answer is in: is there anything behind it?"""

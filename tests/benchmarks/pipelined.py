@@ -6,7 +6,7 @@ Needs nginx, Linux and, for the peers, urllib3 and pycurl in the Python of ``--p
 given); one that is missing there is left out. Client and server share one core, each run is a process of its own, the
 peers take turns, and figures are the least over the rounds. The answer has 12 fields and a body of 42 bytes. ``raw`` is
 a loop of request and response on a kept socket with prepared bytes, which checks nothing; ``raw 32`` sends 32 at once.
-A pipeline parses a head once where the next has the same bytes; at ``/id`` each has another X-Request-Id.
+At ``/id`` each answer has another X-Request-Id: there the form of a head is what is known of the next.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_the_same_bytes_are_the_same_answer_again() -> None:
     """As often as they come; the second time the head is kept, from the third on it is known."""
     with line() as known:
         seen = [known.ask(USUAL) for _ in range(5)]
-        assert known.conn._known_head is not None
+        assert known.conn.known_head is not None
         assert len(set(seen)) == 1
         assert known.conn.exchange_count == 5
 
@@ -124,7 +124,7 @@ def test_more_less_or_another_answer_is_read_as_on_a_new_connection(answer: byte
 
 @pytest.mark.parametrize("alike", [False, True])
 @pytest.mark.parametrize("answer", [HEAD, USUAL])
-def test_a_known_head_answers_head_without_a_body(answer: bytes, alike: bool) -> None:
+def test_aknown_head_answers_head_without_a_body(answer: bytes, alike: bool) -> None:
     with line(3, alike) as known, line() as new:
         assert known.ask(answer, "HEAD") == new.ask(answer, "HEAD")
 
@@ -191,7 +191,7 @@ def test_a_head_in_an_old_spelling_is_known_with_the_fields_as_they_were_read() 
 
 
 @pytest.mark.parametrize("framing", [b"Content-Encoding: gzip", b"Transfer-Encoding: chunked"])
-def test_a_known_head_of_another_framing_is_read_to_the_end_of_its_body(framing: bytes) -> None:
+def test_aknown_head_of_another_framing_is_read_to_the_end_of_its_body(framing: bytes) -> None:
     zipped = gzip.compress(b"ok")
     body = zipped if b"gzip" in framing else b"2\r\nok\r\n0\r\n\r\n"
     length = b"Content-Length: %d\r\n" % len(body) if b"gzip" in framing else b""
@@ -203,7 +203,7 @@ def test_a_known_head_of_another_framing_is_read_to_the_end_of_its_body(framing:
             response.accept(True)
             assert response.data == b"ok"
             assert known.conn.exchange_state is ConnectionState.IDLE
-        assert known.conn._known_head is not None
+        assert known.conn.known_head is not None
 
 
 def test_heads_that_differ_in_values_are_read_by_what_they_have_in_common() -> None:
@@ -217,7 +217,7 @@ def test_heads_that_differ_in_values_are_read_by_what_they_have_in_common() -> N
             )
             response = known.answer()
             assert (response.headers["X-A"], response.data) == (str(number * 999), body)
-            kept.add(known.conn._known_head)
+            kept.add(known.conn.known_head)
         assert len(kept) == 3  # none, the second's, and that of the second and the third
         assert known.conn._known_misses == 0
 
@@ -248,9 +248,9 @@ def test_where_no_form_comes_twice_few_are_kept() -> None:
         for number in range(40):
             known.far.sendall(USUAL.replace(b"X-A: one", b"X-%03d: one" % number))
             assert known.answer().headers[f"X-{number:03}"] == "one"
-            kept.add(known.conn._known_head)
+            kept.add(known.conn.known_head)
         assert len(kept) <= 1 + PATIENCE + 6
-        assert known.conn._known_head is None  # so that nobody looks for one
+        assert known.conn.known_head is None  # so that nobody looks for one
         seen = [known.ask(USUAL) for _ in range(20)]
         assert len(set(seen)) == 1
         assert known.conn._known_misses == 0
@@ -262,17 +262,17 @@ def test_long_heads_are_not_kept() -> None:
         for _ in range(3):
             known.far.sendall(long)
             known.answer()
-        assert known.conn._known_head is None
+        assert known.conn.known_head is None
 
 
 def test_nothing_is_kept_of_one_request_alone_nor_by_a_closed_connection() -> None:
     """Many idle connections have served one request; a closed one holds no field, which may be a secret."""
     with line(1) as known:
-        assert known.conn._known_head is known.conn._sent_head is None
+        assert known.conn.known_head is known.conn._sent_head is None
         known.ask(USUAL)
-        assert known.conn._known_head is not None
+        assert known.conn.known_head is not None
         known.conn.close()
-        kept = (known.conn._known_head, known.conn._sent_head, known.conn._sent_fields)
+        kept = (known.conn.known_head, known.conn._sent_head, known.conn._sent_fields)
         assert kept == (None, None, None)
 
 
