@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import poollib
 from poollib.metrics import prometheus
-from poollib.metrics.cells import MOST_VALUES, HistogramCells, taken_out
+from poollib.metrics.cells import CounterCell, HistogramCells, RequestTally, taken_out
 from poollib.metrics.observer import ERROR_KINDS, error_kind
 from tests.benchmarks.hops import counted
 from tests.support.forks import in_child
@@ -304,24 +305,39 @@ def test_a_connection_that_is_given_up_ends_its_lease(server: Httpd, registry: C
         assert total(registry, "poollib_connections_closed_total") == 1
 
 
-def test_figures_of_a_manager_that_nobody_has_read_stay_few(registry: CollectorRegistry) -> None:
+def test_figures_that_nobody_has_read_stay_few(
+    server: Httpd, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is on its way to the cells is handed over from time to time, and none of it is lost."""
+    for module in ("cells", "for_prometheus"):
+        monkeypatch.setattr(f"poollib.metrics.{module}.MOST_VALUES", 4)
     with poollib.PoolManager() as manager:
         prometheus(manager, registry=registry)
-        meter = manager.connection_pool_kw["trace"]
-        pool = meter.of_pool(None)
-        tally, leases = pool._tally("GET", 200), meter.families.lease_tally("default", "")
-        for number in range(2 * MOST_VALUES + 5):
-            pool.answered("GET", 200, 0.001 * number)
-            pool.taken(0.0)
-            pool.lease_ended(0.5, True)
-            assert len(tally.values) + len(leases.values) + len(leases.waits) <= 3 * MOST_VALUES
-    count = 2 * MOST_VALUES + 5
-    assert len(tally.values) == 5
-    assert total(registry, "poollib_requests_total") == count
-    assert total(registry, "poollib_request_duration_seconds_sum") == pytest.approx(0.001 * count * (count - 1) / 2)
-    assert total(registry, "poollib_connection_acquire_seconds_bucket", le="0.0001") == count
-    assert total(registry, "poollib_connection_usage_seconds_sum") == 0.5 * count
+        families = manager.connection_pool_kw["trace"].families
+        for _ in range(11):
+            manager.request("GET", url(server))
+            requests = families.request_tally("default", url(server)[:-1], "GET", "2xx", "")
+            leases = families.lease_tally("default", url(server)[:-1])
+            assert max(len(values) for values in (requests.values, leases.values, leases.waits)) <= 5
+        assert len(requests.values) + len(leases.values) + len(leases.waits) > 0
+    assert total(registry, "poollib_requests_total") == 11
+    for name in ("request_duration", "connection_acquire", "connection_usage"):
+        assert total(registry, f"poollib_{name}_seconds_count") == 11
+    assert total(registry, "poollib_connection_acquire_seconds_bucket", le="0.0001") == 11
+    for event, count in (("opened", 1), ("reused", 10), ("returned", 11)):
+        assert total(registry, "poollib_connection_events_total", event=event) == count, event
+
+
+def test_values_taken_out_add_up(registry: CollectorRegistry) -> None:
+    cells = HistogramCells("x_seconds", "text", (), (1, 2, 5))
+    counter = CounterCell()
+    tally = RequestTally(cells.labels(), counter)
+    for value in (3.0, 0.5, 1.0, 9.0, 2.0, 1.5):
+        tally.values.append(value)
+    tally.hand_over()
+    tally.hand_over()
+    assert cells.labels().cumulated() == ([("1.0", 2.0), ("2.0", 4.0), ("5.0", 5.0), ("+Inf", 6.0)], 17.0)
+    assert counter.value == 6
 
 
 def test_what_comes_while_values_are_taken_out_stays() -> None:
@@ -339,9 +355,11 @@ def test_what_comes_while_values_are_taken_out_stays() -> None:
 def test_a_scrape_loses_nothing_that_is_counted_meanwhile(registry: CollectorRegistry) -> None:
     with poollib.PoolManager() as manager:
         prometheus(manager, registry=registry)
-        pool = manager.connection_pool_kw["trace"].of_pool(None)
+        meter = manager.connection_pool_kw["trace"]
+        pool, count = meter.of_pool(None), meter.measured.answered
+        asked, response = SimpleNamespace(meter=pool), SimpleNamespace(status=200)
         threads = [
-            threading.Thread(target=lambda: [pool.answered("GET", 200, 0.1) for _ in range(20_000)]),
+            threading.Thread(target=lambda: [count(asked, "GET", response, 0.0) for _ in range(20_000)]),
             threading.Thread(target=lambda: [pool.lease_ended(0.1, True) for _ in range(20_000)]),
         ]
         for thread in threads:
