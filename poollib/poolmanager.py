@@ -34,7 +34,7 @@ from .client.endpoint_builder import (
     take_proxy_defaults,
     unix_keywords,
 )
-from .client.extra_keywords import TOLD, check_values, told_request
+from .client.extra_keywords import check_values, told_request
 from .client.pool_key import _DEFAULT_BLOCKSIZE, KNOWN_KEYWORDS, base_key, check_keywords, key_fn_by_scheme
 from .client.pool_key import SSL_KEYWORDS as SSL_KEYWORDS
 from .client.pool_key import PoolKey as PoolKey
@@ -516,7 +516,10 @@ class PoolManager(RequestMethods):
         keywords["assert_same_host"] = False
         defaults, told, pool = self.connection_pool_kw, None, None
         try:
-            if (defaults and not TOLD.isdisjoint(defaults)) or not TOLD.isdisjoint(keywords):
+            # Events and times are of all that one call asks for. Name by name: a set's isdisjoint takes thrice as long.
+            if (defaults and ("trace" in defaults or "timings" in defaults or "hooks" in defaults)) or (
+                "trace" in keywords or "timings" in keywords or "hooks" in keywords
+            ):
                 if ("hooks" in keywords or "hooks" in defaults) and (hooks := hooks_of(defaults, keywords)):
                     return self._run_hooked(hooks, method, url, redirect, keywords)
                 began, told = monotonic(), told_request(method, url, defaults, keywords)

@@ -69,8 +69,6 @@ POOL_OPTIONS: Final = frozenset(
 )
 #: keywords of a request alone
 OWN_OPTIONS = ("progress",)
-#: those that a manager looks at as well: events and times are of all that one call asks for
-TOLD = frozenset({"trace", "timings", "hooks"})
 #: keywords of ``urlopen`` as urllib3 has them
 URLOPEN_KEYWORDS = (
     "body",
