@@ -263,15 +263,17 @@ def quiet_listener(defaults: Keywords, keywords: Keywords) -> RequestTrace | Mea
 
 
 def told_request(method: str, url: str, defaults: Keywords, keywords: Keywords) -> RequestTrace | Measured | None:
-    """The request's listener, bound to the request; None if there is none or it is bound already."""
+    """The request's listener, bound to it, now also in ``keywords``; None if there is none or it is bound already."""
     trace = keywords["trace"] if "trace" in keywords else defaults.get("trace")
     if type(trace) is RequestTrace:
         return None
     if keywords["timings"] if "timings" in keywords else defaults.get("timings"):
         trace = TimedTrace(None if trace is None else checked_trace(trace))
-    elif isinstance(trace, Meter):
-        return trace.measured
-    return None if trace is None else RequestTrace(checked_trace(trace), method, url)
+    if trace is None:
+        return None
+    bound = trace.measured if isinstance(trace, Meter) else RequestTrace(checked_trace(trace), method, url)
+    keywords["trace"] = bound
+    return bound
 
 
 #: listeners that a manager gives its pools
