@@ -255,9 +255,9 @@ class HTTPConnection(RequestSender):
             or self._through_hooks
         ):
             return None
-        receive, known = incoming.recv, self.known_head
+        known = self.known_head
         try:
-            data = receive(RECEIVE_BYTES)
+            data = incoming.recv(RECEIVE_BYTES)
             if not data:
                 raise closed_early(data)
             self.has_answered = True

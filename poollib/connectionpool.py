@@ -272,8 +272,7 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         """
         if type(method) is not str or type(url) is not str:
             method, url = exact_text("method", method), exact_text("url", url)
-        if headers is None:
-            headers = self.headers
+        headers = self.headers if headers is None else headers
         keywords: Keywords = response_kw  # type: ignore[assignment]  # a cast would cost each request a call
         options, enforces, listener = None, True, quiet_listener(self._defaults, keywords) if keywords else None
         if listener is None and (keywords or self._defaults):
@@ -296,9 +295,9 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             options = with_times(options, timeout)
         if pool_timeout is not None or timeout.pool is not _DEFAULT_TIMEOUT:
             pool_timeout = timeout.pool_timeout if pool_timeout is None else seconds("pool_timeout", pool_timeout)
-        is_ready = match_plain_target(url) and not self._is_forwarding
-        target = url if is_ready else self._target(url, assert_same_host, retries)
-        request = Request(self, method, target, body, headers, retries)
+        if self._is_forwarding or not match_plain_target(url):
+            url = self._target(url, assert_same_host, retries)
+        request = Request(self, method, url, body, headers, retries)
         request.redirect, request.timeout = redirect, timeout
         request.pool_timeout, request.release_conn = pool_timeout, release_conn
         if chunked or not (preload_content and decode_content and enforces):
@@ -306,10 +305,10 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.wanted = ResponseOptions(preload_content, decode_content, enforces)
         if body is not None and (type(body) is not bytes or body_pos is not None):
             request.body_start = set_file_position(body, body_pos)
-        if options is not None or listener is not None:
-            if options is not None or not isinstance(listener, Measured):
-                return self._run_watched(request, options, listener)
+        if listener is not None and options is None and isinstance(listener, Measured):
             request.trace = self.meter or self._metered_by(listener)
+        elif options is not None or listener is not None:
+            return self._run_watched(request, options, listener)
         return run(self._attempt if self._circuit is None else guarded(self._attempt, self, self._circuit), request)
 
     def _run_watched(self, request: Request, options: Options | None, trace: Trace | None) -> BaseHTTPResponse:

@@ -530,9 +530,7 @@ class PoolManager(RequestMethods):
                 keywords["headers"] = self.headers
             if "timeout" in keywords or "timeout" in defaults:
                 self._start_clock(keywords)
-            start = None
-            if "body" in keywords and (type(keywords["body"]) is not bytes or "body_pos" in keywords):
-                start = _body_start(keywords)
+            start = _body_start(keywords) if "body" in keywords else None
             pool, target = self._route(url)
             by, given = BY_CALLER if redirect else False, keywords["headers"]
             if len(keywords) == 2:  # as most often, by names that stand here: to make a dict of them anew costs 0.2 us

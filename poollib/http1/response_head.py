@@ -192,20 +192,19 @@ class Head:
         The other fields in which the two differ say nothing of the framing.
         """
         head = Head.__new__(Head)
-        head.version, head.status, head.reason, head.keep_alive = (
-            self.version,
-            self.status,
-            self.reason,
-            self.keep_alive,
-        )
-        head.content_encoding, head.length = self.content_encoding, length
-        head._block, head._pairs = raw, None
-        head.idle_limit_s, head.requests_left, head.is_plain = self.idle_limit_s, self.requests_left, self.is_plain
-        if keep_alive is not None:
-            head.idle_limit_s = head.requests_left = None
-            head._read_keep_alive(keep_alive.lower().decode("latin-1"))
-            head.is_plain = head._is_plain()
+        head.take_after(self, raw, length, keep_alive)
         return head
+
+    def take_after(self, other: Head, raw: bytes, length: int, keep_alive: bytes | None) -> None:
+        """Become what ``other.alike`` wants."""
+        self.version, self.status, self.reason = other.version, other.status, other.reason
+        self.keep_alive, self.content_encoding, self.length = other.keep_alive, other.content_encoding, length
+        self.idle_limit_s, self.requests_left, self.is_plain = other.idle_limit_s, other.requests_left, other.is_plain
+        self._block, self._pairs = raw, None
+        if keep_alive is not None:
+            self.idle_limit_s = self.requests_left = None
+            self._read_keep_alive(keep_alive.lower().decode("latin-1"))
+            self.is_plain = self._is_plain()
 
     def pairs(self) -> list[tuple[str, str]]:
         """The fields in their order, values without surrounding blanks."""
