@@ -419,7 +419,8 @@ class RequestTrace(Trace):
 
     def begin_now(self) -> None:
         """Its time counts from now on: a pipeline has made it before it is sent."""
-        self.request = self.request._replace(started_at=monotonic())
+        id, method, url, endpoint, attempt, _ = self.request
+        self.request = RequestInfo(id, method, url, endpoint, attempt, monotonic())
         self.timer = None if self.timer is None else Timer()
 
     def run(self, send: Callable[[], Answer]) -> Answer:

@@ -97,7 +97,7 @@ class Listener(Trace):
             last = next((news for news in reversed(self._news) if news.name == name), None)
             if last is not None and last.text == text:
                 self._news.remove(last)
-                self._news.append(last._replace(at_s=at_s, times=last.times + 1))
+                self._news.append(_News(at_s, name, text, last.times + 1))
             else:
                 self._news.append(_News(at_s, name, text))
 

@@ -9,13 +9,13 @@ Follows RFC 9110 section 10.1.1 (100 Continue) and RFC 9112 section 9.5.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import http.client
 import sys
 import threading
 import time
-from _thread import _count as thread_count
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol
 
@@ -309,7 +309,7 @@ class RequestSender(Transport):
         sock = self.sock
         try:
             is_short = len(data) <= ALL_OR_NOTHING_BYTES
-            if is_short and self._is_plain and thread_count():
+            if is_short and self._is_plain and _thread._count():
                 send_among_threads(sock, data)
             elif is_short and self._is_kernel_waiting:
                 send_at_once(sock, data)

@@ -8,6 +8,7 @@ less than a socket, are adapted in the section "Doubles" alone.
 
 from __future__ import annotations
 
+import _thread
 import io
 import math
 import os
@@ -15,7 +16,6 @@ import select
 import socket
 import struct
 import sys
-from _thread import _count as thread_count  # of all that were started and have not ended
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -115,7 +115,7 @@ def _silence(sock: StreamSocket) -> Callable[..., bool]:
     number, events = sock.fileno, _poller(sock)
 
     def silent(drained: bool = False) -> bool:
-        if thread_count() or number() < 0:  # poll knows the number alone, whoever has it by now
+        if _thread._count() or number() < 0:  # poll knows the number alone, whoever has it by now
             return among_threads()
         return not events(0)
 

@@ -141,8 +141,8 @@ MUTANTS: Final = [
         "a path that begins with ``//`` names no other host",
         (
             "connectionpool.py",
-            "        target = url if is_ready else",
-            "        target = parse_url(url).request_uri if is_ready else",
+            "        request = Request(self, method, url, body,",
+            "        request = Request(self, method, parse_url(url).request_uri, body,",
         ),
         ("base/url.py", '        path = "/." + path  # else', "        path = path  # else"),
         ("base/url.py", 'f"/.{path}" if not text and path.startswith("//") else path', "path"),

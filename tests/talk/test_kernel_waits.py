@@ -5,6 +5,7 @@ RELIABILITY: a wait ends when its timeout does; a socket that changes hands is a
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -256,7 +257,7 @@ def test_a_small_request_among_threads_leaves_by_the_send_for_them(
     sent = []
     monkeypatch.setattr(request_sender, "send_among_threads", lambda sock, data: sent.append(sock.send(data)))
     with ScriptServer(ONCE) as server, pool_for(server, timeout=timeout) as pool:
-        monkeypatch.setattr(request_sender, "thread_count", lambda: threads)
+        monkeypatch.setattr(_thread, "_count", lambda: threads)
         assert pool.request("GET", "/").data == b"x"
         assert len(sent) == threads
 
@@ -269,7 +270,7 @@ def test_who_listens_at_sendall_hears_of_each_request_among_threads(monkeypatch:
         super(socket.socket, self).sendall(data)
 
     monkeypatch.setattr(socket.socket, "sendall", sendall, raising=False)
-    monkeypatch.setattr(request_sender, "thread_count", lambda: 1)
+    monkeypatch.setattr(_thread, "_count", lambda: 1)
     with ScriptServer(ONCE) as server, pool_for(server) as pool:
         assert pool.request("GET", "/").data == b"x"
         assert kept(pool).sock in heard

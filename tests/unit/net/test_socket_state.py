@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import select
@@ -48,7 +49,7 @@ WAYS = ["among threads", "alone", "by poll"]
 
 def ask(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the system asked as it is among other threads, without any, or where it tells no state."""
-    monkeypatch.setattr(socket_state, "thread_count", lambda: int(way == "among threads"))
+    monkeypatch.setattr(_thread, "_count", lambda: int(way == "among threads"))
     if way == "by poll":
         monkeypatch.setattr(socket_state, "_tells_state", lambda sock: False)
 
