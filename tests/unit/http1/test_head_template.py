@@ -10,7 +10,7 @@ from itertools import product
 
 import pytest
 
-from poollib.http1.head_template import KNOWN_HEAD_BYTES, HeadTemplate
+from poollib.http1.head_template import KNOWN_HEAD_BYTES, MOST_OPEN_LINES, HeadTemplate
 from poollib.http1.response_head import Head, parse_head
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: %s\r\nX-Id: %s\r\nConnection: keep-alive\r\n\r\n"
@@ -141,6 +141,18 @@ def test_heads_of_different_forms_have_no_common_one(first: bytes, second: bytes
 def test_another_status_line_is_of_another_form(status: bytes) -> None:
     raw, other = (b"HTTP/1.1 %s\r\nX-A: 1\r\n\r\n" % line for line in (b"200 OK: a", status))
     assert template_of(raw).widened(parsed(other)[0], other) is None
+
+
+def test_heads_that_differ_in_many_values_have_no_common_form() -> None:
+    """A server that has other values in each of a thousand lines is not looked at line by line, and then parsed."""
+
+    def head(values: int, value: bytes) -> bytes:
+        return b"HTTP/1.1 200 OK\r\n" + b"".join(b"%d: %s\r\n" % (n, value) for n in range(values)) + b"\r\n"
+
+    for values in (MOST_OPEN_LINES, MOST_OPEN_LINES + 1):
+        other = head(values, b"2")
+        widened = template_of(head(values, b"1")).widened(parsed(other)[0], other)
+        assert (widened is not None) == (values == MOST_OPEN_LINES)
 
 
 def test_an_interim_head_and_a_long_one_are_not_kept() -> None:
