@@ -218,7 +218,7 @@ def wait_in_kernel(sock: StreamSocket) -> bool:
     would keep it waiting for ever. Not over TLS, which waits for OpenSSL, nor on Windows, whose sockets are no files;
     nor where somebody listens at the methods, or has put their own in their place.
     """
-    if (sock.gettimeout() or 0.0) <= KERNEL_WAIT_S or not is_plain(sock):
+    if not is_plain(sock) or (sock.gettimeout() or 0.0) <= KERNEL_WAIT_S:  # of a double, that may be anything
         return False
     try:
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):

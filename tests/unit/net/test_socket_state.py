@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -479,3 +480,11 @@ def test_without_ctypes_a_send_is_as_every_other(
     near, far = pair
     socket_state.send_among_threads(near, b"abc")
     assert (far.recv(100), asked) == (b"abc", [None])
+
+
+def test_a_double_that_answers_every_call_by_itself_is_no_plain_socket() -> None:
+    """As ``unittest.mock`` makes them: its timeout is no number."""
+    double = MagicMock()
+    assert not socket_state.is_plain(double)
+    assert not socket_state.wait_in_kernel(double)
+    assert not double.mock_calls
