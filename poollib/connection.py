@@ -250,6 +250,7 @@ class HTTPConnection(RequestSender):
             or self._attached_socket is not self.sock
             or self._close_asked
             or self._interim
+            or self._session_at is not None  # to be kept at the end of the first response
             or sent.method not in _ANSWERED_WITH_BODY
             or self.response_class is not http.client.HTTPResponse
             or self._through_hooks

@@ -96,6 +96,7 @@ FUNCTIONS = {
     "exchange.transport._wrap_in_tls": _TLS,
     "exchange.request_sender._send_request": _SEND,
     "connection.getresponse": _AWAIT,
+    "connection._usual_answer": _AWAIT,
     "pipeline.batch._send_on": _SEND,
     "pipeline.batch._wait_for_head": _AWAIT,
     "pipeline.batch._end": "looking",
@@ -125,7 +126,11 @@ class Place(NamedTuple):
             module = frame.f_globals["__name__"]
             if module.startswith("poollib."):
                 functions.append(f"{module.removeprefix('poollib.')}.{frame.f_code.co_name}")
-                if functions[-1] in ("exchange.request_sender._send_request", "connection.getresponse"):
+                if functions[-1] in (
+                    "exchange.request_sender._send_request",
+                    "connection.exchange",
+                    "connection.getresponse",
+                ):
                     connection = frame.f_locals["self"]
                 elif functions[-1] == "pipeline.batch.run":
                     connection = frame.f_locals["conn"]

@@ -131,10 +131,8 @@ def test_only_allowed_hosts_are_asked(allowed: list[str], host: str, is_allowed:
 @pytest.mark.parametrize("name", ["allowed_hosts", "blocked_networks"])
 def test_what_can_be_read_once_only_is_no_guard(name: str) -> None:
     """The first pool would read it to its end, and the next one find nothing that is blocked."""
-    with PoolManager(**{name: iter(["10.0.0.0"])}) as manager:
-        for host in ("10.0.0.0", "10.0.0.0.example"):
-            with pytest.raises(TypeError, match=f"{name} is read for every pool"):
-                manager.request("GET", f"http://{host}:9/", timeout=1)
+    with pytest.raises(TypeError, match=f"{name} is read for every pool"):
+        PoolManager(**{name: iter(["10.0.0.0"])})
 
 
 def test_a_check_never_meets_half_of_changed_lists(monkeypatch: pytest.MonkeyPatch) -> None:
