@@ -256,24 +256,16 @@ class HTTPConnection(RequestSender):
             or self._through_hooks
         ):
             return None
-        known = self.known_head
         try:
             data = incoming.recv(RECEIVE_BYTES)
             if not data:
                 raise closed_early(data)
             self.has_answered = True
-            found = None if known is None else known.read(data)
-            if found is not None:
-                self._known_misses = 0
-                head, end = found
-            else:
-                found = parse_head(data)
-                if found is None or found[0].status < 200:
-                    incoming.data = data
-                    return None
-                head, end = found
-                if known is not None or self.exchange_count % 16 == 1:
-                    self._keep_head(head, data[:end])
+            found = self._find_head(data)
+            if found is None or found[0].status < 200:
+                incoming.data = data
+                return None
+            head, end = found
             if len(data) - end != head.length or not head.is_plain:
                 self.exchange_count += 1
                 return self._respond(incoming, head, data, end)
@@ -358,17 +350,22 @@ class HTTPConnection(RequestSender):
             if self.request_options is not None and self.request_options.trace is not None:
                 notify(self.request_options.trace, "first_byte", self.last_request.method, self.last_request.target)
         if self.request_options is None:
-            known = self.known_head
-            found = None if known is None else known.read(data)
+            found = self._find_head(data)
             if found is not None:
-                self._known_misses = 0
-                return data, *found
-            found = parse_head(data)
-            if found is not None:
-                if known is not None or self.exchange_count % 16 == 1:
-                    self._keep_head(found[0], data[: found[1]])
                 return data, *found
         return complete_head(incoming.recv, data, self._limits())
+
+    def _find_head(self, data: bytes) -> tuple[Head, int] | None:
+        """The head at the start of ``data``, by the known form or parsed, and where it ends; None: more is needed."""
+        known = self.known_head
+        found = None if known is None else known.read(data)
+        if found is not None:
+            self._known_misses = 0
+            return found
+        found = parse_head(data)
+        if found is not None and (known is not None or self.exchange_count % 16 == 1):
+            self._keep_head(found[0], data[: found[1]])
+        return found
 
     def _keep_head(self, head: Head, raw: bytes) -> None:
         """Keep the form of a head for the next one, unless none was known lately: then two of 16 are tried."""
