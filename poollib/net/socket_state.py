@@ -9,6 +9,7 @@ less than a socket, are adapted in the section "Doubles" alone.
 from __future__ import annotations
 
 import _thread
+import errno
 import io
 import math
 import os
@@ -242,7 +243,12 @@ def wait_in_python(sock: socket.socket) -> float:
 
 class Descriptor:
     """The system's calls as they are here: tests that put a file system of their own in the place of ``os``'s replace
-    what modules hold."""
+    what modules hold.
+
+    They are told the number of a descriptor before they give up the GIL, Python's own ``recv`` and ``send`` ask for it
+    behind that. In between another thread can close the socket and open something else, which gets the number: what is
+    read then is somebody else's.
+    """
 
     read: Final = staticmethod(os.read)
     write: Final = staticmethod(os.write)
@@ -254,13 +260,16 @@ def is_plain(sock: StreamSocket) -> TypeGuard[socket.socket]:
 
 
 def send_at_once(sock: StreamSocket, data: bytes) -> None:
-    """As ``sendall``, of what fits into a send buffer that is empty, on a socket that waits in the kernel."""
+    """As ``sendall``, of what fits into a send buffer that is empty, on a socket that waits in the kernel.
+
+    For a process of one thread: see ``Descriptor``. Errors as of ``send_rest``.
+    """
     try:
         n = Descriptor.write(sock.fileno(), data)
     except BlockingIOError:
         n = 0
     if n < len(data):
-        sock.sendall(data[n:])
+        send_rest(sock, data, n)
 
 
 def send_among_threads(sock: StreamSocket, data: bytes) -> None:
@@ -269,12 +278,40 @@ def send_among_threads(sock: StreamSocket, data: bytes) -> None:
     A send of so little never waits, but ``os`` and ``socket`` give up the GIL for it, and among busy threads getting it
     back does wait: two context switches more for each request. So C's own function is called with the GIL held, 5 to
     10 us: 8 threads take 33 us of CPU for a request, not 50, and send 34,000 in a second, not 25,000 (CPython 3.11, 2
-    cores, 2026-11). With two or three threads it makes no difference.
+    cores, 2026-11). With two or three threads it makes no difference. Errors as of ``send_rest``.
     """
     send = send_holding_gil()
-    n = 0 if send is None else max(0, send(sock.fileno(), data, len(data), _NO_WAIT))
+    n = 0 if send is None else send(sock, data, len(data), _NO_WAIT)
+    if n < 0:
+        _raise_unless_full()
+        n = 0
     if n < len(data):
-        sock.sendall(data[n:])  # which says what is wrong, where something is
+        send_rest(sock, data, n)
+
+
+def send_rest(sock: StreamSocket, data: bytes, sent_bytes: int) -> None:
+    """Send what is left of ``data``. An OSError has as ``characters_written`` what had left before, if anything had."""
+    try:
+        sock.sendall(data[sent_bytes:])
+    except OSError as error:
+        if sent_bytes:
+            cast(BlockingIOError, error).characters_written = sent_bytes
+        raise
+
+
+def _raise_unless_full() -> None:
+    """Raise what C's send met, which the system tells once: a further send after a reset says EPIPE.
+
+    Nothing where the send buffer is full, or an audit hook keeps the error to itself.
+    """
+    import ctypes
+
+    try:
+        number = ctypes.get_errno()
+    except Exception:  # the audit hook's own
+        return
+    if number != errno.EAGAIN:
+        raise OSError(number, os.strerror(number))
 
 
 #: no wait, as it would hold up all threads; and no SIGPIPE where a program has given that its meaning back
@@ -286,20 +323,27 @@ has_gil: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: Tru
 
 
 @cache  # 2 ms for ctypes, for those who have threads
-def send_holding_gil() -> Callable[[int, bytes, int, int], int] | None:
-    """C's ``send`` (descriptor, data, its length, flags), -1 for an error, which keeps the GIL while it runs.
+def send_holding_gil() -> Callable[[StreamSocket, bytes, int, int], int] | None:
+    """C's ``send`` (plain socket, data, its length, flags), -1 for an error, which keeps the GIL while it runs.
 
-    None where there is no GIL, or it can't be had: no ctypes, another Python than CPython, another system than Linux.
+    It asks the socket for its number by itself: where Python's code did, another thread could have its turn after that,
+    close the socket and open another, which would get the number, and the request. None where there is no GIL, or it
+    can't be had: no ctypes, an audit hook that refuses it, another Python than CPython, another system than Linux.
     """
-    if sys.platform != "linux" or sys.implementation.name != "cpython" or not has_gil():
+    plain = _PLAIN
+    if sys.platform != "linux" or sys.implementation.name != "cpython" or not has_gil() or plain is None:
         return None
+    fileno = plain.fileno
     try:
         import ctypes
 
-        send = ctypes.PyDLL(None).send
-        send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
+        class SocketArgument:
+            from_param = staticmethod(fileno)
+
+        send = ctypes.PyDLL(None, use_errno=True).send
+        send.argtypes = (SocketArgument, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)  # type: ignore[assignment]
         send.restype = ctypes.c_ssize_t
-    except (ImportError, OSError, AttributeError):
+    except Exception:  # an audit hook raises what it likes
         return None
     return send
 

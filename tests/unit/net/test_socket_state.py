@@ -5,15 +5,17 @@ from __future__ import annotations
 import _thread
 import contextlib
 import errno
+import os
 import select
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import MagicMock
 
 import pytest
@@ -480,6 +482,129 @@ def test_without_ctypes_a_send_is_as_every_other(
     near, far = pair
     socket_state.send_among_threads(near, b"abc")
     assert (far.recv(100), asked) == (b"abc", [None])
+
+
+def reset_by_peer(near: socket.socket, far: socket.socket) -> None:
+    """Have the far end leave without an end of the stream, where there is such a thing."""
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+    assert becomes(False, socket_state.quiet_check(near))
+
+
+def test_the_first_send_tells_of_a_reset_as_the_socket_would(gil: str) -> None:
+    """The system tells it once, so a second look for the error would find another."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    with near:
+        reset_by_peer(near, far)
+        with pytest.raises(ConnectionResetError) as raised:
+            socket_state.send_among_threads(near, b"x")
+        assert raised.value.args == (errno.ECONNRESET, "Connection reset by peer")
+
+
+@HOLDS
+def test_bytes_for_a_socket_that_another_thread_has_closed_reach_nobody_else(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the socket that has got its descriptor's number since the send began."""
+    near, _ = pair
+    send = socket_state.send_holding_gil()
+    other, others_end = socket.socketpair()
+
+    def send_later(*args: Any) -> int:
+        number = near.fileno()
+        near.close()
+        os.dup2(other.fileno(), number)
+        try:
+            assert send is not None
+            return send(*args)
+        finally:
+            os.close(number)
+
+    monkeypatch.setattr(socket_state, "send_holding_gil", lambda: send_later)
+    with other, others_end:
+        others_end.setblocking(False)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            socket_state.send_among_threads(near, b"secret")
+        with pytest.raises(BlockingIOError):
+            others_end.recv(100)
+
+
+@pytest.mark.parametrize("gil", ["held"], indirect=True)
+@pytest.mark.parametrize("sent_bytes", [0, 2])
+def test_an_error_behind_the_first_bytes_says_that_they_have_left(
+    sent_bytes: int, gil: str, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = pair
+
+    def send_some(sock: socket.socket, data: bytes, *_: int) -> int:
+        if sent_bytes:
+            assert near.send(data[:sent_bytes]) == sent_bytes
+        reset_by_peer(near, far)
+        return sent_bytes
+
+    monkeypatch.setattr(socket_state, "send_holding_gil", lambda: send_some)
+    with pytest.raises(OSError) as raised:  # noqa: PT011  # which, depends on the kind of socket
+        socket_state.send_among_threads(near, b"abc")
+    assert raised.value.errno in (errno.EPIPE, errno.ECONNRESET)
+    assert getattr(raised.value, "characters_written", 0) == sent_bytes
+
+
+class Refused(Exception):
+    """What an audit hook raises, for instance."""
+
+
+def refuse(*args: object, **kw: object) -> NoReturn:
+    raise Refused
+
+
+@HOLDS
+def test_where_ctypes_may_not_be_used_a_send_is_as_every_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.PyDLL", refuse)
+    assert socket_state.send_holding_gil.__wrapped__() is None
+
+
+@HOLDS
+def test_where_the_error_may_not_be_asked_for_the_socket_tells_it(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, _ = pair
+    monkeypatch.setattr("ctypes.get_errno", refuse)
+    near.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        socket_state.send_among_threads(near, b"x")
+
+
+UNDER_AN_AUDIT_HOOK = """
+import os, socket, sys, threading
+from poollib import HTTPConnectionPool
+from poollib.net import socket_state
+
+class Refused(Exception): pass
+
+def refuse(event, args):
+    if event.startswith("ctypes.") or (event == "import" and args[0] == "ctypes"):
+        raise Refused(event)
+
+sys.addaudithook(refuse)
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+near, far = socket.socketpair()
+socket_state.send_among_threads(near, b"abc")
+child = os.fork()
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+print(socket_state.send_holding_gil(), far.recv(100))
+"""
+
+
+@pytest.mark.slow
+def test_an_audit_hook_that_refuses_ctypes_refuses_no_request_and_no_fork() -> None:
+    """Its exception is its own: none that a failing import or a missing library would raise."""
+    command = [sys.executable, "-c", UNDER_AN_AUDIT_HOOK]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
+    assert (done.stdout, done.stderr) == ("None b'abc'\n", "")
 
 
 def test_a_double_that_answers_every_call_by_itself_is_no_plain_socket() -> None:
