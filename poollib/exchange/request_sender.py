@@ -47,7 +47,7 @@ from ..http1.request_head import (
     request_line,
 )
 from ..http1.response_head import Head, HeadBuffer
-from ..net.socket_state import SSLSocket, has_gil, send_among_threads, send_at_once
+from ..net.socket_state import SSLSocket, has_gil, send_among_threads, send_at_once, send_rest
 from . import httpclient_hooks
 from .httpclient_hooks import Base, PatchedClass, base_hooks, own_hooks, untouched
 from .request_value import AS_USUAL, EXPECT_CONTINUE_S, OutgoingRequest
@@ -316,7 +316,7 @@ class RequestSender(Transport):
             elif type(sock) is not SSLSocket:
                 sock.sendall(data)
             elif (n := sock.send(data)) < len(data):  # most often it takes all; its sendall comes by way of five views
-                sock.sendall(data[n:])
+                send_rest(sock, data, n)
         except TimeoutError as error:
             self._check_deadline("sending")
             raise WriteTimeoutError(self, self.last_request.target, "Write timed out.") from error
@@ -324,7 +324,7 @@ class RequestSender(Transport):
             if not self._answered_before_failing():
                 failed = send_failed(error)
                 refused = error.errno in (errno.EPIPE, errno.ECONNRESET) and len(data) <= ALL_OR_NOTHING_BYTES
-                failed.nothing_sent = refused
+                failed.nothing_sent = refused and not hasattr(error, "characters_written")  # see send_rest
                 raise failed from error
         self.bytes_sent += len(data)
 

@@ -17,7 +17,9 @@ A connection's life::
 from __future__ import annotations
 
 import enum
+import errno
 import http.client
+import os
 import socket
 import sys
 import time
@@ -553,7 +555,10 @@ class Transport(_Base):
             if flags:
                 data = sock.recv(limit, flags)
             elif self._is_kernel_waiting:
-                data = Descriptor.read(sock.fileno(), limit)
+                number = sock.fileno()
+                data = Descriptor.read(number, limit)
+                if sock.fileno() != number:  # closed by another thread, and the number may be another's by now
+                    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             else:
                 data = sock.recv(limit)
         except OSError as error:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from poollib.connection import HTTPConnection
 from poollib.exceptions import DeadlineExceededError, ProtocolError, ReadTimeoutError
 from poollib.exchange import request_sender
 from poollib.exchange.transport import Transport
@@ -274,3 +275,51 @@ def test_who_listens_at_sendall_hears_of_each_request_among_threads(monkeypatch:
     with ScriptServer(ONCE) as server, pool_for(server) as pool:
         assert pool.request("GET", "/").data == b"x"
         assert kept(pool).sock in heard
+
+
+def test_what_comes_for_whoever_got_the_sockets_number_is_no_answer(
+    long: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread closes the socket as a receive begins, and opens another, which gets its descriptor's number."""
+    other, others_end = socket.socketpair()
+    read = socket_state.Descriptor.read
+
+    def read_later(number: int, limit: int) -> bytes:
+        conn.sock.close()
+        os.dup2(other.fileno(), number)
+        try:
+            return read(number, limit)
+        finally:
+            os.close(number)
+
+    with ScriptServer([expect_request(), stall()]) as server, other, others_end:
+        others_end.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
+        conn = HTTPConnection("127.0.0.1", server.port, timeout=5.0)
+        conn.request("GET", "/")
+        monkeypatch.setattr(socket_state.Descriptor, "read", staticmethod(read_later))
+        with pytest.raises(ProtocolError, match="Bad file descriptor"):
+            conn.getresponse()
+        assert conn.is_closed
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("sent_bytes", [0, 2])
+def test_a_request_of_which_some_bytes_have_left_counts_as_sent(
+    sent_bytes: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is not repeated behind the caller's back, as one would be that the system has refused as a whole."""
+    conn = HTTPConnection("localhost", timeout=5.0)
+    conn.sock, far = socket.socketpair()
+    conn.sock.settimeout(5.0)
+
+    def send_some(_: object, data: bytes, *rest: int) -> int:
+        n: int = conn.sock.send(data[:sent_bytes])
+        conn.sock.shutdown(socket.SHUT_WR)
+        return n
+
+    monkeypatch.setattr(_thread, "_count", lambda: threads)
+    monkeypatch.setattr(socket_state, "send_holding_gil", lambda: send_some)
+    monkeypatch.setattr(socket_state.Descriptor, "write", staticmethod(send_some))
+    with far, pytest.raises(ProtocolError) as raised:
+        conn.request("POST", "/", body=b"x")
+    assert raised.value.nothing_sent is (sent_bytes == 0)
