@@ -6,11 +6,12 @@ Source: RFC 9112 sections 5 and 6.3; the fourth promise (the strict parser), whi
 from __future__ import annotations
 
 import random
+import tracemalloc
 from itertools import product
 
 import pytest
 
-from poollib.http1.head_template import KNOWN_HEAD_BYTES, MOST_OPEN_LINES, HeadTemplate
+from poollib.http1.head_template import KNOWN_HEAD_BYTES, KNOWN_HEAD_LINES, MOST_OPEN_LINES, HeadTemplate, learned
 from poollib.http1.response_head import Head, parse_head
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: %s\r\nX-Id: %s\r\nConnection: keep-alive\r\n\r\n"
@@ -160,6 +161,41 @@ def test_an_interim_head_and_a_long_one_are_not_kept() -> None:
         assert HeadTemplate.of(parsed(raw)[0], raw) is None
     long = HEAD % (b"x" * KNOWN_HEAD_BYTES, b"1", b"x")
     assert OPEN.read(long) is None
+
+
+def with_fields(count: int, size: int = 3) -> bytes:
+    """A head of so many fields, each of so many bytes with its CRLF at least."""
+    fields = b"".join((b"%x:" % n).ljust(size - 2, b"\xe9") + b"\r\n" for n in range(count))
+    return b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n"
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_head_of_very_many_fields_is_not_kept(is_kept: bool) -> None:
+    raw = with_fields(KNOWN_HEAD_LINES - 2 + (not is_kept))
+    head = parsed(raw)[0]
+    assert (HeadTemplate.of(head, raw) is not None) == is_kept
+    assert (learned(None, head, raw) is not None) == is_kept
+
+
+@pytest.mark.parametrize("size", [6, 8, 20, 60])
+def test_whatever_a_server_sends_no_more_than_20_kib_is_kept_for_a_connection(size: int) -> None:
+    """Also where callers have looked at the fields of each response: 10,000 idle connections would keep a GiB."""
+    raw = with_fields((KNOWN_HEAD_BYTES - 30) // size, size)
+    assert KNOWN_HEAD_BYTES - 100 < len(raw) <= KNOWN_HEAD_BYTES
+    template: HeadTemplate | None = None
+    parsed(raw)[0].pairs()
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            received = bytes(bytearray(raw))
+            found = (template and template.read(received)) or parsed(received)
+            if template is None or found[0] is not template.head:
+                template = learned(template, found[0], received)
+            found[0].pairs()
+        del received, found
+        assert tracemalloc.get_traced_memory()[0] < 20 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 LINES = [
