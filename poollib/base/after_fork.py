@@ -19,7 +19,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any, Protocol, TypeVar
 from weakref import ref
 
@@ -45,18 +44,9 @@ class ProcessMark(Protocol):
 R = TypeVar("R", bound=Resettable)
 
 
-class Reference(ref[R]):
-    """A weak reference to something remembered; ``number`` counts them in the order they were made."""
-
-    __slots__ = ("number",)
-
-    number: int
-
-
 _modules: list[Callable[[], object]] = []
-_objects: set[Reference[Any]] = set()
-_strike_off = _objects.discard
-_numbers = count()
+_objects: dict[ref[Any], ref[Any]] = {}  # each by itself, in the order they were made
+_strike_off = _objects.__delitem__
 _pid = os.getpid()  # the process that all of it belongs to
 _reset_lock = threading.RLock()
 #: ``same_process[0]`` is false in a child that C code forked, and before anything is remembered: then call ``check``.
@@ -85,15 +75,13 @@ def register(reset: Callable[[], object]) -> None:
 def remember(thing: R) -> ref[R]:
     """Have ``thing`` reset itself in every forked child, as long as it lives; a weak reference to it."""
     check()
-    reference = Reference(thing, _strike_off)
-    reference.number = next(_numbers)
-    _objects.add(reference)
-    return reference
+    reference = ref(thing, _strike_off)
+    return _objects.setdefault(reference, reference)
 
 
 def remembered() -> Iterator[Resettable]:
     """All that is remembered and alive, in the order it was made."""
-    for reference in sorted(_objects, key=lambda reference: reference.number):
+    for reference in list(_objects):
         thing = reference()
         if thing is not None:
             yield thing

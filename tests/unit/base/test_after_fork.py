@@ -203,6 +203,24 @@ def test_modules_are_reset_first_then_objects_as_they_were_made(monkeypatch: pyt
     assert in_child(lambda: told) == str(["module", *(named.name for named in kept)])
 
 
+def test_what_is_remembered_twice_is_reset_once_and_forgotten_when_it_is_gone() -> None:
+    told: list[str] = []
+
+    class Kept:
+        def _reset_after_fork(self) -> None:
+            told.append("once")
+
+    thing = Kept()
+    reference = after_fork.remember(thing)
+    assert after_fork.remember(thing) is reference
+    assert in_child(lambda: told) == "['once']"
+    assert reference in after_fork._objects
+    del thing
+    gc.collect()
+    assert reference() is None
+    assert not [each for each in after_fork._objects if each is reference]
+
+
 def test_nobody_waits_in_the_child() -> None:
     pool: EndpointPool[str, Thing] = EndpointPool("home", CountingFactory(), block=True)
     thing = pool.acquire()
