@@ -81,7 +81,7 @@ class SharedLimit:
         self.expire_at = inf
         #: A heap of what was idle when it was made: until when it may be leased, its key, itself. What was leased since
         #: is still in it; what became idle since is not, and the first of that has ``relist_at`` for its time.
-        self.expiring: list[tuple[float, int, ref[Entry[object]]]] = []
+        self.expiring: list[tuple[float, int, ref[Entry[object]]]] = NOTHING_EXPIRING
         self.relist_at = inf
         self.waiters: OrderedDict[Waiter[object], None] = NO_WAITERS
         #: Who is being served; left here by an interrupt, so that the next one who serves goes on with it.
@@ -234,3 +234,5 @@ class SharedLimit:
 
 #: For all limits that had no such return.
 NOT_RUNNING: Final[set[int]] = set()
+#: For all limits whose idle connections were not listed yet.
+NOTHING_EXPIRING: Final[list[tuple[float, int, ref[Entry[object]]]]] = []

@@ -402,6 +402,8 @@ class PoolState(Generic[Endpoint, Connection]):
             self._idle += (entry,)
             if self._shared.idle_order is not None:
                 self._shared.idle_order[entry.key] = entry
+            if not entry.reuses and not self.leases:  # an empty dict keeps 160 bytes; much is asked but once
+                self.leases.clear()
             if self._waiters or self._shared.waiters:
                 self.serve_waiters_locked()
             return True
