@@ -71,7 +71,10 @@ class RequestMethods:
         """
         if headers is None:
             headers = self.headers
-        method = method.upper() if type(method) is str else exact_text("method", method).upper()
+        if type(method) is not str:
+            method = exact_text("method", method)
+        if not method.isupper():  # else upper() makes another text, which the connection keeps
+            method = method.upper()
         if json is not None:
             if body is not None:
                 raise TypeError("request got values for both 'body' and 'json' parameters which are mutually exclusive")

@@ -217,7 +217,9 @@ class RequestSender(Transport):
         """Host, Accept-Encoding and User-Agent, as far as the caller gave none."""
         if url[0] == "/" and not fields.replaces_common:
             host = f"Host: {check_value('Host', self._host_field())}\r\n".encode("latin-1")  # not worth a memo
-            self._default_fields = common = host + _accept_and_agent()
+            common = host + _accept_and_agent()
+            if self.exchange_count > 1:  # the same request again finds its whole head, from the third on
+                self._default_fields = common
             return common
         names, lines = fields.names, b""
         if "host" not in names:
