@@ -70,14 +70,23 @@ def quiet_check(sock: StreamSocket) -> Callable[..., bool]:
     """
     silent = _silence(sock)
     pending = _pending_of(sock)
-    if pending is None:
-        return silent
-    is_openssl = isinstance(sock, SSLSocket)  # TLS in TLS keeps more than one record
+    return silent if pending is None else _TlsSilence(sock, silent, pending).check
 
-    def tls_silent(drained: bool = False) -> bool:
-        return (silent() and ((drained and is_openssl) or not pending())) or tls_quiet(sock)
 
-    return tls_silent
+class _TlsSilence:
+    """What ``quiet_check`` looks at on a TLS socket."""
+
+    __slots__ = ("_is_openssl", "_pending", "_silent", "_sock")
+
+    def __init__(self, sock: StreamSocket, silent: Callable[..., bool], pending: Callable[[], int]) -> None:
+        self._sock, self._silent, self._pending = sock, silent, pending
+        self._is_openssl = isinstance(sock, SSLSocket)  # TLS in TLS keeps more than one record
+
+    def check(self, drained: bool = False) -> bool:
+        """Whether it is quiet."""
+        if self._silent() and ((drained and self._is_openssl) or not self._pending()):
+            return True
+        return tls_quiet(self._sock)
 
 
 def tls_quiet(sock: StreamSocket) -> bool:
@@ -110,17 +119,10 @@ def _silence(sock: StreamSocket) -> Callable[..., bool]:
     """
     if not _tells_state(sock):
         return _silence_by_poll(sock)
-    among_threads = _state_silence(sock)
+    silence = _Silence(sock)
     if type(sock).__module__ not in ("socket", "ssl") or not hasattr(select, "poll"):  # gevent's: its threads are none
-        return among_threads
-    number, events = sock.fileno, _poller(sock)
-
-    def silent(drained: bool = False) -> bool:
-        if _thread._count() or number() < 0:  # poll knows the number alone, whoever has it by now
-            return among_threads()
-        return not events(0)
-
-    return silent
+        return silence.among_threads
+    return silence.check
 
 
 def _silence_by_poll(sock: StreamSocket) -> Callable[..., bool]:
@@ -163,10 +165,27 @@ def _tells_state(sock: StreamSocket) -> TypeGuard[socket.socket]:
         return False
 
 
-def _state_silence(sock: socket.socket) -> Callable[..., bool]:
-    ask = sock.getsockopt
+class _Silence:
+    """What ``_silence`` looks at on a socket that tells its state: one object, as each kept connection has it."""
 
-    def silent(drained: bool = False) -> bool:
+    __slots__ = ("_events", "_sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._events: Callable[[int], list[tuple[int, int]]] | None = None  # made when it is first asked
+
+    def check(self, drained: bool = False) -> bool:
+        """By poll where there is no other thread, else by its state."""
+        if _thread._count() or self._sock.fileno() < 0:  # poll knows the number alone, whoever has it by now
+            return self.among_threads()
+        events = self._events
+        if events is None:
+            self._events = events = _poller(self._sock)
+        return not events(0)
+
+    def among_threads(self, drained: bool = False) -> bool:
+        """By its state, without giving up the GIL."""
+        ask = self._sock.getsockopt
         try:
             if ask(_SOL_SOCKET, _SO_MEMINFO, 4) != _NOTHING:
                 return False
@@ -174,8 +193,6 @@ def _state_silence(sock: socket.socket) -> Callable[..., bool]:
             return is_open
         except OSError:  # closed
             return False
-
-    return silent
 
 
 def _select_silent(sock: HasFileno) -> bool:
