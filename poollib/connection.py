@@ -46,7 +46,7 @@ from .exchange.transport import PATIENCE, SOCKET_CLASS, ConnectionState
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import RECEIVE_BYTES
-from .http1.head_template import learned
+from .http1.head_template import learned, shared
 from .http1.request_head import (
     Fields,
 )
@@ -369,8 +369,10 @@ class HTTPConnection(RequestSender):
 
     def _keep_head(self, head: Head, raw: bytes) -> None:
         """Keep the form of a head for the next one, unless none was known lately: then two of 16 are tried."""
-        is_tried = self._known_misses < PATIENCE or self.exchange_count % 16 in (1, 2)
-        self.known_head = learned(self.known_head, head, raw) if is_tried else None
+        is_hopeful = self._known_misses < PATIENCE
+        is_tried = is_hopeful or self.exchange_count % 16 in (1, 2)
+        known = learned(self.known_head, head, raw) if is_tried else None
+        self.known_head = shared(known) if known is not None and is_hopeful else known
         self._known_misses += 1
 
     def response_ended(self, reusable: bool) -> None:

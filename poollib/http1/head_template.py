@@ -10,6 +10,7 @@ Keep-Alive, in which some servers count down.
 from __future__ import annotations
 
 import re
+from weakref import ref
 
 from .grammar import FIELD_VALUE, MAX_LENGTH_DIGITS
 from .response_head import FRAMING_FIELDS, Head
@@ -26,15 +27,17 @@ _is_value = re.compile(f"{FIELD_VALUE}*".encode("latin-1")).fullmatch
 
 
 class HeadTemplate:
-    """``head`` was the last head of this form that was read, ``raw`` its bytes."""
+    """``head`` says what all heads of this form say, and is the head itself where no value may differ."""
 
-    __slots__ = ("_first", "_open_lines", "_rest", "head", "raw")
+    __slots__ = ("__weakref__", "_first", "_open_lines", "_rest", "head")
 
     def __init__(self, head: Head, raw: bytes, open_lines: frozenset[int] = frozenset()) -> None:
         """``open_lines``: the numbers of the lines whose values may differ, the status line being 0."""
-        head.stand_in(raw)
+        if open_lines:
+            head = head.alike(b"", head.length, None)
+        else:
+            head.stand_in(raw)
         self.head = head
-        self.raw = raw
         self._open_lines = open_lines
         fixed: list[bytearray] = [bytearray()]
         names: list[bytes] = []
@@ -59,7 +62,9 @@ class HeadTemplate:
 
     def widened(self, head: Head, raw: bytes) -> HeadTemplate | None:
         """A template for this head as well, which it does not read; None if they are not of one form."""
-        lines, others = self.raw.split(b"\r\n"), raw.split(b"\r\n")
+        # Open values are empty here, so that their lines differ once more.
+        own = b"".join([self._first, *(fixed for fixed, _ in self._rest)])
+        lines, others = own.split(b"\r\n"), raw.split(b"\r\n")
         if len(lines) != len(others) or not _is_kept(head, raw) or not head.is_verbatim(raw):
             return None
         differing = [number for number, line in enumerate(lines) if line != others[number]]
@@ -67,6 +72,11 @@ class HeadTemplate:
             return None
         open_lines = self._open_lines.union(differing)
         return HeadTemplate(head, raw, open_lines) if len(open_lines) <= MOST_OPEN_LINES else None
+
+    @property
+    def form(self) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+        """All that tells it from others: two of one form read the same heads alike."""
+        return self._first, self._rest
 
     def read(self, data: bytes, at: int = 0) -> tuple[Head, int] | None:
         """The head that ``parse_head`` would find at ``data[at]``, and where it ends; None: let it look for itself."""
@@ -96,6 +106,24 @@ class HeadTemplate:
 def learned(known: HeadTemplate | None, head: Head, raw: bytes) -> HeadTemplate | None:
     """The template for a head that the known one has not read: wider, or new; None for a head that is not kept."""
     return (known and known.widened(head, raw)) or HeadTemplate.of(head, raw)
+
+
+#: The templates that were learned last, by the hashes of their forms: those of a pool's connections are mostly alike.
+_latest: dict[int, ref[HeadTemplate]] = {}
+_MOST_LATEST = 64
+
+
+def shared(template: HeadTemplate) -> HeadTemplate:
+    """Another connection's template of the same form, while that has it, else this one: 1 KiB less for each."""
+    form = template.form
+    known = _latest.get(key := hash(form))
+    other = None if known is None else known()
+    if other is not None and other.form == form:
+        return other
+    if len(_latest) >= _MOST_LATEST:
+        _latest.clear()
+    _latest[key] = ref(template)
+    return template
 
 
 _LENGTH = b"content-length"
