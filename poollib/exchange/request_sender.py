@@ -47,11 +47,19 @@ from ..http1.request_head import (
     request_line,
 )
 from ..http1.response_head import Head, HeadBuffer
-from ..net.socket_state import SSLSocket, has_gil, send_among_threads, send_at_once, send_rest
+from ..net.socket_state import (
+    SENDALL,
+    TLS_SENDALL,
+    SSLSocket,
+    has_gil,
+    send_among_threads,
+    send_at_once,
+    send_rest,
+)
 from . import httpclient_hooks
 from .httpclient_hooks import Base, PatchedClass, base_hooks, own_hooks, untouched
 from .request_value import AS_USUAL, EXPECT_CONTINUE_S, OutgoingRequest
-from .transport import ConnectionState, SentRequest, Transport
+from .transport import SOCKET_CLASS, ConnectionState, SentRequest, Transport
 from .upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 
 _IDLE, _SENDING, _AWAITING = ConnectionState.IDLE, ConnectionState.SENDING, ConnectionState.AWAITING
@@ -310,12 +318,12 @@ class RequestSender(Transport):
             _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
         sock = self.sock
         try:
-            is_short = len(data) <= ALL_OR_NOTHING_BYTES
+            is_short = len(data) <= ALL_OR_NOTHING_BYTES and SOCKET_CLASS.sendall is SENDALL
             if is_short and self._is_plain and _thread._count():
                 send_among_threads(sock, data)
             elif is_short and self._is_kernel_waiting:
                 send_at_once(sock, data)
-            elif type(sock) is not SSLSocket:
+            elif type(sock) is not SSLSocket or SSLSocket.sendall is not TLS_SENDALL:
                 sock.sendall(data)
             elif (n := sock.send(data)) < len(data):  # most often it takes all; its sendall comes by way of five views
                 send_rest(sock, data, n)

@@ -54,6 +54,7 @@ from ..http1.request_head import Fields
 from ..net import dial
 from ..net.dns import Resolver
 from ..net.socket_state import (
+    RECV,
     Descriptor,
     SSLSocket,
     StreamSocket,
@@ -554,7 +555,7 @@ class Transport(_Base):
             data: bytes
             if flags:
                 data = sock.recv(limit, flags)
-            elif self._is_kernel_waiting:
+            elif self._is_kernel_waiting and SOCKET_CLASS.recv is RECV:
                 number = sock.fileno()
                 data = Descriptor.read(number, limit)
                 if sock.fileno() != number:  # closed by another thread, and the number may be another's by now

@@ -222,6 +222,11 @@ _NO_KERNEL_WAIT: Final = bytes(len(_KERNEL_WAIT))
 #: The standard library's own socket; None where another library has put its own in that place.
 _PLAIN: Final = socket.socket if socket.socket.__module__ == "socket" and os.name == "posix" else None
 _ITS_METHODS: Final = ("recv", "sendall", "settimeout", "gettimeout")
+#: The methods that are gone round, as they are here. A program may put its own in their place later (a double that
+#: fails, a recorder), and wants to see sockets go by them that are open already.
+RECV: Final[object] = getattr(socket.socket, "recv", None)
+SENDALL: Final[object] = getattr(socket.socket, "sendall", None)
+TLS_SENDALL: Final[object] = getattr(SSLSocket, "sendall", None)
 
 
 def wait_in_kernel(sock: StreamSocket) -> bool:
@@ -321,11 +326,11 @@ def _raise_unless_full() -> None:
 
     Nothing where the send buffer is full, or an audit hook keeps the error to itself.
     """
-    import ctypes
-
     try:
+        import ctypes
+
         number = ctypes.get_errno()
-    except Exception:  # the audit hook's own
+    except Exception:  # the audit hook's own, or what an import at the interpreter's end comes to
         return
     if number != errno.EAGAIN:
         raise OSError(number, os.strerror(number))

@@ -277,6 +277,47 @@ def test_who_listens_at_sendall_hears_of_each_request_among_threads(monkeypatch:
         assert kept(pool).sock in heard
 
 
+def listen(monkeypatch: pytest.MonkeyPatch, sock: socket.socket, *names: str) -> list[str]:
+    """Which of these methods of its class are called on the socket from now on."""
+    heard, kind = [], type(sock)
+
+    def heard_at(name: str) -> Callable[..., Any]:
+        method = getattr(kind, name)
+
+        def heard_method(self: socket.socket, *args: Any) -> Any:
+            if self is sock:
+                heard.append(name)
+            return method(self, *args)
+
+        return heard_method
+
+    for name in names:
+        monkeypatch.setattr(kind, name, heard_at(name), raising=False)
+    return heard
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_who_begins_to_listen_hears_of_connections_that_are_open(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As who replaces a method by one that fails expects it, to see what his program does then."""
+    monkeypatch.setattr(_thread, "_count", lambda: threads)
+    with ScriptServer(ONCE * 3) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/").data == b"x"
+        with monkeypatch.context() as later:
+            heard = listen(later, kept(pool).sock, "sendall", "recv")
+            assert pool.request("GET", "/").data == b"x"
+        assert pool.request("GET", "/").data == b"x"
+        assert heard == ["sendall", "recv"]
+
+
+def test_who_begins_to_listen_at_tls_sockets_hears_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptServer(ONCE * 2, tls=certs().server()) as server:
+        with HTTPSConnectionPool("localhost", server.port, ca_certs=certs().ca_file, timeout=5.0) as pool:
+            assert pool.request("GET", "/").data == b"x"
+            heard = listen(monkeypatch, kept(pool).sock, "sendall")
+            assert pool.request("GET", "/").data == b"x"
+            assert heard == ["sendall"]
+
+
 def test_what_comes_for_whoever_got_the_sockets_number_is_no_answer(
     long: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
