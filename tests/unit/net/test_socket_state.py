@@ -602,7 +602,7 @@ print(socket_state.send_holding_gil(), far.recv(100))
 @pytest.mark.slow
 def test_an_audit_hook_that_refuses_ctypes_refuses_no_request_and_no_fork() -> None:
     """Its exception is its own: none that a failing import or a missing library would raise."""
-    command = [sys.executable, "-c", UNDER_AN_AUDIT_HOOK]
+    command = [sys.executable, "-W", "ignore", "-c", UNDER_AN_AUDIT_HOOK]  # of forks among threads, it warns
     done = subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
     assert (done.stdout, done.stderr) == ("None b'abc'\n", "")
 
