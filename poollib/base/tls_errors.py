@@ -28,6 +28,14 @@ def is_ragged_end(error: BaseException) -> bool:
     return isinstance(error, ends) or getattr(error, "reason", None) in RAGGED_ENDS
 
 
+def is_tls_failure(error: BaseException) -> bool:
+    """Whether TLS says why it ended, as by an alert: not a broken connection, nor something to be waited for.
+
+    It is told once: whoever asks again hears of the end alone.
+    """
+    return is_tls_error(error) and not (is_ragged_end(error) or wants_read(error) or wants_write(error))
+
+
 def wants_read(error: BaseException) -> bool:
     """Whether TLS only needs more bytes to go on."""
     return is_tls_error(error) and isinstance(error, sys.modules["ssl"].SSLWantReadError)

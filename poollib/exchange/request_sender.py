@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, Protocol
 from ..base.exact_values import exact
 from ..base.headers import HTTPHeaderDict, require_mapping
 from ..base.timeout import _DEFAULT_TIMEOUT
-from ..base.tls_errors import is_ragged_end, is_tls_error, wants_read, wants_write
+from ..base.tls_errors import is_tls_failure, wants_read, wants_write
 from ..base.trace import notify
 from ..base.url import without_zone
 from ..exceptions import (
@@ -163,9 +163,9 @@ class RequestSender(Transport):
             if is_from_body(error):
                 self.close()
                 raise
-            if not self._answered_before_failing():
+            if (failed := self._failure_unless_answered(error)) is not None:
                 self.close()
-                raise send_failed(error) from error
+                raise failed from error
         except BaseException:
             self.close()
             raise
@@ -304,8 +304,8 @@ class RequestSender(Transport):
             raise WriteTimeoutError(self, self.last_request.target, f"Write timed out. ({error})") from error
         if not isinstance(error, OSError):
             raise error
-        if not self._answered_before_failing():
-            raise send_failed(error) from error
+        if (failed := self._failure_unless_answered(error)) is not None:
+            raise failed from error
 
     def _send_bytes(self, data: bytes) -> None:
         """Send the first bytes of a request. An error says whether the system can't have taken any of them."""
@@ -331,28 +331,41 @@ class RequestSender(Transport):
             self._check_deadline("sending")
             raise WriteTimeoutError(self, self.last_request.target, "Write timed out.") from error
         except OSError as error:
-            if not self._answered_before_failing():
-                failed = send_failed(error)
+            if (failed := self._failure_unless_answered(error)) is not None:
                 refused = error.errno in (errno.EPIPE, errno.ECONNRESET) and len(data) <= ALL_OR_NOTHING_BYTES
                 failed.nothing_sent = refused and not hasattr(error, "characters_written")  # see send_rest
                 raise failed from error
         self.bytes_sent += len(data)
 
-    def _answered_before_failing(self) -> bool:
-        """Whether the server answered before it stopped taking bytes, as with a 413 (RFC 9112 section 9.5)."""
+    def _failure_unless_answered(self, error: OSError) -> HTTPError | None:
+        """poollib's error for what a send raised; None if the server answered before, as with a 413.
+
+        What it said before it stopped taking bytes counts (RFC 9112 section 9.5), and so does a TLS alert: in TLS 1.3 a
+        server looks at the client's certificate when the client may send already (RFC 8446 section 2).
+        """
         self._close_asked = True
-        self._receive_early(0.0)
+        try:
+            self._receive_early(0.0)
+        except SSLError as said:
+            return said
         self._keep_heard()
-        return self._receive_buffer is not None and bool(self._receive_buffer.data)
+        if self._receive_buffer is not None and self._receive_buffer.data:
+            return None
+        return _send_failed(error)
 
     def _receive_early(self, wait_s: float) -> bool:
-        """Whether, within ``wait_s``, the final answer begins or the connection ends; interim ones are kept."""
+        """Whether, within ``wait_s``, the final answer begins or the connection ends; interim ones are kept.
+
+        Errors: SSLError if TLS says why it ended, which getresponse would not hear again.
+        """
         sock = self.sock
         timeout_s = sock.gettimeout()
         try:
             sock.settimeout(wait_s)
             data: bytes = sock.recv(RECEIVE_BYTES)
         except OSError as error:  # nothing yet, or the end, of which getresponse hears again
+            if is_tls_failure(error):
+                raise _send_failed(error) from error
             nothing_yet = isinstance(error, (TimeoutError, BlockingIOError, InterruptedError))
             return not nothing_yet and not wants_read(error) and not wants_write(error)
         finally:
@@ -453,10 +466,9 @@ def _limit(sock: Any, timeout_s: float | None) -> None:
         sock.settimeout(timeout_s)
 
 
-def send_failed(error: OSError) -> HTTPError:
+def _send_failed(error: OSError) -> HTTPError:
     """poollib's error for what a send raised."""
-    is_tls = is_tls_error(error) and not is_ragged_end(error)
-    failed = SSLError(error) if is_tls else ProtocolError("Connection aborted.", error)
+    failed = SSLError(error) if is_tls_failure(error) else ProtocolError("Connection aborted.", error)
     failed.phase = "sending"
     return failed
 

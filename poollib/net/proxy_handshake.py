@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final
 
 from ..base.exact_values import exact
+from ..base.tls_errors import is_ragged_end, is_tls_failure
 from ..exceptions import ConnectTimeoutError, NewConnectionError
 from .socket_state import StreamSocket
 
@@ -56,9 +57,23 @@ class ProxyHandshake:
         self._sock.settimeout(left_s)
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of it. An https proxy that takes nothing may have said why: then that is raised."""
         self._start()
-        self._sock.sendall(data)
+        try:
+            self._sock.sendall(data)
+        except OSError as error:
+            if is_ragged_end(error):
+                self._raise_alert()
+            raise
+
+    def _raise_alert(self) -> None:
+        """Raise what TLS says of its end: a refused certificate is told after the handshake (RFC 8446 section 2)."""
+        self._sock.settimeout(0.0)
+        try:
+            self._sock.recv(1)
+        except OSError as said:
+            if is_tls_failure(said):
+                raise
 
     def receive(self, most: int) -> bytes:
         """What one receive gives, up to ``most`` bytes; ``b""`` at the end."""

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from .. import response as responses
-from ..base.tls_errors import is_ragged_end, is_tls_error, wants_read, wants_write
+from ..base.tls_errors import is_tls_failure, wants_read, wants_write
 from ..base.trace import notify
 from ..connection import ALL_OR_NOTHING_BYTES, HTTPConnection
 from ..exceptions import (
@@ -114,8 +114,9 @@ class BatchBuffer(ReceiveBuffer):
             data = self._receive_sending(limit) if self._unsent else None
             if data is None:
                 data = self._incoming.recv(limit)
-        except HTTPError:
-            self._raise_send_error()
+        except HTTPError as error:
+            if not isinstance(error, SSLError):  # which says why nothing could be sent
+                self._raise_send_error()
             raise
         if data:
             self.received = self._conn.has_answered = True
@@ -150,6 +151,8 @@ class BatchBuffer(ReceiveBuffer):
         except OSError as error:
             if isinstance(error, BlockingIOError) or wants_read(error) or wants_write(error):
                 return None
+            if is_tls_failure(error):
+                raise _send_failed(error, False) from error
             data = b""  # the connection failed, which ends the stream as well
         finally:
             sock.settimeout(timeout_s)
@@ -233,7 +236,7 @@ class Batch:
         except BaseException as error:
             is_sending = conn.exchange_state is ConnectionState.SENDING
             name_phase(error, "sending" if is_sending else "waiting for the response")
-            self.is_stale = was_kept and not self._buffer.received and isinstance(error, ProtocolError)
+            self.is_stale = was_kept and not self._buffer.received and isinstance(error, (ProtocolError, SSLError))
             if self.answers and self._is_out_of_step(error):
                 self._drop_answers()
             raise
@@ -435,8 +438,7 @@ class Batch:
 
 def _send_failed(error: OSError, is_first: bool) -> HTTPError:
     """poollib's error for what sending raised; ``is_first``: nothing has been sent before on this connection."""
-    is_tls = is_tls_error(error) and not is_ragged_end(error)
-    failed = chained(SSLError(error) if is_tls else ProtocolError("Connection aborted.", error), error)
+    failed = chained(SSLError(error) if is_tls_failure(error) else ProtocolError("Connection aborted.", error), error)
     if is_first and error.errno in (errno.EPIPE, errno.ECONNRESET):
         mark_nothing_sent(failed)  # the system takes the first bytes or, with an error, none
     name_phase(failed, "sending")
