@@ -46,17 +46,18 @@ def http_connect(
     if not any(check_name(name).lower() == "host" for name, _ in pairs):
         pairs.insert(0, ("Host", target))
     ask = request_head("CONNECT", target, pairs)
+    has_login = any(check_name(name).lower() == "proxy-authorization" for name, _ in pairs)
     with ProxyHandshake(sock, target, timeout_s, owner) as handshake:
         try:
             handshake.send(ask)
-            return _await_tunnel(handshake, limits)
+            return _await_tunnel(handshake, limits, has_login)
         except TimeoutError:
             raise
         except (OSError, HTTPError) as err:
             raise ProxyError("Unable to connect to proxy", err) from err
 
 
-def _await_tunnel(handshake: ProxyHandshake, limits: Limits) -> Head:
+def _await_tunnel(handshake: ProxyHandshake, limits: Limits, has_login: bool) -> Head:
     """The head of a clean 2xx; OSError that says what else there was. Interim responses are passed over."""
     head, rest = read_head(handshake.receive, limits)
     interim = InterimResponses(monotonic())
@@ -66,17 +67,21 @@ def _await_tunnel(handshake: ProxyHandshake, limits: Limits) -> Head:
         interim.note(head, limits, monotonic())
         head, rest = read_head(_refilled(rest, handshake.receive), limits)
     if head.status >= 300:
-        raise OSError(f"Tunnel connection failed: {head.status} {head.reason}".rstrip() + _login_wanted(head))
+        raise OSError(
+            f"Tunnel connection failed: {head.status} {head.reason}".rstrip() + _login_wanted(head, has_login)
+        )
     if rest:  # what comes now is taken for the target's, and so for TLS (CVE-2023-40217)
         raise OSError(f"Tunnel connection failed: {len(rest)} bytes behind the {head.status} of the proxy")
     return head
 
 
-def _login_wanted(head: Head) -> str:
-    """What a 407 asks for, in words; empty for other statuses."""
+def _login_wanted(head: Head, has_login: bool) -> str:
+    """What a 407 asks for, in words; empty for other statuses. ``has_login``: one was sent, and refused."""
     if head.status != 407:
         return ""
     offers = ", ".join(head.get("proxy-authenticate"))[:200] or "nothing"
+    if has_login:
+        return f" (the proxy refuses the login that was sent; it offers {offers})"
     return f" (the proxy offers {offers}; user and password go into its URL, or a login into proxy_headers)"
 
 

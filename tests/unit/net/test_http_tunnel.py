@@ -148,3 +148,10 @@ def test_only_who_lacks_a_login_is_told_how_to_give_one(status: bytes, is_told: 
     with ProxyEnd(answer) as proxy, pytest.raises(ProxyError) as caught:
         connect(proxy.near, timeout_s=2)
     assert ("the proxy offers Basic realm=x; user and password" in str(caught.value.original_error)) is is_told
+
+
+def test_who_sent_a_login_is_told_that_it_was_refused() -> None:
+    """It was told to give one, as if none had come."""
+    with ProxyEnd(b"HTTP/1.1 407 Login\r\nProxy-Authenticate: Basic realm=x\r\n\r\n") as proxy:
+        with pytest.raises(ProxyError, match="refuses the login that was sent; it offers Basic realm=x"):
+            connect(proxy.near, headers={"proxy-authorization": "Basic eDp5"}, timeout_s=2)
