@@ -69,6 +69,7 @@ from .exceptions import (
     ProtocolError,
     ReadTimeoutError,
     URLSchemeUnknown,
+    is_nothing_sent,
     name_pool,
 )
 from .exchange.base_response import log_response
@@ -370,13 +371,13 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
                 self._tell_lease(request.trace, conn)
             return self._exchange(conn, request, number)
         except SettingsChanged:  # nothing was sent; the next connection is made with the new ones
-            raise StaleConnection from None
+            raise StaleConnection(nothing_sent=True) from None
         except ProtocolError as error:
             if conn is None or not conn.exchange_count or conn.has_answered or not may_resend(request, error):
                 raise
             if request.trace is not None:
                 notify(request.trace, "resent", request.method, request.target, error)
-            raise StaleConnection from None
+            raise StaleConnection(is_nothing_sent(error)) from None
         except BaseException:
             if conn is not None:
                 self._endpoint_pool.reclaim(conn, number)

@@ -78,6 +78,11 @@ def mark_nothing_sent(error: BaseException) -> None:
     error.__dict__["nothing_sent"] = True
 
 
+def unmark_nothing_sent(error: BaseException) -> None:
+    """Note that an attempt before this one may have sent something, whatever the last one did."""
+    error.__dict__.pop("nothing_sent", None)
+
+
 def is_nothing_sent(error: BaseException) -> bool:
     """``HTTPError.nothing_sent``, for any error."""
     return bool(error.__dict__.get("nothing_sent"))

@@ -32,6 +32,7 @@ from ..exceptions import (
     is_from_body,
     is_nothing_sent,
     phase_of,
+    unmark_nothing_sent,
 )
 from ..exchange.base_response import BaseHTTPResponse
 from ..exchange.request_value import Request
@@ -60,26 +61,36 @@ class StaleConnection(Exception):
     """How an attempt ends that was none: the request goes out once more on another connection, and no retry is spent.
 
     A kept connection had died before a byte of an answer came, or one was made by settings that hold no more.
+    ``nothing_sent``: no byte of the request had left on it.
     """
+
+    def __init__(self, nothing_sent: bool = False) -> None:
+        self.nothing_sent = nothing_sent
 
 
 def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPResponse | None = None) -> BaseHTTPResponse:
     """The response that stands: neither retried nor redirected any further; its body is read if that was asked for.
 
     ``send`` makes one attempt: a response, an error, or StaleConnection. ``first``: what has come already in answer to
-    ``request``. MaxRetryError when ``request.retries`` is spent; errors that may not be tried again as they come.
+    ``request``. MaxRetryError when ``request.retries`` is spent; errors that may not be tried again as they come. Their
+    ``nothing_sent`` speaks of all attempts, and of the requests that were redirected here.
     """
+    was_sent = first is not None
     if request.retries.budget is not None and not request.redirects_only:
         request.retries.budget.pay_in()
     while True:
         try:
             response = send(request) if first is None else first
         except StaleConnection as stale:
+            was_sent = was_sent or not stale.nothing_sent
             _forget_frames(stale)
         except RETRYABLE as error:
-            again = None if request.redirects_only else _after_error(request, error)
+            again = None if request.redirects_only else _after_error(request, error, was_sent)
             if again is None:
+                if was_sent:
+                    unmark_nothing_sent(error)
                 raise
+            was_sent = was_sent or not is_nothing_sent(error)
             request = again
         else:
             status, retries, stands = response.status, request.retries, False
@@ -95,7 +106,7 @@ def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPRespon
             following = _judged(request, response, stands)
             if following is None:
                 return response
-            request, first = following, None
+            request, first, was_sent = following, None, True
         if request.body_start is not None:
             rewind_body(request.body, request.body_start)
 
@@ -120,7 +131,7 @@ def _judged(request: R, response: BaseHTTPResponse, stands: bool) -> R | None:
             request.complete(response)
         return None
     except RETRYABLE as error:
-        again = _after_error(request, error) if stands or phase_of(error) == READING_THE_BODY else None
+        again = _after_error(request, error, True) if stands or phase_of(error) == READING_THE_BODY else None
         if again is None:
             _let_go(response)
             raise
@@ -136,8 +147,10 @@ def _let_go(response: BaseHTTPResponse) -> None:
         response.close()
 
 
-def _after_error(request: R, error: Exception) -> R | None:
+def _after_error(request: R, error: Exception, was_sent: bool) -> R | None:
     """The request once more after an error; None if the caller shall see the error, MaxRetryError if no try is left.
+
+    ``was_sent``: bytes of it may have left before this attempt.
 
     No frame that looks at the error stays in its traceback, and one that was tried again keeps none at all: rings of
     errors and frames would hold memory until the garbage collector comes by.
@@ -151,6 +164,9 @@ def _after_error(request: R, error: Exception) -> R | None:
     try:
         pool = _pool_of(request)
         retries = request.retries.after_error(request.method, request.target, error, pool, verdict)
+    except MaxRetryError as spent:
+        spent.nothing_sent = is_nothing_sent(error) and not was_sent
+        raise
     except RETRYABLE as raised:
         if raised is not error:
             raise

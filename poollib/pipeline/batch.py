@@ -236,7 +236,7 @@ class Batch:
         except BaseException as error:
             is_sending = conn.exchange_state is ConnectionState.SENDING
             name_phase(error, "sending" if is_sending else "waiting for the response")
-            self.is_stale = was_kept and not self._buffer.received and isinstance(error, (ProtocolError, SSLError))
+            self.is_stale = was_kept and not self._buffer.received and isinstance(error, ProtocolError)
             if self.answers and self._is_out_of_step(error):
                 self._drop_answers()
             raise

@@ -18,6 +18,7 @@ from poollib.exceptions import (
     DeadlineExceededError,
     HTTPError,
     MaxRetryError,
+    NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
     UnrewindableBodyError,
@@ -118,6 +119,34 @@ def test_some_errors_are_never_tried_again(error: HTTPError) -> None:
     with pytest.raises(type(error)):
         run(script, request())
     assert len(script.seen) == 1
+
+
+def refused() -> HTTPError:
+    return marked(NewConnectionError(None, "refused"), mark_nothing_sent)
+
+
+@pytest.mark.parametrize(
+    ("before", "is_certain"),
+    [
+        ((refused(),), True),
+        ((StaleConnection(nothing_sent=True),), True),
+        ((), True),
+        ((read_timeout(),), False),
+        ((refused(), read_timeout()), False),
+        ((StaleConnection(),), False),
+        ((503,), False),
+        (((307, {"Location": "/b"}),), False),
+    ],
+)
+def test_what_is_said_of_bytes_that_left_is_said_of_all_attempts(before: tuple[Step, ...], is_certain: bool) -> None:
+    """A caller who sends a POST again because nothing had left shall not be told so of the last attempt alone."""
+    every = Retry(status=5, connect=5, read=5, redirect=5, status_forcelist=[503], allowed_methods=None)
+    last = refused()
+    for retries in (every.new(total=len(before)), every.new(retry_on=lambda _, met: met is not last and None)):
+        mark_nothing_sent(last)
+        with pytest.raises((MaxRetryError, NewConnectionError)) as raised:
+            run(Script(*before, last, last), request("POST", retries=retries))
+        assert raised.value.nothing_sent is is_certain
 
 
 def test_retry_on_is_asked_once_for_each_outcome() -> None:
