@@ -57,7 +57,7 @@ def http_connect(
             raise ProxyError("Unable to connect to proxy", err) from err
 
 
-def _await_tunnel(handshake: ProxyHandshake, limits: Limits, has_login: bool) -> Head:
+def _await_tunnel(handshake: ProxyHandshake, limits: Limits, has_login: bool = False) -> Head:
     """The head of a clean 2xx; OSError that says what else there was. Interim responses are passed over."""
     head, rest = read_head(handshake.receive, limits)
     interim = InterimResponses(monotonic())
@@ -67,9 +67,8 @@ def _await_tunnel(handshake: ProxyHandshake, limits: Limits, has_login: bool) ->
         interim.note(head, limits, monotonic())
         head, rest = read_head(_refilled(rest, handshake.receive), limits)
     if head.status >= 300:
-        raise OSError(
-            f"Tunnel connection failed: {head.status} {head.reason}".rstrip() + _login_wanted(head, has_login)
-        )
+        answer = f"Tunnel connection failed: {head.status} {head.reason}".rstrip()
+        raise OSError(answer + _login_wanted(head, has_login))
     if rest:  # what comes now is taken for the target's, and so for TLS (CVE-2023-40217)
         raise OSError(f"Tunnel connection failed: {len(rest)} bytes behind the {head.status} of the proxy")
     return head
