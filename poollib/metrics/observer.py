@@ -50,10 +50,12 @@ log = logger(__name__)
 OTHER = "other"
 #: RFC 9110 section 9, RFC 5789, RFC 10008
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
-#: why the pool itself closes a connection
+#: why poollib itself closes a connection
 REASONS = frozenset(
     {
         "closed",
+        "dead",
+        "dead when asked for",
         "dead when probed",
         "detached",
         "discarded",
@@ -61,16 +63,20 @@ REASONS = frozenset(
         "exit",
         "health check failed",
         "idle timeout",
+        "interrupted",
         "keep-alive limit",
         "made room",
         "max lifetime",
-        "not usable",
+        "on_acquire failed",
+        "on_release failed",
         "pool closed",
         "pool full",
         "refreshed",
+        "replaced through the queue",
         "resized",
         "settings changed",
-        "warm failed",
+        "the pool is closed",
+        "the pool is full",
         *(f"given back while {state.value}" for state in ConnectionState),
     }
 )

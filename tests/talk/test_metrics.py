@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import os
 import pickle
@@ -26,13 +27,15 @@ from prometheus_client.parser import text_string_to_metric_families
 import poollib
 from poollib.metrics import prometheus
 from poollib.metrics.cells import CounterCell, HistogramCells, RequestTally, taken_out
-from poollib.metrics.observer import ERROR_KINDS, error_kind
+from poollib.metrics.observer import ERROR_KINDS, REASONS, error_kind
+from poollib.pool import entry, state
 from tests.benchmarks.hops import counted
 from tests.support.forks import in_child
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, close, expect_request, send
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "poollib"
 
 
 @pytest.fixture
@@ -624,6 +627,55 @@ def test_a_registry_that_was_cleared_is_filled_again(server: Httpd, registry: Co
 def test_what_is_no_manager_is_refused(registry: CollectorRegistry) -> None:
     with pytest.raises(TypeError, match="manager must be a PoolManager or a Client, not 7"):
         prometheus(7, registry=registry)  # type: ignore[arg-type]
+
+
+#: What takes a reason for the end of a connection, and at which place.
+GIVES_A_REASON = {
+    "_count_drop_locked": 0,
+    "_end_lease": 1,
+    "_drop": 1,
+    "_empty": 0,
+    "discard": 1,
+    "discard_idle_locked": 1,
+    "drop_idle": 0,
+    "drop_unusable": 0,
+    "refresh": 0,
+}
+
+
+def reasons_in(tree: ast.AST) -> Iterator[str]:
+    """Every text by which a module ends a connection: given to one of those, a default of theirs, or set as reason."""
+    for node in ast.walk(tree):
+        found: list[ast.expr | None] = []
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            found = node.args[GIVES_A_REASON[name] :][:1] if name in GIVES_A_REASON else []
+        elif isinstance(node, ast.FunctionDef) and node.name in GIVES_A_REASON:
+            found = [*node.args.defaults]
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("reason", "entry.reason"):
+            found = [node.value]
+        elif isinstance(node, ast.FunctionDef) and node.name == "close_reason":
+            found = [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return)]
+        for part in found:
+            inner = ast.walk(part) if part is not None else ()
+            yield from (one.value for one in inner if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def test_every_reason_for_which_a_connection_ends_has_its_label(server: Httpd, registry: CollectorRegistry) -> None:
+    sources = [
+        path for parts in ("pool/*", "client/*", "*", "exchange/transport") for path in PACKAGE.glob(parts + ".py")
+    ]
+    found = {reason for path in sources for reason in reasons_in(ast.parse(path.read_text()))}
+    told = {reason for reason in found if not reason.startswith("given back while ")} - {""}
+    assert {"dead", "closed", "interrupted", "drained", "settings changed"} <= told
+    assert told <= REASONS
+    assert {state.POOL_FULL, state.POOL_CLOSED, state.DETACHED, entry.MAX_LIFETIME, entry.PEER_LIMIT} <= REASONS
+    with poollib.PoolManager() as manager:
+        prometheus(manager, registry=registry)
+        manager.request("GET", url(server))
+        server.disconnect()
+        manager.request("GET", url(server))
+    assert total(registry, "poollib_connections_closed_total", reason="dead") == 1
 
 
 def test_every_kind_of_error_has_one_word() -> None:
