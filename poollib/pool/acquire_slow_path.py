@@ -7,6 +7,7 @@ there. Waiting with a timeout, and giving up late, follow psycopg_pool's Waiting
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from math import inf
 
@@ -27,6 +28,9 @@ from .state import Connection, Endpoint, State
 from .waiter import Waiter, enqueued
 
 log = logger(__name__)
+
+#: What ``connect`` gets at least, in seconds: to a socket 0 means not to block, which no connect survives.
+SHORTEST_CONNECT_S = 0.001
 
 
 class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
@@ -56,10 +60,11 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         else:
             waiter.grant = unusable
             waiter.lease = unusable.reuses
-            self._replace_unusable(waiter)
+            self._replace_unusable(waiter, timeout_s)
         while isinstance(waiter.grant, Entry) and not self._is_usable(waiter.grant, self._clock()):
-            self._replace_unusable(waiter)
+            self._replace_unusable(waiter, timeout_s)
         entry = waiter.grant if isinstance(waiter.grant, Entry) else self._open_connection(waiter, timeout_s)
+        entry.is_checked = True
         if self.meter is not None:
             entry.leased_at = self._clock()
             self.meter.acquired(entry.reuses, waiter.waited_s)
@@ -91,7 +96,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         Unless woken, look at the grant under the lock alone: a thread that holds it may be about to make room for a
         permit, or to take it back.
         """
-        self._report_leaks(waiter.since)
+        self._report_all_leaks(waiter.since)
         if not waiter.wait(timeout_s) or waiter.grant is None:
             try:
                 self._give_up_unless_granted(waiter)
@@ -123,22 +128,27 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                     self._remove_waiter_locked(waiter)
             self._remove_waiter_locked(waiter)
 
-    def _replace_unusable(self, waiter: Waiter[Connection]) -> None:
+    def _replace_unusable(self, waiter: Waiter[Connection], timeout_s: float | None) -> None:
         """Close the unusable entry in the waiter, and put another idle one or a permit in its place.
 
-        A permit, too, if the newest was idle too long, for the others are idle for longer; and after a few misses, so
-        that no caller pays for many dead connections.
+        A permit, too, if the newest was idle too long, for the others are idle for longer; and after a few misses or
+        when the time is over, so that no caller pays for many dead connections, or for a silent peer with each.
         """
         entry = waiter.grant
         assert isinstance(entry, Entry)
         entry.reason = self.expiry_reason(entry, self._clock()) or "dead"
         self.close_connection(entry)
+        waiter.misses += 1
+        is_to_look_on = (
+            entry.reason != IDLE_TIMEOUT
+            and waiter.misses < self._settings.dispose_batch_size
+            and self._time_left(waiter, timeout_s) > 0
+        )
         permit = Permit()
         with self._shared, self._lock:
             self._reused -= 1
             self._count_drop_locked(entry.reason)
-            waiter.misses += 1
-            if self._idle and entry.reason != IDLE_TIMEOUT and waiter.misses < self._settings.dispose_batch_size:
+            if self._idle and is_to_look_on:
                 waiter.grant = None
                 del self.leases[entry.key]
                 self._shared.used -= 1
@@ -151,6 +161,10 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                 if self._drain_waiters:  # it may be the last one that a drain() waits for
                     self._notify_drain_waiters_locked()
 
+    def _time_left(self, waiter: Waiter[Connection], timeout_s: float | None) -> float:
+        """The seconds that are left of an acquire's time; ``inf``: no limit."""
+        return inf if timeout_s is None else timeout_s - (self._clock() - waiter.since)
+
     def _open_connection(self, waiter: Waiter[Connection], timeout_s: float | None) -> Entry[Connection]:
         """A new entry, leased, in place of the waiter's permit."""
         permit = waiter.grant
@@ -159,20 +173,23 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             self._close_victim(permit)
             with self._shared, self._lock:
                 self._raise_unless_open_locked(0.0)
-        left_s = None if timeout_s is None else max(0.0, timeout_s - (self._clock() - waiter.since))
+        left_s = None if timeout_s is None else max(SHORTEST_CONNECT_S, self._time_left(waiter, timeout_s))
         entry = self._connect(left_s)
         try:
             with self._shared, self._lock:
                 self._lease_new_locked(waiter, permit, entry)
                 if len(self.leases) > self._most_leased:
                     self._most_leased = len(self.leases)
-                self._raise_unless_open_locked(0.0)
+                is_open = self._state is State.OPEN
         except BaseException:
             if waiter.grant is permit:
                 self._close_unless_here(entry)
             raise
         if self.trace is not None:
             notify(self.trace, "connection_opened", self.endpoint, entry.connection)
+        if not is_open:
+            with self._shared, self._lock:
+                self._raise_unless_open_locked(0.0)
         return entry
 
     def _lease_if_idle(self, waiter: Waiter[Connection], connection: Connection) -> None:
@@ -182,6 +199,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                 if entry.connection is connection:
                     self._reused -= 1
                     self._lease_idle_locked(waiter, place)
+                    entry.is_checked = True  # it counts as no reuse already
                     return
 
     def _run_acquire_hooks(self, entry: Entry[Connection]) -> None:
@@ -189,7 +207,10 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         if self._settings.leak_timeout is not None:
             entry.is_leak_reported = False
             entry.acquired_by = stack_of_acquirer()
-            entry.leased_at = self._clock()
+            now = entry.leased_at = self._clock()
+            if now >= self._shared.leaks_at:
+                self._report_all_leaks(now)
+            self._shared.leaks_at = min(self._shared.leaks_at, now + self._settings.leak_timeout)
         if len(self._idle) < self._settings.min_idle:
             with self._shared, self._lock:
                 if self._sweep_at > entry.idle_since and self._lacks_idle_locked():
@@ -243,8 +264,11 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         """Close all that is too old, report leaks, open what ``min_idle`` lacks; seconds until the next call.
 
         None: never again, the pool is closed.  The housekeeper calls this; without it, anybody may.  One connection at
-        most is opened in one call, within WARM_TIMEOUT_S, so that no pool keeps the others waiting.
+        most is opened in one call, within WARM_TIMEOUT_S, so that no pool keeps the others waiting.  ``now`` is
+        ``time.monotonic()``'s: a pool with another clock reads its own.
         """
+        if self._clock is not time.monotonic:
+            now = self._clock()
         with self._shared, self._lock:
             if self._state is not State.OPEN:
                 self._is_watched = False
@@ -252,7 +276,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             self._sweep_at = inf
             next_at = self._expire_idle_locked(now)
         self._run_pending(-inf)
-        next_at = min(next_at, self._report_leaks(now), self._open_ahead(now))
+        next_at = min(next_at, self.report_leaks(now), self._open_ahead(now))
         with self._shared, self._lock:
             self._sweep_at = min(self._sweep_at, next_at)
         return min(max(0.0, next_at - now), LONGEST_PAUSE_S)

@@ -82,6 +82,8 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
         generation = self._generation
         try:
             connection = self.factory.connect(self.endpoint, timeout_s)
+            if connection is None:
+                raise TypeError(f"connect() of {self.factory!r} returned None, not a connection")
         except Exception:
             with self._shared, self._lock:
                 self._connect_errors += 1
@@ -108,8 +110,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
             if warm is not None:
                 warm(entry.connection, WARM_TIMEOUT_S)
         except BaseException as error:
-            entry.reason = "warm failed"
-            self.close_connection(entry)
+            self._close_uncounted(entry)
             if not isinstance(error, Exception):
                 raise
             with self._shared, self._lock:
@@ -120,7 +121,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
             notify(self.trace, "connection_opened", self.endpoint, entry.connection)
         return entry
 
-    def _report_leaks(self, now: float) -> float:
+    def report_leaks(self, now: float) -> float:
         """Log every lease that lasts too long, once; when to look again (``inf``: nobody asked)."""
         leak_timeout = self._settings.leak_timeout
         if leak_timeout is None:
@@ -128,11 +129,17 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
         with self._shared, self._lock:
             leaked = self._leaked_locked(now, leak_timeout)
             next_at = min((e.leased_at for e in self.leases.values() if not e.is_leak_reported), default=now)
-        for entry in leaked:
-            stack = "".join(entry.acquired_by.format()) if entry.acquired_by is not None else "  unknown\n"
-            held_s = now - entry.leased_at
-            log.warning("%r is held for %.3g s from %r; taken by:\n%s", entry.connection, held_s, self, stack)
+        for connection, held_s, stack in leaked:
+            taken_by = "  unknown\n" if stack is None else "".join(stack.format())
+            log.warning("%r is held for %.3g s from %r; taken by:\n%s", connection, held_s, self, taken_by)
         return min(next_at, now) + leak_timeout
+
+    def _report_all_leaks(self, now: float) -> None:
+        """Have the leaks of all pools reported that share the limit: each may be what others wait for."""
+        shared_limit = self._shared
+        shared_limit.leaks_at = inf
+        next_at = min((pool.report_leaks(now) for pool in shared_limit.leak_reporters()), default=inf)
+        shared_limit.leaks_at = min(shared_limit.leaks_at, next_at)
 
     # -- closing and waiting ------------------------------------------------------------------------------------
 
@@ -209,7 +216,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
         with self._shared, self._lock:
             is_here = self._is_here_locked(entry)
         if not is_here:
-            self.close_connection(entry)
+            self._close_uncounted(entry)
 
     def _close_victim(self, permit: Permit) -> None:
         """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
@@ -229,12 +236,16 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
                 self._call_on_full(entry.connection)
         except Exception:
             log.exception("on_full failed for %r", entry.connection)
+        self._close_uncounted(entry)
+        if self.trace is not None:
+            notify(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
+
+    def _close_uncounted(self, entry: Entry[Connection]) -> None:
+        """Close it; of one that never was counted and told as opened nothing else is told.  Errors are logged."""
         try:
             self.factory.close(entry.connection)
         except Exception:
             log.warning("closing %r failed", entry.connection, exc_info=True)
-        if self.trace is not None:
-            notify(self.trace, "connection_closed", self.endpoint, entry.connection, reason)
 
     def _call_on_full(self, connection: Connection) -> None:
         """Tell whoever wants to know that a connection is closed because the pool is full."""

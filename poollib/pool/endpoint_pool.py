@@ -34,10 +34,18 @@ from . import housekeeper
 from .acquire_slow_path import AcquireSlowPath
 from .connection_lifecycle import OrphanedConnections
 from .entry import Connection_contra, Entry
-from .factory import Factory, forget_of, on_acquire_of, on_release_of, reset_after_fork_of
+from .factory import (
+    Factory,
+    check_methods,
+    forget_of,
+    on_acquire_of,
+    on_detach_of,
+    on_release_of,
+    reset_after_fork_of,
+)
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from .shared_limit import SharedLimit
-from .state import POOL_CLOSED, Connection, Endpoint, State
+from .state import DETACHED, POOL_CLOSED, Connection, Endpoint, State
 from .waiter import Waiter
 
 log = logger(__name__)
@@ -52,7 +60,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
     of all leases by calls of its own, in place of _reused and _returned.  ``on_full`` is called with a connection that
     will be closed because ``maxsize`` others are idle.
 
-    It pickles as endpoint, factory and settings.  In a forked child it starts empty.
+    It pickles as endpoint, factory and settings.  In a forked child it starts empty, its counts at 0.
     """
 
     __slots__ = (
@@ -93,6 +101,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             leak_timeout,
             max_waiting,
         )
+        check_methods(factory)
         super().__init__(endpoint, factory, settings, shared_limit, clock)
         self.trace = trace
         self._on_acquire = on_acquire_of(factory)
@@ -104,6 +113,8 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         self._inherited: dict[int, Entry[Connection]] | None = None  # what a forked child must not use
         self._is_watched = False
         self._self_ref = after_fork.remember(self)
+        if leak_timeout is not None:
+            self._shared.add_leak_reporter(self)
         if not self._shared.is_held():  # else who holds the lock does so when it is free
             self.start_housekeeping()
 
@@ -137,6 +148,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                     del idle[-1]
                     if shared_limit.idle_order is not None:
                         del shared_limit.idle_order[entry.key]
+                    entry.is_checked = False
                     entry.reuses += 1
                     self._reused += 1
                     if len(leases) > self._most_leased:
@@ -144,9 +156,11 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             if entry is None or not self._is_usable(entry, now):
                 waiter = Waiter(self, now)
                 entry = self._acquire_slow_path(waiter, entry, timeout)
-            elif self.meter is not None:
-                entry.leased_at = now
-                self.meter.taken(0.0)
+            else:
+                entry.is_checked = True
+                if self.meter is not None:
+                    entry.leased_at = now
+                    self.meter.taken(0.0)
             if self._has_acquire_hooks:
                 self._run_acquire_hooks(entry)
             if shared_limit.deferred or self._to_close or now >= shared_limit.expire_at:
@@ -226,7 +240,8 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
     def detach(self, connection: Connection) -> Connection:
         """The connection itself, now the caller's own: the pool forgets it without closing it.
 
-        For sockets that changed hands (101, CONNECT).  Raises ValueError for what was not leased here.
+        For sockets that changed hands (101, CONNECT); a listener is told that it is closed, by the reason "detached".
+        Raises ValueError for what was not leased here.
         """
         lease = None
         try:
@@ -234,10 +249,13 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                 entry = self.leases.get(id(connection))
                 if entry is not None:
                     lease = entry.reuses
-                    self._count_drop_locked("detached")
+                    self._tell_lease_ended_locked(entry)
+                    self._count_drop_locked(DETACHED)
                     del self.leases[entry.key]
                     self._shared.used -= 1
                     self._slot_freed_locked()
+            if entry is not None:
+                self._tell_detached(connection)
             self._run_pending(-inf)
         except BaseException:
             self.reclaim(connection, lease)
@@ -370,6 +388,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         if self._state is not State.OPEN:
             self._state = State.CLOSED
         self._is_watched = False
+        self._start_counting()
         self._clear()
         forget = forget_of(self.factory) or after_fork.drop_descriptor
         for entry in inherited:
@@ -415,6 +434,17 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             self._shared.defer(orphaned.release)
         else:
             orphaned.release()
+
+    def _tell_detached(self, connection: Connection) -> None:
+        """Tell factory and listener of a connection that left the pool."""
+        on_detach = on_detach_of(self.factory)
+        try:
+            if on_detach is not None:
+                on_detach(connection)
+        except Exception:
+            log.exception("on_detach failed for %r", connection)
+        if self.trace is not None:
+            notify(self.trace, "connection_closed", self.endpoint, connection, DETACHED)
 
     def _defer_return(self, connection: Connection, idle_limit: float | None, reason: str | None) -> None:
         """Have a lease ended as soon as the lock is free, which this thread holds; ``reason``: by closing it."""

@@ -80,6 +80,9 @@ class EntryPool(Protocol[Connection_contra]):
     def discard_idle_locked(self, entry: Entry[Connection_contra], reason: str) -> None:
         """Have an idle connection closed."""
 
+    def report_leaks(self, now: float) -> float:
+        """Log every lease that lasts too long, once; when to look again."""
+
     def close_pending(self) -> None:
         """Close what is to be closed; no lock is held."""
 
@@ -100,6 +103,7 @@ class Entry(Generic[Connection_co]):
     leased_at        when it was leased last, if leaks are looked for or leases measured; ``inf``: it is not leased
     acquired_by      the stack of who acquired it, likewise
     is_leak_reported whether its present lease was reported as a leak
+    is_checked       whether its present lease was found usable: if not yet, that counts as no reuse
     reuses           how often it was leased after it had been idle; tells one lease from the next
     generation       the pool's drain count when it was opened; an older one is closed on return
     reason           why it is being closed; empty while it is used
@@ -113,6 +117,7 @@ class Entry(Generic[Connection_co]):
         "ends_at",
         "generation",
         "idle_since",
+        "is_checked",
         "is_leak_reported",
         "key",
         "leased_at",
@@ -138,6 +143,7 @@ class Entry(Generic[Connection_co]):
         self.ends_at = self.stale_at = ends_at
         self.acquired_by: StackSummary | None = None
         self.is_leak_reported = False
+        self.is_checked = True
         self.reuses = 0
         self.generation = generation
         self.reason = ""

@@ -1,4 +1,4 @@
-"""What a pool asks of a factory: three methods that it must have, and six that it may have.
+"""What a pool asks of a factory: three methods that it must have, and seven that it may have.
 
 A factory knows how a kind of connection is made, checked and closed; some are ready in ``factories``.  Whether one has
 an optional method is asked here alone, so that pools get it with its types, or None.
@@ -24,6 +24,8 @@ class Factory(Protocol[Endpoint_contra, Connection]):
     ``on_release(connection)``       called before a connection becomes idle; an error discards it and is logged
     ``on_full(connection)``          called with a connection that is closed because ``maxsize`` others are idle,
                                      if the pool was given no other ``on_full``
+    ``on_detach(connection)``        called with a connection that leaves the pool without being closed; an error is
+                                     logged
     ``warm(connection, timeout)``    called after ``connect`` when the pool opens ahead of demand (``min_idle``), for
                                      factories whose ``connect`` puts off the work
     ``forget(connection)``           called in a forked child instead of ``close``: drop the inherited connection
@@ -33,13 +35,26 @@ class Factory(Protocol[Endpoint_contra, Connection]):
     """
 
     def connect(self, endpoint: Endpoint_contra, timeout: float | None) -> Connection:
-        """A new connection, within ``timeout`` seconds (None: no limit); any error goes to the caller of acquire."""
+        """A new connection, never None, within ``timeout`` seconds (None: no limit; never 0, which sockets take for not
+        to block).  Any error goes to the caller of acquire.
+        """
 
     def usable(self, connection: Connection) -> bool:
-        """Whether an idle connection may be leased; an error means no."""
+        """Whether an idle connection may be leased; an error means no.
+
+        It has no timeout of its own: bound what is asked of the peer.  When acquire's time is over it is not called
+        for another connection.
+        """
 
     def close(self, connection: Connection) -> None:
         """Close it; errors are logged."""
+
+
+def check_methods(factory: object) -> None:
+    """TypeError naming what a factory lacks: each use of it would come to an error that says less, or to none."""
+    lacking = [name for name in ("connect", "usable", "close") if not callable(getattr(factory, name, None))]
+    if lacking:
+        raise TypeError(f"a factory must have connect, usable and close; {factory!r} has no {' and no '.join(lacking)}")
 
 
 def on_acquire_of(factory: Factory[Endpoint, Connection]) -> Callable[[Connection], object] | None:
@@ -55,6 +70,11 @@ def on_release_of(factory: Factory[Endpoint, Connection]) -> Callable[[Connectio
 def on_full_of(factory: Factory[Endpoint, Connection]) -> Callable[[Connection], object] | None:
     """Its ``on_full``, or None."""
     return _optional(factory, "on_full")
+
+
+def on_detach_of(factory: Factory[Endpoint, Connection]) -> Callable[[Connection], object] | None:
+    """Its ``on_detach``, or None."""
+    return _optional(factory, "on_detach")
 
 
 def warm_of(factory: Factory[Endpoint, Connection]) -> Callable[[Connection, float], object] | None:

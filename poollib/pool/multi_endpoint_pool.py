@@ -21,7 +21,7 @@ from ..base import after_fork
 from ..base.trace import Trace
 from ..exceptions import ClosedPoolError
 from .endpoint_pool import EndpointPool, connection_block
-from .factory import Factory
+from .factory import Factory, check_methods
 from .settings import DISPOSE_BATCH_SIZE, Settings, check_limit
 from .shared_limit import SharedLimit
 from .state import State
@@ -66,6 +66,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         clock: Callable[[], float] = time.monotonic,
         trace: Trace | None = None,
     ) -> None:
+        check_methods(factory)
         self.factory = factory
         self.trace = trace
         self._settings = Settings(
@@ -223,6 +224,8 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     @property
     def state(self) -> State:
         """Where the pool is in its life."""
+        if self._state is State.CLOSING and all(pool.state is State.CLOSED for pool in self._every_pool()):
+            self._state = State.CLOSED
         return self._state
 
     @property
@@ -242,7 +245,9 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def stats(self) -> PoolStats:
         """The figures of all endpoints in sum, those of pools made by ``endpoint_pool`` while they live."""
-        return sum_of([self._past, *(pool.stats() for pool in self._every_pool())], self._shared.limit)
+        with self._shared, self._shared.lock:  # in one hold: what moves from pool to pool is seen once
+            snapshots = [*(pool.stats() for pool in self._every_pool()), self._past]
+        return sum_of(snapshots, self._shared.limit)
 
     def stats_by_endpoint(self) -> dict[Endpoint, PoolStats]:
         """The figures of every endpoint that has connections, or had some lately."""
@@ -251,7 +256,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
     def __repr__(self) -> str:
         now = self.stats()
         return (
-            f"<{type(self).__name__} {self._state.value}: {len(self._pools)} endpoints, {now.idle} idle,"
+            f"<{type(self).__name__} {self.state.value}: {len(self._pools)} endpoints, {now.idle} idle,"
             f" {now.leased} leased, {now.opening} opening, {now.waiting} waiting,"
             f" total_maxsize {self._shared.limit}>"
         )
@@ -350,7 +355,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
 
     def _raise_unless_open(self) -> None:
         if self._state is not State.OPEN:
-            raise ClosedPoolError(self, f"the pool is {self._state.value}")
+            raise ClosedPoolError(self, f"the pool is {self.state.value}")
 
 
 def _make(

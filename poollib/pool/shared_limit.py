@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop
 from itertools import islice
 from math import inf
-from typing import Final
+from typing import Any, Final
 from weakref import ref
 
 from ..base import after_fork
@@ -37,6 +37,7 @@ class SharedLimit:
 
     __slots__ = (
         "__weakref__",
+        "_leak_reporters",
         "_running_deferred",
         "deferred",
         "expire_at",
@@ -44,6 +45,7 @@ class SharedLimit:
         "idle_order",
         "is_held",
         "is_shrinking",
+        "leaks_at",
         "limit",
         "lock",
         "relist_at",
@@ -55,6 +57,7 @@ class SharedLimit:
     def __init__(self, limit: int | None = None, *, shared: bool = True) -> None:
         self.limit = check_limit("total_maxsize", limit)
         self.idle_order: OrderedDict[int, Entry[object]] | None = OrderedDict() if shared else None
+        self._leak_reporters: tuple[ref[EntryPool[Any]], ...] = ()
         self.reset()
         if shared:  # another's is reset by its pool
             after_fork.remember(self)
@@ -77,6 +80,8 @@ class SharedLimit:
         self.used = 0
         #: Whether the limit was made smaller than what exists; returned connections are closed until it holds.
         self.is_shrinking = False
+        #: When the next lease may have become a leak; looked at in acquire.
+        self.leaks_at = inf
         #: When the next idle connection may have become too old; looked at in acquire and release.
         self.expire_at = inf
         #: A heap of what was idle when it was made: until when it may be leased, its key, itself. What was leased since
@@ -116,6 +121,16 @@ class SharedLimit:
         """Assert what must hold between any two calls; for tests."""
         assert self.used >= 0, "more connections gone than opened"
         assert self.is_shrinking or not self.is_exceeded, f"{self.used} of {self.limit}"
+
+    def add_leak_reporter(self, pool: EntryPool[Any]) -> None:
+        """A pool that looks for leaks is asked to by all that wait; it is held weakly."""
+        with self, self.lock:
+            alive = (known for known in self._leak_reporters if known() is not None)
+            self._leak_reporters = (*alive, ref(pool))
+
+    def leak_reporters(self) -> list[EntryPool[Any]]:
+        """The pools that look for leaks."""
+        return [pool for known in self._leak_reporters if (pool := known()) is not None]
 
     def resize(self, limit: int | None) -> None:
         """Change the limit: who waits is served, and what must go is to be closed by its pool."""

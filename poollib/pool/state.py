@@ -28,6 +28,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, MutableSequence
 from enum import Enum
 from math import inf
+from traceback import StackSummary
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from weakref import ref
@@ -45,7 +46,7 @@ Endpoint = TypeVar("Endpoint")
 Connection = TypeVar("Connection")
 Error = TypeVar("Error", bound=PoolError)
 
-POOL_FULL, POOL_CLOSED = "pool full", "pool closed"
+POOL_FULL, POOL_CLOSED, DETACHED = "pool full", "pool closed", "detached"
 
 
 class State(Enum):
@@ -123,13 +124,18 @@ class PoolState(Generic[Endpoint, Connection]):
         self._shared = SharedLimit(shared=False) if shared_limit is None else shared_limit
         self._clock = clock
         self._state = State.OPEN
-        self._dropped: dict[str, int] | None = None  # connections that left the pool, by reason
-        self._most_leased = self._opened = self._reused = self._returned = self._leaks = 0
-        self._waited = self._timeouts = self._refused = self._connect_errors = 0
-        self._wait_s = 0.0
         self._generation = 0  # drain() calls so far
         self.meter: PoolMeter | None = None
+        self._start_counting()
         self._clear()
+
+    def _start_counting(self) -> None:
+        """Nothing counted yet: a new pool, and one that a fork copied."""
+        self._dropped: dict[str, int] | None = None  # connections that left the pool, by reason
+        self._most_leased = self._opened = self._returned = self._leaks = 0
+        self._reused = 0  # with those leases that are still to be checked
+        self._waited = self._timeouts = self._refused = self._connect_errors = 0
+        self._wait_s = 0.0
 
     def _clear(self) -> None:
         """Hold nothing: a new pool, and one that a fork copied."""
@@ -217,7 +223,7 @@ class PoolState(Generic[Endpoint, Connection]):
                 maxsize=self.maxsize,
                 most_leased=self._most_leased,
                 opened=self._opened,
-                reused=self._reused,
+                reused=self._reused - sum(not entry.is_checked for entry in self.leases.values()),
                 returned=self._returned,
                 dropped=MappingProxyType(dropped),
                 expired=sum(dropped.get(age, 0) for age in (IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT)),
@@ -277,6 +283,7 @@ class PoolState(Generic[Endpoint, Connection]):
         del self._idle[place]
         if order is not None:
             del order[entry.key]
+        entry.is_checked = False
         entry.reuses += 1
         self._reused += 1
 
@@ -415,15 +422,14 @@ class PoolState(Generic[Endpoint, Connection]):
         waiter = next(iter(self._waiters))
         waiter.lease = entry.reuses + 1
         waiter.grant = entry
+        entry.is_checked = False
         entry.reuses += 1
         self._reused += 1
         self._wake_locked(waiter)
 
     def _discard_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
         """Have a leased connection closed; until that is done it counts as closing."""
-        if self.meter is not None and entry.leased_at != inf:  # else release() tells of it
-            leased_at, entry.leased_at = entry.leased_at, inf
-            self.meter.lease_ended(self._clock() - leased_at, False)
+        self._tell_lease_ended_locked(entry)
         self._count_drop_locked(reason)
         entry.reason = reason
         if self._to_close is None:
@@ -431,6 +437,12 @@ class PoolState(Generic[Endpoint, Connection]):
         del self.leases[entry.key]
         self._closing += 1
         self._to_close.append(entry)
+
+    def _tell_lease_ended_locked(self, entry: Entry[Connection]) -> None:
+        """Tell the meter of a lease that ends without a return; of a return release() tells."""
+        if self.meter is not None and entry.leased_at != inf:
+            leased_at, entry.leased_at = entry.leased_at, inf
+            self.meter.lease_ended(self._clock() - leased_at, False)
 
     def discard_idle_locked(self, entry: Entry[Connection], reason: str) -> None:
         """Have an idle connection closed; until that is done it counts as closing."""
@@ -599,8 +611,11 @@ class PoolState(Generic[Endpoint, Connection]):
             and not self._shared.is_full
         )
 
-    def _leaked_locked(self, now: float, leak_timeout: float) -> list[Entry[Connection]]:
-        """The leases that are held longer than ``leak_timeout`` seconds and were not reported yet."""
+    def _leaked_locked(self, now: float, leak_timeout: float) -> list[tuple[Connection, float, StackSummary | None]]:
+        """What is leased for longer than ``leak_timeout`` and was not reported yet, for how many seconds, and by whom.
+
+        All of it is read here: the lease may end before it is told.
+        """
         leaked = [
             entry
             for entry in self.leases.values()
@@ -609,7 +624,7 @@ class PoolState(Generic[Endpoint, Connection]):
         for entry in leaked:
             entry.is_leak_reported = True
         self._leaks += len(leaked)
-        return leaked
+        return [(entry.connection, now - entry.leased_at, entry.acquired_by) for entry in leaked]
 
     # -- errors with the numbers of the pool --------------------------------------------------------------------
 

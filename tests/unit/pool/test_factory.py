@@ -22,6 +22,9 @@ class Full(CountingFactory):
     def on_full(self, connection: Thing) -> str:
         return "on_full"
 
+    def on_detach(self, connection: Thing) -> str:
+        return "on_detach"
+
     def warm(self, connection: Thing, timeout: float) -> str:
         return "warm"
 
@@ -39,13 +42,20 @@ def test_each_optional_method_is_asked_for_by_a_function_of_its_own() -> None:
 
 def test_what_a_factory_has_is_found_and_what_it_lacks_is_none() -> None:
     full, bare, thing = Full(), CountingFactory(), Thing(1, "home")
-    one = (factory.on_acquire_of, factory.on_release_of, factory.on_full_of, factory.forget_of)
+    one = (
+        factory.on_acquire_of,
+        factory.on_release_of,
+        factory.on_full_of,
+        factory.on_detach_of,
+        factory.forget_of,
+    )
     assert [method(thing) for find in one if (method := find(full))] == [
         "on_acquire",
         "on_release",
         "on_full",
+        "on_detach",
         "forget",
     ]
     warm, reset = factory.warm_of(full), factory.reset_after_fork_of(full)
     assert (warm and warm(thing, 1.0), reset and reset()) == ("warm", "reset_after_fork")
-    assert [find(bare) for find in (*one, factory.warm_of, factory.reset_after_fork_of)] == [None] * 6
+    assert [find(bare) for find in (*one, factory.warm_of, factory.reset_after_fork_of)] == [None] * 7
