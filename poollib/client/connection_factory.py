@@ -128,7 +128,7 @@ class ConnectionFactory:
     Only who leases a connection writes to its counts; those of closed ones are summed up here, guarded by the lock.
     """
 
-    __slots__ = ("_pool", "_received", "_requests", "_sent", "_told_of_full", "errors", "opened")
+    __slots__ = ("_pool", "_received", "_requests", "_sent", "_told", "_told_of_full", "errors", "opened")
 
     # One for all: it is held for a sum, and 88 bytes for each would be more than the sums. Re-entrant, because the
     # garbage collector may close a lost response's connection in the very thread that holds it.
@@ -140,6 +140,7 @@ class ConnectionFactory:
 
     def _start_counting(self) -> None:
         self._requests = self._sent = self._received = 0  # of those that are closed
+        self._told: dict[str, int] | None = None  # what growing_totals told last
         self.errors = 0
         self.opened = 0
         self._told_of_full = False
@@ -174,6 +175,17 @@ class ConnectionFactory:
             sums = requests + self._requests, sent + self._sent, received + self._received
         return dict(zip(COUNTED, sums, strict=True))
 
+    def growing_totals(self, connections: list[Connection]) -> dict[str, int]:
+        """The same, never less than before.
+
+        One that is just being closed is neither there nor closed: what it counted is missing for a moment.
+        """
+        totals = self.totals(connections)
+        with self._lock:
+            told = self._told or totals
+            self._told = {name: max(count, told[name]) for name, count in totals.items()}
+            return dict(self._told)
+
     def connect(self, endpoint: Endpoint, timeout: float | None) -> Connection:
         """A connection that dials when it is first used."""
         pool = self._pool()
@@ -202,6 +214,10 @@ class ConnectionFactory:
     def close(self, connection: Connection) -> None:
         """Close it, and keep what it counted."""
         connection.close()
+        self.on_detach(connection)
+
+    def on_detach(self, connection: Connection) -> None:
+        """Keep what a connection counted that leaves the pool."""
         requests, sent, received = _added(_NOTHING, connection)
         with self._lock:
             self._requests += requests

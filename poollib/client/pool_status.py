@@ -150,7 +150,7 @@ class PoolStatistics:
         return partial(_figures_of, self._endpoint_pool, self._factory, self._circuit, self._turns)
 
     def _counts(self) -> dict[str, int]:
-        return self._factory.totals(self._endpoint_pool.connections())
+        return self._factory.growing_totals(self._endpoint_pool.connections())
 
     def _health_check(self) -> HealthCheck:
         """The notes on the endpoint's health; made when there is something to note."""
@@ -256,7 +256,7 @@ def _all_figures(
         figures["circuit_opened"], figures["circuit_refused"] = circuit.opened, circuit.refused
     if turns is not None:
         figures.update(rate_waiting=turns.waiting, rate_waited=turns.waited, rate_wait_s=turns.wait_s)
-    counts = factory.totals(endpoint_pool.connections())
+    counts = factory.growing_totals(endpoint_pool.connections())
     return cast(HTTPPoolStats, {**figures, **counts, "errors": factory.errors})
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from poollib import HTTPConnectionPool
 from poollib.connection import HTTPConnection
-from tests.support.httpd import Httpd
+from tests.support.httpd import Httpd, Request, Response
 from tests.unit.base.test_after_fork import in_child
 
 
@@ -147,3 +147,35 @@ def test_attributes_of_a_subclass_are_its_own() -> None:
         assert pool.request("GET", "/").status == 200
         kept = pool._endpoint_pool.idle_connections()[0]
         assert [getattr(kept, name) for name in names] == [[]] * len(names)
+
+
+def test_what_a_connection_counted_stays_counted_while_it_is_closed_and_when_it_is_detached() -> None:
+    """Whoever takes a difference of two readings, as Prometheus does, takes a smaller one for a start from nothing."""
+
+    def switch(request: Request) -> Response:
+        return Response(b"", 101, {"Upgrade": "x", "Connection": "upgrade"})
+
+    with Httpd({"/switch": switch}) as server, HTTPConnectionPool(server.host, server.port, maxsize=2) as pool:
+        names = ("requests", "bytes_sent", "bytes_received")
+        readings: list[list[int]] = []
+
+        def read() -> None:
+            figures = pool.stats()
+            readings.append([figures[name] for name in names])  # type: ignore[literal-required]
+
+        pool.request("GET", "/")
+        read()
+        connection: Any = pool._endpoint_pool.idle_connections()[0]
+        plain = connection.close
+        connection.close = lambda: [read(), plain()]
+        pool.refresh()
+        read()
+        assert readings[0] == readings[1] == readings[2]
+        response: Any = pool.request("GET", "/switch", headers={"Upgrade": "x", "Connection": "upgrade"})
+        read()
+        sock, _ = response.detach()
+        sock.close()
+        read()
+        assert readings[3] == readings[4]
+        assert pool.num_requests == readings[4][0] == 2
+        assert dict(pool.stats()["dropped"]) == {"refreshed": 1, "detached": 1}
