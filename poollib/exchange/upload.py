@@ -159,7 +159,8 @@ class Upload:
         self._answered = answered
         self._is_plain = type(sock) is socket.socket
         self._is_socket = isinstance(sock, socket.socket)  # TLS in TLS is none: it waits inside its sendall
-        self._poll, self._poll_write = _pollers(sock) if self._is_socket else (None, None)
+        self._poll: select.poll | None = None
+        self._poll_write: select.poll | None = None
         self._look_at = 0.0
         self._take: Callable[[bytes, int], int] = sock.send if isinstance(sock, socket.socket) else self._take_all
         self._sendmsg: Callable[[Iterable[Piece]], int] | None = None  # sends several pieces in one call
@@ -169,6 +170,8 @@ class Upload:
     def run(self, head: bytes, payload: Payload) -> None:
         """Send ``head`` and the body behind it. ValueError if the body has not the announced length."""
         timeout_s = self._sock.gettimeout()
+        if self._is_socket:
+            self._poll, self._poll_write = _pollers(self._sock)
         if payload.told is not None:
             payload.told.add(0)
             payload = payload.of(cut(joined(payload.pieces) if payload.ready else payload.pieces))
@@ -275,9 +278,10 @@ class Upload:
         most = SENDFILE_BYTES if told is None else TOLD_BYTES
         start = at = file.tell()
         self._send(head, _MORE)
+        out = _own_descriptor(self._sock)
         try:
             while left:
-                n = self._sendfile(file.fileno(), at, min(left, most))
+                n = self._sendfile(out, file.fileno(), at, min(left, most))
                 if n is None:
                     break
                 at += n
@@ -289,23 +293,26 @@ class Upload:
                 if told is not None:
                     told.add(n)
         finally:
+            if out >= 0:
+                os.close(out)
             file.seek(at)
             self.sent += at - start
         if left:
             self._send_counted(b"", payload.rest(left))
 
-    def _sendfile(self, number: int, at: int, count: int) -> int | None:
-        """Bytes that were sent, 0 at the file's end; None if this file can't be sent so."""
-        while True:
+    def _sendfile(self, out: int, number: int, at: int, count: int) -> int | None:
+        """Bytes that were sent, 0 at the file's end; None if this file can't be sent so, or the socket is closed."""
+        while self._sock.fileno() >= 0:
             self._wait_for_room()
             try:
-                return os.sendfile(self._sock.fileno(), number, at, count)
+                return os.sendfile(out, number, at, count)
             except BlockingIOError:
                 continue
             except OSError as error:
                 if error.errno in _NO_SENDFILE:
                     return None
                 raise
+        return None
 
     # -- the socket --
 
@@ -466,11 +473,31 @@ def plain_file(file: object) -> PlainFile | None:
     return file if type(file) is io.FileIO else None
 
 
+def _own_descriptor(sock: HasFileno) -> int:
+    """A further descriptor of a socket, whose number nobody else closes; -1 if there is none to be had.
+
+    ``os.sendfile`` is told a number before it gives up the GIL. With the socket's own, another thread could close that
+    there and open another, which would get the number, and the file.
+    """
+    number = sock.fileno()
+    try:
+        own = os.dup(number)
+    except OSError:
+        return -1
+    if sock.fileno() == number:
+        return own
+    os.close(own)
+    return -1
+
+
 def _pollers(sock: HasFileno) -> tuple[select.poll | None, select.poll | None]:
-    """Two kept poll objects: for reading, and for both; None where the system has none."""
+    """Two kept poll objects: for reading, and for both; None where the system has none. OSError: it is closed."""
     if not hasattr(select, "poll"):
         return None, None
     read, both = select.poll(), select.poll()
-    read.register(sock, select.POLLIN)
-    both.register(sock, select.POLLIN | select.POLLOUT)
+    try:
+        read.register(sock, select.POLLIN)
+        both.register(sock, select.POLLIN | select.POLLOUT)
+    except ValueError as error:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
     return read, both

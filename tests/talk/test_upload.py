@@ -612,3 +612,16 @@ def test_a_post_goes_out_again_only_if_nothing_of_it_can_have_left(
                 assert pool.request("GET", "/").data == b"two"
         assert server.opened == 2
         assert pool.num_requests == 3
+
+
+@pytest.mark.parametrize("size", [1, len(BIG)])
+def test_a_socket_that_is_closed_already_is_a_failed_connection(size: int) -> None:
+    """Closed by another thread behind the connection's back: it makes no difference how much was to be sent."""
+    conn = HTTPConnection("localhost", timeout=5.0)
+    conn.sock, far = socket.socketpair()
+    with far:
+        conn.sock.settimeout(5.0)
+        conn.is_connected  # noqa: B018  # it takes the socket as its own
+        conn.sock.close()
+        with pytest.raises(ProtocolError, match="Bad file descriptor"):
+            conn.request("POST", "/", body=bytes(size))

@@ -195,6 +195,62 @@ def test_an_error_of_sendfile_comes_through(monkeypatch: pytest.MonkeyPatch) -> 
             pair.upload().run(b"", payload(file))
 
 
+def test_a_file_reaches_nobody_who_got_the_sockets_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread closes the socket as sendfile begins, and opens another, which gets its descriptor's number."""
+    usual = os.sendfile
+    other, others_end = socket.socketpair()
+
+    def sendfile(*words: Any) -> int:
+        number = pair.sock.fileno()
+        pair.sock.close()
+        os.dup2(other.fileno(), number)
+        try:
+            return usual(*words)
+        finally:
+            os.close(number)
+
+    monkeypatch.setattr(os, "sendfile", sendfile)
+    monkeypatch.setattr(upload_module, "SENDFILE_BYTES", 10)
+    with tempfile.TemporaryFile() as file, Pair() as pair, other, others_end:
+        file.write(b"the bytes of a file")
+        file.seek(0)
+        others_end.setblocking(False)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            pair.upload().run(b"head ", payload(file))
+        with pytest.raises(BlockingIOError):
+            others_end.recv(100)
+
+
+def test_a_file_is_read_where_no_further_descriptor_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", fail)
+    with tempfile.TemporaryFile() as file, Pair() as pair:
+        file.write(b"the bytes of a file")
+        file.seek(4)
+        pair.upload().run(b"head ", payload(file))
+        assert pair.got() == b"head bytes of a file"
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_socket_that_is_closed_already_fails_as_a_send_would(is_late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed by another thread, before or after the look at it: select's own error is none that callers know."""
+    pollers = upload_module._pollers
+
+    def closed(sock: socket.socket) -> Any:
+        pair.sock.close()
+        return pollers(sock)
+
+    with Pair() as pair:
+        if is_late:
+            monkeypatch.setattr(upload_module, "_pollers", closed)
+        else:
+            pair.sock.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            pair.upload().run(b"head", payload(b"abc"))
+
+
 class Wanting(socket.socket):
     """A socket that, as TLS does, wants to write or read before it goes on, and takes few bytes."""
 
