@@ -42,7 +42,7 @@ from .exchange.request_sender import OWN_ROAD, RequestSender, SendLock, may_wait
 from .exchange.request_value import AS_USUAL, OutgoingRequest, ResponseOptions
 from .exchange.request_value import Options as Options
 from .exchange.tls_transport import TlsTransport
-from .exchange.transport import PATIENCE, SOCKET_CLASS, ConnectionState
+from .exchange.transport import PATIENCE, ConnectionState
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
 from .http1.grammar import RECEIVE_BYTES
@@ -51,7 +51,7 @@ from .http1.request_head import (
     Fields,
 )
 from .http1.response_head import Head, closed_early, complete_head, parse_head
-from .net.socket_state import LARGE_BODY_BYTES, receive_ahead
+from .net.socket_state import LARGE_BODY_BYTES, receive_ahead, set_timeout
 from .net.tls_sessions import sessions
 from .response import HTTPResponse
 
@@ -142,7 +142,13 @@ class HTTPConnection(RequestSender):
         else:
             send_lock.send(self._send_request, request, headers)
         sock = self.sock
-        if sock is None or clock is not None or self._is_foreign or sock.gettimeout() != self.read_timeout:
+        if (
+            sock is None
+            or clock is not None
+            or options is not None
+            or self._is_foreign
+            or sock.gettimeout() != self.read_timeout
+        ):
             self.limit_receives(clock)
         if options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
             return self._usual_answer() or self.getresponse()
@@ -151,14 +157,17 @@ class HTTPConnection(RequestSender):
     def limit_receives(self, clock: Timeout | None) -> None:
         """Let the socket wait for an answer as long as the exchange's limits say. ReadTimeoutError: no time is left."""
         read_s = self.read_timeout if clock is None else clock.read_timeout
-        sock = self.sock
-        if sock is not None and (not isinstance(sock, SOCKET_CLASS) or sock.gettimeout() != read_s):
-            if read_s == 0:
-                raise ReadTimeoutError(self, self.last_request.target, f"Read timed out. (read timeout={read_s})")
-            sock.settimeout(read_s)  # type: ignore[arg-type]  # begin() has left no default there
-            self.read_timeout = read_s
-            if clock is None and self.request_options is None and isinstance(self, HTTPConnection):
-                self._wait_in_kernel()  # else each receive has a limit of its own, or is not ours
+        sock, options = self.sock, self.request_options
+        if sock is None:
+            return
+        if read_s == 0:
+            raise ReadTimeoutError(self, self.last_request.target, f"Read timed out. (read timeout={read_s})")
+        self.read_timeout = read_s
+        wait_s = Timeout.resolve_default_timeout(read_s)
+        if options is not None and options.deadline is not None:
+            wait_s = options.deadline.cap_s(wait_s, "waiting for the response")
+        if set_timeout(sock, wait_s) and isinstance(self, HTTPConnection):
+            self._wait_in_kernel()
 
     def request_chunked(
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None

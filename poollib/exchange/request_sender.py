@@ -49,17 +49,19 @@ from ..http1.request_head import (
 from ..http1.response_head import Head, HeadBuffer
 from ..net.socket_state import (
     SENDALL,
+    SOCKET_CLASS,
     TLS_SENDALL,
     SSLSocket,
     has_gil,
     send_among_threads,
     send_at_once,
     send_rest,
+    set_timeout,
 )
 from . import httpclient_hooks
 from .httpclient_hooks import Base, PatchedClass, base_hooks, own_hooks, untouched
 from .request_value import AS_USUAL, EXPECT_CONTINUE_S, OutgoingRequest
-from .transport import SOCKET_CLASS, ConnectionState, SentRequest, Transport
+from .transport import ConnectionState, SentRequest, Transport
 from .upload import JOIN_BYTES, AnsweredEarly, Payload, Upload, framing_field, payload_for
 
 _IDLE, _SENDING, _AWAITING = ConnectionState.IDLE, ConnectionState.SENDING, ConnectionState.AWAITING
@@ -309,24 +311,26 @@ class RequestSender(Transport):
 
     def _send_bytes(self, data: bytes) -> None:
         """Send the first bytes of a request. An error says whether the system can't have taken any of them."""
-        options = self.request_options
-        if options is not None and (options.deadline is not None or options.write_timeout_s is not None):
-            self.sock.settimeout(self.write_timeout_s())
-        elif self._is_foreign:
-            self.sock.settimeout(self.timeout)
-        elif len(data) > ALL_OR_NOTHING_BYTES and self.read_timeout is not _DEFAULT_TIMEOUT:
-            _limit(self.sock, self.timeout)  # it may wait, and the exchange before has left its own limit there
-        sock = self.sock
+        sock, limit = self.sock, None
+        is_short = len(data) <= ALL_OR_NOTHING_BYTES
+        if self.request_options is not None or self._is_foreign:
+            self._check_deadline("sending")
+            limit = self._limit_short_send if is_short else self._limit_send
+        elif not is_short and self.read_timeout is not _DEFAULT_TIMEOUT:
+            limit = self._limit_send  # the exchange before has left its own there
         try:
-            is_short = len(data) <= ALL_OR_NOTHING_BYTES and SOCKET_CLASS.sendall is SENDALL
-            if is_short and self._is_plain and _thread._count():
-                send_among_threads(sock, data)
-            elif is_short and self._is_kernel_waiting:
-                send_at_once(sock, data)
-            elif type(sock) is not SSLSocket or SSLSocket.sendall is not TLS_SENDALL:
-                sock.sendall(data)
-            elif (n := sock.send(data)) < len(data):  # most often it takes all; its sendall comes by way of five views
-                send_rest(sock, data, n)
+            at_once = is_short and SOCKET_CLASS.sendall is SENDALL
+            if at_once and self._is_plain and _thread._count():
+                send_among_threads(sock, data, limit)
+            elif at_once and self._is_kernel_waiting:
+                send_at_once(sock, data, limit)
+            else:
+                if limit is not None:
+                    limit()
+                if type(sock) is not SSLSocket or SSLSocket.sendall is not TLS_SENDALL:
+                    sock.sendall(data)
+                elif (n := sock.send(data)) < len(data):  # mostly it takes all; its sendall comes by way of five views
+                    send_rest(sock, data, n)
         except TimeoutError as error:
             self._check_deadline("sending")
             raise WriteTimeoutError(self, self.last_request.target, "Write timed out.") from error
@@ -336,6 +340,18 @@ class RequestSender(Transport):
                 failed.nothing_sent = refused and not hasattr(error, "characters_written")  # see send_rest
                 raise failed from error
         self.bytes_sent += len(data)
+
+    def _limit_send(self) -> None:
+        """Give the socket the time that a send may take. DeadlineExceededError."""
+        set_timeout(self.sock, self.write_timeout_s())
+
+    def _limit_short_send(self) -> None:
+        """As ``_limit_send``; what does not wait may have the limit that stands there, if that ends by the deadline."""
+        options, sock = self.request_options, self.sock
+        if self._is_foreign or (options is not None and options.write_timeout_s is not None):
+            self._limit_send()
+        elif options is not None and options.deadline is not None:
+            set_timeout(sock, options.deadline.cap_s(sock.gettimeout(), "sending"))
 
     def _failure_unless_answered(self, error: OSError) -> HTTPError | None:
         """poollib's error for what a send raised; None if the server answered before, as with a 413.
@@ -459,11 +475,6 @@ def _authority(url: str) -> str:
     authority = url.split("//", 1)[1].split("/", 1)[0].split("?", 1)[0].rpartition("@")[2]
     host, bracket, port = authority.partition("]")
     return without_zone(host + bracket) + port
-
-
-def _limit(sock: Any, timeout_s: float | None) -> None:
-    if sock.gettimeout() != timeout_s:  # to set it is a system call
-        sock.settimeout(timeout_s)
 
 
 def _send_failed(error: OSError) -> HTTPError:

@@ -55,11 +55,14 @@ from ..net import dial
 from ..net.dns import Resolver
 from ..net.socket_state import (
     RECV,
+    SOCKET_CLASS,
     Descriptor,
     SSLSocket,
     StreamSocket,
     is_plain,
     quiet_check,
+    set_timeout,
+    signals_come_here,
     wait_in_kernel,
     wait_in_python,
     with_receive,
@@ -110,7 +113,6 @@ PATIENCE = 4
 
 
 _NOT_GIVEN: object = _DEFAULT_TIMEOUT
-SOCKET_CLASS = socket.socket  # as it is here, whatever a program puts in its place
 _Base = http.client.HTTPConnection
 _init: object = vars(_Base)["__init__"]
 _is_theirs = isinstance(_init, FunctionType) and _init.__globals__ is vars(http.client)
@@ -555,7 +557,7 @@ class Transport(_Base):
             data: bytes
             if flags:
                 data = sock.recv(limit, flags)
-            elif self._is_kernel_waiting and SOCKET_CLASS.recv is RECV:
+            elif self._is_kernel_waiting and SOCKET_CLASS.recv is RECV and not signals_come_here():
                 number = sock.fileno()
                 data = Descriptor.read(number, limit)
                 if sock.fileno() != number:  # closed by another thread, and the number may be another's by now
@@ -631,7 +633,7 @@ class Transport(_Base):
         return READING_THE_BODY if self.exchange_state is _READING else "waiting for the response"
 
     def _cap_receive(self, deadline: Deadline) -> None:
-        self.sock.settimeout(deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
+        set_timeout(self.sock, deadline.cap_s(Timeout.resolve_default_timeout(self.read_timeout), self._phase()))
 
     def _receive_failed(self, error: OSError | ValueError) -> Exception:
         """poollib's error for what a receive raised."""

@@ -17,6 +17,7 @@ import select
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -56,6 +57,7 @@ class HasSock(Protocol):
     def sock(self) -> StreamSocket | None: ...
 
 
+SOCKET_CLASS: Final = socket.socket  # as it is here, whatever a program puts in its place
 _SOL_SOCKET: Final = socket.SOL_SOCKET
 
 # Is there anything to read?
@@ -237,8 +239,9 @@ def wait_in_kernel(sock: StreamSocket) -> bool:
     Their timeout, and what ``gettimeout`` says, stays as it is. ``settimeout`` ends the waiting, and then reads of the
     descriptor raise BlockingIOError at once, where nothing is there; so they do when KERNEL_WAIT_S are over.
 
-    Why not for all of the timeout: a call that a signal interrupts begins its wait anew, and a timer of the program's
-    would keep it waiting for ever. Not over TLS, which waits for OpenSSL, nor on Windows, whose sockets are no files;
+    Why not for all of the timeout: a call that a signal interrupts begins its wait anew. A timer of the program's that
+    goes off more often than that would keep it waiting for ever, so who waits asks ``signals_come_here`` before.
+    Not over TLS, which waits for OpenSSL, nor on Windows, whose sockets are no files;
     nor where somebody listens at the methods, or has put their own in their place.
     """
     if not is_plain(sock) or (sock.gettimeout() or 0.0) <= KERNEL_WAIT_S:  # of a double, that may be anything
@@ -254,6 +257,11 @@ def wait_in_kernel(sock: StreamSocket) -> bool:
     return True
 
 
+def signals_come_here() -> bool:
+    """Whether the system interrupts this thread for a signal to the process: the main one, wherever it can."""
+    return _thread.get_ident() == threading.main_thread().ident
+
+
 def wait_in_python(sock: socket.socket) -> float:
     """How long the receive that just found nothing has waited in the kernel; none will wait there any more."""
     waited_s = KERNEL_WAIT_S if os.get_blocking(sock.fileno()) else 0.0
@@ -261,6 +269,27 @@ def wait_in_python(sock: socket.socket) -> float:
         sock.setsockopt(_SOL_SOCKET, option, _NO_KERNEL_WAIT)
     sock.settimeout(sock.gettimeout())
     return waited_s
+
+
+#: A timeout that a socket has but for so much is not set anew: that is a system call, and ends the kernel's waiting.
+UNNOTICED_S: Final = 0.001
+
+
+def set_timeout(sock: StreamSocket, timeout_s: float | None) -> bool:
+    """Set the socket's timeout; False if it had that already, or nearly: what a running clock leaves differs each time.
+
+    A socket that is no socket.socket is told it each time.
+    """
+    if isinstance(sock, SOCKET_CLASS) and _is_nearly(sock.gettimeout(), timeout_s):
+        return False
+    sock.settimeout(timeout_s)
+    return True
+
+
+def _is_nearly(before_s: float | None, timeout_s: float | None) -> bool:
+    if before_s is None or timeout_s is None or timeout_s <= KERNEL_WAIT_S:
+        return before_s == timeout_s
+    return abs(before_s - timeout_s) < UNNOTICED_S
 
 
 class Descriptor:
@@ -281,26 +310,26 @@ def is_plain(sock: StreamSocket) -> TypeGuard[socket.socket]:
     return type(sock) is _PLAIN and _PLAIN is not None and vars(_PLAIN).keys().isdisjoint(_ITS_METHODS)
 
 
-def send_at_once(sock: StreamSocket, data: bytes) -> None:
+def send_at_once(sock: StreamSocket, data: bytes, limit: Callable[[], object] | None = None) -> None:
     """As ``sendall``, of what fits into a send buffer that is empty, on a socket that waits in the kernel.
 
-    For a process of one thread: see ``Descriptor``. Errors as of ``send_rest``.
+    For a process of one thread: see ``Descriptor``. ``limit`` and errors as of ``send_rest``.
     """
     try:
         n = Descriptor.write(sock.fileno(), data)
     except BlockingIOError:
         n = 0
     if n < len(data):
-        send_rest(sock, data, n)
+        send_rest(sock, data, n, limit)
 
 
-def send_among_threads(sock: StreamSocket, data: bytes) -> None:
+def send_among_threads(sock: StreamSocket, data: bytes, limit: Callable[[], object] | None = None) -> None:
     """As ``sendall``, of what fits into a send buffer that is empty, on a plain socket: keeping the GIL, if possible.
 
     A send of so little never waits, but ``os`` and ``socket`` give up the GIL for it, and among busy threads getting it
     back does wait: two context switches more for each request. So C's own function is called with the GIL held, 5 to
     10 us: 8 threads take 33 us of CPU for a request, not 50, and send 34,000 in a second, not 25,000 (CPython 3.11, 2
-    cores, 2026-11). With two or three threads it makes no difference. Errors as of ``send_rest``.
+    cores, 2026-11). With two or three threads it makes no difference. ``limit``, errors: see ``send_rest``.
     """
     send = send_holding_gil()
     n = 0 if send is None else send(sock, data, len(data), _NO_WAIT)
@@ -308,11 +337,16 @@ def send_among_threads(sock: StreamSocket, data: bytes) -> None:
         _raise_unless_full()
         n = 0
     if n < len(data):
-        send_rest(sock, data, n)
+        send_rest(sock, data, n, limit)
 
 
-def send_rest(sock: StreamSocket, data: bytes, sent_bytes: int) -> None:
-    """Send what is left of ``data``. An OSError has as ``characters_written`` what had left before, if anything had."""
+def send_rest(sock: StreamSocket, data: bytes, sent_bytes: int, limit: Callable[[], object] | None = None) -> None:
+    """Send what is left of ``data``, which may wait: ``limit`` is called before and sets the socket's timeout.
+
+    An OSError has as ``characters_written`` what had left before, if anything had.
+    """
+    if limit is not None:
+        limit()
     try:
         sock.sendall(data[sent_bytes:])
     except OSError as error:

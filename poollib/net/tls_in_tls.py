@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, over
 from ..base.tls_errors import RAGGED_ENDS
 from ..exceptions import ProxySchemeUnsupported
 from .certificates import PeerCertificate
-from .socket_state import StreamSocket
+from .socket_state import UNNOTICED_S, StreamSocket
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -30,10 +30,6 @@ Result = TypeVar("Result")
 File: TypeAlias = "sockets.SocketIO | io.BufferedRWPair | io.BufferedReader | io.BufferedWriter | io.TextIOWrapper"
 
 SSL_BLOCKSIZE: Final = 16384  # the most a TLS record carries (RFC 8446 section 5.1)
-
-
-#: A timeout that has become shorter by less is not set anew, for that is a system call.
-UNNOTICED_S = 0.001
 
 
 class SSLTransport:

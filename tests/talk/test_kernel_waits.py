@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from poollib import HTTPConnectionPool, HTTPSConnectionPool, Timeout
-from poollib.connection import HTTPConnection
+from poollib.base.timeout import Deadline
+from poollib.connection import HTTPConnection, Options
 from poollib.exceptions import DeadlineExceededError, ProtocolError, ReadTimeoutError
-from poollib.exchange import request_sender
+from poollib.exchange import request_sender, transport
 from poollib.exchange.transport import Transport
 from poollib.net import socket_state
 from tests.support.certs import certs
@@ -31,6 +32,12 @@ ONCE = [expect_request(), respond(b"x")]
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "echo"}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system may not wait so")
+
+
+@pytest.fixture(autouse=True)
+def no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Receives wait as in a thread that signals do not come to."""
+    monkeypatch.setattr(transport, "signals_come_here", lambda: False)
 
 
 def wait_for(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,14 +86,24 @@ def kernel_wait_s(sock: socket.socket) -> float:
     return float(seconds + micro / 1e6)
 
 
-@pytest.mark.parametrize("timeout", [5.0, Timeout(connect=2, read=5)], ids=["one", "two"])
+LIMITS = {
+    "one": 5.0,
+    "two": Timeout(connect=2, read=5),
+    "total": Timeout(total=5.0),
+    "deadline": Timeout(deadline=5.0),
+    "both": Timeout(connect=2, read=5, deadline=9.0),
+}
+
+
+@pytest.mark.parametrize("timeout", LIMITS.values(), ids=LIMITS)
 def test_a_plain_connection_with_a_timeout_waits_in_the_kernel(timeout: Any, long: None) -> None:
-    """And says of its timeout what it always did."""
+    """And says of its timeout what it always did; a running clock's is not set anew for each request."""
     with ScriptServer(ONCE * 3) as server, pool_for(server, timeout=timeout) as pool:
         for _ in range(3):
             assert pool.request("GET", "/").data == b"x"
         sock = kept(pool).sock
-        assert (sock.gettimeout(), os.get_blocking(sock.fileno())) == (5.0, True)
+        assert 4.5 < sock.gettimeout() <= 5.0
+        assert os.get_blocking(sock.fileno())  # else it was set again
         assert kernel_wait_s(sock) == socket_state.KERNEL_WAIT_S
 
 
@@ -97,9 +114,8 @@ def waits_by_python(pool: HTTPConnectionPool) -> bool:
     return not kept(pool)._is_kernel_waiting and kernel_wait_s(sock) == 0 and os.get_blocking(sock.fileno()) is False
 
 
-@pytest.mark.parametrize("timeout", [0.1, Timeout(total=5.0), Timeout(read=5.0, deadline=9.0)])
-def test_other_limits_are_waited_for_in_python(timeout: Any) -> None:
-    """Shorter ones, and those that are others for each request."""
+@pytest.mark.parametrize("timeout", [0.1, Timeout(total=0.1), Timeout(read=5.0, deadline=0.1)])
+def test_shorter_limits_are_waited_for_in_python(timeout: Any) -> None:
     with ScriptServer(ONCE) as server, pool_for(server, timeout=timeout) as pool:
         pool.request("GET", "/")
         assert not os.get_blocking(kept(pool).sock.fileno())
@@ -166,14 +182,27 @@ def test_a_timeout_comes_when_it_did_and_says_so(short: None) -> None:
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
-def test_a_timer_of_the_program_does_not_make_a_timeout_longer(short: None) -> None:
-    """Each signal starts a call of the system anew: one that waits for all of the timeout would never end."""
-    before = signal.signal(signal.SIGALRM, lambda *_: None)
+@pytest.mark.parametrize(
+    "limit", [0.3, Timeout(total=0.3), Timeout(read=5.0, deadline=0.3)], ids=["timeout", "total", "deadline"]
+)
+def test_a_timer_of_the_program_does_not_make_a_timeout_longer(limit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each signal starts a call of the system anew: one that the kernel ends would not end before the timer does."""
+    monkeypatch.setattr(transport, "signals_come_here", socket_state.signals_come_here)
+    ticks: list[None] = []
+
+    def tick(*_: object) -> None:
+        ticks.append(None)
+        if len(ticks) == 100:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    before = signal.signal(signal.SIGALRM, tick)
     signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
     try:
-        with ScriptServer([expect_request(), stall()]) as server, pool_for(server, timeout=0.1) as pool:
-            with pytest.raises(ReadTimeoutError):
+        with ScriptServer([*ONCE, expect_request(), stall()]) as server, pool_for(server, timeout=limit) as pool:
+            assert pool.request("GET", "/").data == b"x"
+            with pytest.raises((ReadTimeoutError, DeadlineExceededError)):
                 pool.request("GET", "/")
+        assert len(ticks) < 100
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
@@ -256,7 +285,7 @@ def test_a_small_request_among_threads_leaves_by_the_send_for_them(
     timeout: float | None, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = []
-    monkeypatch.setattr(request_sender, "send_among_threads", lambda sock, data: sent.append(sock.send(data)))
+    monkeypatch.setattr(request_sender, "send_among_threads", lambda sock, data, limit: sent.append(sock.send(data)))
     with ScriptServer(ONCE) as server, pool_for(server, timeout=timeout) as pool:
         monkeypatch.setattr(_thread, "_count", lambda: threads)
         assert pool.request("GET", "/").data == b"x"
@@ -364,3 +393,37 @@ def test_a_request_of_which_some_bytes_have_left_counts_as_sent(
     with far, pytest.raises(ProtocolError) as raised:
         conn.request("POST", "/", body=b"x")
     assert raised.value.nothing_sent is (sent_bytes == 0)
+
+
+def test_a_shorter_limit_follows_a_longer_one(long: None) -> None:
+    """Also where the socket waits in the kernel for longer than that."""
+    with ScriptServer([*ONCE, expect_request(), stall()]) as server, pool_for(server) as pool:
+        assert pool.request("GET", "/", timeout=Timeout(total=5.0)).data == b"x"
+        start = time.monotonic()
+        with pytest.raises(ReadTimeoutError):
+            pool.request("GET", "/", timeout=Timeout(total=0.2))
+        assert 0.15 < time.monotonic() - start < 3.0
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("left_s", [0.2, -1.0])
+def test_a_deadline_ends_the_wait_of_a_short_request_for_room(
+    left_s: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other limit is there, and the send buffer is full. What is late already is not sent."""
+    monkeypatch.setattr(_thread, "_count", lambda: threads)
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(0.0)
+        while left_s > 0:
+            try:
+                near.send(b"-" * 65536)
+            except BlockingIOError:
+                break
+        near.settimeout(None)
+        connection = HTTPConnection("localhost")
+        connection.sock, connection.request_options = near, Options(deadline=Deadline(left_s))
+        with pytest.raises(DeadlineExceededError, match="sending"):
+            connection.request("GET", "/")
+        if left_s < 0:
+            assert far.recv(100) == b""

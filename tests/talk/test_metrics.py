@@ -212,7 +212,7 @@ def test_a_run_with_planted_faults_is_counted_as_the_server_saw_it(
     server = FaultyServer(kinds * 3 + ["ok"])
     retries = poollib.Retry(2, status_forcelist=[503], raise_on_status=False)
     outcomes: Counter[str] = Counter()
-    timeout = poollib.Timeout(connect=30, read=0.1)
+    timeout = poollib.Timeout(connect=30, read=0.3)
     try:
         with poollib.PoolManager(retries=retries, timeout=timeout, **settings) as manager:
             prometheus(manager, registry=registry)
