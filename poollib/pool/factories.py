@@ -35,9 +35,8 @@ class TcpFactory:
         self.socket_options = tuple(socket_options)
 
     def connect(self, endpoint: tuple[str, int], timeout: float | None) -> socket.socket:
-        """A connected socket, in ``timeout`` seconds for each address of the host."""
-        sock = socket.create_connection(endpoint, timeout)
-        return self._prepared(sock)
+        """A connected socket, within ``timeout`` seconds for all addresses of the host together."""
+        return self._prepared(_dialled(endpoint, timeout))
 
     def usable(self, connection: socket.socket) -> bool:
         """Whether the socket is open and nothing came on it."""
@@ -104,7 +103,7 @@ class TlsFactory(TcpFactory):
     def connect(self, endpoint: tuple[str, int], timeout: float | None) -> ssl.SSLSocket:
         """A connected socket that has shaken hands, both within ``timeout`` seconds."""
         give_up_at = None if timeout is None else time.monotonic() + timeout
-        sock = socket.create_connection(endpoint, timeout)
+        sock = _dialled(endpoint, timeout)
         try:
             if give_up_at is not None:
                 sock.settimeout(max(0.001, give_up_at - time.monotonic()))
@@ -132,6 +131,23 @@ class TlsFactory(TcpFactory):
         finally:
             connection.settimeout(self.io_timeout)
         return False
+
+
+def _dialled(endpoint: tuple[str, int], timeout: float | None) -> socket.socket:
+    """A socket connected to the first address of the host that takes it; else the last one's OSError.
+
+    Each address has an equal share of the seconds that are left, so that a silent one leaves time for the next.
+    """
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    found = socket.getaddrinfo(*endpoint[:2], 0, socket.SOCK_STREAM)
+    for place, (*_, address) in enumerate(found):
+        left_s = None if give_up_at is None else max(0.001, give_up_at - time.monotonic()) / (len(found) - place)
+        try:
+            return socket.create_connection((str(address[0]), int(address[1])), left_s)
+        except OSError:
+            if place == len(found) - 1:
+                raise
+    raise OSError(f"no address was found for {endpoint[0]!r}")
 
 
 def is_readable(sock: socket.socket) -> bool:

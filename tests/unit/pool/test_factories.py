@@ -90,6 +90,34 @@ class TestTcp:
         with pytest.raises(ConnectionRefusedError):
             TcpFactory().connect(address, 5)
 
+    def test_addresses_share_the_time(self, server: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A host whose addresses are silent costs the given time once, and a silent one leaves some to others."""
+        limits: list[float | None] = []
+        silent: set[tuple[str, int]] = {("192.0.2.1", 1), ("192.0.2.2", 1)}
+
+        def create_connection(address: tuple[str, int], timeout: float | None) -> socket.socket:
+            limits.append(timeout)
+            if address in silent:
+                raise TimeoutError("planted")
+            return socket.socket()
+
+        places = [*sorted(silent), server.getsockname()]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+        monkeypatch.setattr(socket, "create_connection", create_connection)
+        TcpFactory().connect(("host", 1), 60).close()
+        first, second, third = (limit or 0 for limit in limits)
+        assert 19 < first <= 20
+        assert 29 < second <= 30
+        assert 59 < third <= 60
+        silent.add(server.getsockname())
+        with pytest.raises(TimeoutError, match="planted"):
+            TcpFactory().connect(("host", 1), None)
+        assert limits[3:] == [None] * 3
+        found.clear()
+        with pytest.raises(OSError, match="no address was found for 'host'"):
+            TlsFactory(context=ssl.create_default_context()).connect(("host", 1), 1)
+
     def test_forget_closes_the_descriptor_only(self, server: socket.socket) -> None:
         factory = TcpFactory()
         sock = factory.connect(server.getsockname(), 5)
