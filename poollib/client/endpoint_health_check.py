@@ -80,6 +80,7 @@ class HealthCheck:
 
     __slots__ = (
         "__weakref__",
+        "_asking_thread",
         "_failures",
         "_interval_s",
         "_is_on",
@@ -122,11 +123,14 @@ class HealthCheck:
         self._last_error: str | None = None
         self._since = time.monotonic()
         self._probes = 0
+        self._asking_thread: int | None = None  # in which a probe's request is under way: its answer is judged here
         self._next_at: float | None = None
         self._prober: threading.Thread | None = None  # the last one; whether it is at work, it tells itself
 
     def note_error(self, error: BaseException) -> None:
         """A request or probe failed for a reason that lies with the endpoint."""
+        if self._asking_thread == threading.get_ident():
+            return
         with self._lock:
             self._failures += 1
             self._last_error = f"{type(error).__name__}: {error}"
@@ -135,6 +139,8 @@ class HealthCheck:
 
     def note_success(self) -> None:
         """A request or probe was answered."""
+        if self._asking_thread == threading.get_ident():
+            return
         with self._lock:
             self._failures = 0
             self._change_locked(HealthState.OK)
@@ -226,6 +232,7 @@ class HealthCheck:
         pool.probe_idle()
         if self._path is None:
             return None
+        self._asking_thread = threading.get_ident()
         try:
             response = pool.urlopen(
                 "GET", self._path, retries=False, redirect=False, timeout=PROBE_TIMEOUT_S, pool_timeout=PROBE_TIMEOUT_S
@@ -235,6 +242,8 @@ class HealthCheck:
             return None
         except (HTTPError, OSError) as error:
             return error
+        finally:
+            self._asking_thread = None
         if response.status >= 500:
             return HTTPError(f"status {response.status}")
         self.note_success()

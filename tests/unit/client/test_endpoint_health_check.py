@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import socket
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from poollib.client.endpoint_health_check import HealthCheck
 from poollib.exceptions import CircuitOpenError, ClosedPoolError, EmptyPoolError, ProtocolError
 from poollib.pool import housekeeper
 from tests.support.forks import in_child
+from tests.support.httpd import Httpd, Response
 
 
 class FakePool:
@@ -234,3 +236,36 @@ def test_a_check_that_was_stopped_is_not_watched_again() -> None:
     check._reset_after_fork()
     check._be_watched()
     assert not check._is_watched
+
+
+def test_the_request_of_a_probe_is_judged_by_the_probe_alone() -> None:
+    """A 503 is an answer, too, and an error is told by the pool as well: neither says more than the probe does."""
+    status = [503]
+    with Httpd({"/health": lambda _: Response(b"", status[0])}) as server:
+        with HTTPConnectionPool(
+            server.host, server.port, health_check_interval=3600, health_check_path="/health"
+        ) as pool:
+            check = pool._health_check()
+            for _ in range(3):
+                assert not check.probe()
+            first = pool.health()
+            assert (first["state"], first["consecutive_failures"]) == ("failing", 3)
+            since = check._since
+            assert not check.probe()
+            assert check._since == since
+            pool.request("GET", "/")
+            assert (pool.health()["state"], pool.health()["consecutive_failures"]) == ("ok", 0)
+            status[0] = 200
+            assert check.probe()
+            server.disconnect()
+            pool.port = closed_port()
+            pool.refresh()
+            for _ in range(2):
+                assert not check.probe()
+            assert (pool.health()["state"], pool.health()["consecutive_failures"]) == ("failing", 2)
+
+
+def closed_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
