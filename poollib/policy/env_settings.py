@@ -27,7 +27,7 @@ class EnvironmentSettings(TypedDict, total=False):
     """Keywords of ``PoolManager``, those that the environment sets."""
 
     maxsize: int
-    total_maxsize: int
+    total_maxsize: int | None
     idle_timeout: float | None
     timeout: Timeout
 
@@ -46,13 +46,16 @@ def settings(environ: Mapping[str, str]) -> EnvironmentSettings:
     ``HTTP_WRITE_TIMEOUT``              ``Timeout.write``   seconds for each send
     ``HTTP_POOL_TIMEOUT``               ``Timeout.pool``    seconds to wait for a connection
     ==================================  ==================  ===================================================
+
+    ``none`` stands for no limit, but for the first, which is a number.
     """
     found: EnvironmentSettings = {}
     given = {variable: text for variable, value in environ.items() if (text := value.strip())}
     if "HTTP_MAX_KEEPALIVE_CONNECTIONS" in given:
         found["maxsize"] = _count("HTTP_MAX_KEEPALIVE_CONNECTIONS", given)
     if "HTTP_MAX_CONNECTIONS" in given:
-        found["total_maxsize"] = _count("HTTP_MAX_CONNECTIONS", given)
+        is_limited = given["HTTP_MAX_CONNECTIONS"].lower() != "none"
+        found["total_maxsize"] = _count("HTTP_MAX_CONNECTIONS", given) if is_limited else None
     if "HTTP_KEEPALIVE_EXPIRY" in given:
         found["idle_timeout"] = _seconds("HTTP_KEEPALIVE_EXPIRY", given)
     timeouts = {keyword: _seconds(variable, given) for variable, keyword in _TIMEOUTS.items() if variable in given}

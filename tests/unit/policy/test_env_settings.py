@@ -36,8 +36,9 @@ def test_an_empty_variable_says_nothing(value: str) -> None:
 
 
 def test_none_means_no_limit() -> None:
-    """In any case of letters."""
-    found = settings({"HTTP_KEEPALIVE_EXPIRY": "None", "HTTP_READ_TIMEOUT": "none"})
+    """In any case of letters; but the number of kept connections has one."""
+    found = settings({"HTTP_KEEPALIVE_EXPIRY": "None", "HTTP_READ_TIMEOUT": "none", "HTTP_MAX_CONNECTIONS": "NONE"})
+    assert found["total_maxsize"] is None
     assert found["idle_timeout"] is None
     assert found["timeout"].read_timeout is None
 
@@ -53,7 +54,7 @@ def test_a_bad_value_is_an_error_that_names_the_variable(variable: str, value: s
 @pytest.mark.parametrize("variable", ["HTTP_MAX_KEEPALIVE_CONNECTIONS", "HTTP_MAX_CONNECTIONS"])
 def test_a_count_is_a_whole_number(variable: str) -> None:
     """Not 1.5 connections, nor more than anybody has."""
-    for value in ("1.5", "1000001", "9" * 5000, "\u0661"):
+    for value in ("1.5", "1000001", "9" * 5000, "\u0661", *(["none"] if "KEEPALIVE" in variable else [])):
         with pytest.raises(ValueError, match=variable):
             settings({variable: value})
 
