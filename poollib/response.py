@@ -114,7 +114,8 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         self.enforce_content_length = enforce_content_length
         self.auto_close = auto_close
         self.msg = msg
-        self._given_original = original_response
+        if original_response is not None:
+            self._original_response = original_response
         self._pool = pool
         self._connection = connection
         self._sock_shutdown = sock_shutdown
@@ -193,7 +194,8 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         if source is None or self._body is not None:
             return
         if not preload:
-            self._refuse_announced(source)
+            if source.limit_bytes is not None:
+                self._refuse_announced(source)
         elif self.status >= 300 and self._content_encoding() and self._decoded is None and self.get_redirect_location():
             self._preload_coded(source)
         else:
@@ -310,7 +312,7 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
 
     def _is_without_body(self) -> bool:
         """Whether this answers HEAD; an original response handed in that says so is closed."""
-        original = self._given_original
+        original: Any = vars(self).get("_original_response")
         if getattr(original, "_method", None) == "HEAD":
             original.close()
             self.release_conn()
@@ -387,9 +389,12 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         return self.body_source is not None and self.body_source.state is BodyState.BROKEN
 
     def _content_encoding(self) -> str:
-        if self._head is not None and self._headers is None:
-            return self._head.content_encoding
-        return str(self.headers.get("content-encoding", "")).lower()
+        fields = self._headers
+        if fields is None:
+            if self._head is not None:
+                return self._head.content_encoding
+            fields = self.headers
+        return str(fields.get("content-encoding", "")).lower()
 
     def _start_decoding(self, source: Body, encoding: str) -> Body | DecodedBody:
         if source.left == 0:  # an answer to HEAD names the coding of a body that does not come
@@ -461,6 +466,8 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
         if hasattr(connection, "response_ended") and not (self._pool is None and self._is_abandoned()):
             connection.response_ended(state is BodyState.REUSABLE)
         self.release_conn()
+        if self._made_original is not None and self.isclosed():
+            self._made_original.let_go()
 
     def body_ended(self, state: BodyState) -> None:
         """Note that somebody has read the live body to its end past this response."""
@@ -572,7 +579,8 @@ class HTTPResponse(OriginalNames, DecodingHooks, BaseHTTPResponse):
     # -- io --
 
     def __del__(self) -> None:
-        if self.body_source is None:  # it has ended, or was closed
+        source = self.body_source
+        if source is None or (source.state is _REUSABLE and self._connection is None):  # it has ended, or was closed
             return
         if self._connection is not None:  # nobody reads on; or an interrupt came while it was closed
             try:  # noqa: SIM105  # at the exit this module's names may be None here
@@ -662,3 +670,4 @@ from .http1.decoders import DeflateDecoder as DeflateDecoder  # noqa: E402
 from .http1.decoders import GzipDecoder as GzipDecoder  # noqa: E402
 
 _own_get_decoder = _get_decoder
+_REUSABLE = BodyState.REUSABLE  # found by finalisers, also at the exit

@@ -57,67 +57,61 @@ class LiveResponse(Protocol):
 
 
 class OriginalResponse:
-    """What ``http.client`` would have read: status line, ``msg`` with the fields, whether the body has ended."""
+    """What ``http.client`` would have read: status line, ``msg`` with the fields, whether the body has ended.
 
-    __slots__ = ("_response",)
+    It holds the response, which holds it, until the body has ended: so no ring is left for the garbage collector.
+    """
+
+    __slots__ = ("_fields", "_method", "_response", "chunked", "reason", "status", "version")
 
     def __init__(self, response: LiveResponse) -> None:
-        self._response = response
+        self._response: LiveResponse | None = response
+        self._fields: HTTPHeaderDict | None = None
+        self._method, self.chunked = response._method, response.chunked
+        self.status, self.reason, self.version = response.status, response.reason, response.version
+
+    def let_go(self) -> None:
+        """The body has ended: keep the fields, and hold the response no longer."""
+        if self._response is not None:
+            self._fields, self._response = self._response.headers, None
 
     @property
     def msg(self) -> HTTPHeaderDict:
         """The header fields; ``get_all`` and ``items`` as a message has them."""
-        return self._response.headers
+        return self._fields if self._response is None else self._response.headers  # type: ignore[return-value]
 
     headers = msg
 
     @property
-    def _method(self) -> str | None:
-        return self._response._method
-
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    code = status
-
-    @property
-    def reason(self) -> str | None:
-        return self._response.reason
-
-    @property
-    def version(self) -> int:
-        return self._response.version
-
-    @property
-    def chunked(self) -> bool:
-        return self._response.chunked
+    def code(self) -> int:
+        return self.status
 
     @property
     def fp(self) -> object:
         """The file below the body, None once that has ended."""
-        return getattr(self._response._fp, "fp", None)
+        return None if self._response is None else getattr(self._response._fp, "fp", None)
 
     def getheader(self, name: str, default: str | None = None) -> str | None:
         """One field's value, or ``default``."""
-        value: str | None = self._response.headers.get(name, default)
+        value: str | None = self.msg.get(name, default)
         return value
 
     def getheaders(self) -> list[tuple[str, str]]:
         """The fields as pairs."""
-        return list(self._response.headers.items())
+        return list(self.msg.items())
 
     def isclosed(self) -> bool:
         """Whether the body has ended or was closed."""
-        return self._response.isclosed()
+        return self._response is None or self._response.isclosed()
 
     def read(self, amt: int | None = None) -> bytes:
         """Bytes of the body, not decoded."""
-        return self._response._fp.read(amt)  # type: ignore[no-any-return]
+        return b"" if self._response is None else self._response._fp.read(amt)
 
     def close(self) -> None:
         """Close the response; an unread rest closes the connection, too."""
-        self._response.close()
+        if self._response is not None:
+            self._response.close()
 
 
 class BodyFile:
@@ -348,12 +342,30 @@ def _exactly(file: Any, count: int) -> bytes:
     return data
 
 
+class MadeOriginal:
+    """``_original_response`` of a live response, made when it is first asked for; the response has it from then on.
+
+    Who sets it, sets it there, too. None for a response that was made of something else.
+    """
+
+    def __get__(self, response: Any, owner: object = None) -> Any:
+        if response is None:
+            return self
+        if response._head is None:
+            return None
+        made = response._original_response = response._made_original = OriginalResponse(response)
+        if response.isclosed():
+            made.let_go()
+        return made
+
+
 class OriginalNames:
     """urllib3's private names for what is below a response, for ``HTTPResponse``."""
 
     body_source: Body | None
     _head: Head | None
-    _given_original: Any = None
+    _original_response = MadeOriginal()
+    _made_original: OriginalResponse | None = None  # the same, while nobody has put another in its place
     chunk_left: int | None = None  # of the chunk that is being read; only of files that are not the live body
 
     @property
@@ -371,16 +383,6 @@ class OriginalNames:
             self.body_source = ReplacedFile(file, live, cast("LiveResponse", self))
         else:
             self.body_source = FileBody(file, None) if hasattr(file, "read") else None
-
-    @property
-    def _original_response(self) -> Any:
-        if self._given_original is None and self._head is not None:
-            self._given_original = OriginalResponse(cast("LiveResponse", self))
-        return self._given_original
-
-    @_original_response.setter
-    def _original_response(self, original: Any) -> None:
-        self._given_original = original
 
     def _update_chunk_length(self) -> None:
         """Begin the next chunk where none is being read; 0 in ``chunk_left`` at the end. Caches override this."""

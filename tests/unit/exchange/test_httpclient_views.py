@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import http.client
 import io
 import socket
+import weakref
 from collections.abc import Iterator
 from http.client import IncompleteRead
 from typing import Any
@@ -53,6 +55,35 @@ def test_the_original_response_says_what_http_client_would_have_read(pool: HTTPC
     replaced = object()
     response._original_response = replaced
     assert response._original_response is replaced
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_response_that_was_read_is_in_no_ring_with_the_original(pool: HTTPConnectionPool, preload: bool) -> None:
+    """It is gone with its last user, without the garbage collector; what stays says what it said."""
+    gc.disable()
+    try:
+        response: Any = pool.urlopen("GET", "/plain", preload_content=preload)
+        original = response._original_response
+        assert original is response._original_response
+        assert original.msg is response.headers
+        assert b"".join(response.stream(4)) + (response.data if preload else b"") == b"0123456789"
+        assert original.msg is response.headers
+        seen = weakref.ref(response)
+        del response
+        assert seen() is None
+    finally:
+        gc.enable()
+    assert (original.status, original.getheader("content-length"), original.isclosed()) == (200, "10", True)
+    assert (original.read(), original.read(1), original.fp) == (b"", b"", None)
+    original.close()
+
+
+def test_an_original_response_keeps_a_body_that_is_still_to_be_read(pool: HTTPConnectionPool) -> None:
+    original: Any = pool.urlopen("GET", "/plain", preload_content=False)._original_response  # type: ignore[attr-defined]
+    gc.collect()
+    assert not original.isclosed()
+    assert original.read() == b"0123456789"
+    assert original.isclosed()
 
 
 def test_the_body_is_a_file_below_the_response(pool: HTTPConnectionPool) -> None:
