@@ -45,7 +45,7 @@ from .exchange.tls_transport import TlsTransport
 from .exchange.transport import PATIENCE, ConnectionState
 from .exchange.transport import port_by_scheme as port_by_scheme
 from .http1.body_reader import BodyState, ReceiveBuffer, UpgradedBody, body_reader
-from .http1.grammar import RECEIVE_BYTES
+from .http1.grammar import DEFAULT_LIMITS, RECEIVE_BYTES
 from .http1.head_template import learned, shared
 from .http1.request_head import (
     Fields,
@@ -150,7 +150,7 @@ class HTTPConnection(RequestSender):
             or sock.gettimeout() != self.read_timeout
         ):
             self.limit_receives(clock)
-        if options is None and request.wanted is AS_USUAL and not self._wants_upgrade:
+        if options is None and not self._wants_upgrade:
             return self._usual_answer() or self.getresponse()
         return self.getresponse()
 
@@ -275,9 +275,12 @@ class HTTPConnection(RequestSender):
                 incoming.data = data
                 return None
             head, end = found
-            if len(data) - end != head.length or not head.is_plain:
+            if len(data) - end != head.length or not head.is_plain or sent.wanted is not AS_USUAL:
                 self.exchange_count += 1
-                return self._respond(incoming, head, data, end)
+                response = self._respond(incoming, head, data, end)
+                if not sent.wanted.decode_content:
+                    response.decode_content = False
+                return response
         except BaseException as error:
             name_phase(error, "waiting for the response")
             self.close()
@@ -312,7 +315,8 @@ class HTTPConnection(RequestSender):
         self.exchange_state = _READING
         if length >= LARGE_BODY_BYTES:
             receive_ahead(self.sock)
-        body = body_reader(incoming, length, keep, limit, self._limits(), wanted.enforce_content_length)
+        limits = DEFAULT_LIMITS if options is None else options.limits
+        body = body_reader(incoming, length, keep, limit, limits, wanted.enforce_content_length)
         response = responses.HTTPResponse.received(head, body, None, method, url)
         if options is not None:
             response.max_decoded_size = options.max_decoded_size
@@ -388,9 +392,9 @@ class HTTPConnection(RequestSender):
         """The response was read to the end of its framing; the connection may serve again, or closes. Once."""
         if self.exchange_state is _IDLE or self.exchange_state is _CLOSED:
             return
-        trace = self._trace()
-        if trace is not None:
-            notify(trace, "body_ended", reusable)
+        options = self.request_options
+        if options is not None and options.trace is not None:
+            notify(options.trace, "body_ended", reusable)
         if reusable:
             self.exchange_state = _IDLE
         else:

@@ -74,7 +74,7 @@ from .exceptions import (
 )
 from .exchange.base_response import log_response
 from .exchange.request_sender import CROWD, SendLock, may_wait
-from .exchange.request_value import Request, ResponseOptions
+from .exchange.request_value import AS_SENT, Request, ResponseOptions
 from .http1.request_body import set_file_position
 from .pipeline.pool_methods import Pipelining
 from .policy.retry import Retry
@@ -303,7 +303,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
         request.pool_timeout, request.release_conn = pool_timeout, release_conn
         if chunked or not (preload_content and decode_content and enforces):
             request.chunked = chunked
-            request.wanted = ResponseOptions(preload_content, decode_content, enforces)
+            is_known = preload_content is False and decode_content is False and enforces
+            request.wanted = AS_SENT if is_known else ResponseOptions(preload_content, decode_content, enforces)
         if body is not None and (type(body) is not bytes or body_pos is not None):
             request.body_start = set_file_position(body, body_pos)
         if listener is not None and options is None and isinstance(listener, Measured):

@@ -12,7 +12,6 @@ import os
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -379,9 +378,12 @@ class PoolManager(RequestMethods):
         if asked is None:
             return self._pool_of_host(host, port, scheme, pool_kwargs)
         keywords, keys = self._routes
-        if asked in keys and keywords == self.connection_pool_kw:
-            with suppress(KeyError):  # others came since, and it had to go
-                return self.pools[keys[asked]]
+        key = keys.get(asked)
+        if key is not None and keywords == self.connection_pool_kw:
+            try:
+                return self.pools[key]
+            except KeyError:  # others came since, and it had to go
+                pass
         keywords = {name: copied(value) for name, value in self.connection_pool_kw.items()}
         pool = self._pool_of_host(host, port, scheme, pool_kwargs)
         self._remember(asked, pool, keywords)

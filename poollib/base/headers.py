@@ -142,7 +142,7 @@ class HTTPHeaderDict(MutableMapping[str, str]):
 
     def getlist(self, key: str, default: object = _NOT_PASSED) -> object:
         """The values of all lines of ``key`` as a new list; if there are none, ``default`` or ``[]``."""
-        values = self._container.get(_folded(key))
+        values = self._container.get(key.lower() if type(key) is str else _folded(key))
         if values is None:
             return [] if default is _NOT_PASSED else default
         return values[1:]

@@ -56,9 +56,10 @@ class Timeout:
         deadline: float | Deadline | None = None,
     ) -> None:
         check = self._validate_timeout
-        self._connect = check(connect, "connect")
-        self._read = check(read, "read")
-        self.total = check(total, "total")
+        # What is no number needs no call: requests makes one for each request.
+        self._connect = connect if connect is None or connect is _DEFAULT_TIMEOUT else check(connect, "connect")
+        self._read = read if read is None or read is _DEFAULT_TIMEOUT else check(read, "read")
+        self.total = None if total is None else check(total, "total")
         self.write = _DEFAULT_TIMEOUT if write is _DEFAULT_TIMEOUT else check(write, "write")
         self.pool = _DEFAULT_TIMEOUT if pool is _DEFAULT_TIMEOUT else check(pool, "pool")
         if deadline is not None and type(deadline) is not Deadline:

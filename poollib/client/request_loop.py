@@ -102,6 +102,9 @@ def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPRespon
             ):
                 if not isinstance(response, BaseHTTPResponse) or not response.is_pending:
                     return response
+                if request.options is None and not request.wanted.preload_content:
+                    response.is_pending = False  # there is nothing to read, and no limit to keep
+                    return response
                 stands = True
             following = _judged(request, response, stands)
             if following is None:

@@ -486,7 +486,11 @@ def _send_failed(error: OSError) -> HTTPError:
 
 def _items(headers: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     require_mapping(headers)
-    return headers.iteritems() if isinstance(headers, HTTPHeaderDict) else headers.items()
+    if isinstance(headers, HTTPHeaderDict):
+        return headers.iteritems()
+    if type(headers).items is Mapping.items:  # whose view asks twice for each, as of the mapping that requests has
+        return [(name, headers[name]) for name in headers]
+    return headers.items()
 
 
 # Many threads

@@ -46,6 +46,7 @@ class ResponseOptions:
 
 
 AS_USUAL = ResponseOptions()
+AS_SENT = ResponseOptions(False, False)  # as requests asks for each
 
 
 class Options(NamedTuple):

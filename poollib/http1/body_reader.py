@@ -168,7 +168,8 @@ class Body(ReadIntoMixin):
         raise ResponseTooLargeError(f"the body of the response exceeds {self.limit_bytes} bytes", self.limit_bytes or 0)
 
     def _end(self) -> None:
-        clean = self.keep and not self.incoming.unread()
+        incoming = self.incoming
+        clean = self.keep and incoming.at >= len(incoming.data)
         self.state = BodyState.REUSABLE if clean else BodyState.CLOSE
 
     def _cut_short(self, expected: int | None) -> ProtocolError:
@@ -189,8 +190,13 @@ class LengthBody(Body):
     left: int
 
     def __init__(self, incoming: ReceiveBuffer, keep: bool, limit_bytes: int | None, length: int) -> None:
-        super().__init__(incoming, keep, limit_bytes)
+        self.incoming = incoming  # as Body.__init__: most bodies are of this kind
+        self.keep = keep
+        self.limit_bytes = limit_bytes
+        self.received = 0
         self.left = length
+        self.state = BodyState.OPEN
+        self.trailers = []
         if not length:
             self._end()
 
@@ -227,6 +233,8 @@ class LengthBody(Body):
         if size > left:
             size = left
         incoming = self.incoming
+        if 0 < size <= len(incoming.data) - incoming.at:
+            return self.read1(size)
         if incoming.data or size > LARGE_RECEIVE_BYTES or size <= 0:
             return (
                 self._read_large(size)
@@ -278,6 +286,8 @@ class LengthBody(Body):
         return n
 
     def read_all(self) -> bytes:
+        if 0 < self.left <= len(self.incoming.data) - self.incoming.at:
+            return self.read1(self.left)
         if PREALLOCATE_FROM_BYTES < self.left <= MAX_PREALLOCATED_BYTES:
             return self._read_large(self.left)
         return super().read_all()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,38 @@ def test_one_thread_at_a_time_sends() -> None:
     for thread in threads:
         thread.join()
     assert (most, sent) == (1, 8)
+
+
+class Named(Mapping[str, str]):
+    """A mapping with the methods of the abstract class, as the one that requests has."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self.pairs = pairs
+
+    def __getitem__(self, name: str) -> str:
+        return dict(self.pairs)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self.pairs))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+class Own(Named):
+    def items(self) -> Any:
+        return [*self.pairs, ("X-C", "3")]
+
+
+@pytest.mark.parametrize(("kind", "more"), [(Named, []), (Own, [("X-C", "3")])])
+def test_the_fields_of_any_mapping_are_sent(kind: type[Named], more: list[tuple[str, str]]) -> None:
+    """By its ``items``, where it has its own."""
+    pairs = [("X-A", "1"), ("X-B", "2")]
+    with Httpd() as server, HTTPConnectionPool(server.host, server.port) as pool:
+        for _ in range(2):
+            pool.request("GET", "/", headers=kind(pairs))
+        for request in server.requests:
+            assert [pair for pair in request.headers if pair[0].startswith("X-")] == pairs + more
 
 
 def test_an_error_lets_the_next_one_in() -> None:
