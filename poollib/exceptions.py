@@ -14,6 +14,7 @@ from http.client import IncompleteRead as _StdIncompleteRead
 from typing import Any, Final, TypeVar
 
 from .base.loggers import shown_url
+from .base.tls_errors import hint_of
 
 #: Attributes that point at living things of this process; they are ``None`` after unpickling.
 _PROCESS_BOUND: Final = frozenset({"pool", "conn", "response"})
@@ -311,6 +312,15 @@ class SSLError(HTTPError):
     """
 
     hint: str | None = None
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if args and isinstance(args[0], OSError):
+            self.hint = hint_of(args[0])
+
+    def __repr__(self) -> str:
+        text = super().__repr__()  # as it stands in the text of a MaxRetryError
+        return text if self.hint is None else f"{text} ({self.hint})"
 
     def __str__(self) -> str:
         text = super().__str__()

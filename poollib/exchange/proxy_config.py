@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.endpoint import TlsSettings
+from ..base.tls_errors import is_unknown_authority
+from ..exceptions import HTTPError
 
 if TYPE_CHECKING:
     import ssl
@@ -16,7 +18,6 @@ _HTTP_PROXY_HINT = (
     ". Your proxy appears to only use HTTP and not HTTPS: its URL should perhaps begin with http://, see"
     " https://urllib3.readthedocs.io/en/latest/advanced-usage.html#https-proxy-error-http-proxy"
 )
-_UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
 # Where requests is asked for an http URL, it names no authority and no context for the proxy.
 _CA_HINT = (
     ". Its certificate is always checked: name its authority by proxy_ssl_context or ca_certs, or by the variable"
@@ -24,12 +25,12 @@ _CA_HINT = (
 )
 
 
-def hint_for(error: Exception) -> str:
+def hint_for(error: HTTPError) -> str:
     """What to look at for an error of TLS with a proxy, in words to be added to its text; empty for none."""
     text = str(error)
     if "does not speak TLS" in text:
         return _HTTP_PROXY_HINT
-    return _CA_HINT if _UNVERIFIED in text else ""
+    return _CA_HINT if error.args and is_unknown_authority(error.args[0]) else ""
 
 
 class ProxyConfig(NamedTuple):

@@ -20,6 +20,7 @@ from socket import AF_INET, AF_INET6, inet_aton, inet_pton, socket
 from typing import Final, NamedTuple, TypeAlias, cast
 
 from ..base.endpoint import TlsSettings
+from ..base.tls_errors import is_unknown_authority
 from ..base.url import idna_encode
 from ..exceptions import ConnectTimeoutError, ProtocolError, ProxySchemeUnsupported, SSLError
 from .caller_ssl_context import ALPN_PROTOCOLS as ALPN_PROTOCOLS
@@ -34,6 +35,7 @@ from .tls_contexts import (
     constant,
     load_cert_chain,
     load_named_cas,
+    missing_cas,
     rules_beside,
     set_verification,
     settled,
@@ -101,7 +103,7 @@ def wrap(
     except BaseException as err:
         stream.close()
         sock.close()
-        raised = _translated(err, host, timeout_s)
+        raised = _translated(err, host, timeout_s, settings)
         if raised is err:
             raise
         raise raised from err
@@ -178,7 +180,7 @@ def _certificate_of(stream: TlsStream, maker: ssl.SSLContext) -> PeerCertificate
         holder.context = owners
 
 
-def _translated(err: BaseException, host: str, timeout_s: float | None) -> BaseException:
+def _translated(err: BaseException, host: str, timeout_s: float | None, settings: TlsSettings) -> BaseException:
     """poollib's error for what went wrong in a handshake; others as they are."""
     if isinstance(err, TimeoutError):
         return ConnectTimeoutError(f"TLS handshake with {host} timed out. (connect timeout={timeout_s})")
@@ -186,6 +188,8 @@ def _translated(err: BaseException, host: str, timeout_s: float | None) -> BaseE
         error = SSLError(err)
         if vars(err).get("reason") in _NOT_TLS:  # one that is not OpenSSL's has no reason
             error.hint = "the peer does not speak TLS here"
+        elif is_unknown_authority(err):
+            error.hint = missing_cas(settings) or error.hint
         return error
     if isinstance(err, OSError):
         return ProtocolError(f"Connection to {host} broke in the TLS handshake.", err)
@@ -316,7 +320,7 @@ def wrap_by(
     except BaseException as err:
         stream.close()  # what was wrapped owns the descriptor
         sock.close()
-        raised = _translated(err, host, None)
+        raised = _translated(err, host, None, settings)
         if raised is err:
             raise
         raise raised from err

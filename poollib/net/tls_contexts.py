@@ -366,6 +366,34 @@ def load_usual_cas(context: ssl.SSLContext) -> None:
         load_named_cas(context, bundle, None, None)
 
 
+def missing_cas(settings: TlsSettings) -> str | None:
+    """Which of the places that were named for authorities holds none; None: each does, or none was named.
+
+    OpenSSL passes over such a folder, and over what the variables name, without a word.
+    """
+    if settings.ssl_context is not None:
+        return None
+    named = {"ca_cert_dir": settings.ca_cert_dir}
+    if not _names_cas(settings):
+        if (file := os.environ.get("SSL_CERT_FILE")) and not os.path.isfile(file):
+            return f"SSL_CERT_FILE={file!r} is no file"
+        named = {"SSL_CERT_DIR": os.environ.get("SSL_CERT_DIR")}
+    for name, folders in named.items():
+        if folders and not any(map(_has_cas, folders.split(os.pathsep))):
+            return f"{name}={folders!r} holds no certificate under a name that OpenSSL looks for, see 'openssl rehash'"
+    return None
+
+
+_HASH_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+
+
+def _has_cas(folder: str) -> bool:
+    try:
+        return any(map(_HASH_NAME.fullmatch, os.listdir(folder)))
+    except OSError:
+        return False
+
+
 def _usual_bundle() -> str | None:
     """The path of certifi's bundle; ``None`` where the system's authorities are believed."""
     return None if any(os.environ.get(name) for name in _STORE_VARIABLES) else _certifi_bundle()
@@ -412,7 +440,26 @@ def load_cert_chain(
             else:
                 context.load_cert_chain(cert_path or "", key_path, _no_password if password is None else password)
         except (OSError, ValueError, TypeError) as err:
-            raise SSLError(f"cannot load the client certificate ({named}): {err}") from err
+            why = _what_is_missing(cert_path or "", key_path) if isinstance(err, ssl.SSLError) else ""
+            raise SSLError(f"cannot load the client certificate ({named}): {err}{why}") from err
+
+
+def _what_is_missing(cert_path: str, key_path: str | None) -> str:
+    """What OpenSSL's "PEM lib" stands for, in words to be added to it; empty where the files do not show it."""
+    with contextlib.suppress(OSError):
+        certificate, key = _contents(cert_path), _contents(key_path or cert_path)
+        if b"CERTIFICATE-----" not in certificate:
+            return " (cert_file holds no certificate in PEM)"
+        if b"PRIVATE KEY-----" not in key:
+            return f" ({'cert_file' if key_path is None else 'key_file'} holds no private key in PEM)"
+        if b"ENCRYPTED" in key:
+            return " (is it the right key_password?)"
+    return ""
+
+
+def _contents(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _no_password() -> NoReturn:

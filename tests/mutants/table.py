@@ -721,8 +721,8 @@ MUTANTS: Final = [
         "refused certificates leave nothing",
         (
             "net/tls.py",
-            "        stream.close()\n        sock.close()\n        raised = _translated(err, host, timeout_s)",
-            "        raised = _translated(err, host, timeout_s)",
+            "        stream.close()\n        sock.close()\n        raised = _translated(err, host, timeout_s, settings)",
+            "        raised = _translated(err, host, timeout_s, settings)",
         ),
     ),
     *_mutants(
@@ -1232,8 +1232,8 @@ MUTANTS: Final = [
         ),
         (
             "net/tls.py",
-            "        stream.close()\n        sock.close()\n        raised = _translated(err, host, timeout_s)",
-            "        raised = _translated(err, host, timeout_s)",
+            "        stream.close()\n        sock.close()\n        raised = _translated(err, host, timeout_s, settings)",
+            "        raised = _translated(err, host, timeout_s, settings)",
         ),
     ),
     *_mutants(

@@ -40,6 +40,15 @@ def test_a_proxy_is_verified_by_the_authorities_of_the_program(named: str, kind:
                 manager.request("GET", "https://target.example/")
 
 
+def test_a_proxy_whose_certificate_has_expired_is_no_question_of_authorities() -> None:
+    with ScriptServer([], tls=certs().server(expired=True)) as proxy:
+        url = f"https://localhost:{proxy.port}"
+        with ProxyManager(url, ca_certs=certs().ca_file, retries=False, timeout=5.0) as manager:
+            with pytest.raises(ProxyError, match="has expired") as refused:
+                manager.request("GET", "https://target.example/")
+    assert "proxy_ssl_context" not in str(refused.value)
+
+
 @pytest.mark.parametrize("options", [{}, {"cert_reqs": "CERT_NONE"}])
 @pytest.mark.parametrize("target", ["http://target.example/", "https://target.example/"])
 def test_a_proxy_of_an_unknown_authority_is_refused_and_the_error_names_the_cure(

@@ -512,7 +512,10 @@ def test_a_key_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monk
     ("settings", "text"),
     [
         ({"key_password": None}, "Client private key is encrypted, password is required"),
-        ({"key_password": "wrong"}, "cannot load the client certificate"),
+        ({"key_password": "wrong"}, r"cannot load the client certificate .*is it the right key_password\?"),
+        ({"key_file": None}, r"cannot load the client certificate .*\(cert_file holds no private key in PEM\)"),
+        ({"key_file": __file__}, r"cannot load the client certificate .*\(key_file holds no private key in PEM\)"),
+        ({"cert_file": __file__}, r"cannot load the client certificate .*\(cert_file holds no certificate in PEM\)"),
         ({"cert_file": "/no/such"}, "cannot load the client certificate .cert_file='/no/such'"),
         ({"cert_file": None}, "key_file is given without cert_file"),
     ],
@@ -551,6 +554,21 @@ def test_an_end_in_the_handshake_is_an_error() -> None:
             with pytest.raises(error):
                 tls.wrap(sock, trusting(), "localhost", timeout_s=4)
             assert sock.fileno() == -1
+
+
+def test_authorities_that_are_not_where_they_were_named_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL believes nobody then, and says no more than of a stranger's certificate."""
+    (tmp_path / "root.pem").write_text(Path(certs().ca_file).read_text())  # under a name that is never looked for
+    for folder in (str(tmp_path), str(tmp_path / "none")):
+        assert f"ca_cert_dir={folder!r} holds no certificate under a name" in refused(TlsSettings(ca_cert_dir=folder))
+        monkeypatch.setenv("SSL_CERT_DIR", folder)
+        assert f"SSL_CERT_DIR={folder!r} holds no certificate under a name" in refused(TlsSettings())
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such")
+    assert "(SSL_CERT_FILE='/no/such' is no file)" in refused(TlsSettings())
+    (tmp_path / "01234567.0").write_text("")
+    assert "(no authority that is believed here signed it" in refused(TlsSettings(ca_cert_dir=str(tmp_path)))
 
 
 def test_a_peer_that_speaks_plain_http_is_named_as_such() -> None:
