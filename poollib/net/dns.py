@@ -24,6 +24,7 @@ from typing import Final, TypeAlias
 
 from ..base import after_fork
 from ..base.exact_values import seconds
+from ..base.ip import bare_host
 from ..exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError
 
 #: What ``getaddrinfo`` gives for one address: family, type, protocol, canonical name, socket address.
@@ -96,10 +97,10 @@ def addresses_within(
 class CachingResolver:
     """A resolver of fixed answers, of another resolver's or the system's, kept for a while.
 
-    ``resolve``: answers by host name, each a numeric address or a list of them. ``resolver``: asked for the rest,
-    ``None`` for the system's. ``lifetime_s``: how long an answer is kept, ``None`` for not at all. ``limit``: how many
-    are kept. Failures are not kept, and an answer none of whose addresses could be connected to is dropped. Threads may
-    share it.
+    ``resolve``: answers by host name, in any spelling of it (``bare_host``), each a numeric address or a list of them.
+    ``resolver``: asked for the rest, ``None`` for the system's. ``lifetime_s``: how long an answer is kept, ``None``
+    for not at all. ``limit``: how many are kept. Failures are not kept, and an answer none of whose addresses could be
+    connected to is dropped. Threads may share it.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class CachingResolver:
     ) -> None:
         self._ask = resolver or system_lookup
         self._fixed: dict[str, Sequence[Answer]] = {
-            name.lower(): (answers,) if isinstance(answers, str) else tuple(answers)
+            bare_host(name): (answers,) if isinstance(answers, str) else tuple(answers)
             for name, answers in (resolve or {}).items()
         }
         self._lifetime_s = None if lifetime_s is None else seconds("lifetime_s", lifetime_s)
@@ -130,8 +131,8 @@ class CachingResolver:
     def __call__(self, host: str, port: int) -> Sequence[Answer]:
         """The answer for a host: a fixed one, a kept one, a fresh one."""
         name = host.lower()
-        if name in self._fixed:
-            return self._fixed[name]
+        if self._fixed and (fixed := self._fixed.get(bare_host(host))) is not None:
+            return fixed
         if self._lifetime_s is None:
             return self._ask(host, port)
         now = self._clock()

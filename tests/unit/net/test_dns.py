@@ -343,6 +343,21 @@ def test_fixed_answers_come_before_the_resolver() -> None:
     assert list(names("b.example", 80)) == ["asked b.example"]
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "BÜCHER.example"),
+        ("a.example", "a.example."),
+        ("a.example.", "A.example"),
+    ],
+)
+def test_a_host_has_fixed_answers_however_it_is_written(given: str, asked: str) -> None:
+    """A URL's host arrives as A-labels, so that the name as people write it was never found."""
+    names = dns.CachingResolver(lambda host, port: [], resolve={given: ["127.0.0.9"]})
+    assert list(names(asked, 80)) == ["127.0.0.9"]
+
+
 def test_one_fixed_address_needs_no_list() -> None:
     """Its characters were taken for addresses."""
     names = dns.CachingResolver(resolve={"a.example": "127.0.0.9"})
