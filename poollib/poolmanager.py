@@ -774,10 +774,11 @@ class ProxyManager(PoolManager):
         proxy_assert_fingerprint: str | Sequence[str] | None = None,
         **connection_pool_kw: Unpack[SocksManagerKeywords],
     ) -> None:
-        from .policy.proxy_rules import Proxy, parse_proxy
+        from .policy.proxy_rules import Proxy, check_login, parse_proxy
 
         if isinstance(proxy_url, HTTPConnectionPool):
             proxy_url = f"{proxy_url.scheme}://{proxy_url.host}:{proxy_url.port}"
+        check_login(str(proxy_url))
         url = parse_proxy(parse_url(proxy_url))
         settled = proxy_keywords(
             Proxy(

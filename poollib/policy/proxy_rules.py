@@ -77,14 +77,31 @@ class Proxy(NamedTuple):
 
 def parse_proxy(url: str | Url) -> Url:
     """The URL with a scheme and a port; ``http`` where it has no scheme. ProxySchemeUnknown, LocationParseError."""
-    if not isinstance(url, Url):
+    if isinstance(url, Url):
+        check_login(url.url)
+    else:
         url = exact(url)
+        check_login(url)
         url = parse_url(url if "://" in url else f"http://{url}")
     if url.scheme not in ("http", "https") and url.scheme not in SOCKS_SCHEMES:
         raise ProxySchemeUnknown(url.scheme)
     if not url.host:
         raise LocationParseError(url.url)
     return url if url.port is not None else url.with_port(DEFAULT_PORTS.get(url.scheme, SOCKS_PORT))
+
+
+def check_login(url: str) -> None:
+    """LocationParseError for a proxy's URL with a "@" behind its host, which is in the middle of the password then.
+
+    A "/", "?" or "#" there ends the host (RFC 3986 section 3.2): half of the password would be looked up as a name, and
+    the other half sent there.
+    """
+    start = url.find("://") + 3 if "://" in url else 0
+    last = url.rfind("@")
+    if last > start and re.search(r"[/?#]", url[start:last]):
+        shown = f"{url[:start]}***{url[last:]}"
+        why = "has a '@' behind its host: '/', '?' and '#' in user and password are to be percent-encoded"
+        raise LocationParseError.because(shown, why)
 
 
 def login_header(url: Url, headers: Mapping[str, str] | None) -> dict[str, str]:

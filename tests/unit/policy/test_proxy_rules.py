@@ -6,10 +6,12 @@ Source: docs/ways.rst; the httpoxy advisory (CVE-2016-5385), Go CVE-2025-22870 (
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from poollib import PoolManager, ProxyManager
 from poollib.base.url import parse_url
 from poollib.exceptions import LocationParseError, ProxySchemeUnknown
 from poollib.policy.proxy_rules import (
@@ -239,6 +241,26 @@ def test_a_proxys_url_gets_a_scheme_and_a_port(url: str, settled: str) -> None:
 def test_a_proxy_of_another_scheme_is_refused(url: str) -> None:
     with pytest.raises(ProxySchemeUnknown):
         parse_proxy(url)
+
+
+@pytest.mark.parametrize("password", ["p@ss/word", "p/word", "p?word", "p#word", "1/word", "p@ss?word"])
+@pytest.mark.parametrize("reader", [parse_proxy, ProxyManager, lambda url: PoolManager(proxies=url)])
+def test_a_password_that_would_end_the_host_is_refused_and_not_shown(
+    password: str, reader: Callable[[str], object]
+) -> None:
+    """``p@ss/word`` named the host ``ss``, where the first half of the password went."""
+    told = r"^Failed to parse: 'http://\*\*\*@proxy.example:3128' has a '@' behind its host: .* percent-encoded$"
+    with pytest.raises(LocationParseError, match=told):
+        reader(f"http://user:{password}@proxy.example:3128")
+
+
+def test_a_parsed_url_whose_path_holds_the_login_is_refused() -> None:
+    with pytest.raises(LocationParseError, match="behind its host"):
+        parse_proxy(parse_url("http://user:p@ss/word@proxy.example:3128"))
+
+
+def test_an_at_sign_in_the_login_alone_is_nobodys_mistake() -> None:
+    assert parse_proxy("http://me@corp.example:p@ss@proxy.example:3128/").host == "proxy.example"
 
 
 def test_a_proxy_without_a_host_is_refused() -> None:
