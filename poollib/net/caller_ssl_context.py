@@ -57,6 +57,8 @@ def _known(held: object, name: str, default: object = None) -> object:
 def state_of(context: ssl.SSLContext) -> tuple[object, ...]:
     """What of a context can be read and decides trust: to notice that its owner has changed it (1 us)."""
     if type(context).__module__ != "ssl":
+        if _known(context, "verify_mode") is None:
+            raise TypeError(f"an ssl_context is an ssl.SSLContext, not {type(context).__name__}")
         return (*rules_of(context), _known(context, "verify_flags"), _known(context, "options"))
     return (
         _read_mode(context),

@@ -159,7 +159,8 @@ class ProxyRules:
             scheme, host, port = _parsed_pattern(pattern)
             proxy = Proxy(given) if isinstance(given, str) and given else given or None
             if proxy is not None:
-                assert isinstance(proxy, Proxy), f"{pattern}: a URL, a Proxy or None"
+                if not isinstance(proxy, Proxy):
+                    raise TypeError(f"proxies: {pattern!r}: a URL, a Proxy or None, not {type(proxy).__name__}")
                 parse_proxy(proxy.url)
             rank = (bool(host), not host.startswith("*"), len(host), port is not None, scheme != "all")
             ranked.append((rank, scheme, host, port, proxy))

@@ -42,6 +42,11 @@ MISTAKES: dict[str, tuple[Callable[[str], object], type[Exception], str]] = {
     "params": (get(params={"a": 1}), TypeError, "use fields= for a query, or Client(base_url).get(path, params=...)"),
     "data": (get(data=b""), TypeError, "use body= for bytes or text, fields= for a form"),
     "proxy": (get(proxy="http://p"), TypeError, "use ProxyManager(url), or PoolManager(proxies=...)"),
+    "a path as ssl_context": (
+        lambda url: poollib.Client(url.replace("http:", "https:"), ssl_context="ca.pem").get(),
+        TypeError,
+        "an ssl_context is an ssl.SSLContext, not str",
+    ),
     "allow_redirects": (get(allow_redirects=False), TypeError, "use redirect="),
     "follow_redirects, as of httpx": (get(follow_redirects=True), TypeError, "use redirect="),
     "cookies": (get(cookies={"a": "b"}), TypeError, "use a Cookie field in headers="),

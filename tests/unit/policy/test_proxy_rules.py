@@ -259,6 +259,13 @@ def test_a_parsed_url_whose_path_holds_the_login_is_refused() -> None:
         parse_proxy(parse_url("http://user:p@ss/word@proxy.example:3128"))
 
 
+@pytest.mark.parametrize("given", [{"url": "http://h"}, ["http://h"], 3128, parse_url("http://h")])
+def test_what_is_no_proxy_is_named(given: Any) -> None:
+    """It was an assertion, which -O takes out."""
+    with pytest.raises(TypeError, match=rf"^proxies: 'https': a URL, a Proxy or None, not {type(given).__name__}$"):
+        ProxyRules({"https": given})
+
+
 def test_an_at_sign_in_the_login_alone_is_nobodys_mistake() -> None:
     assert parse_proxy("http://me@corp.example:p@ss@proxy.example:3128/").host == "proxy.example"
 
