@@ -72,6 +72,7 @@ _BY_REASON: Final = {
     ),
     "HANDSHAKE_FAILURE": "the peer takes none of the ciphers that are offered, or wants a client certificate",
     **dict.fromkeys(("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"), _NO_VERSION),
+    "NO_APPLICATION_PROTOCOL": "the peer speaks no HTTP/1.1 here, perhaps HTTP/2 alone",
     "TLSV1_UNRECOGNIZED_NAME": "the peer has no certificate for the name that it was asked for",
     "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "the peer lacks RFC 5746; an ssl_context with OP_LEGACY_SERVER_CONNECT"
     " speaks to it",
@@ -90,5 +91,10 @@ def hint_of(error: BaseException) -> str | None:
     known = vars(error)  # an error that is not OpenSSL's has neither
     if known.get("verify_code"):
         return _BY_VERIFY_CODE.get(known["verify_code"])
-    reason = str(known.get("reason"))
+    reason = known.get("reason") or _alert_in(str(error))  # Python does not know the names of all
     return _BY_REASON.get(reason.partition("ALERT_")[2] or reason)
+
+
+def _alert_in(text: str) -> str:
+    """``[SSL] tlsv1 alert no application protocol (_ssl.c:1006)``, as a reason is written."""
+    return text.partition("] ")[2].partition(" (")[0].upper().replace(" ", "_")

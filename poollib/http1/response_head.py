@@ -317,12 +317,24 @@ def _parse_lenient_head(data: bytes, limits: Limits) -> tuple[Head, int] | None:
 
 
 _START = b"HTTP/1."
+_TLS_ALERT, _TLS_HANDSHAKE = b"\x15\x03", b"\x16\x03"  # RFC 8446 section 5.1
+_HTTP2_SETTINGS = b"\x04"  # RFC 9113 section 6.5, behind the three bytes of a frame's length
+
+
+def _other_protocol(data: bytes | bytearray) -> str:
+    """What the bytes begin in place of a response, in words to be added; empty where that is not known."""
+    if data[:2] in (_TLS_ALERT, _TLS_HANDSHAKE):
+        return " (that is TLS: does the URL begin with https://?)"
+    if data[:1] == b"\0" and data[3:4] == _HTTP2_SETTINGS:
+        return " (that is HTTP/2, which is not spoken here)"
+    return ""
 
 
 def _refuse_impossible_start(data: bytes | bytearray, lines: int, line_bytes: int, limits: Limits) -> None:
     """Raise if no bytes to come can make this the start of a head; it has so many lines, the last of so many bytes."""
     if data[: len(_START)] != _START[: len(data)]:
-        raise InvalidResponseError(f"not an HTTP/1.x response: {_shown(bytes(data[:81]))}", _bad_status_line(data))
+        shown = f"{_shown(bytes(data[:81]))}{_other_protocol(data)}"
+        raise InvalidResponseError(f"not an HTTP/1.x response: {shown}", _bad_status_line(data))
     if len(data) > limits.head_bytes:
         raise InvalidResponseError(f"the head of the response is longer than {limits.head_bytes} bytes")
     if line_bytes > limits.line_bytes:

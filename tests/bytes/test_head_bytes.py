@@ -316,3 +316,20 @@ def test_the_page_names_every_limit_and_its_value() -> None:
     page = (pathlib.Path(__file__).parents[2] / "docs/accepted.rst").read_text()
     rows = dict(re.findall(r"   \* - ``(\w+)``\n     - (\d+)\n", page))
     assert {name: int(value) for name, value in rows.items()} == DEFAULT_LIMITS._asdict()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\x15\x03\x03\x00\x02\x02\x28", "that is TLS: does the URL begin with https://?"),
+        (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", "that is HTTP/2"),
+        (b"\x00\x00", "HTTP/1.x response"),
+        (b"SSH-2.0-OpenSSH\r\n", "HTTP/1.x response"),
+    ],
+)
+def test_another_protocol_is_named_where_its_first_bytes_tell(data: bytes, told: str) -> None:
+    """A TLS port that was asked by http, or a port of gRPC."""
+    with pytest.raises(InvalidResponseError) as refused:
+        complete_head(Pieces([]).recv, data, DEFAULT_LIMITS)
+    assert told in str(refused.value)
+    assert ("that is" in str(refused.value)) is ("that is" in told)

@@ -77,6 +77,11 @@ def test_a_riddle_has_a_hint(reason: str, hint: str) -> None:
     assert hint in str(hint_of(plain(reason)))
 
 
+def test_an_alert_is_known_where_python_has_no_name_for_it() -> None:
+    error = ssl.SSLError(1, "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)")
+    assert "HTTP/2" in str(hint_of(error))
+
+
 @pytest.mark.parametrize(("code", "hint"), [(20, "ca_certs"), (18, "ca_certs"), (10, "clock"), (62, None)])
 def test_a_refused_certificate_has_a_hint_by_why_it_was(code: int, hint: str | None) -> None:
     error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
