@@ -13,6 +13,7 @@ import _thread
 import contextlib
 import errno
 import http.client
+import os
 import sys
 import threading
 import time
@@ -287,7 +288,10 @@ class RequestSender(Transport):
 
     def _upload(self, head: bytes, payload: Payload) -> None:
         """Send a body; what the server says meanwhile is heard, and its final answer ends the sending."""
-        upload = Upload(self.sock, self.write_timeout_s, lambda: self._receive_early(0.0))
+        sock = self.sock
+        if sock is None:
+            raise _closed_meanwhile()
+        upload = Upload(sock, self.write_timeout_s, lambda: self._receive_early(0.0))
         try:
             upload.run(head, payload)
         except AnsweredEarly:
@@ -312,6 +316,8 @@ class RequestSender(Transport):
     def _send_bytes(self, data: bytes) -> None:
         """Send the first bytes of a request. An error says whether the system can't have taken any of them."""
         sock, limit = self.sock, None
+        if sock is None:
+            raise _closed_meanwhile()
         is_short = len(data) <= ALL_OR_NOTHING_BYTES
         if self.request_options is not None or self._is_foreign:
             self._check_deadline("sending")
@@ -375,6 +381,8 @@ class RequestSender(Transport):
         Errors: SSLError if TLS says why it ended, which getresponse would not hear again.
         """
         sock = self.sock
+        if sock is None:
+            return True
         timeout_s = sock.gettimeout()
         try:
             sock.settimeout(wait_s)
@@ -475,6 +483,11 @@ def _authority(url: str) -> str:
     authority = url.split("//", 1)[1].split("/", 1)[0].split("?", 1)[0].rpartition("@")[2]
     host, bracket, port = authority.partition("]")
     return without_zone(host + bracket) + port
+
+
+def _closed_meanwhile() -> HTTPError:
+    """The error where another thread, or the body itself, has closed the connection."""
+    return _send_failed(OSError(errno.EBADF, os.strerror(errno.EBADF)))
 
 
 def _send_failed(error: OSError) -> HTTPError:

@@ -18,6 +18,7 @@ from poollib import HTTPConnectionPool, HTTPSConnectionPool
 from poollib.base.timeout import Timeout
 from poollib.connection import HTTPConnection
 from poollib.exceptions import ProtocolError, ReadTimeoutError, UnrewindableBodyError, WriteTimeoutError
+from poollib.exchange.upload import Payload
 from tests.support.certs import certs
 from tests.support.script import (
     ScriptServer,
@@ -625,3 +626,36 @@ def test_a_socket_that_is_closed_already_is_a_failed_connection(size: int) -> No
         conn.sock.close()
         with pytest.raises(ProtocolError, match="Bad file descriptor"):
             conn.request("POST", "/", body=bytes(size))
+
+
+class Closing(HTTPConnection):
+    """One that another thread closes as it begins to send."""
+
+    def _send_bytes(self, data: bytes) -> None:
+        self.close()
+        super()._send_bytes(data)
+
+    def _upload(self, head: bytes, payload: Payload) -> None:
+        self.close()
+        super()._upload(head, payload)
+
+
+@pytest.mark.parametrize("size", [0, 1, len(BIG)])
+def test_a_connection_that_is_closed_meanwhile_has_failed(size: int) -> None:
+    conn = Closing("localhost", timeout=5.0)
+    conn.sock, far = socket.socketpair()
+    with far, pytest.raises(ProtocolError, match="Bad file descriptor"):
+        conn.request("POST", "/", body=bytes(size))
+
+
+def test_a_body_that_closes_its_connection_has_failed() -> None:
+    conn = HTTPConnection("localhost", timeout=5.0)
+    conn.sock, far = socket.socketpair()
+
+    def body() -> Iterator[bytes]:
+        yield b"one"
+        conn.close()
+        yield b"two"
+
+    with far, pytest.raises(ProtocolError, match="Bad file descriptor"):
+        conn.request("POST", "/", body=body())
