@@ -11,6 +11,7 @@ import pytest
 
 import poollib
 from poollib import HTTPConnectionPool
+from poollib.connection import HTTPConnection
 from poollib.http1.head_template import HeadTemplate
 from tests.support.httpd import Httpd, Request, Response
 
@@ -69,3 +70,13 @@ def test_connections_have_one_template_between_them_while_one_has_it() -> None:
     templates.clear()
     gc.collect()
     assert not [each for each in gc.get_objects() if type(each) is HeadTemplate and b"a" * 300 in each.form[0]]
+
+
+def test_the_common_fields_are_kept_once_a_third_request_has_needed_them() -> None:
+    """Not by a connection that has served once, nor where the same request follows, whose whole head is kept."""
+    with Httpd({"/": hello}) as server, HTTPConnectionPool(server.host, server.port) as pool:
+        for target, is_kept in (("/", False), ("/", False), ("/", False), ("/?a", True)):
+            pool.request("GET", target)
+            (conn,) = pool._endpoint_pool.idle_connections()
+            assert isinstance(conn, HTTPConnection)
+            assert (conn._default_fields is not None) is is_kept
