@@ -18,7 +18,7 @@ from typing import Generic, cast
 
 from ..base.loggers import logger
 from ..base.trace import Trace, notify
-from .entry import GONE, Entry, Permit
+from .entry import EVICTED, GONE, Entry, Permit
 from .factory import Factory, on_full_of, warm_of
 from .settings import Settings
 from .shared_limit import SharedLimit
@@ -188,7 +188,13 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
     def _count_closed(self, entry: Entry[Connection]) -> None:
         """Free the slot of a connection that was to be closed, and is; a second call changes nothing."""
         with self._shared, self._lock:
-            if entry.generation != GONE:
+            if entry.generation == EVICTED:
+                entry.generation = GONE
+                if self.evicted:  # not so in a pool that was finalised, and in a forked child
+                    self.evicted -= 1
+                    self._closing -= 1
+                    self._shared.evicting -= 1
+            elif entry.generation != GONE:
                 entry.generation = GONE
                 self._closing -= 1
                 self._shared.used -= 1
@@ -220,13 +226,29 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
 
     def _close_victim(self, permit: Permit) -> None:
         """Close the connection that made room for a permit, so that its peer is free before a new one is asked."""
-        entry, permit.victim = permit.victim, None
-        if entry is not None:
+        entry = permit.victim
+        if entry is not None and entry.generation != GONE:
             pool = entry.pool_ref()
             if pool is not None:
-                pool.close_connection(entry)
+                pool.close_evicted(entry)
             else:  # gone; pools that share a limit mostly share a factory
                 self.close_connection(cast("Entry[Connection]", entry))
+        permit.victim = None
+
+    def close_evicted(self, entry: Entry[Connection]) -> None:
+        """Close a connection that made room for another, and free its place here; no lock is held."""
+        try:
+            self.close_connection(entry)
+        except BaseException:
+            with suppress(Exception):
+                self.factory.close(entry.connection)  # again, for nobody knows how far it came
+            raise
+        finally:
+            try:
+                self._count_closed(entry)
+            except BaseException:  # it may have been interrupted while it waited for the lock
+                self._count_closed(entry)
+                raise
 
     def close_connection(self, entry: Entry[Connection]) -> None:
         """Close it, and tell the listener; nobody else has it any more.  Errors are logged."""

@@ -425,7 +425,9 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
         """
         is_held = self._shared.is_held()  # the garbage collector runs in the middle of another pool's decision
         with self._shared, self._lock:
-            orphaned.take_over(self._unclosed_locked(), self._total_locked())
+            orphaned.take_over(self._unclosed_locked(), self._total_locked() - self.evicted)
+            self._shared.evicting -= self.evicted
+            self.evicted = 0
             self._state = State.CLOSED
             self._clear()
             if not is_held:

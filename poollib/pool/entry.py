@@ -22,6 +22,8 @@ Connection_contra = TypeVar("Connection_contra", contravariant=True)
 
 #: The ``generation`` of an entry whose connection is closed and counts no more.
 GONE = -1
+#: The ``generation`` of one that is still to be closed, and whose slot in the shared limit is another's already.
+EVICTED = -2
 
 
 #: Reasons for closing a connection because of its age; PoolStats sums them up as ``expired``.
@@ -47,7 +49,8 @@ class Permit:
     """Leave to open one connection; it is counted as ``opening`` until it is spent.
 
     ``victim`` is an idle connection that made room: whoever holds the permit closes it before dialling, so that
-    the peers never see one connection more than the limit allows.  ``is_ahead``: nobody waits for the connection.
+    the peers never see one connection more than the limit allows.  Until then it counts as closing in its own pool, for
+    that one's ``maxsize``.  ``is_ahead``: nobody waits for the connection.
     """
 
     __slots__ = ("is_ahead", "pending", "victim")
@@ -60,6 +63,9 @@ class Permit:
 
 class EntryPool(Protocol[Connection_contra]):
     """What pools that share a limit ask of each other: each alone writes to its tables.  The lock is one for all."""
+
+    #: How many are being closed whose slot in the shared limit is another's already.
+    evicted: int
 
     @property
     def needs_housekeeper(self) -> bool:
@@ -86,8 +92,8 @@ class EntryPool(Protocol[Connection_contra]):
     def close_pending(self) -> None:
         """Close what is to be closed; no lock is held."""
 
-    def close_connection(self, entry: Entry[Connection_contra]) -> None:
-        """Close a connection that is in no table any more; no lock is held."""
+    def close_evicted(self, entry: Entry[Connection_contra]) -> None:
+        """Close a connection that made room for another, and free its place here; no lock is held."""
 
 
 class Entry(Generic[Connection_co]):

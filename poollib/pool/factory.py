@@ -47,7 +47,10 @@ class Factory(Protocol[Endpoint_contra, Connection]):
         """
 
     def close(self, connection: Connection) -> None:
-        """Close it; errors are logged."""
+        """Close it; errors are logged.
+
+        It must not wait for the peer without a limit: the one background thread of all pools closes, too.
+        """
 
 
 def check_methods(factory: object) -> None:

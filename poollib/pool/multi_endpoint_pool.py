@@ -247,7 +247,9 @@ class ConnectionPool(Generic[Endpoint, Connection]):
         """The figures of all endpoints in sum, those of pools made by ``endpoint_pool`` while they live."""
         with self._shared, self._shared.lock:  # in one hold: what moves from pool to pool is seen once
             snapshots = [*(pool.stats() for pool in self._every_pool()), self._past]
-        return sum_of(snapshots, self._shared.limit)
+            evicting = self._shared.evicting
+        total = sum_of(snapshots, self._shared.limit)
+        return total._replace(opening=total.opening - evicting)  # who waits for these to be closed opens nothing yet
 
     def stats_by_endpoint(self) -> dict[Endpoint, PoolStats]:
         """The figures of every endpoint that has connections, or had some lately."""
@@ -267,7 +269,7 @@ class ConnectionPool(Generic[Endpoint, Connection]):
             pools = self._every_pool()
             for pool in pools:
                 pool.check()
-            total = sum(pool.stats().total for pool in pools)
+            total = sum(pool.stats().total for pool in pools) - self._shared.evicting
             assert total == self._shared.used, f"{total} connections, {self._shared.used} in the shared limit"
             idle = {id(connection) for pool in pools for connection in pool.idle_connections()}
             assert idle == set(self._shared.idle_order or ()), "the order of the idle is not that of the pools"

@@ -40,6 +40,7 @@ class SharedLimit:
         "_leak_reporters",
         "_running_deferred",
         "deferred",
+        "evicting",
         "expire_at",
         "expiring",
         "idle_order",
@@ -78,6 +79,8 @@ class SharedLimit:
         self._running_deferred: set[int] = NOT_RUNNING  # the threads that make such returns now
         #: Connections of all pools: leased, idle, opening and closing.
         self.used = 0
+        #: Connections that are being closed besides, whose slots others have already, who dial once they are closed.
+        self.evicting = 0
         #: Whether the limit was made smaller than what exists; returned connections are closed until it holds.
         self.is_shrinking = False
         #: When the next lease may have become a leak; looked at in acquire.
@@ -120,6 +123,7 @@ class SharedLimit:
     def check_locked(self) -> None:
         """Assert what must hold between any two calls; for tests."""
         assert self.used >= 0, "more connections gone than opened"
+        assert self.evicting >= 0, "more evicted connections closed than there were"
         assert self.is_shrinking or not self.is_exceeded, f"{self.used} of {self.limit}"
 
     def add_leak_reporter(self, pool: EntryPool[Any]) -> None:

@@ -36,7 +36,7 @@ from weakref import ref
 from ..base.trace import PoolMeter
 from ..exceptions import ClosedPoolError, EmptyPoolError, PoolError, TooManyWaitingError
 from . import housekeeper
-from .entry import IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT, Entry, EntryPool, Holder, Permit, shown_places
+from .entry import EVICTED, IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT, Entry, EntryPool, Holder, Permit, shown_places
 from .settings import Settings, interned
 from .shared_limit import SharedLimit
 from .stats import PoolStats
@@ -107,6 +107,7 @@ class PoolState(Generic[Endpoint, Connection]):
         "_waiters",
         "_warming",
         "endpoint",
+        "evicted",
         "leases",
         "meter",
     )
@@ -147,6 +148,7 @@ class PoolState(Generic[Endpoint, Connection]):
         self._warming = 0  # those of them that nobody waits for
         self._to_close: list[Entry[Connection]] | None = None  # to be closed as soon as the lock is free
         self._closing = 0  # those, and those whose close() is running
+        self.evicted = 0  # those of them whose slot in the shared limit is another's already
         self._waiters: OrderedDict[Waiter[Connection], None] = NO_WAITERS  # the oldest first
         self._drain_waiters: list[Waiter[Connection]] | None = None  # threads in drain() and close()
         self._is_shrinking = False  # resize() made the limit smaller than what exists
@@ -323,10 +325,14 @@ class PoolState(Generic[Endpoint, Connection]):
             return False
         self._count_drop_locked("made room")
         entry.reason = "made room"
+        entry.generation = EVICTED
         permit.victim = entry
         del self._idle[0]
         del order[entry.key]
         shared_limit.used -= 1
+        shared_limit.evicting += 1
+        self.evicted += 1
+        self._closing += 1
         return True
 
     def serve_waiters_locked(self) -> None:
@@ -469,12 +475,19 @@ class PoolState(Generic[Endpoint, Connection]):
             return None
 
     def _cancel_permit_locked(self, permit: Permit) -> None:
-        """A permit that is not used: its slot is free for the next."""
+        """A permit that is not used: its slot is free for the next, once what made room for it is closed."""
+        victim = permit.victim
+        pool = None if victim is None else victim.pool_ref()
         if permit.pending:
+            if victim is not None and pool is not None and pool.evicted and victim.generation == EVICTED:
+                victim.generation = 0  # it has the slot again: closed, it frees that as well
+                pool.evicted -= 1
+                self._shared.evicting -= 1
+            else:
+                self._shared.used -= 1
             permit.pending = False
             self._opening -= 1
             self._warming -= permit.is_ahead
-            self._shared.used -= 1
         self._slot_freed_locked()  # also if it was spent: the call that did so may have been interrupted here
 
     def _is_here_locked(self, entry: Entry[Connection]) -> bool:

@@ -56,7 +56,9 @@ class Ledger:
             self._check_budget(shared_limit, [pool for pool in pools if pool._shared is shared_limit])
 
     def _check_budget(self, shared_limit: SharedLimit, pools: list[Pool]) -> None:
-        total = sum(pool._total_locked() for pool in pools)
+        total = sum(pool._total_locked() for pool in pools) - shared_limit.evicting  # these left their slots to others
+        evicted = sum(pool.evicted for pool in pools)
+        assert evicted == shared_limit.evicting, f"{shared_limit.evicting} are evicted, the pools know of {evicted}"
         used, limit = shared_limit.used, shared_limit.limit
         assert used == total or (self.is_one_leaving and used > total), f"the budget counts {used}, its pools {total}"
         is_within = limit is None or used <= limit or shared_limit.is_shrinking or self.is_interrupted

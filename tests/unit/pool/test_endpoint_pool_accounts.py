@@ -15,7 +15,7 @@ from poollib.base.trace import Trace
 from poollib.exceptions import ClosedPoolError, EmptyPoolError
 from poollib.pool import ConnectionPool, EndpointPool, State
 from tests.support.forks import in_child
-from tests.support.pool import CountingFactory, HandClock, Thing, until
+from tests.support.pool import CountingFactory, HandClock, Thing, interrupted, until
 
 
 class Heard(Trace):
@@ -138,6 +138,75 @@ class TestNeverBackwards:
         assert in_child(work) == "(0, 0, {}, 1, 1, {})"
         pool.release(held)
         assert (pool.stats().opened, pool.stats().total, dict(pool.stats().dropped)) == (3, 2, {"discarded": 1})
+
+
+class TestMakingRoom:
+    """A connection that makes room for another endpoint's is still its own endpoint's until it is closed."""
+
+    def test_its_endpoint_gets_no_further_one_before(self) -> None:
+        factory = CountingFactory()
+        pool: ConnectionPool[str, Thing] = ConnectionPool(factory, maxsize=1, total_maxsize=2, block=True)
+        is_closing, may_close = threading.Event(), threading.Event()
+        pool.release(pool.acquire("a"))
+        held = pool.acquire("held")
+        factory.before_close = lambda: [is_closing.set(), may_close.wait(5)]
+        asker = threading.Thread(target=pool.acquire, args=("b", 5.0))
+        asker.start()
+        assert is_closing.wait(5)
+        assert (pool.stats().closing, pool.stats().opening, pool.stats().total) == (1, 0, 2)
+        pool.check()
+        pool.detach(held)
+        with pytest.raises(EmptyPoolError):
+            pool.acquire("a", 0)
+        waiter = threading.Thread(target=pool.acquire, args=("a", 5.0))
+        waiter.start()
+        until(lambda: pool.stats().waiting == 1)
+        may_close.set()
+        asker.join(5)
+        waiter.join(5)
+        assert pool.stats().leased == 2
+        pool.check()
+
+    def test_its_slot_is_free_only_then_if_the_other_is_not_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        factory, used = CountingFactory(), []
+        pool: ConnectionPool[str, Thing] = ConnectionPool(factory, total_maxsize=1)
+        pool.release(pool.acquire("a"))
+        factory.before_close = lambda: used.append(pool.shared_limit.used)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(EndpointPool, "_open_connection", interrupted)
+            pool.acquire("b")
+        assert used == [1]
+        assert pool.shared_limit.used == pool.stats().total == 0
+        pool.check()
+
+    def test_an_interrupted_close_frees_its_place(self) -> None:
+        factory = CountingFactory()
+        pool: ConnectionPool[str, Thing] = ConnectionPool(factory, maxsize=1, total_maxsize=1, block=True)
+        pool.release(pool.acquire("a"))
+        errors: list[type[BaseException]] = [KeyboardInterrupt]
+
+        def interrupt_once() -> None:
+            if errors:
+                raise errors.pop()
+
+        factory.before_close = interrupt_once
+        with pytest.raises(KeyboardInterrupt):
+            pool.acquire("b")
+        assert factory.open == []
+        assert (pool.shared_limit.used, pool.stats().total) == (0, 0)
+        pool.check()
+        pool.acquire("a", 0)
+
+    def test_closing_its_pool_waits_for_it(self) -> None:
+        factory = CountingFactory()
+        pool: ConnectionPool[str, Thing] = ConnectionPool(factory, total_maxsize=1)
+        alone = pool.endpoint_pool("a")
+        alone.release(alone.acquire())
+        seen: list[object] = []
+        factory.before_close = lambda: seen.extend([alone.close(), alone.state])
+        pool.acquire("b")
+        assert seen == [False, State.CLOSING]
+        assert alone.state is State.CLOSED
 
 
 class TestState:
