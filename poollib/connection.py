@@ -150,7 +150,7 @@ class HTTPConnection(RequestSender):
             or sock.gettimeout() != self.read_timeout
         ):
             self.limit_receives(clock)
-        if options is None and not self._wants_upgrade:
+        if (options is None or options.is_time_only) and not self._wants_upgrade:
             return self._usual_answer() or self.getresponse()
         return self.getresponse()
 
@@ -362,7 +362,7 @@ class HTTPConnection(RequestSender):
             self.has_answered = True
             if self.request_options is not None and self.request_options.trace is not None:
                 notify(self.request_options.trace, "first_byte", self.last_request.method, self.last_request.target)
-        if self.request_options is None:
+        if self.request_options is None or self.request_options.is_time_only:
             found = self._find_head(data)
             if found is not None:
                 return data, *found

@@ -309,6 +309,8 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.body_start = set_file_position(body, body_pos)
         if listener is not None and options is None and isinstance(listener, Measured):
             request.trace = self.meter or self._metered_by(listener)
+        elif options is not None and options.is_time_only and listener is None:
+            request.options, request.deadline = options, options.deadline
         elif options is not None or listener is not None:
             return self._run_watched(request, options, listener)
         return run(self._attempt if self._circuit is None else guarded(self._attempt, self, self._circuit), request)

@@ -310,4 +310,6 @@ def _seconds(expect_continue: float) -> float:
 def with_times(options: Options | None, timeout: Timeout) -> Options:
     """The options with the limits of a Timeout that urllib3's has not; its deadline begins to run."""
     write_s = None if timeout.write is _DEFAULT_TIMEOUT else timeout.write_timeout
-    return (options or Options()).with_times(timeout.start_deadline(), write_s)
+    if options is None:
+        return Options(timeout.start_deadline(), None, write_s, is_time_only=True)
+    return options.with_times(timeout.start_deadline(), write_s)

@@ -108,7 +108,9 @@ class RequestSender(Transport):
                 self._private = items, fields
         method, target, body, sent = request.method, request.target, request.body, self.last_request
         head, payload = self._sent_head, None
-        is_alone = body is None and self.request_options is None and not request.chunked and not fields.is_framed
+        options = self.request_options
+        is_usual = options is None or options.is_time_only
+        is_alone = body is None and is_usual and not request.chunked and not fields.is_framed
         if (
             head is None
             or not is_alone
@@ -126,7 +128,7 @@ class RequestSender(Transport):
         self.has_answered = self._drained = False
         self.exchange_state = _SENDING
         try:
-            if payload is None and self.request_options is None:
+            if payload is None and is_usual:
                 self._send_bytes(head)
             else:
                 self._transmit(head, payload, fields)
@@ -205,7 +207,8 @@ class RequestSender(Transport):
         if not chunked and not fields.is_framed and trailers is None:
             if body is None:
                 return head + (b"\r\n" if method == "GET" or not expects_body(method) else _NO_BODY), None
-            if type(body) is bytes and options is None and 0 < len(body) <= JOIN_BYTES and not fields.expects_continue:
+            is_usual = options is None or options.is_time_only
+            if type(body) is bytes and is_usual and 0 < len(body) <= JOIN_BYTES and not fields.expects_continue:
                 return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body), None
         payload = payload_for(method, body, fields, chunked, self.blocksize, trailers)
         if options is not None:

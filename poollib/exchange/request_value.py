@@ -62,6 +62,7 @@ class Options(NamedTuple):
     limits: Limits = DEFAULT_LIMITS
     progress: Progress | None = None
     attempt_hooks: tuple[Callable[..., object], ...] = ()  # each a ``request_hooks.Hook``
+    is_time_only: bool = False  # nothing but a deadline or a write timeout: the exchange is as usual
 
     def without_body(self) -> Options:
         """The same for a request that has no body."""
@@ -69,7 +70,7 @@ class Options(NamedTuple):
 
     def with_trace(self, trace: Trace) -> Options:
         """The same with another listener."""
-        return self._replace(trace=trace)
+        return self._replace(trace=trace, is_time_only=False)
 
     def with_deadline(self, deadline: Deadline) -> Options:
         """The same with another deadline."""

@@ -259,7 +259,7 @@ def wait_in_kernel(sock: StreamSocket) -> bool:
 
 def signals_come_here() -> bool:
     """Whether the system interrupts this thread for a signal to the process: the main one, wherever it can."""
-    return _thread.get_ident() == threading.main_thread().ident
+    return not _thread._count() or _thread.get_ident() == threading.main_thread().ident
 
 
 def wait_in_python(sock: socket.socket) -> float:

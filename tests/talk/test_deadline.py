@@ -17,6 +17,7 @@ import pytest
 from poollib import HTTPConnectionPool, PoolManager, Retry, Timeout
 from poollib.connection import HTTPConnection
 from poollib.exceptions import DeadlineExceededError
+from poollib.exchange import transport
 from tests.support.certs import certs
 from tests.support.httpd import Httpd, Request, Response
 from tests.support.script import ScriptServer, Step, expect_head, expect_request, respond, send, send_slowly, stall
@@ -70,9 +71,17 @@ LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
         ),
     ],
 )
-def test_a_slow_answer_ends_at_the_deadline(steps: list[Step], phase: str) -> None:
+@pytest.mark.parametrize("waits_in_kernel", [None, False, True], ids=["new", "kept", "kept, among threads"])
+def test_a_slow_answer_ends_at_the_deadline(
+    steps: list[Step], phase: str, waits_in_kernel: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No number of small steps adds up to more than the deadline."""
-    with ScriptServer(steps) as server, pool_for(server) as pool:
+    if waits_in_kernel:
+        monkeypatch.setattr(transport, "signals_come_here", lambda: False)
+    before = [] if waits_in_kernel is None else [expect_request(), respond(b"x")]
+    with ScriptServer([*before, *steps]) as server, pool_for(server) as pool:
+        if before:
+            assert pool.urlopen("GET", "/").data == b"x"
         with ends_in_time(phase):
             pool.urlopen("GET", "/", retries=False)
         assert pool._endpoint_pool.leased == 0
@@ -224,6 +233,17 @@ def test_what_ends_in_time_is_not_disturbed() -> None:
         assert pool.urlopen("GET", "/").data == b"one"
         assert pool.urlopen("GET", "/", timeout=None).data == b"two"
         assert server.opened == 1
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_requests_with_a_deadline_go_the_usual_way(preload: bool) -> None:
+    """Their heads are kept, and so is the form of the answers' heads: most requests of a program have one."""
+    with ScriptServer([expect_request(), respond(b"x")] * 4) as server, pool_for(server) as pool:
+        for number in range(4):
+            response: Any = pool.urlopen("GET", "/", timeout=Timeout(deadline=5.0), preload_content=preload)
+            assert response.connection is None or response.data == b"x"
+            (connection,) = pool._endpoint_pool.idle_connections()
+            assert (connection.known_head is not None, connection._sent_head is not None) == (number > 0, number > 0)
 
 
 @pytest.mark.slow

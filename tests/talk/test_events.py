@@ -98,6 +98,18 @@ def test_attempts_are_counted() -> None:
     assert ear.of("request_ended")[0][0].attempt == 3
 
 
+@pytest.mark.parametrize("timeout", [Timeout(deadline=30.0), Timeout(write=30.0)], ids=["deadline", "write"])
+def test_a_pools_listener_hears_all_of_a_request_with_more_limits(timeout: Timeout) -> None:
+    usual, ear = Ear(), Ear()
+    with Httpd({"/": hello}) as server:
+        for listener, wanted in ((usual, None), (ear, timeout)):
+            with HTTPConnectionPool("127.0.0.1", server.port, trace=listener) as pool:
+                for _ in range(3):
+                    assert pool.request("GET", "/", timeout=wanted).data == b"hello"
+    assert ear.names() == usual.names()
+    assert len(ear.of("head_read")) == 3
+
+
 def test_an_error_ends_a_request_with_its_phase() -> None:
     ear = Ear()
     with ScriptServer([expect_request(), stall()]) as server, HTTPConnectionPool(server.host, server.port) as pool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poollib import HTTPHeaderDict, HTTPResponse, Retry
+from poollib import HTTPHeaderDict, HTTPResponse, Retry, Trace
 from poollib.exchange.request_value import AS_USUAL, BY_CALLER, Options, OutgoingRequest, Request, ResponseOptions
 
 
@@ -81,3 +81,9 @@ def test_by_caller_is_false_to_all_who_ask() -> None:
     """A subclass's urlopen in between passes it on, and may show it."""
     assert not BY_CALLER
     assert (repr(BY_CALLER), BY_CALLER == False) == ("False", True)  # noqa: E712
+
+
+def test_options_with_a_listener_are_about_more_than_time() -> None:
+    times = Options(write_timeout_s=1.0, is_time_only=True)
+    assert not times.with_trace(Trace()).is_time_only
+    assert times.without_body().is_time_only
