@@ -362,9 +362,11 @@ def test_what_comes_for_whoever_got_the_sockets_number_is_no_answer(
         finally:
             os.close(number)
 
-    with ScriptServer([expect_request(), stall()]) as server, other, others_end:
+    with ScriptServer([*ONCE, expect_request(), stall()]) as server, other, others_end:
         others_end.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
         conn = HTTPConnection("127.0.0.1", server.port, timeout=5.0)
+        conn.request("GET", "/")
+        assert conn.getresponse().data == b"x"  # else the server, in this process, could get the number
         conn.request("GET", "/")
         monkeypatch.setattr(socket_state.Descriptor, "read", staticmethod(read_later))
         with pytest.raises(ProtocolError, match="Bad file descriptor"):
