@@ -202,6 +202,8 @@ class CustomQueuePool(EndpointPool[Endpoint, Connection]):
             if connection is None:
                 connection = super().acquire(timeout)
             self._note_leased(connection)
+            if (now := self._clock()) >= self._shared.leaks_at:
+                self._report_all_leaks(now)
             return connection
         except BaseException:  # what came out of the queue, or the place that did, must not be lost
             if connection is None:

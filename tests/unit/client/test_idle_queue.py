@@ -11,6 +11,7 @@ import pytest
 from poollib import HTTPConnectionPool
 from poollib.connection import HTTPConnection
 from poollib.exceptions import ClosedPoolError, FullPoolError
+from tests.support.httpd import Httpd
 
 
 def test_it_is_a_queue_as_long_as_maxsize() -> None:
@@ -229,3 +230,23 @@ def test_a_detached_connection_is_no_longer_the_pools() -> None:
     assert (pool._endpoint_pool.connections(), pool._endpoint_pool.leased) == ([], 0)
     assert pool._get_conn(timeout=1) is not conn
     pool.close()
+
+
+def test_who_gets_a_kept_connection_finds_the_leak_of_another(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a background thread, and with a queue of the program's own."""
+
+    class Pool(HTTPConnectionPool):
+        QueueCls = Hooked
+
+    with Httpd() as server, Pool(server.host, server.port, maxsize=3, leak_timeout=60) as pool:
+        now = [1000.0]
+        pool._endpoint_pool._clock = lambda: now[0]
+        held: list[Any] = [pool.request("GET", "/", preload_content=False)]
+        pool.request("GET", "/")
+        now[0] += 61
+        assert pool.stats()["leaks"] == 0
+        opened = pool.num_connections
+        pool.request("GET", "/")
+        assert pool.num_connections == opened
+        assert "is held for 61 s" in caplog.text
+        held.pop().drain_conn()
