@@ -28,6 +28,7 @@ from ..exceptions import (
     ProxyError,
     ReadTimeoutError,
     ResponseError,
+    is_nothing_sent,
 )
 from .retry_budget import RetryBudget
 
@@ -359,7 +360,9 @@ class Retry:
             return "connect"
         if self._is_read_error(error):
             may = method is not None and (
-                self._is_method_retryable(method) or (self.verdict(method, error) if verdict is NOT_ASKED else verdict)
+                is_nothing_sent(error)  # as where TLS breaks off before the request: any method may go out again
+                or self._is_method_retryable(method)
+                or (self.verdict(method, error) if verdict is NOT_ASKED else verdict)
             )
             if self.read is False or not may:
                 _reraise(error, stacktrace)

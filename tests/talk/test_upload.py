@@ -22,7 +22,9 @@ from poollib.exchange.upload import Payload
 from tests.support.certs import certs
 from tests.support.script import (
     ScriptServer,
+    Step,
     close,
+    cut,
     expect,
     expect_end,
     expect_head,
@@ -33,6 +35,7 @@ from tests.support.script import (
     send,
     signal,
     stall,
+    start_tls,
 )
 
 OK = respond(b"ok")
@@ -659,3 +662,14 @@ def test_a_body_that_closes_its_connection_has_failed() -> None:
 
     with far, pytest.raises(ProtocolError, match="Bad file descriptor"):
         conn.request("POST", "/", body=body())
+
+
+@pytest.mark.parametrize("before", [reset(), cut()], ids=["reset", "cut"])
+def test_a_post_goes_out_again_where_tls_broke_off_before_it(before: Step) -> None:
+    """A server that restarts ends handshakes: the guide has it that an error while connecting repeats any method."""
+    broken, whole = [expect(lambda data: len(data) > 100), before], [start_tls(certs().server())]
+    with ScriptServer(broken, broken, [*whole, expect_request(), respond(b"done")]) as server:
+        with HTTPSConnectionPool(server.host, server.port, ca_certs=certs().ca_file, timeout=10.0) as pool:
+            assert pool.request("POST", "/", body=b"once").data == b"done"
+            assert has_all_slots(pool, 1)
+    assert server.opened == 3

@@ -317,6 +317,17 @@ def test_each_error_uses_up_the_total_and_its_own_kind(error: Exception, kind: s
     assert Retry()._is_read_error(error) is (kind == "read")
 
 
+def test_an_error_before_a_byte_left_may_be_repeated_by_any_method() -> None:
+    """It is certain that the server has not seen the request, whatever kind of error it is."""
+    error = e.ProtocolError("reset")
+    with pytest.raises(e.ProtocolError):
+        Retry(3).increment("POST", "/u", error=error)
+    e.mark_nothing_sent(error)
+    assert Retry(3).increment("POST", "/u", error=error).total == 2
+    with pytest.raises(e.ProtocolError):
+        Retry(3, read=False).increment("POST", "/u", error=error)
+
+
 @pytest.mark.parametrize(("error", "kind"), KINDS, ids=repr)
 @pytest.mark.parametrize("which", ["total", "kind"])
 def test_a_count_of_zero_ends_in_max_retry_error(error: Exception, kind: str, which: str) -> None:
