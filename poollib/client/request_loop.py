@@ -87,11 +87,13 @@ def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPRespon
         except RETRYABLE as error:
             again = None if request.redirects_only else _after_error(request, error, was_sent)
             if again is None:
-                if was_sent:
-                    unmark_nothing_sent(error)
+                _speak_for_all(error, was_sent)
                 raise
             was_sent = was_sent or not is_nothing_sent(error)
             request = again
+        except MaxRetryError as spent:  # of a pool, to a manager that was redirected there
+            _speak_for_all(spent, was_sent)
+            raise
         else:
             status, retries, stands = response.status, request.retries, False
             if (  # the common case: neither a redirect nor a status to try again
@@ -112,6 +114,12 @@ def run(send: Callable[[R], BaseHTTPResponse], request: R, first: BaseHTTPRespon
             request, first, was_sent = following, None, True
         if request.body_start is not None:
             rewind_body(request.body, request.body_start)
+
+
+def _speak_for_all(error: Exception, was_sent: bool) -> None:
+    """Let an error that goes up say of all attempts whether something was sent, and not of the last one alone."""
+    if was_sent:
+        unmark_nothing_sent(error)
 
 
 def guarded(send: Callable[[R], BaseHTTPResponse], owner: object, circuit: Circuit) -> Callable[[R], BaseHTTPResponse]:

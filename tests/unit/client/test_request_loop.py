@@ -149,6 +149,16 @@ def test_what_is_said_of_bytes_that_left_is_said_of_all_attempts(before: tuple[S
         assert raised.value.nothing_sent is is_certain
 
 
+def test_a_pools_word_of_its_own_attempts_is_not_the_managers() -> None:
+    """The request had been sent to the server that redirected it."""
+    spent = MaxRetryError(None, "/b", refused())
+    mark_nothing_sent(spent)
+    for before, is_certain in (((), True), (((307, {"Location": "/b"}),), False)):
+        with pytest.raises(MaxRetryError) as raised:
+            run(Script(*before, spent), request("POST", redirects_only=True))
+        assert raised.value.nothing_sent is is_certain
+
+
 def test_retry_on_is_asked_once_for_each_outcome() -> None:
     """It may count what it sees. The verdict goes to ``Retry.increment`` with the error."""
     asked: list[object] = []
