@@ -158,7 +158,7 @@ class CustomQueuePool(EndpointPool[Endpoint, Connection]):
         with self._shared, self._lock:
             if (key := id(connection)) in self._queued:
                 self._queued.discard(key)
-                self._reused += 1
+                self._not_reused -= 1
                 if self._settings.leak_timeout is not None:
                     self.leases[key].leased_at = self._clock()
             self._peak_leased = max(self._peak_leased, self.leased)
@@ -175,7 +175,7 @@ class CustomQueuePool(EndpointPool[Endpoint, Connection]):
             if entry.key in self._queued:
                 raise self._error_locked(FullPoolError, f"{connection!r} was returned twice")
             self._queued.add(entry.key)
-            self._returned += 1
+            self._not_reused += 1  # until it is leased
             entry.leased_at, entry.is_leak_reported = math.inf, False
             entry.reuses += 1
 

@@ -146,10 +146,11 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         )
         permit = Permit()
         with self._shared, self._lock:
-            self._reused -= 1
+            self._not_reused += 1
             self._count_drop_locked(entry.reason)
             if self._idle and is_to_look_on:
                 waiter.grant = None
+                self._gone_reuses += entry.reuses
                 del self.leases[entry.key]
                 self._shared.used -= 1
                 self._lease_idle_locked(waiter)
@@ -157,6 +158,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
             else:
                 self._opening += 1  # the entry's slot becomes the permit's
                 waiter.grant = permit
+                self._gone_reuses += entry.reuses
                 del self.leases[entry.key]
                 if self._drain_waiters:  # it may be the last one that a drain() waits for
                     self._notify_drain_waiters_locked()
@@ -197,7 +199,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         with self._shared, self._lock:
             for place, entry in enumerate(self._idle):
                 if entry.connection is connection:
-                    self._reused -= 1
+                    self._not_reused += 1
                     self._lease_idle_locked(waiter, place)
                     entry.is_checked = True  # it counts as no reuse already
                     return
@@ -251,7 +253,7 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                     self._discard_leased_locked(grant, grant.reason)
                 else:
                     self._schedule_expiry_locked(grant, None)
-                    self._return_locked(grant, self._clock())
+                    self._not_returned += self._return_locked(grant, self._clock())
             else:
                 self._slot_freed_locked()  # what came free when it was interrupted
         if isinstance(grant, Permit):

@@ -93,7 +93,8 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
     def _entry_for(self, connection: Connection, generation: int) -> Entry[Connection]:
         """An entry for a connection that is open, with the length of its life."""
         max_lifetime = self._settings.max_lifetime
-        now, ends_at = self._clock(), inf
+        now = self._clock()
+        ends_at = now + inf  # its own: to count the references to one that all share takes longer than to compare it
         if max_lifetime is not None:
             ends_at = now + max_lifetime * (1.0 - LIFETIME_JITTER * random.random())
         return Entry(connection, self._self_ref, now, ends_at, generation)

@@ -150,7 +150,6 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                         del shared_limit.idle_order[entry.key]
                     entry.is_checked = False
                     entry.reuses += 1
-                    self._reused += 1
                     if len(leases) > self._most_leased:
                         self._most_leased = len(leases)
             if entry is None or not self._is_usable(entry, now):
@@ -188,19 +187,19 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                 return
             if self._on_release is not None and not self._run_release_hook(connection):
                 return
-            now = clock()
-            kept = False
+            now = leased_at = clock()
+            key, kept = id(connection), False
             with self._lock:
-                entry = self.leases.get(id(connection))
+                entry = self.leases.get(key)
                 if entry is not None:
-                    lease, leased_at = entry.reuses, entry.leased_at
+                    lease = entry.reuses
                     entry.idle_since = now
                     entry.stale_at = entry.ends_at
-                    entry.leased_at = inf
+                    if self.meter is not None or self._has_acquire_hooks:  # else it is not noted
+                        leased_at, entry.leased_at = entry.leased_at, inf
                     if idle_limit is not None or self._ages:
                         self._schedule_expiry_locked(entry, idle_limit)
                     kept = self._return_locked(entry, now)
-                    self._returned += kept
             if self.trace is not None:
                 if self.meter is not None and entry is not None:
                     self.meter.lease_ended(now - leased_at, kept)
@@ -251,6 +250,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
                     lease = entry.reuses
                     self._tell_lease_ended_locked(entry)
                     self._count_drop_locked(DETACHED)
+                    self._gone_reuses += entry.reuses
                     del self.leases[entry.key]
                     self._shared.used -= 1
                     self._slot_freed_locked()
@@ -298,7 +298,7 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             self._shared.used += 1
             self.leases[entry.key] = entry
             self._schedule_expiry_locked(entry, None)
-            self._return_locked(entry, entry.idle_since)
+            self._not_returned += self._return_locked(entry, entry.idle_since)
 
     # -- the pool as a whole -----------------------------------------------------------------------------------
 

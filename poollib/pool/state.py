@@ -82,6 +82,7 @@ class PoolState(Generic[Endpoint, Connection]):
         "_drain_waiters",
         "_dropped",
         "_generation",
+        "_gone_reuses",
         "_holders",
         "_idle",
         "_idle_timeout",
@@ -90,11 +91,11 @@ class PoolState(Generic[Endpoint, Connection]):
         "_lock",
         "_maxsize",
         "_most_leased",
+        "_not_returned",
+        "_not_reused",
         "_opened",
         "_opening",
         "_refused",
-        "_returned",
-        "_reused",
         "_self_ref",
         "_settings",
         "_shared",
@@ -133,8 +134,12 @@ class PoolState(Generic[Endpoint, Connection]):
     def _start_counting(self) -> None:
         """Nothing counted yet: a new pool, and one that a fork copied."""
         self._dropped: dict[str, int] | None = None  # connections that left the pool, by reason
-        self._most_leased = self._opened = self._returned = self._leaks = 0
-        self._reused = 0  # with those leases that are still to be checked
+        self._most_leased = self._opened = self._leaks = 0
+        # What is reused and returned is found out when it is asked for: a number that all threads write costs more than
+        # all else under the lock, where there is no GIL. Entries count their reuses; those that are gone did so often.
+        self._gone_reuses = 0
+        self._not_reused = 0  # reuses that are none: the connection was found unusable, or was only looked at
+        self._not_returned = 0  # times one became idle that nobody gave back, less those that left while idle
         self._waited = self._timeouts = self._refused = self._connect_errors = 0
         self._wait_s = 0.0
 
@@ -216,6 +221,7 @@ class PoolState(Generic[Endpoint, Connection]):
         """All figures of one moment; PoolStats explains each."""
         with self._shared, self._lock:
             dropped = dict(self._dropped or {})
+            reuses = self._reuses_locked()
             return PoolStats(
                 idle=len(self._idle),
                 leased=len(self.leases),
@@ -225,8 +231,8 @@ class PoolState(Generic[Endpoint, Connection]):
                 maxsize=self.maxsize,
                 most_leased=self._most_leased,
                 opened=self._opened,
-                reused=self._reused - sum(not entry.is_checked for entry in self.leases.values()),
-                returned=self._returned,
+                reused=reuses - self._not_reused - sum(not entry.is_checked for entry in self.leases.values()),
+                returned=reuses + len(self._idle) - self._not_returned,
                 dropped=MappingProxyType(dropped),
                 expired=sum(dropped.get(age, 0) for age in (IDLE_TIMEOUT, MAX_LIFETIME, PEER_LIMIT)),
                 waited=self._waited,
@@ -265,6 +271,10 @@ class PoolState(Generic[Endpoint, Connection]):
         """Everything that counts against the limits."""
         return len(self.leases) + len(self._idle) + self._opening + self._closing
 
+    def _reuses_locked(self) -> int:
+        """The sum of what all entries have counted."""
+        return self._gone_reuses + sum([entry.reuses for entry in (*self.leases.values(), *self._idle)])
+
     def _unclosed_locked(self) -> list[Entry[Connection]]:
         """What only the pool holds: nobody else will close it."""
         return [*self._idle, *(self._to_close or ())]
@@ -287,7 +297,6 @@ class PoolState(Generic[Endpoint, Connection]):
             del order[entry.key]
         entry.is_checked = False
         entry.reuses += 1
-        self._reused += 1
 
     def _grant_locked(self, waiter: Waiter[Connection]) -> bool:
         """Whether the waiter now holds something: the newest idle connection, or a permit to open one."""
@@ -327,6 +336,8 @@ class PoolState(Generic[Endpoint, Connection]):
         entry.reason = "made room"
         entry.generation = EVICTED
         permit.victim = entry
+        self._gone_reuses += entry.reuses
+        self._not_returned -= 1
         del self._idle[0]
         del order[entry.key]
         shared_limit.used -= 1
@@ -397,27 +408,28 @@ class PoolState(Generic[Endpoint, Connection]):
 
     def _return_locked(self, entry: Entry[Connection], now: float) -> bool:
         """Whether a returned connection is kept, leased to the first waiter or as the newest idle one; else closed."""
+        idle, shared_limit = self._idle, self._shared
         if self._state is not _OPEN:
             reason = POOL_CLOSED
         elif now >= entry.ends_at:
             reason = MAX_LIFETIME
         elif entry.generation != self._generation:
             reason = "drained"
-        elif self._is_shrinking or self._shared.is_shrinking:
+        elif self._is_shrinking or shared_limit.is_shrinking:
             reason = "resized"
-        elif len(self._idle) >= self._maxsize:
+        elif len(idle) >= self._maxsize:
             reason = POOL_FULL
-        elif self._waiters and not self._idle and self._shared.limit is None:
+        elif self._waiters and not idle and shared_limit.limit is None:
             self._hand_over_locked(entry)
             return True
         else:
             del self.leases[entry.key]
-            self._idle += (entry,)
-            if self._shared.idle_order is not None:
-                self._shared.idle_order[entry.key] = entry
+            idle += (entry,)
+            if shared_limit.idle_order is not None:
+                shared_limit.idle_order[entry.key] = entry
             if not entry.reuses and not self.leases:  # an empty dict keeps 160 bytes; much is asked but once
                 self.leases.clear()
-            if self._waiters or self._shared.waiters:
+            if self._waiters or shared_limit.waiters:
                 self.serve_waiters_locked()
             return True
         self._discard_leased_locked(entry, reason)
@@ -430,7 +442,6 @@ class PoolState(Generic[Endpoint, Connection]):
         waiter.grant = entry
         entry.is_checked = False
         entry.reuses += 1
-        self._reused += 1
         self._wake_locked(waiter)
 
     def _discard_leased_locked(self, entry: Entry[Connection], reason: str) -> None:
@@ -440,6 +451,7 @@ class PoolState(Generic[Endpoint, Connection]):
         entry.reason = reason
         if self._to_close is None:
             self._to_close = []
+        self._gone_reuses += entry.reuses
         del self.leases[entry.key]
         self._closing += 1
         self._to_close.append(entry)
@@ -461,6 +473,8 @@ class PoolState(Generic[Endpoint, Connection]):
             self._to_close = []
         if order is not None:
             del order[entry.key]
+        self._gone_reuses += entry.reuses
+        self._not_returned -= 1
         del self._idle[place]
         self._closing += 1
         self._to_close.append(entry)
