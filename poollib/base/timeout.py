@@ -14,6 +14,7 @@ from socket import getdefaulttimeout
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from ..exceptions import DeadlineExceededError, TimeoutStateError
+from .exact_values import mark_shared
 
 #: The most a socket takes: its timeout travels as milliseconds in a C int (CPython, socketmodule).
 LONGEST_S: Final = 2_147_483.0
@@ -26,6 +27,7 @@ class _TYPE_DEFAULT(Enum):
 
 
 _DEFAULT_TIMEOUT: Final = _TYPE_DEFAULT.token
+mark_shared(_DEFAULT_TIMEOUT)
 _Default: TypeAlias = Literal[_TYPE_DEFAULT.token]
 _TYPE_TIMEOUT: TypeAlias = float | _Default | None
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from math import inf
 from typing import Generic, cast
 
+from ..base.exact_values import mark_shared
 from ..base.loggers import logger
 from ..base.trace import Trace, notify
 from .entry import EVICTED, GONE, Entry, Permit
@@ -57,6 +58,7 @@ class ConnectionLifecycle(PoolState[Endpoint, Connection]):
     ) -> None:
         super().__init__(endpoint, settings, shared_limit, clock)
         self.factory = factory
+        mark_shared(factory)
         self.trace: Trace | None = None
         self._on_full: Callable[[Connection], object] | None = None
         self._warm_after = NEVER  # no opening ahead of demand before this

@@ -14,6 +14,8 @@ from math import inf
 from traceback import StackSummary
 from typing import Generic, Protocol, TypeVar
 
+from ..base.exact_values import mark_shared
+
 # An entry is written to by its own pool alone, which made it; the others that share a limit with this pool read it as
 # the entry of some object, and hand it back to its own pool.  So it is declared covariant.
 Connection_co = TypeVar("Connection_co", covariant=True)
@@ -151,5 +153,6 @@ class Entry(Generic[Connection_co]):
         self.is_leak_reported = False
         self.is_checked = True
         self.reuses = 0
+        mark_shared(connection, self.key)
         self.generation = generation
         self.reason = ""

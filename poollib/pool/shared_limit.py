@@ -21,6 +21,7 @@ from typing import Any, Final
 from weakref import ref
 
 from ..base import after_fork
+from ..base.exact_values import mark_shared
 from ..base.loggers import logger
 from .entry import IDLE_TIMEOUT, Entry, EntryPool, Permit
 from .settings import check_limit
@@ -74,6 +75,7 @@ class SharedLimit:
         self.lock = threading.RLock()
         #: Whether this thread holds the lock (the method ``threading.Condition`` relies on, too).
         self.is_held: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]
+        mark_shared(self, self.lock, self.is_held)
         #: Returns that came while their own thread held the lock; they are made as soon as it is free.
         self.deferred: deque[Callable[[], object]] | None = None
         self._running_deferred: set[int] = NOT_RUNNING  # the threads that make such returns now

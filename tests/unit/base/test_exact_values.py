@@ -5,13 +5,14 @@ from __future__ import annotations
 import array
 import enum
 import sys
+import types
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from poollib.base.exact_values import exact, number, piece_of, seconds, whole
+from poollib.base.exact_values import _marker, exact, mark_shared, number, piece_of, seconds, whole
 from tests.support.liars import Index, LyingBytes, LyingInt, LyingText
 
 
@@ -125,3 +126,32 @@ def test_a_number_may_be_of_every_kind(value: Any) -> None:
 def test_what_is_no_number_is_named(value: Any) -> None:
     with pytest.raises(ValueError, match="backoff_factor must be a number"):
         number("backoff_factor", value)
+
+
+# Values that threads share
+
+
+@pytest.mark.parametrize("has_gil", [True, False])
+def test_any_value_can_be_marked_as_shared_on_every_python(has_gil: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a GIL, nothing is done, and ctypes is not asked for."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: has_gil, raising=False)
+    if has_gil:
+        monkeypatch.setitem(sys.modules, "ctypes", None)
+    _marker.cache_clear()
+    try:
+        mark_shared({}, [], 12345, "text", None, object())
+        assert (_marker() is not None) == (not has_gil and sys.version_info >= (3, 14))
+    finally:
+        _marker.cache_clear()
+
+
+@pytest.mark.parametrize("missing", ["ctypes", "pythonapi"])
+def test_where_values_can_not_be_marked_they_stay_as_they_are(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    monkeypatch.setitem(sys.modules, "ctypes", None if missing == "ctypes" else types.ModuleType("ctypes"))
+    _marker.cache_clear()
+    try:
+        mark_shared({})
+        assert _marker() is None
+    finally:
+        _marker.cache_clear()
