@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final
 
 from ..base.exact_values import exact
-from ..base.tls_errors import is_ragged_end, is_tls_failure
+from ..base.tls_errors import is_tls_failure
 from ..exceptions import ConnectTimeoutError, NewConnectionError
 from .socket_state import StreamSocket
 
@@ -61,9 +61,10 @@ class ProxyHandshake:
         self._start()
         try:
             self._sock.sendall(data)
-        except OSError as error:
-            if is_ragged_end(error):
-                self._raise_alert()
+        except TimeoutError:
+            raise
+        except OSError:
+            self._raise_alert()
             raise
 
     def _raise_alert(self) -> None:
