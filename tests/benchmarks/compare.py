@@ -12,26 +12,43 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 COMMAND = [sys.executable, "-m", "tests.benchmarks.compare"]
 BODY = b'{"ok":true,"items":[1,2,3,4,5,6,7,8,9,10]}'
 Ask = Callable[[], tuple[int, bytes]]
 
 
-def urllib3_like(module: str) -> Callable[[str, bool], Ask]:
+class Workload(NamedTuple):
+    """A request, again and again. ``limit_s``: all it may take, or each wait where a client knows no more."""
+
+    path: str = "same"
+    post: bool = False
+    threads: int = 1
+    limit_s: float | None = None
+    on_one_core: bool = False
+
+
+def urllib3_like(module: str) -> Callable[[str, Workload], Ask]:
     """urllib3, and what has its interface."""
 
-    def make(url: str, post: bool) -> Ask:
-        manager = importlib.import_module(module).PoolManager(maxsize=8)
+    def make(url: str, work: Workload) -> Ask:
+        library = importlib.import_module(module)
+        manager = library.PoolManager(maxsize=8)
+        more = {"body": BODY} if work.post else {}
+        if work.limit_s is not None:
+            more["timeout"] = library.Timeout(total=work.limit_s)
+        method = "POST" if work.post else "GET"
 
         def ask() -> tuple[int, bytes]:
-            response = manager.request("POST", url, body=BODY) if post else manager.request("GET", url)
+            response = manager.request(method, url, **more)
             return response.status, response.data
 
         return ask
@@ -39,7 +56,7 @@ def urllib3_like(module: str) -> Callable[[str, bool], Ask]:
     return make
 
 
-def http_client(url: str, post: bool) -> Ask:
+def http_client(url: str, work: Workload) -> Ask:
     """The standard library, one connection for each thread."""
     import http.client
 
@@ -48,22 +65,23 @@ def http_client(url: str, post: bool) -> Ask:
 
     def ask() -> tuple[int, bytes]:
         if not hasattr(local, "connection"):
-            local.connection = http.client.HTTPConnection(host)
-        local.connection.request("POST" if post else "GET", path, body=BODY if post else None)
+            local.connection = http.client.HTTPConnection(host, timeout=work.limit_s)
+        local.connection.request("POST" if work.post else "GET", path, body=BODY if work.post else None)
         response = local.connection.getresponse()
         return response.status, response.read()
 
     return ask
 
 
-def session_like(module: str, maker: str) -> Callable[[str, bool], Ask]:
+def session_like(module: str, maker: str) -> Callable[[str, Workload], Ask]:
     """requests and httpx."""
 
-    def make(url: str, post: bool) -> Ask:
+    def make(url: str, work: Workload) -> Ask:
         session = getattr(importlib.import_module(module), maker)()
+        more = {} if work.limit_s is None else {"timeout": work.limit_s}
 
         def ask() -> tuple[int, bytes]:
-            response = session.post(url, data=BODY) if post else session.get(url)
+            response = session.post(url, data=BODY, **more) if work.post else session.get(url, **more)
             return response.status_code, response.content
 
         return ask
@@ -71,18 +89,23 @@ def session_like(module: str, maker: str) -> Callable[[str, bool], Ask]:
     return make
 
 
-def httpcore(url: str, post: bool) -> Ask:
+def httpcore(url: str, work: Workload) -> Ask:
     """httpcore's pool."""
     pool = importlib.import_module("httpcore").ConnectionPool()
+    phases = ("connect", "read", "write", "pool")
+    more = {} if work.limit_s is None else {"extensions": {"timeout": dict.fromkeys(phases, work.limit_s)}}
+    if work.post:
+        more["content"] = BODY
+    method = "POST" if work.post else "GET"
 
     def ask() -> tuple[int, bytes]:
-        response = pool.request("POST", url, content=BODY) if post else pool.request("GET", url)
+        response = pool.request(method, url, **more)
         return response.status, response.content
 
     return ask
 
 
-def pycurl(url: str, post: bool) -> Ask:
+def pycurl(url: str, work: Workload) -> Ask:
     """One handle for each thread, which keeps its connection; the body by a function."""
     import io
 
@@ -94,9 +117,11 @@ def pycurl(url: str, post: bool) -> Ask:
         if not hasattr(local, "curl"):
             local.curl = pycurl.Curl()
             local.curl.setopt(pycurl.URL, url)
+            if work.limit_s is not None:
+                local.curl.setopt(pycurl.TIMEOUT_MS, int(work.limit_s * 1000))
         curl, body = local.curl, io.BytesIO()
         curl.setopt(pycurl.WRITEDATA, body)
-        if post:
+        if work.post:
             curl.setopt(pycurl.POSTFIELDS, BODY)
         curl.perform()
         return curl.getinfo(pycurl.RESPONSE_CODE), body.getvalue()
@@ -104,7 +129,7 @@ def pycurl(url: str, post: bool) -> Ask:
     return ask
 
 
-CLIENTS: dict[str, Callable[[str, bool], Ask]] = {
+CLIENTS: dict[str, Callable[[str, Workload], Ask]] = {
     "poollib": urllib3_like("poollib"),
     "pycurl": pycurl,
     "http.client": http_client,
@@ -113,20 +138,25 @@ CLIENTS: dict[str, Callable[[str, bool], Ask]] = {
     "httpx": session_like("httpx", "Client"),
     "requests": session_like("requests", "Session"),
 }
-#: how many threads, whether it is a POST, and what is asked for
 WORKLOADS = {
-    "GET": (1, False, "same"),
-    "GET, each head with an id of its own": (1, False, "ids"),
-    "POST of 42 bytes": (1, True, "same"),
-    "GET, 8 threads": (8, False, "same"),
+    "GET": Workload(),
+    "GET, each head with an id of its own": Workload("ids"),
+    "GET within 5 s": Workload(limit_s=5.0),
+    "POST of 42 bytes": Workload(post=True),
+    "GET, 8 threads": Workload(threads=8),
+    "GET within 5 s, 8 threads": Workload(threads=8, limit_s=5.0),
 }
+if hasattr(os, "sched_setaffinity"):
+    WORKLOADS["GET, 8 threads on one core"] = Workload(threads=8, on_one_core=True)
 
 
 def measured(client: str, workload: str, url: str, seconds: float) -> float:
     """Microseconds of CPU for a request, in this process."""
-    threads, post, path = WORKLOADS[workload]
-    ask = CLIENTS[client](url + path, post)
-    counts = [0] * threads
+    wanted = WORKLOADS[workload]
+    ask = CLIENTS[client](url + wanted.path, wanted)
+    counts = [0] * wanted.threads
+    if wanted.on_one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
     def work(index: int, until: float) -> None:
         while time.perf_counter() < until:
@@ -137,7 +167,7 @@ def measured(client: str, workload: str, url: str, seconds: float) -> float:
     work(0, time.perf_counter() + 0.1)
     counts[0] = 0
     until, cpu = time.perf_counter() + seconds, time.process_time()
-    workers = [threading.Thread(target=work, args=(index, until)) for index in range(threads)]
+    workers = [threading.Thread(target=work, args=(index, until)) for index in range(wanted.threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
