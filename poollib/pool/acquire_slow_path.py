@@ -64,7 +64,6 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
         while isinstance(waiter.grant, Entry) and not self._is_usable(waiter.grant, self._clock()):
             self._replace_unusable(waiter, timeout_s)
         entry = waiter.grant if isinstance(waiter.grant, Entry) else self._open_connection(waiter, timeout_s)
-        entry.is_checked = True
         if self.meter is not None:
             entry.leased_at = self._clock()
             self.meter.acquired(entry.reuses, waiter.waited_s)

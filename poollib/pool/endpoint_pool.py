@@ -155,11 +155,10 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             if entry is None or not self._is_usable(entry, now):
                 waiter = Waiter(self, now)
                 entry = self._acquire_slow_path(waiter, entry, timeout)
-            else:
-                entry.is_checked = True
-                if self.meter is not None:
-                    entry.leased_at = now
-                    self.meter.taken(0.0)
+            elif self.meter is not None:
+                entry.leased_at = now
+                self.meter.taken(0.0)
+            entry.is_checked = True
             if self._has_acquire_hooks:
                 self._run_acquire_hooks(entry)
             if shared_limit.deferred or self._to_close or now >= shared_limit.expire_at:
