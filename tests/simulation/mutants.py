@@ -89,7 +89,7 @@ MUTANTS: Final = [
     Mutant(
         "a returned connection becomes idle while somebody waits",
         "state PoolState._return_locked",
-        "            if self._waiters or self._shared.waiters:\n                self.serve_waiters_locked()\n",
+        "            if self._waiters or shared_limit.waiters:\n                self.serve_waiters_locked()\n",
         "",
     ),
     Mutant(
