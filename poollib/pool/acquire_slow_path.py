@@ -252,7 +252,8 @@ class AcquireSlowPath(ConnectionLifecycle[Endpoint, Connection]):
                     self._discard_leased_locked(grant, grant.reason)
                 else:
                     self._schedule_expiry_locked(grant, None)
-                    self._not_returned += self._return_locked(grant, self._clock())
+                    kept = self._return_locked(grant, self._clock())
+                    self._not_returned += kept  # which the call may have changed: what came back made room at once
             else:
                 self._slot_freed_locked()  # what came free when it was interrupted
         if isinstance(grant, Permit):

@@ -297,7 +297,8 @@ class EndpointPool(AcquireSlowPath[Endpoint, Connection]):
             self._shared.used += 1
             self.leases[entry.key] = entry
             self._schedule_expiry_locked(entry, None)
-            self._not_returned += self._return_locked(entry, entry.idle_since)
+            kept = self._return_locked(entry, entry.idle_since)
+            self._not_returned += kept
 
     # -- the pool as a whole -----------------------------------------------------------------------------------
 

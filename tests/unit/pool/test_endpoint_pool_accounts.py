@@ -104,6 +104,31 @@ class TestNeverBackwards:
         waiter.join(5)
         assert (seen, pool.stats().reused, pool.stats().opened) == ([0], 0, 2)
 
+    def test_what_comes_back_of_an_interrupted_wait_and_makes_room_at_once_is_no_return(self) -> None:
+        factory = CountingFactory()
+        pool: ConnectionPool[str, Thing] = ConnectionPool(factory, total_maxsize=1)
+        first, second = pool.acquire("a"), []
+
+        def wait_in_vain() -> None:
+            with pytest.raises(KeyboardInterrupt):
+                pool.acquire("a", 5)
+
+        waiters = [
+            threading.Thread(target=wait_in_vain),
+            threading.Thread(target=lambda: second.append(pool.acquire("b", 5))),
+        ]
+        for number, waiter in enumerate(waiters, 1):
+            waiter.start()
+            until(lambda: pool.stats().waiting == number)  # noqa: B023 - it is asked here
+        factory.usable = interrupted  # type: ignore[method-assign]
+        pool.release(first)
+        for waiter in waiters:
+            waiter.join(5)
+        figures = pool.stats()
+        assert (figures.returned, figures.reused, figures.opened) == (1, 1, 2)
+        assert dict(figures.dropped) == {"made room": 1}
+        pool.discard(second.pop())
+
     def test_the_figures_of_several_endpoints_are_of_one_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Else one that makes room for another endpoint's may be counted twice, one of a dropped pool not at all."""
         pool: ConnectionPool[str, Thing] = ConnectionPool(CountingFactory(), maxsize=2, total_maxsize=3)
