@@ -278,8 +278,9 @@ class Upload:
         most = SENDFILE_BYTES if told is None else TOLD_BYTES
         start = at = file.tell()
         self._send(head, _MORE)
-        out = _own_descriptor(self._sock)
+        opened: list[int] = []
         try:
+            out = _own_descriptor(self._sock, opened)
             while left:
                 n = self._sendfile(out, file.fileno(), at, min(left, most))
                 if n is None:
@@ -293,8 +294,8 @@ class Upload:
                 if told is not None:
                     told.add(n)
         finally:
-            if out >= 0:
-                os.close(out)
+            for descriptor in opened:
+                os.close(descriptor)
             file.seek(at)
             self.sent += at - start
         if left:
@@ -473,21 +474,19 @@ def plain_file(file: object) -> PlainFile | None:
     return file if type(file) is io.FileIO else None
 
 
-def _own_descriptor(sock: HasFileno) -> int:
+def _own_descriptor(sock: HasFileno, opened: list[int]) -> int:
     """A further descriptor of a socket, whose number nobody else closes; -1 if there is none to be had.
 
+    What is in ``opened`` afterwards is to be closed; it gets there in the call that opens it, so no interrupt loses it.
     ``os.sendfile`` is told a number before it gives up the GIL. With the socket's own, another thread could close that
     there and open another, which would get the number, and the file.
     """
     number = sock.fileno()
     try:
-        own = os.dup(number)
+        opened.extend(map(os.dup, (number,)))
     except OSError:
         return -1
-    if sock.fileno() == number:
-        return own
-    os.close(own)
-    return -1
+    return opened[0] if sock.fileno() == number else -1
 
 
 def _pollers(sock: HasFileno) -> tuple[select.poll | None, select.poll | None]:
