@@ -59,6 +59,7 @@ class SharedLimit:
     def __init__(self, limit: int | None = None, *, shared: bool = True) -> None:
         self.limit = check_limit("total_maxsize", limit)
         self.idle_order: OrderedDict[int, Entry[object]] | None = OrderedDict() if shared else None
+        mark_shared(self.idle_order)
         self._leak_reporters: tuple[ref[EntryPool[Any]], ...] = ()
         self.reset()
         if shared:  # another's is reset by its pool

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from ..base.exact_values import mark_shared
 from .entry import Connection_co, Connection_contra, Entry, Permit
 
 Connection = TypeVar("Connection")
@@ -65,5 +66,6 @@ def enqueued(
     """The queue with one more waiter at its end."""
     if waiters is NO_WAITERS:
         waiters = OrderedDict()
+        mark_shared(waiters)
     waiters[waiter] = None
     return waiters
