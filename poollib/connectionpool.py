@@ -307,11 +307,17 @@ class HTTPConnectionPool(Pipelining, PoolStatistics, RequestMethods):
             request.wanted = AS_SENT if is_known else ResponseOptions(preload_content, decode_content, enforces)
         if body is not None and (type(body) is not bytes or body_pos is not None):
             request.body_start = set_file_position(body, body_pos)
-        if listener is not None and options is None and isinstance(listener, Measured):
+        if options is not None or listener is not None:
+            return self._run_with_more(request, options, listener)
+        return run(self._attempt if self._circuit is None else guarded(self._attempt, self, self._circuit), request)
+
+    def _run_with_more(self, request: Request, options: Options | None, listener: Trace | None) -> BaseHTTPResponse:
+        """As ``run``; nothing is around an attempt of which no more is wanted than its time, or a meter's count."""
+        if options is None and isinstance(listener, Measured):
             request.trace = self.meter or self._metered_by(listener)
         elif options is not None and options.is_time_only and listener is None:
             request.options, request.deadline = options, options.deadline
-        elif options is not None or listener is not None:
+        else:
             return self._run_watched(request, options, listener)
         return run(self._attempt if self._circuit is None else guarded(self._attempt, self, self._circuit), request)
 
