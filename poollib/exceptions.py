@@ -306,17 +306,20 @@ class NameResolutionError(NewConnectionError):
 
 
 class SSLError(HTTPError):
-    """The TLS handshake, a certificate check or the TLS stream failed; the first argument is what caused it, or a text.
+    """The TLS handshake, a certificate check or the TLS stream failed; the first argument is the cause, or a text."""
 
-    ``hint``: what that means, where its own text is a riddle.
-    """
+    _hint: str | None = None
 
-    hint: str | None = None
+    @property
+    def hint(self) -> str | None:
+        """What that means, where its own text is a riddle."""
+        if self._hint is None and self.args and isinstance(self.args[0], OSError):
+            return hint_of(self.args[0])
+        return self._hint
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        if args and isinstance(args[0], OSError):
-            self.hint = hint_of(args[0])
+    @hint.setter
+    def hint(self, text: str | None) -> None:
+        self._hint = text
 
     def __repr__(self) -> str:
         text = super().__repr__()  # as it stands in the text of a MaxRetryError

@@ -18,14 +18,14 @@ from tests.support.httpd import Httpd, Request, Response
 CODE = os.path.join(os.path.dirname(poollib.__file__), "*")
 POOLS = 30
 #: Objects are larger before 3.11 (a dict for each), and dicts from 3.13 on.
-SLACK = 0 if (3, 11) <= sys.version_info < (3, 13) else 300
+SLACK = 0 if (3, 11) <= sys.version_info < (3, 13) else 400
 
 
 def hello(request: Request) -> Response:
     return Response(b"hello", headers={"X-A": "a" * 300, "X-Id": os.urandom(8).hex()})
 
 
-@pytest.mark.parametrize(("exchanges", "limit"), [(1, 2300), (5, 2850)])
+@pytest.mark.parametrize(("exchanges", "limit"), [(1, 2600), (5, 3250)])
 def test_the_bytes_for_a_host_with_one_idle_connection(exchanges: int, limit: int) -> None:
     """All that poollib's own lines allocate, the pool included; what stands in sockets and locks comes on top."""
     with Httpd({"/": hello}) as server:
