@@ -16,6 +16,7 @@ from poollib import PoolManager
 from poollib.exceptions import BlockedHostError, HTTPError, LocationParseError, ProtocolError, ResponseError
 from poollib.extras.download import download
 from tests.support.script import Connection, ScriptServer, Step, close, expect_request, respond, send
+from tests.support.sleeps import own_sleeps
 
 DATA = random.Random(4).randbytes(1_000_003)
 ETAG = 'ETag: "one"'
@@ -429,8 +430,7 @@ def test_without_resume_the_first_cut_is_raised_and_the_old_file_stays(tmp_path:
 
 
 def test_attempts_that_bring_nothing_new_end(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr("poollib.extras.download.time.sleep", pauses.append)
+    pauses = own_sleeps(monkeypatch)
     file = File(cut=lambda size: 0)
     with ScriptServer(file.script(), repeat=True) as server, PoolManager(retries=False) as manager:
         with pytest.raises(HTTPError):
@@ -476,8 +476,7 @@ def test_a_file_that_can_not_seek_can_go_on_but_not_begin_anew() -> None:
 def test_a_url_that_can_not_be_asked_for_is_not_tried_again(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr("poollib.extras.download.time.sleep", pauses.append)
+    pauses = own_sleeps(monkeypatch)
     with pytest.raises(LocationParseError):
         download("http://[bad/", tmp_path / "f")
     with pytest.raises(LocationParseError):

@@ -19,6 +19,7 @@ from poollib import exceptions as e
 from poollib.base.headers import HTTPHeaderDict
 from poollib.policy.retry import RequestHistory, Retry, _full_year
 from tests.support.liars import Index, LyingInt
+from tests.support.sleeps import own_sleeps
 
 COUNTS = ("total", "connect", "read", "redirect", "status", "other")
 NOW = 1_559_561_400.0  # Mon, 03 Jun 2019 11:30:00 GMT
@@ -39,9 +40,7 @@ class Answer:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Every sleep, none of which takes time."""
-    sleeps: list[float] = []
-    monkeypatch.setattr(time, "sleep", sleeps.append)
-    return sleeps
+    return own_sleeps(monkeypatch)
 
 
 @pytest.fixture
