@@ -145,7 +145,7 @@ class HTTPConnection(RequestSender):
         if (
             sock is None
             or clock is not None
-            or options is not None
+            or (options is not None and options.deadline is not None)
             or self._is_foreign
             or sock.gettimeout() != self.read_timeout
         ):

@@ -106,6 +106,11 @@ def seconds(name: str, value: Number) -> float:
 # Values that threads share
 
 
+def has_gil() -> bool:
+    """Whether one thread at a time runs Python."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
 def mark_shared(*values: object) -> None:
     """Have other threads read these out of slots without a lock, where there is no GIL; else nothing.
 
@@ -123,7 +128,7 @@ def mark_shared(*values: object) -> None:
 @cache
 def _marker() -> Callable[[object], object] | None:
     """CPython's own way to mark a value; None where there is a GIL, no ctypes, or another Python than CPython 3.14."""
-    if getattr(sys, "_is_gil_enabled", lambda: True)():
+    if has_gil():
         return None
     try:
         import ctypes

@@ -13,14 +13,13 @@ import _thread
 import contextlib
 import errno
 import http.client
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, Protocol
 
-from ..base.exact_values import exact
+from ..base.exact_values import exact, has_gil
 from ..base.headers import HTTPHeaderDict, require_mapping
 from ..base.timeout import _DEFAULT_TIMEOUT
 from ..base.tls_errors import is_tls_failure, wants_read, wants_write
@@ -53,7 +52,7 @@ from ..net.socket_state import (
     SOCKET_CLASS,
     TLS_SENDALL,
     SSLSocket,
-    has_gil,
+    closed_error,
     send_among_threads,
     send_at_once,
     send_rest,
@@ -376,7 +375,7 @@ class RequestSender(Transport):
         self._keep_heard()
         if self._receive_buffer is not None and self._receive_buffer.data:
             return None
-        return _send_failed(error)
+        return send_failed(error)
 
     def _receive_early(self, wait_s: float) -> bool:
         """Whether, within ``wait_s``, the final answer begins or the connection ends; interim ones are kept.
@@ -392,7 +391,7 @@ class RequestSender(Transport):
             data: bytes = sock.recv(RECEIVE_BYTES)
         except OSError as error:  # nothing yet, or the end, of which getresponse hears again
             if is_tls_failure(error):
-                raise _send_failed(error) from error
+                raise send_failed(error) from error
             nothing_yet = isinstance(error, (TimeoutError, BlockingIOError, InterruptedError))
             return not nothing_yet and not wants_read(error) and not wants_write(error)
         finally:
@@ -490,10 +489,10 @@ def _authority(url: str) -> str:
 
 def _closed_meanwhile() -> HTTPError:
     """The error where another thread, or the body itself, has closed the connection."""
-    return _send_failed(OSError(errno.EBADF, os.strerror(errno.EBADF)))
+    return send_failed(closed_error())
 
 
-def _send_failed(error: OSError) -> HTTPError:
+def send_failed(error: OSError) -> HTTPError:
     """poollib's error for what a send raised."""
     failed = SSLError(error) if is_tls_failure(error) else ProtocolError("Connection aborted.", error)
     failed.phase = "sending"

@@ -17,9 +17,7 @@ A connection's life::
 from __future__ import annotations
 
 import enum
-import errno
 import http.client
-import os
 import socket
 import sys
 import time
@@ -59,6 +57,7 @@ from ..net.socket_state import (
     Descriptor,
     SSLSocket,
     StreamSocket,
+    closed_error,
     is_plain,
     quiet_check,
     set_timeout,
@@ -561,7 +560,7 @@ class Transport(_Base):
                 number = sock.fileno()
                 data = Descriptor.read(number, limit)
                 if sock.fileno() != number:  # closed by another thread, and the number may be another's by now
-                    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+                    raise closed_error()
             else:
                 data = sock.recv(limit)
         except OSError as error:

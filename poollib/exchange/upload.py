@@ -29,7 +29,7 @@ from ..base.exact_values import whole
 from ..base.tls_errors import wants_read, wants_write
 from ..http1.request_body import body_errors, body_length, body_to_chunks
 from ..http1.request_head import Fields, FieldValue, check_name, trailer_block
-from ..net.socket_state import HasFileno, StreamSocket
+from ..net.socket_state import HasFileno, StreamSocket, closed_error
 
 JOIN_BYTES = 65536  # a body up to here leaves in one call with its head; copying costs less than a second call
 READ_BYTES = 65536  # read from a file at a time: blocks of 16 KiB cost 165 ms for 256 MiB, of 64 KiB 118
@@ -498,5 +498,5 @@ def _pollers(sock: HasFileno) -> tuple[select.poll | None, select.poll | None]:
         read.register(sock, select.POLLIN)
         both.register(sock, select.POLLIN | select.POLLOUT)
     except ValueError as error:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
+        raise closed_error() from error
     return read, both

@@ -168,8 +168,7 @@ class Body(ReadIntoMixin):
         raise ResponseTooLargeError(f"the body of the response exceeds {self.limit_bytes} bytes", self.limit_bytes or 0)
 
     def _end(self) -> None:
-        incoming = self.incoming
-        clean = self.keep and incoming.at >= len(incoming.data)
+        clean = self.keep and not self.incoming.unread()
         self.state = BodyState.REUSABLE if clean else BodyState.CLOSE
 
     def _cut_short(self, expected: int | None) -> ProtocolError:
@@ -190,13 +189,8 @@ class LengthBody(Body):
     left: int
 
     def __init__(self, incoming: ReceiveBuffer, keep: bool, limit_bytes: int | None, length: int) -> None:
-        self.incoming = incoming  # as Body.__init__: most bodies are of this kind
-        self.keep = keep
-        self.limit_bytes = limit_bytes
-        self.received = 0
+        super().__init__(incoming, keep, limit_bytes)
         self.left = length
-        self.state = BodyState.OPEN
-        self.trailers = []
         if not length:
             self._end()
 

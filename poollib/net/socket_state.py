@@ -23,6 +23,8 @@ from contextlib import suppress
 from functools import cache
 from typing import Final, Literal, Protocol, TypeGuard, cast, runtime_checkable
 
+from ..base.exact_values import has_gil
+
 try:
     from ssl import SSLSocket as SSLSocket
     from ssl import SSLWantReadError
@@ -292,6 +294,11 @@ def _is_nearly(before_s: float | None, timeout_s: float | None) -> bool:
     return abs(before_s - timeout_s) < UNNOTICED_S
 
 
+def closed_error() -> OSError:
+    """The system's error for a socket that is closed, where poollib notices it first."""
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
 class Descriptor:
     """The system's calls as they are here: tests that put a file system of their own in the place of ``os``'s replace
     what modules hold.
@@ -372,10 +379,6 @@ def _raise_unless_full() -> None:
 
 #: no wait, as it would hold up all threads; and no SIGPIPE where a program has given that its meaning back
 _NO_WAIT: Final = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_NOSIGNAL", 0)
-
-
-#: whether one thread at a time runs Python
-has_gil: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: True)
 
 
 @cache  # 2 ms for ctypes, for those who have threads

@@ -36,6 +36,7 @@ from ..exceptions import (
     mark_nothing_sent,
     name_phase,
 )
+from ..exchange.request_sender import send_failed
 from ..exchange.request_value import Options, Request
 from ..exchange.transport import PATIENCE, ConnectionState
 from ..http1.body_reader import Buffer, ReceiveBuffer, body_reader
@@ -438,10 +439,9 @@ class Batch:
 
 def _send_failed(error: OSError, is_first: bool) -> HTTPError:
     """poollib's error for what sending raised; ``is_first``: nothing has been sent before on this connection."""
-    failed = chained(SSLError(error) if is_tls_failure(error) else ProtocolError("Connection aborted.", error), error)
+    failed = chained(send_failed(error), error)
     if is_first and error.errno in (errno.EPIPE, errno.ECONNRESET):
         mark_nothing_sent(failed)  # the system takes the first bytes or, with an error, none
-    name_phase(failed, "sending")
     return failed
 
 

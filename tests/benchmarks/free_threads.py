@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from poollib import HTTPConnectionPool
+from poollib.base.exact_values import has_gil
 from poollib.connection import HTTPConnection
 from poollib.net.dns import Resolver
 
@@ -127,8 +128,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args()
-    is_free = not getattr(sys, "_is_gil_enabled", lambda: True)()
-    print(f"Python {sys.version.split()[0]}, {'no GIL' if is_free else 'GIL'}, {options.threads} threads")
+    print(f"Python {sys.version.split()[0]}, {'GIL' if has_gil() else 'no GIL'}, {options.threads} threads")
     for kind in ("nothing shared", "pool each", "one pool"):
         works = works_of(kind, options.threads)
         one, two = (max(rate(works, options.seconds, cores) for _ in range(3)) for cores in (1, 2))

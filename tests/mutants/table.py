@@ -496,7 +496,7 @@ MUTANTS: Final = [
         "bytes behind a response, or on an idle socket, end the connection",
         (
             "http1/body_reader.py",
-            "        clean = self.keep and incoming.at >= len(incoming.data)\n",
+            "        clean = self.keep and not self.incoming.unread()\n",
             "        clean = self.keep\n",
         ),
         (
@@ -1045,7 +1045,7 @@ MUTANTS: Final = [
         "reach nobody; the connection closes",
         (
             "http1/body_reader.py",
-            "        clean = self.keep and incoming.at >= len(incoming.data)\n",
+            "        clean = self.keep and not self.incoming.unread()\n",
             "        clean = self.keep\n",
         ),
         (
@@ -1284,7 +1284,7 @@ MUTANTS: Final = [
         "hyper, undici: responses that nobody asked for",
         (
             "http1/body_reader.py",
-            "        clean = self.keep and incoming.at >= len(incoming.data)\n",
+            "        clean = self.keep and not self.incoming.unread()\n",
             "        clean = self.keep\n",
         ),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poollib.net.socket_state import has_gil
+from poollib.base.exact_values import has_gil
 from tests.simulation import seam
 from tests.simulation.__main__ import BUDGET, seeds_until_found
 from tests.simulation.lending import SMALL

@@ -41,6 +41,15 @@ def leased_thrice(pool: Pool) -> Thing:
     return pool.acquire()
 
 
+def two_idle() -> tuple[Pool, Thing, Thing]:
+    """A pool with two idle connections, the second of which is the next to be leased."""
+    pool = pool_of_two()
+    one, two = pool.acquire(), leased_thrice(pool)
+    pool.release(one)
+    pool.release(two)
+    return pool, one, two
+
+
 def drained(pool: Pool, thing: Thing) -> None:
     pool.drain(0.0)
     pool.release(thing)
@@ -87,10 +96,7 @@ def test_the_counts_of_an_idle_connection_stay_when_it_leaves(leave: Callable[[P
 
 def test_to_find_a_connection_unusable_is_no_reuse() -> None:
     """First it is replaced by another idle one, then by a new one."""
-    pool = pool_of_two()
-    one, two = pool.acquire(), leased_thrice(pool)
-    pool.release(one)
-    pool.release(two)
+    pool, one, two = two_idle()
     before = counts(pool)
     two.is_quiet = False
     assert pool.acquire() is one
@@ -102,10 +108,7 @@ def test_to_find_a_connection_unusable_is_no_reuse() -> None:
 
 
 def test_to_look_at_an_idle_connection_counts_as_nothing() -> None:
-    pool = pool_of_two()
-    one, two = pool.acquire(), leased_thrice(pool)
-    pool.release(one)
-    pool.release(two)
+    pool, _, two = two_idle()
     before = counts(pool)
     assert (pool.drop_unusable(), counts(pool)) == (0, before)
     two.is_quiet = False
